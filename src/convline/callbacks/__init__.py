@@ -1,0 +1,1 @@
+"""Callbacks: what is watched, drawn and kept while a network trains; one file each."""

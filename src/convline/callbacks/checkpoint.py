@@ -1,0 +1,87 @@
+"""Keeps the best and the last checkpoint of a run."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from convline.errors import UserError
+
+
+class BestAndLast(Checkpoint):
+    """Writes `last.ckpt` after every epoch, and copies it to `best.ckpt` when the validation got better.
+
+    Lightning's ModelCheckpoint would write the same state twice, remember absolute paths that break when a run directory
+    is moved, and forget the other metrics of the best epoch. A file is complete when it appears: it is written beside
+    its place and renamed. The two never share bytes on the disk, so that damage to one leaves the other.
+
+    Args:
+        monitor: name of the metric that says what is better.
+        mode: "max" or "min".
+        every_n_steps: write `last.ckpt` also within an epoch, at the first execution's end after so many optimizer steps.
+    """
+
+    def __init__(self, monitor: str, mode: str, every_n_steps: int | None = None) -> None:
+        self.monitor = monitor
+        self.sign = 1 if mode == "max" else -1
+        self.every_n_steps = every_n_steps
+        self.best_value: float | None = None
+        self.best_epoch: int | None = None
+        self.best_metrics: dict[str, float] = {}
+        self._last_saved_step = 0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """The files are in the run directory's `checkpoints`."""
+        self.directory = Path(trainer.default_root_dir) / "checkpoints"
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save within the epoch if it is time."""
+        if self.every_n_steps and trainer.global_step - self._last_saved_step >= self.every_n_steps:
+            self.save_within_epoch(trainer)
+
+    def save_within_epoch(self, trainer: Trainer) -> bool:
+        """Save after an execution; not after the epoch's last one, whose validation is still to come."""
+        if trainer.is_last_batch:
+            return False
+        self._save_last(trainer)
+        return True
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, and copy if this epoch is the best so far. The first of equals stays the best."""
+        metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
+        if self.monitor not in metrics:
+            raise UserError(
+                f"callbacks.checkpoint.monitor={self.monitor} is not measured; there are: {', '.join(sorted(metrics))}"
+            )
+        value = metrics[self.monitor]
+        is_best = self.best_value is None or self.sign * value > self.sign * self.best_value
+        if is_best:
+            self.best_value, self.best_epoch, self.best_metrics = value, trainer.current_epoch + 1, metrics
+        self._save_last(trainer)
+        if is_best and trainer.is_global_zero:
+            temporary = self.directory / ".best.tmp"
+            shutil.copyfile(self.directory / "last.ckpt", temporary)
+            os.replace(temporary, self.directory / "best.ckpt")
+
+    def _save_last(self, trainer: Trainer) -> None:
+        self._last_saved_step = trainer.global_step
+        for logger in trainer.loggers:  # what the checkpoint has seen must be on the disk before it
+            logger.save()
+        temporary = self.directory / ".last.tmp"
+        trainer.save_checkpoint(temporary)
+        if trainer.is_global_zero:
+            os.replace(temporary, self.directory / "last.ckpt")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best so far."""
+        return {"best_value": self.best_value, "best_epoch": self.best_epoch, "best_metrics": self.best_metrics}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from it."""
+        self.best_value, self.best_epoch = state_dict["best_value"], state_dict["best_epoch"]
+        self.best_metrics = state_dict["best_metrics"]

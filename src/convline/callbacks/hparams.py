@@ -1,0 +1,94 @@
+"""Fills TensorBoard's HParams tab."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import DictConfig, OmegaConf
+
+from convline.runs import read_config, read_summary
+
+METRICS = ("best/val/acc", "best/val/loss", "test/acc", "test/loss")
+
+
+SECTIONS = ("seed", "data.batch_size", "optimizer", "scheduler", "classifier", "trainer.max_epochs", "trainer.precision")
+
+
+class HParams(Callback):
+    """Writes the run's settings at its start and its outcome at its end.
+
+    The metrics of the tab have tags of their own (`best/val/acc`, …): torch's `add_hparams` would write NaN into the
+    curves, and the last value of a curve is not the best one.
+
+    The settings are read from the run directory: names of the chosen options, and the numbers below `SECTIONS`. Runs
+    that differ only in their seed share a group: one line of the tab, their metrics averaged.
+    """
+
+    def __init__(self) -> None:
+        self.settings: dict[str, Any] = {}
+        self._logger: TensorBoardLogger | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the settings."""
+        loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        if not loggers or not trainer.is_global_zero:
+            return
+        from tensorboard.plugins.hparams.plugin_data_pb2 import SessionStartInfo
+        from torch.utils.tensorboard.summary import hparams
+
+        self._logger = loggers[0]
+        self.settings = flat_settings(Path(trainer.default_root_dir))
+        group = ", ".join(f"{key}={value}" for key, value in sorted(self.settings.items()) if key != "seed")
+        self._logger.hparams.update(self.settings)  # what Lightning writes to hparams.yaml
+        experiment, _, _ = hparams(self.settings, dict.fromkeys(METRICS, 0.0))
+        start = SessionStartInfo(group_name=group, start_time_secs=time.time())
+        for key, value in self.settings.items():
+            kind = "bool" if isinstance(value, bool) else "number" if isinstance(value, int | float) else "string"
+            setattr(start.hparams[key], f"{kind}_value", value)
+        self._logger.experiment._get_file_writer().add_summary(experiment)
+        self._write("_hparams_/session_start_info", session_start_info=start)
+
+    def finish(self, metrics: dict[str, float], step: int, succeeded: bool) -> None:
+        """Write the outcome; called once the run's test is done or it has failed.
+
+        Args:
+            metrics: by tag, some of `METRICS`.
+            step: where the points are drawn.
+            succeeded: the status that the tab shows.
+        """
+        if self._logger is None:
+            return
+        from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
+        from tensorboard.plugins.hparams.plugin_data_pb2 import SessionEndInfo
+
+        self._logger.log_metrics(metrics, step=step)
+        status = STATUS_SUCCESS if succeeded else STATUS_FAILURE
+        end = SessionEndInfo(status=status, end_time_secs=time.time())
+        self._write("_hparams_/session_end_info", session_end_info=end)
+        self._logger.experiment.close()
+
+    def _write(self, tag: str, **content: Any) -> None:
+        # tensorboard's own helpers for this import TensorFlow; torch's know neither groups nor failure
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.plugins.hparams.metadata import create_summary_metadata
+        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+        assert self._logger is not None
+        metadata = create_summary_metadata(HParamsPluginData(**content))
+        summary = Summary(value=[Summary.Value(tag=tag, metadata=metadata)])
+        self._logger.experiment._get_file_writer().add_summary(summary)
+
+
+def flat_settings(run_dir: Path) -> dict[str, Any]:
+    """The settings that the tab shows: `{"model": "lenet", "optimizer.lr": 0.05, …}`; null settings are left out."""
+    settings: dict[str, Any] = dict(read_summary(run_dir)["choices"])
+    cfg = read_config(run_dir)
+    for section in SECTIONS:
+        node = OmegaConf.select(cfg, section)
+        entries = node.items() if isinstance(node, DictConfig) else [("", node)]
+        for key, value in entries:
+            if isinstance(value, bool | int | float | str) and not str(key).startswith("_"):
+                settings[f"{section}.{key}".removesuffix(".")] = value
+    return settings

@@ -1,0 +1,285 @@
+"""The one LightningModule: a network, a loss, an optimizer, a schedule, and sums kept on the device.
+
+Notable choices:
+- Its training step takes several optimizer steps (one *execution*), so it optimizes "manually" in Lightning's terms:
+  accumulation and clipping are here, and precision, strategies and callbacks remain Lightning's.
+- Nothing waits for the device inside an execution; once after it, the losses are looked at.
+- It saves torch's random state with the weights: dropout goes on where it was.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from convline.data.resident import Execution
+from convline.errors import UserError
+from convline.optim import Factor
+
+
+class Classifier(LightningModule):
+    """Trains a network to classify images by cross-entropy.
+
+    Args:
+        network: images N×C×H×W to logits N×classes.
+        optimizer: called with the parameters.
+        scheduler: called with `total_steps` and `steps_per_epoch`; gives the learning rate's factor for each step.
+        label_smoothing: mass taken from the true class and spread over all; validation's loss is without it.
+        accumulate_grad_batches: batches whose gradients are averaged into one optimizer step. At the end of an epoch the
+            remaining ones make a step of their own.
+        gradient_clip_norm: largest L2 norm of the whole gradient.
+        ema_decay: per optimizer step, of an exponential moving average of the weights and of the batch norm's running
+            statistics, which is then what is validated and tested.
+        channels_last: memory format of the convolutions.
+        compile: compile the network with torch.compile.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Callable[..., torch.optim.Optimizer],
+        scheduler: Callable[..., Factor],
+        label_smoothing: float = 0.0,
+        accumulate_grad_batches: int = 1,
+        gradient_clip_norm: float | None = None,
+        ema_decay: float | None = None,
+        channels_last: bool = True,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.network = network.to(memory_format=torch.channels_last) if channels_last else network
+        self.average = (
+            AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
+            if ema_decay is not None
+            else None
+        )
+        if compile:  # in place: the names in the state_dict stay
+            self.network.compile()
+        self._make_optimizer, self._make_scheduler = optimizer, scheduler
+        self.label_smoothing = label_smoothing
+        self.accumulate_grad_batches = accumulate_grad_batches
+        self.gradient_clip_norm = gradient_clip_norm
+        self.steps_per_epoch = 0  # optimizer steps; known when the trainer is
+        self.train_sums = Sums()
+        self._val_sums: Tensor | None = None
+        self._unread: _Unread | None = None
+        self._rng: dict[str, Any] | None = None
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is validated and tested: the averaged one if there is one."""
+        return self.network if self.average is None else self.average.module
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits N×classes of the evaluated network."""
+        return self.evaluated(images)
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer, and its schedule counted in optimizer steps over the whole run."""
+        self.trainer.fit_loop.setup_data()
+        num_batches = self.trainer.train_dataloader.num_batches  # type: ignore[union-attr]
+        self.steps_per_epoch = math.ceil(num_batches / self.accumulate_grad_batches)
+        total_steps = self.steps_per_epoch * (self.trainer.max_epochs or 1)
+        factor = self._make_scheduler(total_steps=total_steps, steps_per_epoch=self.steps_per_epoch)
+        optimizer = self._make_optimizer([p for p in self.network.parameters() if p.requires_grad])
+        return {"optimizer": optimizer, "lr_scheduler": LambdaLR(optimizer, factor)}
+
+    def on_train_start(self) -> None:
+        """Go on with the random numbers of the checkpoint, once everything that might have drawn some is built."""
+        if self._rng is not None:
+            _set_rng_state(self._rng, self.global_rank)
+            self._rng = None
+
+    def on_train_epoch_start(self) -> None:
+        """Sums begin anew; not called when an epoch is resumed half-way."""
+        self.train_sums = Sums()
+
+    def training_step(self, execution: Execution, batch_idx: int) -> None:
+        """Take the optimizer steps of one execution."""
+        optimizer, scheduler = self.optimizers(), self.lr_schedulers()
+        assert isinstance(optimizer, LightningOptimizer)
+        assert isinstance(scheduler, LambdaLR)
+        losses, logits_of, labels_of = [], [], []
+        for number, (images, labels) in enumerate(execution):
+            place = number % self.accumulate_grad_batches
+            if place == 0:
+                group = min(self.accumulate_grad_batches, len(execution) - number)
+            logits = self.network(images)
+            loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+            self.manual_backward(loss / group if group > 1 else loss)
+            losses.append(loss.detach())
+            logits_of.append(logits.detach())
+            labels_of.append(labels)
+            if place == group - 1:
+                self._optimizer_step(optimizer, scheduler)
+        hits = torch.stack([_num_hits(*pair) for pair in zip(logits_of, labels_of, strict=True)])
+        self._read_losses()  # those of the execution before this one, which the device has long finished
+        sizes = [len(labels) for labels in labels_of]
+        rate = optimizer.param_groups[0]["lr"]
+        self._unread = _Unread(torch.stack(losses), hits, sizes, self.trainer.global_step, rate)
+        if losses[0].device.type == "cpu":
+            self._read_losses()
+
+    def _optimizer_step(self, optimizer: LightningOptimizer, scheduler: LambdaLR) -> None:
+        if self.gradient_clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        scheduler.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+
+    def _read_losses(self) -> None:
+        """Add what the last execution computed to the epoch's sums, and log it if its turn has come.
+
+        Raises:
+            UserError: a loss is not a finite number.
+        """
+        unread, self._unread = self._unread, None
+        if unread is None:
+            return
+        losses = unread.losses.tolist()
+        for number, loss in enumerate(losses):
+            if not math.isfinite(loss):
+                step = (unread.last_step - 1) * self.accumulate_grad_batches - len(losses) + number + 2
+                raise NotFiniteLoss(
+                    f"the loss became {loss} in batch {step:,} of the training (epoch {self.current_epoch}), "
+                    f"with a learning rate of about {unread.learning_rate:.3g}.\n"
+                    "  Type a smaller one (optimizer.lr=…), a warm-up (scheduler.warmup=0.1) or a limit "
+                    "(classifier.gradient_clip_norm=1)."
+                )
+        before = self.train_sums.steps
+        sums = Sums.of(losses, unread.hits.tolist(), unread.sizes)
+        self.train_sums = self.train_sums + sums
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if self.train_sums.steps // every > before // every:
+            values = {"train/loss_step": sums.loss, "train/acc_step": sums.accuracy, "lr_step": unread.learning_rate}
+            for logger in self.trainer.loggers:
+                logger.log_metrics(values, step=unread.last_step)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's figures."""
+        self._read_losses()
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log_epoch({"train/loss": self.train_sums.loss, "train/acc": self.train_sums.accuracy, "lr": rate})
+
+    def on_validation_epoch_start(self) -> None:
+        """Sums begin anew."""
+        self._read_losses()
+        self._val_sums = torch.zeros(3, device=self.device)
+
+    def validation_step(self, execution: Execution, batch_idx: int) -> None:
+        """Add an execution's losses and hits to the sums."""
+        assert self._val_sums is not None
+        for images, labels in execution:
+            logits = self(images)
+            loss = F.cross_entropy(logits, labels, reduction="sum")
+            self._val_sums += torch.stack([loss, _num_hits(logits, labels), loss.new_tensor(len(labels))])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the figures over all ranks."""
+        assert self._val_sums is not None
+        loss, hits, count = self.trainer.strategy.reduce(self._val_sums, reduce_op="sum").tolist()
+        self.log_epoch({"val/loss": loss / count, "val/acc": hits / count})
+
+    def log_epoch(self, values: dict[str, float]) -> None:
+        """Log figures of an epoch, for the loggers and for callbacks that monitor them.
+
+        The loggers get them at once: Lightning would count executions on the x axis, and pass the figures on only after
+        the epoch's checkpoint is written, so that a run killed in between would lose them.
+        """
+        self.log_dict(values, logger=False)
+        for logger in self.trainer.loggers:
+            logger.log_metrics({**values, "epoch": self.current_epoch + 1}, step=self.trainer.global_step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what Lightning does not save: the running sums of a half-done epoch, and the random state."""
+        self._read_losses()
+        sums = self.train_sums
+        checkpoint["train_sums"] = [sums.loss_sum, sums.hits, sums.images, sums.steps]
+        checkpoint["rng"] = _rng_state(self)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back."""
+        self.train_sums = Sums(*checkpoint["train_sums"])
+        self._rng = checkpoint["rng"]
+
+
+class NotFiniteLoss(UserError):
+    """The training diverged."""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over the batches of an epoch so far: loss times images, hits, images, batches."""
+
+    loss_sum: float = 0.0
+    hits: int = 0
+    images: int = 0
+    steps: int = 0
+
+    @classmethod
+    def of(cls, losses: list[float], hits: list[float], sizes: list[int]) -> "Sums":
+        """Sums of these batches, from their mean losses."""
+        weighted = sum(loss * size for loss, size in zip(losses, sizes, strict=True))
+        return cls(weighted, int(sum(hits)), sum(sizes), len(sizes))
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(
+            self.loss_sum + other.loss_sum,
+            self.hits + other.hits,
+            self.images + other.images,
+            self.steps + other.steps,
+        )
+
+    @property
+    def loss(self) -> float:
+        """Mean loss per image; nan before the first."""
+        return self.loss_sum / self.images if self.images else math.nan
+
+    @property
+    def accuracy(self) -> float:
+        """Share of hits, 0 to 1; nan before the first image."""
+        return self.hits / self.images if self.images else math.nan
+
+
+@dataclass(frozen=True)
+class _Unread:
+    """What an execution left on the device."""
+
+    losses: Tensor
+    hits: Tensor
+    sizes: list[int]
+    last_step: int
+    learning_rate: float
+
+
+def _num_hits(logits: Tensor, labels: Tensor) -> Tensor:
+    return (logits.argmax(dim=1) == labels).sum().float()
+
+
+def _rng_state(module: LightningModule) -> dict[str, Any]:
+    """torch's random states, one row a rank: every rank comes here, though only the first one writes the file."""
+    states = {"cpu": torch.get_rng_state()}
+    if module.device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(module.device)
+    if module.trainer.world_size > 1:
+        return {key: module.all_gather(state.to(module.device)).cpu() for key, state in states.items()}
+    return {key: state.unsqueeze(0) for key, state in states.items()}
+
+
+def _set_rng_state(states: dict[str, Tensor], rank: int) -> None:
+    for key, state in states.items():
+        if rank < len(state) and key == "cpu":
+            torch.set_rng_state(state[rank].cpu())
+        elif rank < len(state) and torch.cuda.is_available():
+            torch.cuda.set_rng_state(state[rank].cpu())

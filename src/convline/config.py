@@ -1,0 +1,151 @@
+"""Composing the config from `conf/`: by Hydra for the command, by `load_config` for everything else."""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+
+from convline import schema
+from convline.errors import UserError, nearest
+
+CONF_DIR = Path(__file__).parents[2] / "conf"
+
+
+def load_config(overrides: Sequence[str] = ()) -> DictConfig:
+    """The config that `python train.py OVERRIDES` would run with.
+
+    Raises:
+        UserError: an override names what is not there, or a value is out of range.
+    """
+    try:
+        cfg = _compose(overrides)
+    except Exception as error:
+        raise UserError(explain(error, overrides)) from error
+    schema.check(cfg)
+    return cfg
+
+
+def _compose(overrides: Sequence[str]) -> DictConfig:
+    schema.register()
+    previous = GlobalHydra.instance().hydra  # inside a job, Hydra is already set up
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            return compose("train", list(overrides))
+    finally:
+        GlobalHydra.instance().clear()
+        GlobalHydra.instance().hydra = previous
+
+
+def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
+    """The single configurations that `-m OVERRIDES` stands for, the last list varying fastest, as Hydra orders them.
+
+    `["a=1,2", "b=3"]` gives `[["a=1", "b=3"], ["a=2", "b=3"]]`; `range` and `choice` are expanded too.
+    """
+    alternatives = []
+    for override in parse_overrides(overrides):
+        if override.is_sweep_override():
+            key = override.get_key_element()
+            alternatives.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+        else:
+            alternatives.append([override.input_line or ""])
+    return [list(combination) for combination in itertools.product(*alternatives)]
+
+
+def parse_overrides(overrides: Sequence[str]) -> list[Override]:
+    """Read the command line's `key=value` words.
+
+    Raises:
+        UserError: a word is no override.
+    """
+    try:
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except OverrideParseException as error:
+        raise UserError(
+            f"'{error.override}' is not a setting.\n"
+            "  Settings are written key=value; quote what has brackets or blanks: 'key=[1,2]'."
+        ) from error
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Refuse what is wrong already before Hydra composes anything: words that are no settings, unknown options.
+
+    Raises:
+        UserError: says which, and the nearest right one.
+    """
+    for override in parse_overrides(words):
+        if override.key_or_group in groups() and (found := _unknown_option(override)):
+            raise UserError(found)
+
+
+def groups() -> dict[str, list[str]]:
+    """The config groups and their options, as the folders and files of `conf/` have them."""
+    return {
+        folder.name: sorted(str(f.relative_to(folder).with_suffix("")) for f in folder.rglob("*.yaml"))
+        for folder in sorted(CONF_DIR.iterdir())
+        if folder.is_dir() and folder.name != "hydra"
+    }
+
+
+def explain(error: Exception, overrides: Sequence[str]) -> str:
+    """One screen for an error of composition: which override is wrong, and the nearest right one."""
+    parsed = [o for o in parse_overrides(overrides) if not (o.is_add() or o.key_or_group.startswith("hydra"))]
+    chosen = [o for o in parsed if o.key_or_group in groups()]
+    for override in chosen:
+        if found := _unknown_option(override):
+            return found
+    try:
+        known = _compose([expand_sweep([o.input_line or ""])[0][0] for o in chosen])
+    except Exception:
+        known = None  # an option file is itself wrong: Hydra's message says so
+    if known is not None:
+        for override in parsed:
+            if override not in chosen and (found := _unknown_key(override.key_or_group, known)):
+                return found
+    return _readable(error)
+
+
+def _unknown_option(override: Override) -> str:
+    group = override.key_or_group
+    options = groups()[group]
+    values = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
+    for value in values:
+        if isinstance(value, str) and value not in options:
+            return f"{group}={value}: there is no such {group}{nearest(value, options)}.\n  Options: {', '.join(options)}"
+    return ""
+
+
+def _unknown_key(key: str, cfg: DictConfig) -> str:
+    """Walk down a dotted key as far as it is known, and say what is there instead of the first unknown part."""
+    node: object = cfg
+    path: list[str] = []
+    for part in key.split("."):
+        if not isinstance(node, DictConfig):
+            return f"'{key}': '{'.'.join(path)}' is a value and has nothing below it."
+        if part not in node:
+            names = sorted(str(name) for name in node if not str(name).startswith("_"))
+            if not path:
+                names = sorted({*names, *groups()})
+            full = {".".join([*path, name]) for name in names}
+            hint = nearest(".".join([*path, part]), full)
+            where = f"in '{'.'.join(path)}'" if path else "at the top"
+            return f"'{key}': there is no such setting{hint}.\n  Known {where}: {', '.join(names)}"
+        path.append(part)
+        node = node._get_node(part)
+    return ""
+
+
+def _readable(error: Exception) -> str:
+    """The library's message without its internals: the innermost cause, and the key that it names."""
+    while error.__cause__ is not None and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    keys = [line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")]
+    kept = [line for line in lines if not line.startswith(("full_key:", "object_type=", "reference_type="))]
+    return "\n  ".join([f"{keys[0]}: {kept[0]}" if keys and kept else (kept[0] if kept else str(error)), *kept[1:]])

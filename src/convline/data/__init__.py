@@ -1,0 +1,1 @@
+"""Data: source -> split -> resident tensors -> normalised batches."""

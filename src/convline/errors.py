@@ -1,0 +1,33 @@
+"""The two ways a run can end without being a bug in Convline."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user can mend: the message says what came, what was expected and what to type instead.
+
+    The command line shows the message alone, without a traceback, and exits with status 1.
+    """
+
+
+class Interrupted(BaseException):
+    """The run was asked to stop (Ctrl-C or SIGTERM); its state is on disk.
+
+    Not an `Exception`: code that survives failures must not survive this.
+
+    Args:
+        signum: the signal's number; the exit status is 128 + `signum`, as shells have it.
+        hint: what to type to go on; empty if nothing was written yet.
+    """
+
+    def __init__(self, signum: int, hint: str = "") -> None:
+        super().__init__(signum, hint)
+        self.signum = signum
+        self.hint = hint
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """A clause such as ` (did you mean 'lenet'?)`, or the empty string if nothing is near."""
+    found = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)
+    return f" (did you mean '{found[0]}'?)" if found else ""

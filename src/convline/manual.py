@@ -1,0 +1,48 @@
+"""The page that `python train.py --help` prints: written from `conf/`, so that it is always true."""
+
+from convline.config import CONF_DIR, groups
+
+HEAD = """\
+train.py: train a ConvNet, test it once, and keep everything that tells the run
+
+USAGE
+  python train.py [GROUP=OPTION …] [KEY=VALUE …]        one run
+  python train.py -m GROUP=A,B KEY=1,2 …                a run for every combination
+  python train.py resume=RUN_DIR                        go on where a run stopped
+
+GROUPS (the default is marked *)"""
+
+TAIL = """
+SETTINGS
+  Everything in conf/ can be set by its place: data.batch_size=64, optimizer.lr=0.1, trainer.max_epochs=10.
+  --cfg job prints the whole config and runs nothing; debug=true shows the traceback of an error.
+
+EXAMPLES
+  python train.py                                                    LeNet on the embedded digits, no download
+  python train.py model=lenet data=mnist                             ... on MNIST
+  python train.py model=dense data=cifar10 optimizer=adam seed=3     another network, data set, optimizer, seed
+  python train.py -m data=mnist optimizer.lr=0.1,0.01 seed=0,1       a sweep of four runs
+  python train.py data=mnist trainer=gpu trainer.precision=bf16-mixed compile=true
+
+Results go to runs/; look at them with: tensorboard --logdir runs"""
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [HEAD]
+    defaults = _defaults()
+    for group, options in groups().items():
+        lines.append(f"  {group}")
+        for option in options:
+            mark = "*" if defaults.get(group) == option else " "
+            first = (CONF_DIR / group / f"{option}.yaml").read_text().splitlines()[0]
+            summary = first.removeprefix("#").strip() if first.startswith("#") else ""
+            lines.append(f"   {mark} {option:<22} {summary}")
+    return "\n".join([*lines, TAIL])
+
+
+def _defaults() -> dict[str, str]:
+    import yaml
+
+    entries = yaml.safe_load((CONF_DIR / "train.yaml").read_text())["defaults"]
+    return {key: value for entry in entries if isinstance(entry, dict) for key, value in entry.items()}

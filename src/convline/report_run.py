@@ -1,0 +1,42 @@
+"""What one run says on the terminal: a few lines before, a panel after."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from convline.classifier import Classifier
+from convline.data.module import DataModule
+
+_console = Console(highlight=False, soft_wrap=True)
+
+
+def notice(text: str) -> None:
+    """A line that a user should see, without colour or wrapping."""
+    _console.print(text, markup=False)
+
+
+def opening_lines(run_dir: Path, cfg: DictConfig, data: DataModule, classifier: Classifier) -> None:
+    """What is trained on what, and where it is written."""
+    num_parameters = sum(p.numel() for p in classifier.network.parameters())
+    shape = "×".join(map(str, data.input_shape))
+    notice(
+        f"{len(data.train_indices):,} training and {len(data.val_indices):,} validation images {shape}, "
+        f"{data.num_classes} classes · network of {num_parameters:,} parameters · {run_dir}"
+    )
+
+
+def closing_panel(run_dir: Path, summary: dict[str, Any]) -> None:
+    """Test accuracy, where the run lies, and how to look at it."""
+    metrics = summary["metrics"]
+    table = Table.grid(padding=(0, 2))
+    table.add_row("test accuracy", Text(f"{metrics['test/acc']:.2%}", style="bold"))
+    table.add_row("validation accuracy", f"{metrics['val/acc']:.2%} (best epoch: {summary['best_epoch']})")
+    table.add_row("time", f"{summary['seconds']:.1f} s")
+    table.add_row("run directory", Text(str(run_dir)))
+    table.add_row("dashboards", Text(f"tensorboard --logdir {run_dir.parent}"))
+    Console(highlight=False).print(Panel(table, title="finished", expand=False))

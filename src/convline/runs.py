@@ -1,0 +1,217 @@
+"""Run directories: everything that one run was and gave, readable without this project.
+
+    config.yaml        the resolved config                 environment.json   command, code, versions, hardware, data
+    metrics.csv        one line an epoch                   events.out.*       TensorBoard
+    checkpoints/       best.ckpt, last.ckpt                predictions/       val.npz, test.npz: logits, labels
+    summary.json       status, identity, final figures, times
+"""
+
+import hashlib
+import json
+import os
+import pickle
+import platform
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from convline.errors import UserError
+
+PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tensorboard")
+# Settings that change where a run is written or how it looks, not what it computes.
+NOT_IDENTITY = ("name", "runs_dir", "resume", "debug", "logger", "callbacks.progress", "callbacks.hparams",
+                "callbacks.throughput", "data.root", "trainer.profiler", "trainer.log_every_n_steps")  # fmt: skip
+
+
+def create(parent: Path, name: str) -> Path:
+    """Make a directory `parent`/`name` that did not exist, with `-2`, `-3`, … if it did.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for count in range(1, 10_000):
+            path = parent / (name if count == 1 else f"{name}-{count}")
+            try:
+                path.mkdir()  # the one test-and-make that two processes cannot both win
+            except FileExistsError:
+                continue
+            (path / "checkpoints").mkdir()
+            return path
+    except OSError as error:
+        raise UserError(
+            f"the run directory {parent / name} cannot be made: {error.strerror}.\n"
+            "  Name a folder that can be written: runs_dir=FOLDER"
+        ) from error
+    raise UserError(f"{parent} holds 10,000 runs named {name} already; name another folder: runs_dir=FOLDER")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a whole file or none."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=2, default=str) + "\n")
+    os.replace(temporary, path)
+
+
+def update_summary(run_dir: Path, **values: Any) -> None:
+    """Change some values of summary.json."""
+    path = run_dir / "summary.json"
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    write_json(path, {**content, **values})
+
+
+def read_summary(run_dir: Path) -> dict[str, Any]:
+    """summary.json as it is.
+
+    Raises:
+        UserError: `run_dir` is no run directory.
+    """
+    try:
+        return json.loads((run_dir / "summary.json").read_text())
+    except (OSError, ValueError) as error:
+        raise _not_a_run(run_dir, "summary.json", error) from error
+
+
+def read_config(run_dir: Path) -> DictConfig:
+    """config.yaml as a config.
+
+    Raises:
+        UserError: `run_dir` is no run directory.
+    """
+    try:
+        cfg = OmegaConf.load(run_dir / "config.yaml")
+    except Exception as error:
+        raise _not_a_run(run_dir, "config.yaml", error) from error
+    if not isinstance(cfg, DictConfig) or "model" not in cfg:
+        raise _not_a_run(run_dir, "config.yaml", ValueError("it holds no model"))
+    return cfg
+
+
+def _not_a_run(run_dir: Path, file: str, error: Exception) -> UserError:
+    what = "there is no such folder" if not run_dir.is_dir() else f"its {file} cannot be read ({first_line(error)})"
+    return UserError(
+        f"{run_dir} is not a run directory: {what}.\n  Type the folder that a run's closing panel names, such as runs/…"
+    )
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's tensors and plain values, on the processor.
+
+    Raises:
+        UserError: the file is missing or damaged, or holds code, which is never executed.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is not a zip file" if path.is_file() else "it is not there")
+        with zipfile.ZipFile(path) as archive:
+            if broken := archive.testzip():
+                raise ValueError(f"the check sum of {broken} is wrong")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"the checkpoint {path} holds more than tensors and plain values, and was not loaded: it could run code.\n"
+            f"  {first_line(error)}"
+        ) from error
+    except Exception as error:
+        raise UserError(f"the checkpoint {path} is damaged: {first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its type if it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def newest_checkpoint(run_dir: Path) -> tuple[Path | None, list[str]]:
+    """The checkpoint to go on from: the last one, or the best one if the last one is damaged.
+
+    Returns:
+        Its path, None if the run had not written any; and a complaint for each that could not be used.
+    Raises:
+        UserError: none of those that are there can be used.
+    """
+    complaints = []
+    for name in ("last.ckpt", "best.ckpt"):
+        path = run_dir / "checkpoints" / name
+        if not path.exists():
+            continue
+        try:
+            load_checkpoint(path)
+        except UserError as error:
+            complaints.append(str(error))
+        else:
+            return path, complaints
+    if complaints:
+        raise UserError(f"{run_dir} holds no checkpoint that can be used:\n  " + "\n  ".join(complaints))
+    return None, []
+
+
+def identity(cfg: DictConfig, code: str, data: str) -> str:
+    """A hash of all that decides what a run computes: 16 hexadecimal digits.
+
+    Args:
+        cfg: the config; `NOT_IDENTITY` is left out.
+        code: version of the code.
+        data: fingerprint of the data.
+    """
+    kept = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))
+    assert isinstance(kept, DictConfig)
+    for key in NOT_IDENTITY:
+        parent, _, last = key.rpartition(".")
+        node = OmegaConf.select(kept, parent) if parent else kept
+        if node is not None and last in node:
+            del node[last]
+    text = json.dumps([OmegaConf.to_container(kept, resolve=True), code, data], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def code_version() -> dict[str, Any]:
+    """Version, git commit, and a hash of what differs from the commit; nulls outside a git checkout."""
+    folder = Path(__file__).parent
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=20)
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit, changes = git("rev-parse", "HEAD"), git("diff", "HEAD", "--", ".")
+    changed = hashlib.blake2b(changes.encode(), digest_size=8).hexdigest() if changes else None
+    return {"version": version("convline"), "commit": commit, "dirty": bool(changes), "changes": changed}
+
+
+def environment(data_fingerprint: str) -> dict[str, Any]:
+    """What the run ran on: command, code, versions, hardware, data."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "command": [Path(sys.executable).name, *sys.argv],
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "code": code_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "hardware": {
+            "system": platform.platform(),
+            "cpu": _cpu_model(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "gpus": gpus,
+        },
+        "data_fingerprint": data_fingerprint,
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()

@@ -1,0 +1,233 @@
+"""One run: config -> objects -> fit -> test -> record."""
+
+import logging
+import os
+import shutil
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from omegaconf import DictConfig, OmegaConf
+
+from convline import ranks, report_run, runs
+from convline.callbacks.checkpoint import BestAndLast
+from convline.callbacks.hparams import HParams
+from convline.callbacks.interrupt import StopOnSignal
+from convline.classifier import Classifier
+from convline.data.module import DataModule
+from convline.errors import Interrupted, UserError
+from convline.evaluation import evaluate
+
+LIMITS = ("limit_train_batches", "limit_val_batches", "overfit_batches")
+
+
+def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> dict[str, Any]:
+    """Do a new run in a directory of its own.
+
+    Args:
+        cfg: the whole config.
+        parent: where the directory is made.
+        name: of the directory.
+        choices: which option was taken of each config group.
+    Returns:
+        What summary.json holds at the end.
+    Raises:
+        UserError: a setting or the data are wrong; if that shows before training, no directory is left behind.
+    """
+    run_dir = runs.create(parent, name)
+    try:
+        OmegaConf.save(OmegaConf.create(OmegaConf.to_container(cfg, resolve=True)), run_dir / "config.yaml")
+        runs.update_summary(run_dir, status="running", choices=choices, pid=os.getpid(), seconds=0.0)
+        return _train(cfg, run_dir, None)
+    except UserError:
+        if "started" not in runs.read_summary(run_dir):
+            shutil.rmtree(run_dir)
+        raise
+
+
+def resume(run_dir: Path) -> dict[str, Any]:
+    """Go on with a run that was interrupted, killed or failed, from its last checkpoint.
+
+    Raises:
+        UserError: `run_dir` is no run, is running, or its checkpoints are damaged.
+    """
+    cfg, summary = runs.read_config(run_dir), runs.read_summary(run_dir)
+    if summary["status"] == "finished":
+        report_run.notice(f"{run_dir} is finished already; nothing was done.")
+        report_run.closing_panel(run_dir, summary)
+        return summary
+    if summary["status"] == "running" and summary["pid"] != os.getpid() and _is_alive(summary["pid"]):
+        raise UserError(f"{run_dir} is still running, as process {summary['pid']}. End that first.")
+    checkpoint, complaints = runs.newest_checkpoint(run_dir)
+    for complaint in complaints:
+        report_run.notice(f"{complaint}\n  Going on from {checkpoint} instead.")
+    report_run.notice(f"Going on from {checkpoint}." if checkpoint else "There is no checkpoint yet: from the beginning.")
+    runs.update_summary(run_dir, status="running", pid=os.getpid())
+    return _train(cfg, run_dir, checkpoint)
+
+
+def fit_rank(run_dir: Path, checkpoint: Path | None) -> None:
+    """Fit as one of several ranks, the first of which has made the run directory."""
+    cfg = runs.read_config(run_dir)
+    data, classifier = build(cfg)
+    _fit(_make_trainer(cfg, run_dir, checkpoint), classifier, data, checkpoint)
+
+
+def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
+    """Data and classifier of a config, seeded; the data are read and checked.
+
+    Raises:
+        UserError: a part of the config does not fit.
+    """
+    pl.seed_everything(cfg.seed, verbose=False)
+    steps = cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches
+    limits = {key: cfg.trainer[key] for key in LIMITS}
+    data = _instantiate(
+        cfg, "data", seed=cfg.seed, steps_per_execution=steps, channels_last=cfg.channels_last, **limits
+    )
+    data.read()
+    network = _instantiate(cfg, "model")
+    classifier = _instantiate(cfg, "classifier")(
+        network=network,
+        optimizer=_instantiate(cfg, "optimizer"),
+        scheduler=_instantiate(cfg, "scheduler"),
+        channels_last=cfg.channels_last,
+        compile=cfg.compile,
+    )
+    return data, classifier
+
+
+def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str, Any]:
+    """Fit, test and record; whatever happens, summary.json says so."""
+    clock = time.perf_counter()
+    earlier = runs.read_summary(run_dir)["seconds"]
+    hparams: HParams | None = None
+    try:
+        _quiet()
+        data, classifier = build(cfg)
+        trainer = _make_trainer(cfg, run_dir, checkpoint)
+        hparams = next((c for c in trainer.callbacks if isinstance(c, HParams)), None)
+        environment = runs.environment(data.fingerprint())
+        code = environment["code"]
+        identity = runs.identity(cfg, f"{code['version']} {code['commit']} {code['changes']}", data.fingerprint())
+        if not (run_dir / "environment.json").exists():
+            runs.write_json(run_dir / "environment.json", environment)
+        runs.update_summary(run_dir, identity=identity, started=environment["started"])
+        report_run.opening_lines(run_dir, cfg, data, classifier)
+        with ranks.started(run_dir, checkpoint, cfg.trainer.devices):
+            _fit(trainer, classifier, data, checkpoint)
+        outcome = _test(cfg, run_dir, trainer, classifier, data)
+    except BaseException as error:
+        status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
+        seconds = earlier + time.perf_counter() - clock
+        runs.update_summary(run_dir, status=status, error=runs.first_line(error), seconds=seconds)
+        if hparams is not None:
+            hparams.finish({}, 0, succeeded=False)
+        raise
+    seconds = earlier + time.perf_counter() - clock
+    runs.update_summary(run_dir, status="finished", error=None, seconds=seconds, **outcome)
+    if hparams is not None:
+        metrics = outcome["metrics"]
+        best = {f"best/{key}": metrics[key] for key in ("val/acc", "val/loss")}
+        hparams.finish({**best, **{key: metrics[key] for key in ("test/acc", "test/loss")}}, trainer.global_step, True)
+    summary = runs.read_summary(run_dir)
+    report_run.closing_panel(run_dir, summary)
+    return summary
+
+
+def _make_trainer(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> pl.Trainer:
+    callbacks = [_instantiate(cfg, f"callbacks.{name}") for name, node in (cfg.callbacks or {}).items() if node]
+    keeper = next((c for c in callbacks if isinstance(c, BestAndLast)), None)
+    loggers = []
+    for name in cfg.logger or {}:
+        extra: dict[str, Any] = {"save_dir": str(run_dir)}
+        if checkpoint is not None and cfg.logger[name]["_target_"].endswith("TensorBoardLogger"):
+            # what a killed run logged after its last checkpoint comes again
+            extra["purge_step"] = runs.load_checkpoint(checkpoint)["global_step"] + 1
+        loggers.append(_instantiate(cfg, f"logger.{name}", **extra))
+    return _instantiate(
+        cfg,
+        "trainer",
+        without=LIMITS,  # counted in batches, which the data module does
+        callbacks=[*callbacks, StopOnSignal(keeper, f"python train.py resume={run_dir}")],
+        logger=loggers,
+        default_root_dir=str(run_dir),
+        strategy="ddp" if cfg.trainer.devices > 1 else "auto",
+        plugins=[LightningEnvironment()],
+        enable_checkpointing=keeper is not None,
+        enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def _fit(trainer: pl.Trainer, classifier: Classifier, data: DataModule, checkpoint: Path | None) -> None:
+    if trainer.global_rank > 0:  # same weights, other dropout
+        torch.manual_seed(torch.initial_seed() + trainer.global_rank)
+    try:
+        trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def _test(
+    cfg: DictConfig, run_dir: Path, trainer: pl.Trainer, classifier: Classifier, data: DataModule
+) -> dict[str, Any]:
+    """Evaluate the best checkpoint, chosen by validation, on the official test set; once."""
+    best = run_dir / "checkpoints" / "best.ckpt"
+    keeper = next((c for c in trainer.callbacks if isinstance(c, BestAndLast)), None)
+    metrics: dict[str, float] = {}
+    if keeper is not None:
+        classifier.load_state_dict(runs.load_checkpoint(best)["state_dict"])
+        metrics.update(keeper.best_metrics)
+    device = trainer.strategy.root_device
+    classifier.to(device)
+    class_accuracy = {}
+    for part in ("val", "test"):
+        evaluation = evaluate(classifier.evaluated, data.eval_loader(part, device), cfg.trainer.precision)
+        evaluation.save(run_dir / "predictions" / f"{part}.npz")
+        metrics[f"{part}/acc"], metrics[f"{part}/loss"] = evaluation.accuracy, evaluation.loss
+        class_accuracy[part] = dict(zip(data.classes, evaluation.class_accuracy(), strict=True))
+    return {
+        "metrics": metrics,
+        "best_epoch": keeper.best_epoch if keeper is not None else trainer.current_epoch,
+        "class_accuracy": class_accuracy,
+    }
+
+
+def _instantiate(cfg: DictConfig, key: str, without: tuple[str, ...] = (), **extra: Any) -> Any:
+    """Make the object that a part of the config describes; what its class says of wrong arguments is for the user."""
+    node: Any = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=True)
+    try:
+        return instantiate({k: v for k, v in node.items() if k not in without}, _convert_="all", **extra)
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, UserError):
+            raise cause from error
+        raise UserError(f"{key} cannot be made as it is configured: {cause}") from error
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _quiet() -> None:
+    """Lightning's advice about loaders, loggers and its own services is not about this loader."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
