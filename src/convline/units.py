@@ -1,0 +1,143 @@
+"""The units a pattern can name, with their arguments and defaults: the vocabulary of the language, without torch.
+
+`project` and `shortcut` are the two shortcuts of residual networks; `enlarge` lets a network of fixed arithmetic take
+smaller images. What module a unit becomes is in `steps.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+REQUIRED = object()  # marks an argument without a default
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One argument of a unit.
+
+    Args:
+        name: as in `stride=2`; the order in `UNITS` is the order by position.
+        kind: a key of `KINDS`.
+        default: None where the network decides (the width of `fc`).
+    """
+
+    name: str
+    kind: str
+    default: Any = REQUIRED
+
+
+def _whole(low: int) -> Any:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= low
+
+
+def _real(low: float, high: float) -> Any:
+    return lambda value: isinstance(value, int | float) and not isinstance(value, bool) and low <= value < high
+
+
+# kind -> (does the value fit, what is expected)
+KINDS: dict[str, tuple[Any, str]] = {
+    "size": (_whole(1), "a whole number of at least 1"),
+    "pad": (
+        lambda value: value in ("same", "valid") or _whole(0)(value),
+        "same, valid or a whole number of at least 0",
+    ),
+    "flag": (lambda value: isinstance(value, bool), "true or false"),
+    "rate": (_real(0.0, 1.0), "a number of at least 0 and below 1"),
+    "number": (_real(-math.inf, math.inf), "a number"),
+    "any": (lambda value: True, "a value"),
+    "positive": (_real(1e-300, math.inf), "a number above 0"),
+}
+
+
+def _window(filters: bool, kernel: int, stride: int, pad: str | int) -> tuple[Parameter, ...]:
+    width = (Parameter("filters", "size", 32),) if filters else ()
+    return (
+        *width,
+        Parameter("kernel", "size", kernel),
+        Parameter("stride", "size", stride),
+        Parameter("pad", "pad", pad),
+    )
+
+
+_BIAS = Parameter("bias", "flag", True)
+_POOL = _window(False, 2, 2, "valid")
+_SHORTCUT = (Parameter("filters", "size"), Parameter("stride", "size", 1))
+
+UNITS: dict[str, tuple[Parameter, ...]] = {
+    "conv": (
+        *_window(True, 3, 1, "same"),
+        Parameter("groups", "size", 1),
+        Parameter("dilation", "size", 1),
+        _BIAS,
+    ),
+    "local": (*_window(True, 3, 1, "same"), _BIAS),
+    "fc": (Parameter("units", "size", None), _BIAS),
+    "relu": (),
+    "leaky_relu": (Parameter("slope", "number", 0.01),),
+    "tanh": (),
+    "sigmoid": (),
+    "gelu": (),
+    "silu": (),
+    "softmax": (),
+    "pool": _POOL,
+    "avgpool": _POOL,
+    "l2pool": _POOL,
+    "gausspool": (*_POOL, Parameter("sigma", "positive", None)),
+    "gap": (),
+    "adaptivepool": (Parameter("size", "size", 1),),
+    "adaptivemaxpool": (Parameter("size", "size", 1),),
+    "bn": (Parameter("eps", "positive", 1e-5), Parameter("momentum", "rate", 0.1)),
+    "groupnorm": (Parameter("groups", "size", 8), Parameter("eps", "positive", 1e-5)),
+    "lrn": (
+        Parameter("size", "size", 5),
+        Parameter("alpha", "positive", 1e-4),
+        Parameter("beta", "positive", 0.75),
+        Parameter("k", "positive", 1.0),
+    ),
+    "dropout": (Parameter("rate", "rate", 0.5),),
+    "flatten": (),
+    "identity": (),
+    "enlarge": (Parameter("size", "size"),),
+    "project": (*_SHORTCUT, Parameter("bn", "flag", True)),
+    "shortcut": _SHORTCUT,
+}
+
+# Other spellings, without underscores; names are read in any case.
+ALIASES = {
+    "convolution": "conv",
+    "conv2d": "conv",
+    "locallyconnected": "local",
+    "dense": "fc",
+    "linear": "fc",
+    "leakyrelu": "leaky_relu",
+    "swish": "silu",
+    "maxpool": "pool",
+    "averagepool": "avgpool",
+    "globalavgpool": "gap",
+    "globalaveragepool": "gap",
+    "adaptiveavgpool": "adaptivepool",
+    "batchnorm": "bn",
+    "localresponsenorm": "lrn",
+}
+
+# Units that work on maps: an outermost group that holds one of them is a stage of the network.
+MAP_UNITS = {
+    "conv",
+    "local",
+    "lrn",
+    "enlarge",
+    "project",
+    "shortcut",
+    "gap",
+    *(name for name in UNITS if "pool" in name),
+}
+
+
+def spelled(name: str) -> str:
+    """The form in which names are compared: lower case, without underscores."""
+    return name.lower().replace("_", "")
+
+
+CANONICAL = {**{spelled(unit): unit for unit in UNITS}, **ALIASES}
