@@ -1,0 +1,85 @@
+"""Named blocks with parameters: `basic(c, s=1)` -> its text, given in a model's YAML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from convline.pattern import FORKS, WORDS, parse, read_number
+from convline.places import PatternError, Place
+from convline.tree import Chain
+from convline.units import CANONICAL, REQUIRED, Parameter, spelled
+
+_HEADING = re.compile(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*")
+_PARAMETER = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:=\s*(\S+))?\s*")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A named chain.
+
+    Args:
+        name: as steps use it.
+        parameters: defaults by name; `REQUIRED` if there is none.
+        body: the tree of its text.
+    """
+
+    name: str
+    parameters: dict[str, Any]
+    body: Chain
+
+    def signature(self) -> tuple[Parameter, ...]:
+        """The parameters as a unit has them. Values are checked where the body uses them."""
+        return tuple(Parameter(name, "any", default) for name, default in self.parameters.items())
+
+
+def read_blocks(blocks: Mapping[str, str]) -> dict[str, Block]:
+    """Read headings and texts; blocks may use each other in any order.
+
+    Args:
+        blocks: texts by heading, such as `{"basic(c, s=1)": "conv(c, 3, s) -> bn -> relu"}`.
+    Raises:
+        PatternError: a heading or a text is broken, or a name is taken.
+    """
+    headings = {heading: _heading(heading) for heading in blocks}
+    names: dict[str, str] = {}
+    for heading, (name, _) in headings.items():
+        if spelled(name) in CANONICAL or name in FORKS or name == "input":
+            raise PatternError(f"'{name}' is a word of the language already; rename the block", _place(heading))
+        if spelled(name) in names:
+            raise PatternError(f"the block '{name}' is there twice; rename one", _place(heading))
+        names[spelled(name)] = name
+    return {
+        name: Block(name, parameters, parse(str(blocks[heading]), names.values(), f"block {name}"))
+        for heading, (name, parameters) in headings.items()
+    }
+
+
+def _place(heading: str) -> Place:
+    return Place(heading, source="block heading")
+
+
+def _heading(heading: str) -> tuple[str, dict[str, Any]]:
+    match = _HEADING.fullmatch(heading)
+    if match is None or not re.match(r"[A-Za-z_]", match[1]):
+        raise PatternError("a block is headed by a name and its parameters, such as basic(c, s=1)", _place(heading))
+    parameters: dict[str, Any] = {}
+    for text in (match[2] or "").split(",") if (match[2] or "").strip() else []:
+        parameter = _PARAMETER.fullmatch(text)
+        if parameter is None or parameter[1].lower() in WORDS:
+            raise PatternError(f"'{text.strip()}' is no parameter; type names such as c or s=1", _place(heading))
+        if parameter[1].lower() in parameters:
+            raise PatternError(f"the parameter '{parameter[1]}' is there twice", _place(heading))
+        parameters[parameter[1].lower()] = REQUIRED if parameter[2] is None else _default(parameter[2], heading)
+    return match[1].lower(), parameters
+
+
+def _default(text: str, heading: str) -> Any:
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    try:
+        return read_number(text)
+    except ValueError:
+        raise PatternError(f"the default '{text}' is no number, true, false, same or valid", _place(heading)) from None

@@ -1,0 +1,297 @@
+"""The pattern language, second half: tree + variables + blocks -> the units that there really are.
+
+Variables get their values, groups are repeated, optional steps stay or go, blocks are replaced by their text. What is
+left is a chain of `Unit`s, named `Scope`s (stages and blocks, which become submodules) and `Split`s (forks).
+
+A list is spread over the stages: the m-th repetition of the outermost group around a name takes entry m.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from convline.blocks import Block, read_blocks
+from convline.errors import nearest
+from convline.pattern import parse
+from convline.places import PatternError, Place
+from convline.tree import Chain, Fork, Group, Name, Node, Optional, Product, Repeat, Step, Value, names_in
+from convline.units import KINDS, MAP_UNITS, REQUIRED, UNITS, Parameter
+
+MOST_UNITS = 20_000  # and repetitions; a thousand-layer residual network has about 3,500
+DEEPEST_BLOCKS = 20  # blocks used inside blocks
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit with all its arguments; `place` and `uses` say where it came from."""
+
+    name: str
+    arguments: dict[str, Any]
+    place: Place
+    uses: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A named part: a stage, or one use of a block."""
+
+    name: str
+    items: list[Item]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A fork whose branches are expanded."""
+
+    kind: str
+    branches: list[list[Item]]
+    place: Place
+    uses: tuple[Place, ...] = ()
+
+
+Item = Unit | Scope | Split
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Which repetition of the outermost group we are in; `index` counts from 0."""
+
+    index: int
+    count: int
+    place: Place
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What a node finds around it."""
+
+    bound: Mapping[str, Any] = field(default_factory=dict)  # a block's parameters
+    stage: Stage | None = None
+    uses: tuple[Place, ...] = ()
+
+    def error(self, problem: str, place: Place) -> PatternError:
+        return PatternError(problem, place, self.uses)
+
+
+def expand(pattern: str, variables: Mapping[str, Any], blocks: Mapping[str, str] | None = None) -> list[Item]:
+    """The units of a pattern, with all names resolved.
+
+    Args:
+        pattern: the text.
+        variables: values by name: numbers, true/false, words, or lists of them with one entry per stage.
+        blocks: texts by heading, e.g. `{"basic(c, s=1)": "conv(c, 3, s) -> bn -> relu"}`.
+    Raises:
+        PatternError: the text is broken, or a name has no value, no use, or a value that does not fit.
+    """
+    defined = read_blocks(blocks or {})
+    tree = parse(pattern, [block.name for block in defined.values()])
+    _refuse_unused(variables, tree, defined)
+    try:
+        items = _Expander(variables, defined).top(tree)
+    except RecursionError:
+        raise PatternError("blocks and brackets are nested too deep; flatten some", Place(pattern)) from None
+    if not items:
+        raise PatternError("nothing is left of the network: every step is repeated *0 or switched off", Place(pattern))
+    return items
+
+
+def _refuse_unused(variables: Mapping[str, Any], tree: Chain, blocks: Mapping[str, Block]) -> None:
+    used = {name.lower() for name in names_in(tree)}
+    for block in blocks.values():
+        used |= {name.lower() for name in names_in(block.body)} - set(block.parameters)
+    spellings: dict[str, str] = {}
+    for name in variables:
+        if name.lower() in spellings:
+            raise PatternError(
+                f"the variables '{spellings[name.lower()]}' and '{name}' differ in case only; rename one"
+            )
+        spellings[name.lower()] = name
+        if name.lower() not in used:
+            known = ", ".join(sorted(used)) or "none"
+            raise PatternError(
+                f"the variable '{name}' has no effect: the pattern does not use it{nearest(name.lower(), used)}; "
+                f"it uses {known}. On the command line '~model.{name}' takes it out"
+            )
+
+
+class _Expander:
+    """Walks the tree; one method per kind of node."""
+
+    def __init__(self, variables: Mapping[str, Any], blocks: Mapping[str, Block]) -> None:
+        self.variables = {name.lower(): value for name, value in variables.items()}
+        self.spellings = list(variables)
+        self.blocks = blocks
+        self.num_units = 0
+
+    def top(self, tree: Chain) -> list[Item]:
+        """The whole network: here, and only here, a group's repetitions become stages."""
+        context = _Context()
+        items: list[Item] = []
+        for node in tree.nodes:
+            for repetition in self.repetitions(node, context):
+                is_stage = _is_group(node) and any(_works_on_maps(item) for item in repetition)
+                items += [Scope("stage", repetition)] if is_stage else repetition
+        return items
+
+    def chain(self, chain: Chain, context: _Context) -> list[Item]:
+        return [item for node in chain.nodes for items in self.repetitions(node, context) for item in items]
+
+    def repetitions(self, node: Node, context: _Context) -> Iterator[list[Item]]:
+        """The units of each repetition of a node; anything but `*n` has one."""
+        match node:
+            case Optional():
+                if self.is_on(node, context):
+                    yield from self.repetitions(node.body, context)
+            case Repeat():
+                yield from self.repeated(node, context)
+            case Group():
+                inner = context if context.stage else replace(context, stage=Stage(0, 1, node.place))
+                yield self.chain(node.body, inner)
+            case Fork():
+                yield [self.fork(node, context)]
+            case Step():
+                yield [self.step(node, context)]
+
+    def repeated(self, node: Repeat, context: _Context) -> Iterator[list[Item]]:
+        """The units of each of the n repetitions; the outermost repetition there is sets the stage."""
+        count = self.count(node, context)
+        for index in range(count):
+            self.spend(node.place, context)
+            inner = context if context.stage else replace(context, stage=Stage(index, count, node.place))
+            for items in self.repetitions(node.body, inner):
+                if not items and isinstance(node.body, Group):
+                    raise context.error(
+                        "nothing is left of this group: everything in it is repeated *0 or switched off; "
+                        "repeat the group itself *0, or leave something in it",
+                        node.body.place,
+                    )
+                yield items
+
+    def fork(self, fork: Fork, context: _Context) -> Split:
+        branches = [self.chain(branch, context) for branch in fork.branches]
+        for number, branch in enumerate(branches, 1):
+            if not branch:
+                raise context.error(f"nothing is left of branch {number}; type identity to pass it by", fork.place)
+        return Split(fork.kind, branches, fork.place, context.uses)
+
+    def step(self, step: Step, context: _Context) -> Unit | Scope:
+        self.spend(step.place, context)
+        block = self.blocks.get(step.name)
+        if block is None:
+            return Unit(step.name, self.bind(step, UNITS[step.name], context), step.place, context.uses)
+        if len(context.uses) >= DEEPEST_BLOCKS:
+            raise context.error(f"block {block.name} uses itself, or blocks are {DEEPEST_BLOCKS} deep", step.place)
+        bound = self.bind(step, block.signature(), context)
+        inner = _Context(bound, context.stage, (*context.uses, step.place))
+        return Scope(step.name, self.chain(block.body, inner))
+
+    def spend(self, place: Place, context: _Context) -> None:
+        """Count a step or a repetition, so that no pattern unfolds without end."""
+        self.num_units += 1
+        if self.num_units > MOST_UNITS:
+            raise context.error(f"the pattern unfolds to more than {MOST_UNITS:,} units; repeat less", place)
+
+    def bind(self, step: Step, parameters: tuple[Parameter, ...], context: _Context) -> dict[str, Any]:
+        """The step's arguments by name, each checked, defaults filled in."""
+        names = [parameter.name for parameter in parameters]
+        form = f"{step.name}({', '.join(names)})"
+        given: dict[str, Any] = {}
+        for position, argument in enumerate(step.arguments):
+            if argument.name is None and position >= len(names):
+                raise context.error(f"too many arguments; the form is {form}", argument.place)
+            name = names[position] if argument.name is None else argument.name
+            if name not in names:
+                raise context.error(f"'{name}' is no argument of {form}{nearest(name, names)}", argument.place)
+            if name in given:
+                raise context.error(f"'{name}' is given twice; the form is {form}", argument.place)
+            given[name] = self.value(argument.value, argument.place, context)
+            fits, expected = KINDS[parameters[names.index(name)].kind]
+            if not fits(given[name]):
+                raise context.error(f"{name} must be {expected}, but is {given[name]!r}", argument.place)
+        for parameter in parameters:
+            if parameter.default is REQUIRED and parameter.name not in given:
+                raise context.error(f"'{parameter.name}' is missing; the form is {form}", step.place)
+            given.setdefault(parameter.name, parameter.default)
+        return given
+
+    def value(self, value: Value, place: Place, context: _Context) -> Any:
+        """What a name or a product stands for here."""
+        match value:
+            case Name():
+                return self.variable(value, context)
+            case Product():
+                result: int | float = 1
+                for factor in value.factors:
+                    number = self.value(factor, value.place, context)
+                    if isinstance(number, bool) or not isinstance(number, int | float):
+                        raise context.error(f"only numbers can be multiplied, but {factor} is {number!r}", place)
+                    result *= number
+                return result
+            case _:
+                return value
+
+    def variable(self, name: Name, context: _Context) -> Any:
+        """The value of a variable; of a list, the entry of the stage we are in."""
+        key = name.name.lower()
+        if key in context.bound:
+            return context.bound[key]
+        if key not in self.variables:
+            known = [*context.bound, *self.spellings]
+            near = nearest(name.name, known)
+            hint = f"set it: model.{name.name}=..." if not near else f"or set it: model.{name.name}=..."
+            raise context.error(f"the variable '{name.name}' has no value{near}; {hint}", name.place)
+        value = self.variables[key]
+        if not isinstance(value, list | tuple):
+            return value
+        shown = f"'{name.name}' is a list of {len(value)}"
+        if context.stage is None:
+            raise context.error(f"{shown}, but stands outside every group; give one value", name.place)
+        if len(value) != context.stage.count:
+            count = context.stage.count
+            times = "once" if count == 1 else f"{count} times"
+            raise context.error(
+                f"{shown}, {list(value)}, but its outermost group is there {times}; give one value, or {count}",
+                name.place,
+            )
+        return value[context.stage.index]
+
+    def count(self, repeat: Repeat, context: _Context) -> int:
+        if isinstance(repeat.count, int):
+            number: Any = repeat.count
+            place = repeat.place
+        else:
+            number, place = self.variable(repeat.count, context), repeat.count.place
+        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+            raise context.error(f"a count is a whole number of at least 0, but {repeat.count} is {number!r}", place)
+        if number > MOST_UNITS:
+            raise context.error(
+                f"{number:,} repetitions are more than the {MOST_UNITS:,} units a network may have", place
+            )
+        return number
+
+    def is_on(self, optional: Optional, context: _Context) -> bool:
+        value = self.variable(optional.variable, context)
+        if not isinstance(value, bool):
+            name = optional.variable.name
+            raise context.error(
+                f"'{name}' decides whether a step is there: true or false, not {value!r}", optional.place
+            )
+        return value
+
+
+def _is_group(node: Node) -> bool:
+    while isinstance(node, Repeat | Optional):
+        node = node.body
+    return isinstance(node, Group)
+
+
+def _works_on_maps(item: Item) -> bool:
+    match item:
+        case Unit():
+            return item.name in MAP_UNITS
+        case Scope():
+            return any(_works_on_maps(inner) for inner in item.items)
+        case Split():
+            return any(_works_on_maps(inner) for branch in item.branches for inner in branch)
