@@ -1,0 +1,81 @@
+"""How weights start. Biases start at zero in every scheme but torch's and dirac's; norms as torch.nn starts them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from convline.layers import Local2d
+
+Fans = tuple[float, float]  # weights into one output value, and out of one input value
+
+
+def _fans(layer: nn.Module) -> Fans:
+    match layer:
+        case nn.Conv2d():
+            window = math.prod(layer.kernel_size)
+            return window * layer.in_channels / layer.groups, window * layer.out_channels
+        case Local2d():
+            return layer.in_channels * layer.kernel**2, layer.filters * layer.kernel**2
+        case nn.Linear():
+            return layer.in_features, layer.out_features
+    raise AssertionError(f"{type(layer).__name__} has no fans")
+
+
+def _he(layer: nn.Module, weight: Tensor) -> None:
+    nn.init.normal_(weight, 0, math.sqrt(2 / _fans(layer)[0]))
+
+
+def _glorot(layer: nn.Module, weight: Tensor) -> None:
+    bound = math.sqrt(6 / sum(_fans(layer)))
+    nn.init.uniform_(weight, -bound, bound)
+
+
+def _keras(layer: nn.Module, weight: Tensor) -> None:
+    if not isinstance(layer, Local2d):
+        return _glorot(layer, weight)
+    # Keras takes the positions of a locally connected layer for the window of a convolution.
+    bound = math.sqrt(6 / (weight.shape[0] * (weight.shape[1] + weight.shape[2])))
+    nn.init.uniform_(weight, -bound, bound)
+    return None
+
+
+@torch.no_grad()
+def _dirac(layer: nn.Module, weight: Tensor) -> None:
+    """Channel i in, channel i out; further filters start at zero in a convolution, as torch.nn.init.dirac_ has it."""
+    if isinstance(layer, nn.Conv2d):
+        nn.init.dirac_(weight, layer.groups)
+    elif isinstance(layer, Local2d):
+        weight.zero_()
+        centre = layer.kernel // 2 * (layer.kernel + 1)
+        for channel in range(min(layer.in_channels, layer.filters)):
+            weight[:, channel * layer.kernel**2 + centre, channel] = 1
+
+
+INITS: dict[str, Callable[[nn.Module, Tensor], None] | None] = {
+    "torch": None,  # uniform in ±1/√fan_in, biases too: torch.nn's own
+    "he": _he,  # He, Zhang, Ren & Sun, "Delving Deep into Rectifiers", 2015, eq. 10
+    "glorot": _glorot,  # Glorot & Bengio, "Understanding the difficulty of training deep ...", 2010, eq. 16
+    "keras": _keras,  # Keras' defaults: Glorot's, with another count for locally connected layers
+    "dirac": _dirac,  # windows start as the identity; fc as in torch
+}
+
+
+def initialize(network: nn.Module, init: str) -> None:
+    """Start every conv, local and fc of a network anew.
+
+    Args:
+        network: changed in place.
+        init: a key of `INITS`; "torch" leaves everything as torch.nn made it.
+    """
+    scheme = INITS[init]
+    if scheme is None:
+        return
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear | Local2d):
+            scheme(layer, layer.weight)
+            if layer.bias is not None and init != "dirac":
+                nn.init.zeros_(layer.bias)

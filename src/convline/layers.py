@@ -1,0 +1,237 @@
+"""Layers that a pattern can name and torch.nn lacks. All take and give N×C×H×W."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
+    """Zeros before and after one axis, so that ceil(size / stride) positions come out.
+
+    An odd zero goes after (right, bottom), as TensorFlow's `SAME` has it.
+
+    Source: TensorFlow documentation of tf.nn, "Notes on padding".
+    """
+    num_positions = -(-size // stride)
+    total = max((num_positions - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
+    return total // 2, total - total // 2
+
+
+def pad_same(x: Tensor, kernel: int, stride: int, dilation: int = 1, value: float = 0.0) -> Tensor:
+    """`x` with what `same_padding` says around its last two axes; `x` itself if that is nothing."""
+    top, bottom = same_padding(x.shape[-2], kernel, stride, dilation)
+    left, right = same_padding(x.shape[-1], kernel, stride, dilation)
+    return F.pad(x, (left, right, top, bottom), value=value) if top + bottom + left + right else x
+
+
+class Conv2dSame(nn.Conv2d):
+    """A convolution that pads as TensorFlow's `SAME`, for strides and even kernels."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """N×C×H×W -> N×filters×ceil(H/stride)×ceil(W/stride)."""
+        return super().forward(pad_same(input, self.kernel_size[0], self.stride[0], self.dilation[0]))
+
+
+class Local2d(nn.Module):
+    """Locally connected layer: the windows of a convolution, but each position has weights and biases of its own.
+
+    Args:
+        in_channels: channels of the map that comes in.
+        filters: channels of the map that goes out.
+        kernel: side of the window, in positions of the incoming map.
+        output_size: height and width of the map that goes out.
+        stride: step of the window.
+        pad: (before, after) zeros for height and for width.
+        bias: one bias per filter and position.
+
+    Shapes: `weight` is positions × (in_channels·kernel²) × filters, `bias` filters × height × width.
+
+    Source: Gregor & LeCun, "Emergence of Complex-Like Cells in a Temporal Product Network with Local Receptive
+    Fields", 2010; the biases per position as in Keras' LocallyConnected2D.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        filters: int,
+        kernel: int,
+        output_size: tuple[int, int],
+        stride: int = 1,
+        pad: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.filters, self.kernel, self.stride, self.pad = in_channels, filters, kernel, stride, pad
+        self.output_size = output_size
+        num_positions = output_size[0] * output_size[1]
+        self.weight = nn.Parameter(torch.empty(num_positions, in_channels * kernel**2, filters))
+        self.bias = nn.Parameter(torch.empty(filters, *output_size)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Uniform in ±1/√fan_in, as torch.nn starts a convolution of the same window."""
+        bound = 1 / math.sqrt(self.weight.shape[1])
+        nn.init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×C×H×W -> N×filters×height×width."""
+        (top, bottom), (left, right) = self.pad
+        windows = F.unfold(F.pad(x, (left, right, top, bottom)), self.kernel, stride=self.stride)  # N·Ck²·P
+        maps = torch.einsum("nkp,pkf->nfp", windows, self.weight).unflatten(2, self.output_size)
+        return maps if self.bias is None else maps + self.bias
+
+    def extra_repr(self) -> str:
+        """Arguments, as torch.nn prints them."""
+        return f"{self.in_channels}, {self.filters}, kernel_size={self.kernel}, stride={self.stride}, pad={self.pad}"
+
+
+class Pool2d(nn.Module):
+    """Common to the pools below.
+
+    Args:
+        kernel: side of the window.
+        stride: step of the window.
+        padding: zeros on each side, or "same" for what `same_padding` says.
+    """
+
+    def __init__(self, kernel: int, stride: int, padding: int | str = 0) -> None:
+        super().__init__()
+        self.kernel_size, self.stride, self.padding = kernel, stride, padding
+
+    def padded(self, x: Tensor, value: float = 0.0) -> Tensor:
+        """`x` with its padding around it."""
+        if self.padding == "same":
+            return pad_same(x, self.kernel_size, self.stride, value=value)
+        p = cast(int, self.padding)
+        return F.pad(x, (p, p, p, p), value=value) if p else x
+
+    def extra_repr(self) -> str:
+        """Arguments, as torch.nn prints them."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class MaxPool2dSame(Pool2d):
+    """Largest value of each window; windows at the border look only at what is there."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×C×H×W -> N×C×ceil(H/stride)×ceil(W/stride)."""
+        return F.max_pool2d(self.padded(x, -math.inf), self.kernel_size, self.stride)
+
+
+class AvgPool2dSame(Pool2d):
+    """Mean of each window over what is there: padding is not counted, as in TensorFlow."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×C×H×W -> N×C×ceil(H/stride)×ceil(W/stride)."""
+        padded = self.padded(x)
+        means = F.avg_pool2d(padded, self.kernel_size, self.stride)
+        if padded is x:
+            return means
+        share = F.avg_pool2d(self.padded(torch.ones_like(x[:1, :1])), self.kernel_size, self.stride)
+        return means / share
+
+
+class L2Pool2d(Pool2d):
+    """L2 norm of each window: the root of the sum of squares; padding counts as zeros.
+
+    Source: Sermanet, Chintala & LeCun, "Convolutional Neural Networks Applied to House Numbers Digit
+    Classification", 2012 (Lp-pooling with p = 2, without its Gaussian weights).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×C×H×W -> N×C×H'×W'."""
+        means = F.avg_pool2d(self.padded(x * x), self.kernel_size, self.stride)
+        # The root has no finite slope at 0; clamped there, a window of zeros gets the gradient 0 instead of NaN.
+        return (means * self.kernel_size**2).clamp_min(1e-12).sqrt()
+
+
+class GaussPool2d(Pool2d):
+    """Average of each window, weighted by exp(-d²/2σ²) of the distance d from the window's centre; weights sum to 1.
+
+    Args:
+        kernel: side of the window.
+        stride: step of the window.
+        padding: zeros on each side, or "same".
+        sigma: σ in positions of the incoming map; None: a quarter of the kernel, so that the window's edge is at 2 σ.
+    """
+
+    weight: Tensor
+
+    def __init__(self, kernel: int, stride: int, padding: int | str = 0, sigma: float | None = None) -> None:
+        super().__init__(kernel, stride, padding)
+        self.sigma = kernel / 4 if sigma is None else sigma
+        distance = torch.arange(kernel, dtype=torch.float32) - (kernel - 1) / 2
+        profile = torch.softmax(-(distance**2) / (2 * self.sigma**2), 0)
+        self.register_buffer("weight", torch.outer(profile, profile), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×C×H×W -> N×C×H'×W'."""
+        weight = self.weight.to(x.dtype).expand(x.shape[1], 1, -1, -1)
+        return F.conv2d(self.padded(x), weight, stride=self.stride, groups=x.shape[1])
+
+
+class GlobalAvgPool2d(nn.Module):
+    """Mean of each map: N×C×H×W -> N×C.
+
+    Source: Lin, Chen & Yan, "Network In Network", 2014.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×C×H×W -> N×C."""
+        return x.mean((2, 3))
+
+
+class PadShortcut(nn.Module):
+    """Shortcut without parameters: every stride-th position, and zeros for the new channels.
+
+    Args:
+        new_channels: channels that go out less those that come in.
+        stride: step in both directions.
+
+    Source: He, Zhang, Ren & Sun, "Deep Residual Learning for Image Recognition", 2015, section 3.3, option A.
+    """
+
+    def __init__(self, new_channels: int, stride: int) -> None:
+        super().__init__()
+        self.new_channels, self.stride = new_channels, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×C×H×W -> N×(C+new_channels)×ceil(H/stride)×ceil(W/stride)."""
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new_channels))
+
+    def extra_repr(self) -> str:
+        """Arguments, as torch.nn prints them."""
+        return f"new_channels={self.new_channels}, stride={self.stride}"
+
+
+class Add(nn.Module):
+    """Sum of the branches' outputs; children are `branch1`, `branch2`, ..."""
+
+    def __init__(self, branches: Sequence[nn.Module]) -> None:
+        super().__init__()
+        for number, branch in enumerate(branches, 1):
+            self.add_module(f"branch{number}", branch)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape from every branch."""
+        first, *others = self._modules.values()
+        total = cast(nn.Module, first)(x)
+        for branch in others:
+            total = total + cast(nn.Module, branch)(x)
+        return total
+
+
+class Concat(Add):
+    """The branches' outputs one after the other along the channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×C₁×H×W and N×C₂×H×W -> N×(C₁+C₂)×H×W."""
+        return torch.cat([cast(nn.Module, branch)(x) for branch in self._modules.values()], 1)
