@@ -69,7 +69,8 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
     except OverrideParseException as error:
         raise UserError(
             f"'{error.override}' is not a setting.\n"
-            "  Settings are written key=value; quote what has brackets or blanks: 'key=[1,2]'."
+            "  Settings are written key=value. Quote a list once ('key=[1,2]') and other text with brackets or blanks twice:\n"
+            "  'model.pattern=\"CONV(8) -> FC\"'"
         ) from error
 
 

@@ -186,7 +186,7 @@ def _test(
     metrics: dict[str, float] = {}
     if keeper is not None:
         classifier.load_state_dict(runs.load_checkpoint(best)["state_dict"])
-        metrics.update(keeper.best_metrics)
+        metrics.update({k: v for k, v in keeper.best_metrics.items() if k.startswith(("train/", "val/"))})
     device = trainer.strategy.root_device
     classifier.to(device)
     class_accuracy = {}

@@ -82,7 +82,7 @@ class Progress(ProgressBar):
             if "val/acc" in value:
                 line += f"  val loss {value['val/loss']:.4f} acc [bold]{value['val/acc']:.4f}[/bold]"
             line += f"  {self._images / (time.perf_counter() - self._start):,.0f} images/s"
-            self._console.print(line)
+            self._console.print(line, soft_wrap=True)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Close the bar, also after an error."""
