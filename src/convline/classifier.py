@@ -85,8 +85,9 @@ class Classifier(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer, and its schedule counted in optimizer steps over the whole run."""
-        self.trainer.fit_loop.setup_data()
-        num_batches = self.trainer.train_dataloader.num_batches  # type: ignore[union-attr]
+        # not from the loader itself: made this early, it would miss its state when a run is resumed
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        num_batches = data.num_train_batches(self.trainer.world_size)
         self.steps_per_epoch = math.ceil(num_batches / self.accumulate_grad_batches)
         total_steps = self.steps_per_epoch * (self.trainer.max_epochs or 1)
         factor = self._make_scheduler(total_steps=total_steps, steps_per_epoch=self.steps_per_epoch)

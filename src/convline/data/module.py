@@ -3,12 +3,13 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
 
-from convline.data.resident import ResidentLoader
-from convline.data.sources import Images, Part
+from convline.data.resident import ResidentLoader, count_batches
+from convline.data.sources import Images
 from convline.data.split import stratified_split
 from convline.data.statistics import channel_statistics
 from convline.errors import UserError
@@ -58,7 +59,8 @@ class DataModule(LightningDataModule):
         self.limit_train_batches, self.limit_val_batches = limit_train_batches, limit_val_batches
         self.overfit_batches = overfit_batches
         self._train_set: Images | None = None
-        self._resident: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._train_loader: ResidentLoader | None = None
+        self._train_state: dict[str, int] | None = None
 
     def read(self) -> None:
         """Read, check and split the official training set, and compute its statistics; once.
@@ -102,12 +104,27 @@ class DataModule(LightningDataModule):
 
     def train_dataloader(self) -> ResidentLoader:
         """Shuffled batches of the training split on the trainer's device, dealt out among its ranks."""
-        return self._fit_loader(
-            self.train_indices,
-            self.batch_size,
-            order_seed=None if self.overfit_batches else self.seed,
-            limit=self.overfit_batches or self.limit_train_batches,
-        )
+        order_seed = None if self.overfit_batches else self.seed
+        self._train_loader = self._fit_loader(self.train_indices, self.batch_size, order_seed, self._train_limit)
+        if self._train_state is not None:
+            self._train_loader.load_state_dict(self._train_state)
+        return self._train_loader
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the training loader is, for the checkpoint."""
+        return self._train_loader.state_dict() if self._train_loader is not None else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the training loader begin there. Lightning itself restores loaders only in the middle of an epoch."""
+        self._train_state = state_dict or None
+
+    def num_train_batches(self, world_size: int) -> int:
+        """Batches that `train_dataloader` gives in an epoch to each of so many ranks."""
+        return count_batches(len(self.train_indices), self.batch_size, world_size, self._train_limit)
+
+    @property
+    def _train_limit(self) -> int | None:
+        return self.overfit_batches or self.limit_train_batches
 
     def val_dataloader(self) -> ResidentLoader:
         """The validation split in order; with `overfit_batches`, the training batches instead."""
@@ -152,6 +169,3 @@ class DataModule(LightningDataModule):
 
 def _times(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
-
-
-__all__ = ["DataModule", "Images", "Part"]

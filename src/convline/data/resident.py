@@ -16,6 +16,13 @@ from torch import Tensor
 Batch = tuple[Tensor, Tensor]
 
 
+def count_batches(num_images: int, batch_size: int, world_size: int = 1, limit: int | None = None) -> int:
+    """Batches an epoch on each rank; the last one may be smaller."""
+    whole, rest = divmod(num_images, batch_size * world_size)
+    # a rest that does not reach every rank would leave one without a batch while the others wait for it
+    return min(whole + (rest >= world_size), limit or num_images)
+
+
 class ResidentLoader:
     """Batches of normalised images, gathered on the device.
 
@@ -55,9 +62,7 @@ class ResidentLoader:
         self.order_seed = order_seed
         self.steps_per_execution = steps_per_execution
         self.rank, self.world_size = rank, world_size
-        whole, rest = divmod(len(labels), batch_size * world_size)
-        # a rest that does not reach every rank would leave one without a batch while the others wait for it
-        self.num_batches = min(whole + (rest >= world_size), limit or len(labels))
+        self.num_batches = count_batches(len(labels), batch_size, world_size, limit)
         self.epoch = 0
         self.position = 0  # batches handed out in this epoch
         self._order: Tensor | None = None

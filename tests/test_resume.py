@@ -1,0 +1,101 @@
+"""A run that is killed and resumed is the run that was never killed, bit for bit."""
+
+import csv
+import random
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from commands import SMALL, run_dirs, train
+
+# 540 training images in batches of 16: 34 batches an epoch, the last one smaller
+STEPS_PER_EPOCH = 34
+VARIANTS = {
+    "plain": [],
+    "mid-epoch checkpoints": ["callbacks.checkpoint.every_n_steps=7", "steps_per_execution=3"],
+    "accumulation, clipping, averaging": [
+        "callbacks.checkpoint.every_n_steps=3",
+        "steps_per_execution=2",
+        "classifier.accumulate_grad_batches=3",
+        "classifier.gradient_clip_norm=0.5",
+        "classifier.ema_decay=0.9",
+        "optimizer=adamw",
+        "scheduler=cosine",
+    ],
+    "bf16": ["trainer.precision=bf16-mixed", "callbacks.checkpoint.every_n_steps=5", "steps_per_execution=1"],
+}
+
+
+def weights(run_dir: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    return torch.load(run_dir / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+
+
+def curves(run_dir: Path) -> list[dict[str, str]]:
+    with open(run_dir / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{k: v for k, v in row.items() if k not in ("images/s", "seconds/epoch")} for row in rows]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    for name in ("last", "best"):
+        left, right = weights(one, name), weights(other, name)
+        assert left.keys() == right.keys()
+        assert all(torch.equal(left[key], right[key]) for key in left), name
+    assert curves(one) == curves(other)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    done = {}
+    for name, words in VARIANTS.items():
+        folder = tmp_path_factory.mktemp("reference")
+        result = train(folder, *SMALL, *words)
+        assert result.status == 0, result.err
+        (done[name],) = run_dirs(folder)
+    return done
+
+
+def random_steps(name: str, count: int) -> list[int]:
+    total = 2 * (STEPS_PER_EPOCH if "accumulation" not in name else 12)
+    return sorted(random.Random(name).sample(range(1, total + 1), count))
+
+
+@pytest.mark.parametrize(("variant", "step"), [(v, s) for v in VARIANTS for s in random_steps(v, 4)])
+def test_killed_and_resumed_equals_never_killed(
+    variant: str, step: int, tmp_path: Path, uninterrupted: dict[str, Path]
+) -> None:
+    kill = [f"+callbacks.kill={{_target_: kill_at.KillAt, step: {step}}}"]
+    killed = train(tmp_path, *SMALL, *VARIANTS[variant], *kill)
+    assert killed.status == -signal.SIGKILL, killed.err
+    (run_dir,) = run_dirs(tmp_path)
+    without_the_kill(run_dir)
+    resumed = train(tmp_path, f"resume={run_dir}")
+    assert resumed.status == 0, resumed.err
+    assert run_dirs(tmp_path) == [run_dir]
+    assert_same_run(uninterrupted[variant], run_dir)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("where", ["KillAt, step: 20", "KillAt, step: 34", "KillInValidation, epoch: 0", "KillAt, step: 67"])
+def test_a_signal_saves_the_state_between_two_steps(
+    signum: signal.Signals, where: str, tmp_path: Path, uninterrupted: dict[str, Path]
+) -> None:
+    words = ["steps_per_execution=3", f"+callbacks.kill={{_target_: kill_at.{where}, signum: {signum.value}}}"]
+    stopped = train(tmp_path, *SMALL, *words)
+    (run_dir,) = run_dirs(tmp_path)
+    assert stopped.status == 128 + signum
+    assert f"resume={run_dir.relative_to(tmp_path)}" in stopped.err
+    assert '"status": "interrupted"' in (run_dir / "summary.json").read_text()
+    without_the_kill(run_dir)
+    assert train(tmp_path, f"resume={run_dir}").status == 0
+    assert_same_run(uninterrupted["plain"], run_dir)
+
+
+def without_the_kill(run_dir: Path) -> None:
+    """The resumed run is the same one, less the callback that stands in for the power cut."""
+    from omegaconf import OmegaConf
+
+    cfg = OmegaConf.load(run_dir / "config.yaml")
+    del cfg.callbacks["kill"]
+    OmegaConf.save(cfg, run_dir / "config.yaml")
