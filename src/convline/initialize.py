@@ -19,7 +19,7 @@ def _fans(layer: nn.Module) -> Fans:
             window = math.prod(layer.kernel_size)
             return window * layer.in_channels / layer.groups, window * layer.out_channels
         case Local2d():
-            return layer.in_channels * layer.kernel**2, layer.filters * layer.kernel**2
+            return layer.in_channels * layer.kernel_size**2, layer.filters * layer.kernel_size**2
         case nn.Linear():
             return layer.in_features, layer.out_features
     raise AssertionError(f"{type(layer).__name__} has no fans")
@@ -50,9 +50,9 @@ def _dirac(layer: nn.Module, weight: Tensor) -> None:
         nn.init.dirac_(weight, layer.groups)
     elif isinstance(layer, Local2d):
         weight.zero_()
-        centre = layer.kernel // 2 * (layer.kernel + 1)
+        centre = layer.kernel_size // 2 * (layer.kernel_size + 1)
         for channel in range(min(layer.in_channels, layer.filters)):
-            weight[:, channel * layer.kernel**2 + centre, channel] = 1
+            weight[:, channel * layer.kernel_size**2 + centre, channel] = 1
 
 
 INITS: dict[str, Callable[[nn.Module, Tensor], None] | None] = {

@@ -67,7 +67,13 @@ class Local2d(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        self.in_channels, self.filters, self.kernel, self.stride, self.pad = in_channels, filters, kernel, stride, pad
+        self.in_channels, self.filters, self.kernel_size, self.stride, self.pad = (
+            in_channels,
+            filters,
+            kernel,
+            stride,
+            pad,
+        )
         self.output_size = output_size
         num_positions = output_size[0] * output_size[1]
         self.weight = nn.Parameter(torch.empty(num_positions, in_channels * kernel**2, filters))
@@ -84,13 +90,15 @@ class Local2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """N×C×H×W -> N×filters×height×width."""
         (top, bottom), (left, right) = self.pad
-        windows = F.unfold(F.pad(x, (left, right, top, bottom)), self.kernel, stride=self.stride)  # N·Ck²·P
+        windows = F.unfold(F.pad(x, (left, right, top, bottom)), self.kernel_size, stride=self.stride)  # N·Ck²·P
         maps = torch.einsum("nkp,pkf->nfp", windows, self.weight).unflatten(2, self.output_size)
         return maps if self.bias is None else maps + self.bias
 
     def extra_repr(self) -> str:
         """Arguments, as torch.nn prints them."""
-        return f"{self.in_channels}, {self.filters}, kernel_size={self.kernel}, stride={self.stride}, pad={self.pad}"
+        return (
+            f"{self.in_channels}, {self.filters}, kernel_size={self.kernel_size}, stride={self.stride}, pad={self.pad}"
+        )
 
 
 class Pool2d(nn.Module):

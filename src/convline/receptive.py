@@ -1,0 +1,103 @@
+"""What one position of a layer's output sees of the input image, layer by layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from convline.layers import GlobalAvgPool2d, Local2d, PadShortcut, Pool2d
+
+Pair = tuple[float, float]  # height, width
+
+# Modules that work on each position by itself. Norms over positions count as such too, as is the habit of the field.
+_POINTWISE = ("activation", "batchnorm", "dropout", "normalization", "instancenorm")
+
+
+@dataclass(frozen=True)
+class View:
+    """What a position sees.
+
+    Args:
+        field: height and width of the window in the input, in pixels; padding counts as pixels.
+        step: pixels of the input between neighbouring positions.
+    """
+
+    field: Pair
+    step: Pair
+
+    @staticmethod
+    def pixel() -> View:
+        """What a position of the input itself sees."""
+        return View((1, 1), (1, 1))
+
+    @staticmethod
+    def widest(views: Sequence[View | None]) -> View | None:
+        """What a position sees through several branches; None if one is unknown."""
+        known = [view for view in views if view is not None]
+        if not known or len(known) < len(views):
+            return None
+        field = max(view.field[0] for view in known), max(view.field[1] for view in known)
+        return View(field, known[0].step)
+
+    def through(self, kernel: Pair, stride: Pair) -> View:
+        """The view after a window of `kernel` positions that moves by `stride` positions.
+
+        Source: Araujo, Norris & Sim, "Computing Receptive Fields of ConvNets", Distill 2019, eq. 2.
+        """
+        field = [f + (k - 1) * s for f, k, s in zip(self.field, kernel, self.step, strict=True)]
+        step = [s * by for s, by in zip(self.step, stride, strict=True)]
+        return View((field[0], field[1]), (step[0], step[1]))
+
+    @property
+    def side(self) -> int:
+        """The longer side of the field, in whole pixels."""
+        return math.ceil(max(self.field) - 1e-6)
+
+
+def view_after(module: nn.Module, before: View, incoming: Sequence[int], outgoing: Sequence[int]) -> View | None:
+    """The view after one module.
+
+    Args:
+        module: a leaf.
+        before: the view of the tensor that comes in.
+        incoming: shape of what comes in, batch first.
+        outgoing: shape of what goes out, batch first.
+    Returns:
+        None if the module is not known.
+    """
+    if type(module).__module__.rpartition(".")[2] in _POINTWISE or isinstance(module, nn.Identity):
+        return before
+    if len(incoming) != 4:
+        return before if isinstance(module, nn.Linear | nn.Flatten) else None
+    sides = float(incoming[2]), float(incoming[3])
+    match module:
+        case nn.Conv2d() | nn.MaxPool2d() | nn.AvgPool2d() | Pool2d() | Local2d():
+            return before.through(*_window(module))
+        case PadShortcut():
+            return before.through((1, 1), (module.stride, module.stride))
+        case nn.Flatten() | GlobalAvgPool2d():
+            return before.through(sides, (1, 1))
+        case nn.AdaptiveAvgPool2d() | nn.AdaptiveMaxPool2d():
+            shrink = sides[0] / outgoing[2], sides[1] / outgoing[3]
+            return before.through((math.ceil(shrink[0]), math.ceil(shrink[1])), shrink)
+        case nn.Upsample():  # bilinear: each pixel is mixed from two neighbours in each direction
+            return before.through((2, 2), (sides[0] / outgoing[2], sides[1] / outgoing[3]))
+    return None
+
+
+def _window(module: nn.Module) -> tuple[Pair, Pair]:
+    """Kernel, spread by its dilation, and stride."""
+    kernel, stride = _pair(module.kernel_size), _pair(module.stride)
+    dilation = _pair(getattr(module, "dilation", 1))
+    spread = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    return (spread[0], spread[1]), stride
+
+
+def _pair(value: object) -> Pair:
+    if isinstance(value, tuple):
+        return value[0], value[1]
+    assert isinstance(value, int)
+    return value, value
