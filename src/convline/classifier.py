@@ -153,7 +153,7 @@ class Classifier(LightningModule):
             if not math.isfinite(loss):
                 step = (unread.last_step - 1) * self.accumulate_grad_batches - len(losses) + number + 2
                 raise NotFiniteLoss(
-                    f"the loss became {loss} in batch {step:,} of the training (epoch {self.current_epoch}), "
+                    f"the loss became {loss} in batch {step:,} of the training (epoch {self.current_epoch + 1}), "
                     f"with a learning rate of about {unread.learning_rate:.3g}.\n"
                     "  Type a smaller one (optimizer.lr=…), a warm-up (scheduler.warmup=0.1) or a limit "
                     "(classifier.gradient_clip_norm=1)."

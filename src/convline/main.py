@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -58,17 +59,13 @@ def guarded(command: Callable[[], int | None], words: list[str]) -> int:
     return 1
 
 
-def _settings(words: list[str]) -> list[str]:
-    return [word for word in words if not word.startswith("-")]
-
-
 def _complain(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 def _under_hydra(words: list[str]) -> int:
     """Hand over to Hydra, which calls `_job` once or, with -m, once for each combination."""
-    settings = _settings(words)
+    settings = get_args_parser().parse_args(words).overrides
     config.check_words(settings)
     # Hydra would print a screen of its own for errors of composition and exit; ours names the nearest right word.
     os.environ["HYDRA_FULL_ERROR"] = "1"

@@ -37,6 +37,6 @@ def closing_panel(run_dir: Path, summary: dict[str, Any]) -> None:
     table.add_row("test accuracy", Text(f"{metrics['test/acc']:.2%}", style="bold"))
     table.add_row("validation accuracy", f"{metrics['val/acc']:.2%} (best epoch: {summary['best_epoch']})")
     table.add_row("time", f"{summary['seconds']:.1f} s")
-    table.add_row("run directory", Text(str(run_dir)))
-    table.add_row("dashboards", Text(f"tensorboard --logdir {run_dir.parent}"))
+    table.add_row("run directory", Text(str(run_dir), overflow="fold"))
+    table.add_row("dashboards", Text(f"tensorboard --logdir {run_dir.parent}", overflow="fold"))
     Console(highlight=False).print(Panel(table, title="finished", expand=False))

@@ -29,6 +29,7 @@ class Train:
     logger: Any = MISSING
     seed: int = MISSING  # of weights, order of images and dropout; 0 is a seed
     compile: bool = MISSING  # torch.compile the network: pays on a GPU, a loss for small networks on a CPU
+    threads: int | None = MISSING  # of the processor, for one operator; null: torch decides
     channels_last: bool = MISSING  # memory format of images and convolutions
     steps_per_execution: int = MISSING  # optimizer steps taken between two visits of the callbacks
     runs_dir: str = MISSING  # where run directories are made
@@ -246,6 +247,7 @@ _FRACTION: tuple[Callable[[Any], bool], str] = (lambda value: 0 <= value < 1, "a
 RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seed": (lambda value: 0 <= value < 2**32, "from 0 to 4294967295"),
     "steps_per_execution": _at_least(1),
+    "threads": _at_least(1),
     "classifier.label_smoothing": _FRACTION,
     "classifier.accumulate_grad_batches": _at_least(1),
     "classifier.gradient_clip_norm": _above(0),

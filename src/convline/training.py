@@ -75,6 +75,7 @@ def resume(run_dir: Path) -> dict[str, Any]:
 def fit_rank(run_dir: Path, checkpoint: Path | None) -> None:
     """Fit as one of several ranks, the first of which has made the run directory."""
     cfg = runs.read_config(run_dir)
+    _quiet()
     data, classifier = build(cfg)
     _fit(_make_trainer(cfg, run_dir, checkpoint), classifier, data, checkpoint)
 
@@ -85,6 +86,8 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
     Raises:
         UserError: a part of the config does not fit.
     """
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
     pl.seed_everything(cfg.seed, verbose=False)
     steps = cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches
     limits = {key: cfg.trainer[key] for key in LIMITS}
@@ -226,8 +229,10 @@ def _is_alive(pid: int) -> bool:
 
 def _quiet() -> None:
     """Lightning's advice about loaders, loggers and its own services is not about this loader."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.fabric.utilities.cloud_io"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    os.environ.setdefault("KINETO_LOG_LEVEL", "5")
+    warnings.filterwarnings("ignore", message=".*torch.distributed.nn.functional.all_gather.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
