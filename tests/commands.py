@@ -1,7 +1,7 @@
 """Running the project's real commands from tests.
 
-`python train.py` spends five seconds importing torch and Lightning. `train` runs the same `main` in a process forked from
-one that has them loaded: a real process with its own signals and exit status, started in a tenth of a second.
+`python train.py` spends five seconds importing torch and Lightning. `train` runs the same `main` in a process forked
+from one that has them loaded: a real process with its own signals and exit status, started in a tenth of a second.
 """
 
 import multiprocessing

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from commands import SMALL, run_dirs, train
 
 # 540 training images in batches of 16: 34 batches an epoch, the last one smaller
@@ -77,7 +78,9 @@ def test_killed_and_resumed_equals_never_killed(
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("where", ["KillAt, step: 20", "KillAt, step: 34", "KillInValidation, epoch: 0", "KillAt, step: 67"])
+@pytest.mark.parametrize(
+    "where", ["KillAt, step: 20", "KillAt, step: 34", "KillInValidation, epoch: 0", "KillAt, step: 67"]
+)
 def test_a_signal_saves_the_state_between_two_steps(
     signum: signal.Signals, where: str, tmp_path: Path, uninterrupted: dict[str, Path]
 ) -> None:

@@ -33,8 +33,8 @@ class Classifier(LightningModule):
         optimizer: called with the parameters.
         scheduler: called with `total_steps` and `steps_per_epoch`; gives the learning rate's factor for each step.
         label_smoothing: mass taken from the true class and spread over all; validation's loss is without it.
-        accumulate_grad_batches: batches whose gradients are averaged into one optimizer step. At the end of an epoch the
-            remaining ones make a step of their own.
+        accumulate_grad_batches: batches whose gradients are averaged into one optimizer step. At the end of an epoch
+            the remaining ones make a step of their own.
         gradient_clip_norm: largest L2 norm of the whole gradient.
         ema_decay: per optimizer step, of an exponential moving average of the weights and of the batch norm's running
             statistics, which is then what is validated and tested.
@@ -151,18 +151,17 @@ class Classifier(LightningModule):
         losses = unread.losses.tolist()
         for number, loss in enumerate(losses):
             if not math.isfinite(loss):
-                step = (unread.last_step - 1) * self.accumulate_grad_batches - len(losses) + number + 2
-                raise NotFiniteLoss(
-                    f"the loss became {loss} in batch {step:,} of the training (epoch {self.current_epoch + 1}), "
+                raise NotFiniteLossError(
+                    f"the loss became {loss} in batch {self.train_sums.batches + number + 1:,} of epoch {self.current_epoch + 1}, "
                     f"with a learning rate of about {unread.learning_rate:.3g}.\n"
                     "  Type a smaller one (optimizer.lr=…), a warm-up (scheduler.warmup=0.1) or a limit "
                     "(classifier.gradient_clip_norm=1)."
                 )
-        before = self.train_sums.steps
+        before = self.train_sums.batches
         sums = Sums.of(losses, unread.hits.tolist(), unread.sizes)
         self.train_sums = self.train_sums + sums
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if self.train_sums.steps // every > before // every:
+        if self.train_sums.batches // every > before // every:
             values = {"train/loss_step": sums.loss, "train/acc_step": sums.accuracy, "lr_step": unread.learning_rate}
             for logger in self.trainer.loggers:
                 logger.log_metrics(values, step=unread.last_step)
@@ -206,7 +205,7 @@ class Classifier(LightningModule):
         """Add what Lightning does not save: the running sums of a half-done epoch, and the random state."""
         self._read_losses()
         sums = self.train_sums
-        checkpoint["train_sums"] = [sums.loss_sum, sums.hits, sums.images, sums.steps]
+        checkpoint["train_sums"] = [sums.loss_sum, sums.hits, sums.images, sums.batches]
         checkpoint["rng"] = _rng_state(self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -215,7 +214,7 @@ class Classifier(LightningModule):
         self._rng = checkpoint["rng"]
 
 
-class NotFiniteLoss(UserError):
+class NotFiniteLossError(UserError):
     """The training diverged."""
 
 
@@ -226,7 +225,7 @@ class Sums:
     loss_sum: float = 0.0
     hits: int = 0
     images: int = 0
-    steps: int = 0
+    batches: int = 0
 
     @classmethod
     def of(cls, losses: list[float], hits: list[float], sizes: list[int]) -> "Sums":
@@ -239,7 +238,7 @@ class Sums:
             self.loss_sum + other.loss_sum,
             self.hits + other.hits,
             self.images + other.images,
-            self.steps + other.steps,
+            self.batches + other.batches,
         )
 
     @property
@@ -274,7 +273,8 @@ def _rng_state(module: LightningModule) -> dict[str, Any]:
     if module.device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(module.device)
     if module.trainer.world_size > 1:
-        return {key: module.all_gather(state.to(module.device)).cpu() for key, state in states.items()}
+        gathered: dict[str, Any] = {k: module.all_gather(state.to(module.device)) for k, state in states.items()}
+        return {key: state.cpu() for key, state in gathered.items()}
     return {key: state.unsqueeze(0) for key, state in states.items()}
 
 

@@ -9,7 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from convline import schema
 from convline.errors import UserError, nearest
@@ -69,7 +69,7 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
     except OverrideParseException as error:
         raise UserError(
             f"'{error.override}' is not a setting.\n"
-            "  Settings are written key=value. Quote a list once ('key=[1,2]') and other text with brackets or blanks twice:\n"
+            "  Settings are written key=value. Quote a list once ('key=[1,2]'), text with brackets or blanks twice:\n"
             "  'model.pattern=\"CONV(8) -> FC\"'"
         ) from error
 
@@ -118,7 +118,9 @@ def _unknown_option(override: Override) -> str:
     values = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
     for value in values:
         if isinstance(value, str) and value not in options:
-            return f"{group}={value}: there is no such {group}{nearest(value, options)}.\n  Options: {', '.join(options)}"
+            return (
+                f"{group}={value}: there is no such {group}{nearest(value, options)}.\n  Options: {', '.join(options)}"
+            )
     return ""
 
 

@@ -21,7 +21,9 @@ def _with_warmup(
     """Give a schedule a linear rise in its first `warmup` (fraction of the run); the rest of the run has its shape."""
 
     @wraps(maker)
-    def warmed(total_steps: int, steps_per_epoch: int, warmup: float = 0.0, *args: P.args, **kwargs: P.kwargs) -> Factor:
+    def warmed(
+        total_steps: int, steps_per_epoch: int, warmup: float = 0.0, *args: P.args, **kwargs: P.kwargs
+    ) -> Factor:
         rise = round(warmup * total_steps)
         factor = maker(max(1, total_steps - rise), steps_per_epoch, *args, **kwargs)
         return lambda step: (step + 1) / rise if step < rise else factor(step - rise)

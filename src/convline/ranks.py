@@ -29,7 +29,7 @@ def started(run_dir: Path, checkpoint: Path | None, world_size: int) -> Iterator
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
-    command = [sys.executable, "-m", "convline.ranks", str(run_dir), str(checkpoint or "")]
+    command = [sys.executable, "-m", "convline.rank_process", str(run_dir), str(checkpoint or "")]
     before = dict(os.environ)
     os.environ.update(address, LOCAL_RANK="0")
     others = [
@@ -47,19 +47,3 @@ def started(run_dir: Path, checkpoint: Path | None, world_size: int) -> Iterator
             process.wait()
         os.environ.clear()
         os.environ.update(before)
-
-
-def main() -> None:
-    """One rank: `python -m convline.ranks RUN_DIR CHECKPOINT`, started by `started`."""
-    from convline.errors import Interrupted
-    from convline.training import fit_rank
-
-    run_dir, checkpoint = sys.argv[1:]
-    try:
-        fit_rank(Path(run_dir), Path(checkpoint) if checkpoint else None)
-    except Interrupted as stop:
-        sys.exit(128 + stop.signum)
-
-
-if __name__ == "__main__":
-    main()

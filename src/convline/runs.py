@@ -1,9 +1,9 @@
 """Run directories: everything that one run was and gave, readable without this project.
 
-    config.yaml        the resolved config                 environment.json   command, code, versions, hardware, data
-    metrics.csv        one line an epoch                   events.out.*       TensorBoard
-    checkpoints/       best.ckpt, last.ckpt                predictions/       val.npz, test.npz: logits, labels
-    summary.json       status, identity, final figures, times
+config.yaml        the resolved config                 environment.json   command, code, versions, hardware, data
+metrics.csv        one line an epoch                   events.out.*       TensorBoard
+checkpoints/       best.ckpt, last.ckpt                predictions/       val.npz, test.npz: logits, labels
+summary.json       status, identity, final figures, times
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """What each config group may hold, as dataclasses: unknown keys and wrong types are refused by name.
 
-They hold types and meanings, never values: a value has one home, the YAML file. The `model` group has no schema, since a
-pattern's variables are the user's own; `build_network` checks those. Ranges are in `RANGES`.
+They hold types and meanings, never values: a value has one home, the YAML file. The `model` group has no schema, since
+a pattern's variables are the user's own; `build_network` checks those. Ranges are in `RANGES`.
 """
 
 import math
@@ -292,12 +292,14 @@ def check(cfg: DictConfig) -> None:
         UserError: names the key, its value and what it may be.
     """
     known = {field.name for field in fields(Train)}
-    for key in cfg:
+    for key in map(str, cfg):
         if key not in known:
-            raise UserError(f"'{key}': nothing reads a setting of this name{nearest(str(key), known)}.")
+            raise UserError(f"'{key}': nothing reads a setting of this name{nearest(key, known)}.")
     for key in ("data", "model", "classifier", "optimizer", "scheduler", "trainer"):
         if OmegaConf.is_missing(cfg, key) or not OmegaConf.is_dict(cfg[key]):
-            raise UserError(f"'{key}' was taken out or replaced by a value, but a run needs it: choose one with {key}=NAME")
+            raise UserError(
+                f"'{key}' was taken out or replaced by a value, but a run needs it: choose one with {key}=NAME"
+            )
     for key, (holds, expected) in RANGES.items():
         value = OmegaConf.select(cfg, key)
         if value is not None and not holds(value):

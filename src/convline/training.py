@@ -6,7 +6,7 @@ import shutil
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning.pytorch as pl
 import torch
@@ -24,6 +24,7 @@ from convline.data.module import DataModule
 from convline.errors import Interrupted, UserError
 from convline.evaluation import evaluate
 
+C = TypeVar("C")
 LIMITS = ("limit_train_batches", "limit_val_batches", "overfit_batches")
 
 
@@ -67,7 +68,9 @@ def resume(run_dir: Path) -> dict[str, Any]:
     checkpoint, complaints = runs.newest_checkpoint(run_dir)
     for complaint in complaints:
         report_run.notice(f"{complaint}\n  Going on from {checkpoint} instead.")
-    report_run.notice(f"Going on from {checkpoint}." if checkpoint else "There is no checkpoint yet: from the beginning.")
+    report_run.notice(
+        f"Going on from {checkpoint}." if checkpoint else "There is no checkpoint yet: from the beginning."
+    )
     runs.update_summary(run_dir, status="running", pid=os.getpid())
     return _train(cfg, run_dir, checkpoint)
 
@@ -115,7 +118,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
         _quiet()
         data, classifier = build(cfg)
         trainer = _make_trainer(cfg, run_dir, checkpoint)
-        hparams = next((c for c in trainer.callbacks if isinstance(c, HParams)), None)
+        hparams = _callback(trainer, HParams)
         environment = runs.environment(data.fingerprint())
         code = environment["code"]
         identity = runs.identity(cfg, f"{code['version']} {code['commit']} {code['changes']}", data.fingerprint())
@@ -185,7 +188,7 @@ def _test(
 ) -> dict[str, Any]:
     """Evaluate the best checkpoint, chosen by validation, on the official test set; once."""
     best = run_dir / "checkpoints" / "best.ckpt"
-    keeper = next((c for c in trainer.callbacks if isinstance(c, BestAndLast)), None)
+    keeper = _callback(trainer, BestAndLast)
     metrics: dict[str, float] = {}
     if keeper is not None:
         classifier.load_state_dict(runs.load_checkpoint(best)["state_dict"])
@@ -215,6 +218,11 @@ def _instantiate(cfg: DictConfig, key: str, without: tuple[str, ...] = (), **ext
         if isinstance(cause, UserError):
             raise cause from error
         raise UserError(f"{key} cannot be made as it is configured: {cause}") from error
+
+
+def _callback(trainer: pl.Trainer, kind: type[C]) -> C | None:
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    return next((c for c in callbacks if isinstance(c, kind)), None)
 
 
 def _is_alive(pid: int) -> bool:

@@ -14,14 +14,14 @@ from convline.errors import UserError
 class BestAndLast(Checkpoint):
     """Writes `last.ckpt` after every epoch, and copies it to `best.ckpt` when the validation got better.
 
-    Lightning's ModelCheckpoint would write the same state twice, remember absolute paths that break when a run directory
-    is moved, and forget the other metrics of the best epoch. A file is complete when it appears: it is written beside
-    its place and renamed. The two never share bytes on the disk, so that damage to one leaves the other.
+    Lightning's ModelCheckpoint would write the same state twice, remember absolute paths that break when a run
+    directory is moved, and forget the other metrics of the best epoch. A file is complete when it appears: it is written
+    beside its place and renamed. The two never share bytes on the disk, so that damage to one leaves the other.
 
     Args:
         monitor: name of the metric that says what is better.
         mode: "max" or "min".
-        every_n_steps: write `last.ckpt` also within an epoch, at the first execution's end after so many optimizer steps.
+        every_n_steps: optimizer steps after which `last.ckpt` is written also within an epoch, when the execution ends.
     """
 
     def __init__(self, monitor: str, mode: str, every_n_steps: int | None = None) -> None:

@@ -13,7 +13,15 @@ from convline.runs import read_config, read_summary
 METRICS = ("best/val/acc", "best/val/loss", "test/acc", "test/loss")
 
 
-SECTIONS = ("seed", "data.batch_size", "optimizer", "scheduler", "classifier", "trainer.max_epochs", "trainer.precision")
+SECTIONS = (
+    "seed",
+    "data.batch_size",
+    "optimizer",
+    "scheduler",
+    "classifier",
+    "trainer.max_epochs",
+    "trainer.precision",
+)
 
 
 class HParams(Callback):
@@ -87,8 +95,8 @@ def flat_settings(run_dir: Path) -> dict[str, Any]:
     cfg = read_config(run_dir)
     for section in SECTIONS:
         node = OmegaConf.select(cfg, section)
-        entries = node.items() if isinstance(node, DictConfig) else [("", node)]
-        for key, value in entries:
-            if isinstance(value, bool | int | float | str) and not str(key).startswith("_"):
+        entries = {str(k): v for k, v in node.items()} if isinstance(node, DictConfig) else {"": node}
+        for key, value in entries.items():
+            if isinstance(value, bool | int | float | str) and not key.startswith("_"):
                 settings[f"{section}.{key}".removesuffix(".")] = value
     return settings

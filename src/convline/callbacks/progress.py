@@ -6,7 +6,8 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 from convline.classifier import Classifier
 
@@ -78,7 +79,8 @@ class Progress(ProgressBar):
             assert isinstance(pl_module, Classifier)
             value = {key: float(v) for key, v in trainer.callback_metrics.items()}
             sums = pl_module.train_sums
-            line = f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}  train loss {sums.loss:.4f} acc {sums.accuracy:.4f}"
+            line = f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}"
+            line += f"  train loss {sums.loss:.4f} acc {sums.accuracy:.4f}"
             if "val/acc" in value:
                 line += f"  val loss {value['val/loss']:.4f} acc [bold]{value['val/acc']:.4f}[/bold]"
             line += f"  {self._images / (time.perf_counter() - self._start):,.0f} images/s"

@@ -86,7 +86,8 @@ class DataModule(LightningDataModule):
         if shape != self.input_shape or classes != self.num_classes:
             raise UserError(
                 f"the data are {_times(shape)} in {classes} classes, but the config says {_times(self.input_shape)} "
-                f"in {self.num_classes}.\n  Type: 'data.input_shape=[{','.join(map(str, shape))}]' data.num_classes={classes}"
+                f"in {self.num_classes}.\n"
+                f"  Type: 'data.input_shape=[{','.join(map(str, shape))}]' data.num_classes={classes}"
             )
         return images
 
