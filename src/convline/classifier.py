@@ -126,7 +126,8 @@ class Classifier(LightningModule):
         self._read_losses()  # those of the execution before this one, which the device has long finished
         sizes = [len(labels) for labels in labels_of]
         rate = optimizer.param_groups[0]["lr"]
-        self._unread = _Unread(torch.stack(losses), hits, sizes, self.trainer.global_step, rate)
+        num_steps = math.ceil(len(losses) / self.accumulate_grad_batches)
+        self._unread = _Unread(torch.stack(losses), hits, sizes, num_steps, self.trainer.global_step, rate)
         if losses[0].device.type == "cpu":
             self._read_losses()
 
@@ -151,17 +152,17 @@ class Classifier(LightningModule):
         losses = unread.losses.tolist()
         for number, loss in enumerate(losses):
             if not math.isfinite(loss):
+                batch = self.train_sums.batches + number + 1
                 raise NotFiniteLossError(
-                    f"the loss became {loss} in batch {self.train_sums.batches + number + 1:,} of epoch {self.current_epoch + 1}, "
+                    f"the loss became {loss} in batch {batch:,} of epoch {self.current_epoch + 1}, "
                     f"with a learning rate of about {unread.learning_rate:.3g}.\n"
                     "  Type a smaller one (optimizer.lr=…), a warm-up (scheduler.warmup=0.1) or a limit "
                     "(classifier.gradient_clip_norm=1)."
                 )
-        before = self.train_sums.batches
         sums = Sums.of(losses, unread.hits.tolist(), unread.sizes)
         self.train_sums = self.train_sums + sums
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if self.train_sums.batches // every > before // every:
+        if unread.last_step // every > (unread.last_step - unread.num_steps) // every:
             values = {"train/loss_step": sums.loss, "train/acc_step": sums.accuracy, "lr_step": unread.learning_rate}
             for logger in self.trainer.loggers:
                 logger.log_metrics(values, step=unread.last_step)
@@ -259,6 +260,7 @@ class _Unread:
     losses: Tensor
     hits: Tensor
     sizes: list[int]
+    num_steps: int  # optimizer steps
     last_step: int
     learning_rate: float
 

@@ -70,11 +70,12 @@ def _under_hydra(words: list[str]) -> int:
     # Hydra would print a screen of its own for errors of composition and exit; ours names the nearest right word.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     statuses: list[int] = []
+    swept = {o.get_key_element() for o in config.parse_overrides(settings) if o.is_sweep_override()}
 
     def job(cfg: DictConfig) -> float | None:
         # a failed job is reported at once and does not stop the others; an interruption does
         value: list[float | None] = []
-        statuses.append(guarded(lambda: value.append(_job(cfg)), words))
+        statuses.append(guarded(lambda: value.append(_job(cfg, swept)), words))
         if statuses[-1] > 128 and HydraConfig.get().mode == RunMode.MULTIRUN:
             raise Interrupted(statuses[-1] - 128)
         return value[0] if value else None
@@ -89,7 +90,7 @@ def _under_hydra(words: list[str]) -> int:
     return max(statuses, default=0)
 
 
-def _job(cfg: DictConfig) -> float | None:
+def _job(cfg: DictConfig, swept: set[str]) -> float | None:
     """One run, alone or in a sweep; the value that a sweep looks at is the best of what the checkpoints watch."""
     hydra_cfg = HydraConfig.get()
     overrides = list(hydra_cfg.overrides.task)
@@ -100,7 +101,7 @@ def _job(cfg: DictConfig) -> float | None:
 
     choices = {k: v for k, v in hydra_cfg.runtime.choices.items() if v and not k.startswith(("hydra", "schema"))}
     if hydra_cfg.mode == RunMode.MULTIRUN:
-        parent, name = Path(hydra_cfg.sweep.dir), _job_name(overrides)
+        parent, name = Path(hydra_cfg.sweep.dir), _job_name(overrides, swept)
         print(f"── job {hydra_cfg.job.num}: {' '.join(overrides)}", flush=True)
     else:
         name = cfg.name or f"{choices['model']}_{choices['data']}".replace("/", "-")
@@ -127,12 +128,13 @@ def _resume(run_dir: str, overrides: list[str]) -> float | None:
     return metrics.get("val/acc")
 
 
-def _job_name(overrides: list[str]) -> str:
-    """Readable and short: the last part of each key with its value, such as `model=lenet,lr=0.1,seed=0`."""
+def _job_name(overrides: list[str], swept: set[str]) -> str:
+    """Readable and short: the last part of each swept key with its value, such as `model=lenet,lr=0.1,seed=0`."""
     parts = []
     for word in overrides:
         key, _, value = word.partition("=")
-        parts.append(f"{key.split('.')[-1]}={value}")
+        if key in swept:
+            parts.append(f"{key.split('.')[-1]}={value}")
     text = "".join(c if c.isalnum() or c in "=.,_-+" else "-" for c in ",".join(parts)) or "default"
     if len(text) > 120:
         text = f"{text[:100]}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"

@@ -4,17 +4,23 @@ import sys
 from pathlib import Path
 
 from convline.errors import Interrupted
+from convline.main import guarded
 from convline.training import fit_rank
 
 
-def main() -> None:
-    """Fit, and end as rank 0 does."""
+def main() -> int:
+    """Fit; says what went wrong as `python train.py` would, but leaves it to the watcher to say how to go on."""
+    return guarded(_fit, [])
+
+
+def _fit() -> int:
     run_dir, checkpoint = sys.argv[1:]
     try:
         fit_rank(Path(run_dir), Path(checkpoint) if checkpoint else None)
     except Interrupted as stop:
-        sys.exit(128 + stop.signum)
+        return 128 + stop.signum
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

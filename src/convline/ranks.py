@@ -1,49 +1,87 @@
-"""Data-parallel training on several devices: one process a device, each given this run's directory and nothing else.
+"""Data-parallel training on several devices: one process a device, each given the run's directory and nothing else.
 
 Lightning's own launcher re-runs the command line. In a sweep that would replay the sweep in every rank, with other
-values than those of the job that is running.
+values than those of the job that is running. This process trains nothing: it watches, so that a rank that dies ends the
+run instead of leaving the others waiting for it.
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from convline.errors import Interrupted, UserError
 
-@contextmanager
-def started(run_dir: Path, checkpoint: Path | None, world_size: int) -> Iterator[None]:
-    """Start ranks 1 … `world_size` - 1 of a run whose rank 0 is this process; they end with the block.
+PATIENCE = 10  # seconds that the other ranks get to end by themselves
+
+
+def fit(run_dir: Path, checkpoint: Path | None, world_size: int, hint: str) -> None:
+    """Train the run in `run_dir` with one process a rank, and wait for the end.
 
     Args:
         run_dir: holds config.yaml.
         checkpoint: to go on from.
-        world_size: number of ranks; 1 starts nothing.
+        world_size: number of ranks.
+        hint: what to type to go on after an interruption.
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM came; the ranks have saved the state.
+        UserError: a rank failed; it has said why.
     """
-    if world_size == 1:
-        yield
-        return
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
+    environment = {**os.environ, **address, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-m", "convline.rank_process", str(run_dir), str(checkpoint or "")]
-    before = dict(os.environ)
-    os.environ.update(address, LOCAL_RANK="0")
-    others = [
-        # a session of their own: Ctrl-C reaches rank 0 alone, which tells the others
-        subprocess.Popen(command, env={**before, **address, "LOCAL_RANK": str(rank)}, start_new_session=True)
-        for rank in range(1, world_size)
+    ranks = [
+        # a session of their own: Ctrl-C reaches this process alone, which tells them
+        subprocess.Popen(command, env={**environment, "LOCAL_RANK": str(rank)}, start_new_session=True)
+        for rank in range(world_size)
     ]
     try:
-        yield
-        for process in others:
-            process.wait(timeout=60)
+        with _forwarded_signals(ranks) as received:
+            _wait(ranks)
     finally:
-        for process in others:
+        for process in ranks:
             process.kill()
             process.wait()
-        os.environ.clear()
-        os.environ.update(before)
+    statuses = [process.returncode for process in ranks]
+    stopped = [status - 128 for status in statuses if status - 128 in (signal.SIGINT, signal.SIGTERM)]
+    if stopped and (received or len(stopped) == world_size):  # a scheduler may signal the ranks themselves
+        raise Interrupted((received or stopped)[0], hint)
+    if any(statuses):
+        raise UserError(f"the ranks of this run ended with the statuses {statuses}; the reason stands above.")
+
+
+def _wait(ranks: list[subprocess.Popen]) -> None:
+    """Until all have ended, or one has failed and the others have had their time."""
+    failed_at = None
+    while any(process.poll() is None for process in ranks):
+        if failed_at is None and any(process.returncode for process in ranks):
+            failed_at = time.monotonic()
+        if failed_at is not None and time.monotonic() - failed_at > PATIENCE:
+            return
+        time.sleep(0.05)
+
+
+@contextmanager
+def _forwarded_signals(ranks: list[subprocess.Popen]) -> Iterator[list[int]]:
+    """Pass Ctrl-C and SIGTERM on to every rank; yields the list of what came."""
+    received: list[int] = []
+
+    def forward(signum: int, frame: object) -> None:
+        received.append(signum)
+        for process in ranks:
+            process.send_signal(signum)
+
+    previous = {signum: signal.signal(signum, forward) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)

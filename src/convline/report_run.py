@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -20,7 +19,7 @@ def notice(text: str) -> None:
     _console.print(text, markup=False)
 
 
-def opening_lines(run_dir: Path, cfg: DictConfig, data: DataModule, classifier: Classifier) -> None:
+def opening_lines(run_dir: Path, data: DataModule, classifier: Classifier) -> None:
     """What is trained on what, and where it is written."""
     num_parameters = sum(p.numel() for p in classifier.network.parameters())
     shape = "×".join(map(str, data.input_shape))
@@ -35,7 +34,8 @@ def closing_panel(run_dir: Path, summary: dict[str, Any]) -> None:
     metrics = summary["metrics"]
     table = Table.grid(padding=(0, 2))
     table.add_row("test accuracy", Text(f"{metrics['test/acc']:.2%}", style="bold"))
-    table.add_row("validation accuracy", f"{metrics['val/acc']:.2%} (best epoch: {summary['best_epoch']})")
+    of_epoch = f" (best epoch: {summary['best_epoch']})" if summary["best_epoch"] else ""
+    table.add_row("validation accuracy", f"{metrics['val/acc']:.2%}{of_epoch}")
     table.add_row("time", f"{summary['seconds']:.1f} s")
     table.add_row("run directory", Text(str(run_dir), overflow="fold"))
     table.add_row("dashboards", Text(f"tensorboard --logdir {run_dir.parent}", overflow="fold"))

@@ -6,7 +6,7 @@ import shutil
 import time
 import warnings
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -17,14 +17,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from convline import ranks, report_run, runs
 from convline.callbacks.checkpoint import BestAndLast
-from convline.callbacks.hparams import HParams
+from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal
 from convline.classifier import Classifier
 from convline.data.module import DataModule
 from convline.errors import Interrupted, UserError
 from convline.evaluation import evaluate
 
-C = TypeVar("C")
 LIMITS = ("limit_train_batches", "limit_val_batches", "overfit_batches")
 
 
@@ -113,38 +112,50 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
     """Fit, test and record; whatever happens, summary.json says so."""
     clock = time.perf_counter()
     earlier = runs.read_summary(run_dir)["seconds"]
-    hparams: HParams | None = None
     try:
         _quiet()
         data, classifier = build(cfg)
         trainer = _make_trainer(cfg, run_dir, checkpoint)
-        hparams = _callback(trainer, HParams)
-        environment = runs.environment(data.fingerprint())
-        code = environment["code"]
-        identity = runs.identity(cfg, f"{code['version']} {code['commit']} {code['changes']}", data.fingerprint())
-        if not (run_dir / "environment.json").exists():
-            runs.write_json(run_dir / "environment.json", environment)
-        runs.update_summary(run_dir, identity=identity, started=environment["started"])
-        report_run.opening_lines(run_dir, cfg, data, classifier)
-        with ranks.started(run_dir, checkpoint, cfg.trainer.devices):
+        _record_identity(cfg, run_dir, data)
+        report_run.opening_lines(run_dir, data, classifier)
+        if cfg.trainer.devices > 1:
+            ranks.fit(run_dir, checkpoint, cfg.trainer.devices, _resume_command(run_dir))
+        else:
             _fit(trainer, classifier, data, checkpoint)
-        outcome = _test(cfg, run_dir, trainer, classifier, data)
+        outcome = _test(cfg, run_dir, trainer.strategy.root_device, classifier, data)
     except BaseException as error:
         status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
         seconds = earlier + time.perf_counter() - clock
         runs.update_summary(run_dir, status=status, error=runs.first_line(error), seconds=seconds)
-        if hparams is not None:
-            hparams.finish({}, 0, succeeded=False)
+        _show_outcome(cfg, run_dir, {})
         raise
     seconds = earlier + time.perf_counter() - clock
     runs.update_summary(run_dir, status="finished", error=None, seconds=seconds, **outcome)
-    if hparams is not None:
-        metrics = outcome["metrics"]
-        best = {f"best/{key}": metrics[key] for key in ("val/acc", "val/loss")}
-        hparams.finish({**best, **{key: metrics[key] for key in ("test/acc", "test/loss")}}, trainer.global_step, True)
+    metrics = outcome["metrics"]
+    best = {f"best/{key}": metrics[key] for key in ("val/acc", "val/loss")}
+    _show_outcome(cfg, run_dir, {**best, **{key: metrics[key] for key in ("test/acc", "test/loss")}})
     summary = runs.read_summary(run_dir)
     report_run.closing_panel(run_dir, summary)
     return summary
+
+
+def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:
+    environment = runs.environment(data.fingerprint())
+    code = environment["code"]
+    identity = runs.identity(cfg, f"{code['version']} {code['commit']} {code['changes']}", data.fingerprint())
+    if not (run_dir / "environment.json").exists():  # a resumed run keeps that of its beginning
+        runs.write_json(run_dir / "environment.json", environment)
+    runs.update_summary(run_dir, identity=identity, started=environment["started"])
+
+
+def _show_outcome(cfg: DictConfig, run_dir: Path, metrics: dict[str, float]) -> None:
+    """Fill the HParams tab, if there is one."""
+    if (cfg.callbacks or {}).get("hparams") and any(run_dir.glob("events.out.tfevents.*")):
+        write_outcome(run_dir, metrics)
+
+
+def _resume_command(run_dir: Path) -> str:
+    return f"python train.py resume={run_dir}"
 
 
 def _make_trainer(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> pl.Trainer:
@@ -161,7 +172,7 @@ def _make_trainer(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> pl
         cfg,
         "trainer",
         without=LIMITS,  # counted in batches, which the data module does
-        callbacks=[*callbacks, StopOnSignal(keeper, f"python train.py resume={run_dir}")],
+        callbacks=[*callbacks, StopOnSignal(keeper, _resume_command(run_dir))],
         logger=loggers,
         default_root_dir=str(run_dir),
         strategy="ddp" if cfg.trainer.devices > 1 else "auto",
@@ -176,24 +187,21 @@ def _make_trainer(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> pl
 def _fit(trainer: pl.Trainer, classifier: Classifier, data: DataModule, checkpoint: Path | None) -> None:
     if trainer.global_rank > 0:  # same weights, other dropout
         torch.manual_seed(torch.initial_seed() + trainer.global_rank)
-    try:
-        trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    finally:
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+    trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
 
 
 def _test(
-    cfg: DictConfig, run_dir: Path, trainer: pl.Trainer, classifier: Classifier, data: DataModule
+    cfg: DictConfig, run_dir: Path, device: torch.device, classifier: Classifier, data: DataModule
 ) -> dict[str, Any]:
     """Evaluate the best checkpoint, chosen by validation, on the official test set; once."""
-    best = run_dir / "checkpoints" / "best.ckpt"
-    keeper = _callback(trainer, BestAndLast)
     metrics: dict[str, float] = {}
-    if keeper is not None:
-        classifier.load_state_dict(runs.load_checkpoint(best)["state_dict"])
-        metrics.update({k: v for k, v in keeper.best_metrics.items() if k.startswith(("train/", "val/"))})
-    device = trainer.strategy.root_device
+    best_epoch = None
+    if (cfg.callbacks or {}).get("checkpoint"):
+        checkpoint = runs.load_checkpoint(run_dir / "checkpoints" / "best.ckpt")
+        classifier.load_state_dict(checkpoint["state_dict"])
+        best = checkpoint["callbacks"][BestAndLast.state_key]
+        best_epoch = best["best_epoch"]
+        metrics.update({k: v for k, v in best["best_metrics"].items() if k.startswith(("train/", "val/"))})
     classifier.to(device)
     class_accuracy = {}
     for part in ("val", "test"):
@@ -201,11 +209,7 @@ def _test(
         evaluation.save(run_dir / "predictions" / f"{part}.npz")
         metrics[f"{part}/acc"], metrics[f"{part}/loss"] = evaluation.accuracy, evaluation.loss
         class_accuracy[part] = dict(zip(data.classes, evaluation.class_accuracy(), strict=True))
-    return {
-        "metrics": metrics,
-        "best_epoch": keeper.best_epoch if keeper is not None else trainer.current_epoch,
-        "class_accuracy": class_accuracy,
-    }
+    return {"metrics": metrics, "best_epoch": best_epoch, "class_accuracy": class_accuracy}
 
 
 def _instantiate(cfg: DictConfig, key: str, without: tuple[str, ...] = (), **extra: Any) -> Any:
@@ -218,11 +222,6 @@ def _instantiate(cfg: DictConfig, key: str, without: tuple[str, ...] = (), **ext
         if isinstance(cause, UserError):
             raise cause from error
         raise UserError(f"{key} cannot be made as it is configured: {cause}") from error
-
-
-def _callback(trainer: pl.Trainer, kind: type[C]) -> C | None:
-    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-    return next((c for c in callbacks if isinstance(c, kind)), None)
 
 
 def _is_alive(pid: int) -> bool:

@@ -15,14 +15,16 @@ class BestAndLast(Checkpoint):
     """Writes `last.ckpt` after every epoch, and copies it to `best.ckpt` when the validation got better.
 
     Lightning's ModelCheckpoint would write the same state twice, remember absolute paths that break when a run
-    directory is moved, and forget the other metrics of the best epoch. A file is complete when it appears: it is written
-    beside its place and renamed. The two never share bytes on the disk, so that damage to one leaves the other.
+    directory is moved, and forget the other metrics of the best epoch. A file is complete when it appears: it is
+    written beside its place and renamed. The two never share bytes on the disk, so that damage to one leaves the other.
 
     Args:
         monitor: name of the metric that says what is better.
         mode: "max" or "min".
         every_n_steps: optimizer steps after which `last.ckpt` is written also within an epoch, when the execution ends.
     """
+
+    state_key = "BestAndLast"  # of its state in a checkpoint, where the test finds the best metrics
 
     def __init__(self, monitor: str, mode: str, every_n_steps: int | None = None) -> None:
         self.monitor = monitor

@@ -25,7 +25,7 @@ SECTIONS = (
 
 
 class HParams(Callback):
-    """Writes the run's settings at its start and its outcome at its end.
+    """Writes the run's settings when it starts; `write_outcome` adds its end.
 
     The metrics of the tab have tags of their own (`best/val/acc`, …): torch's `add_hparams` would write NaN into the
     curves, and the last value of a curve is not the best one.
@@ -33,10 +33,6 @@ class HParams(Callback):
     The settings are read from the run directory: names of the chosen options, and the numbers below `SECTIONS`. Runs
     that differ only in their seed share a group: one line of the tab, their metrics averaged.
     """
-
-    def __init__(self) -> None:
-        self.settings: dict[str, Any] = {}
-        self._logger: TensorBoardLogger | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the settings."""
@@ -46,47 +42,46 @@ class HParams(Callback):
         from tensorboard.plugins.hparams.plugin_data_pb2 import SessionStartInfo
         from torch.utils.tensorboard.summary import hparams
 
-        self._logger = loggers[0]
-        self.settings = flat_settings(Path(trainer.default_root_dir))
-        group = ", ".join(f"{key}={value}" for key, value in sorted(self.settings.items()) if key != "seed")
-        self._logger.hparams.update(self.settings)  # what Lightning writes to hparams.yaml
-        experiment, _, _ = hparams(self.settings, dict.fromkeys(METRICS, 0.0))
+        settings = flat_settings(Path(trainer.default_root_dir))
+        group = ", ".join(f"{key}={value}" for key, value in sorted(settings.items()) if key != "seed")
+        loggers[0].hparams.update(settings)  # what Lightning writes to hparams.yaml
+        experiment, _, _ = hparams(settings, dict.fromkeys(METRICS, 0.0))
         start = SessionStartInfo(group_name=group, start_time_secs=time.time())
-        for key, value in self.settings.items():
+        for key, value in settings.items():
             kind = "bool" if isinstance(value, bool) else "number" if isinstance(value, int | float) else "string"
             setattr(start.hparams[key], f"{kind}_value", value)
-        self._logger.experiment._get_file_writer().add_summary(experiment)
-        self._write("_hparams_/session_start_info", session_start_info=start)
+        writer = loggers[0].experiment
+        writer._get_file_writer().add_summary(experiment)
+        _add(writer, "_hparams_/session_start_info", session_start_info=start)
 
-    def finish(self, metrics: dict[str, float], step: int, succeeded: bool) -> None:
-        """Write the outcome; called once the run's test is done or it has failed.
 
-        Args:
-            metrics: by tag, some of `METRICS`.
-            step: where the points are drawn.
-            succeeded: the status that the tab shows.
-        """
-        if self._logger is None:
-            return
-        from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
-        from tensorboard.plugins.hparams.plugin_data_pb2 import SessionEndInfo
+def write_outcome(run_dir: Path, metrics: dict[str, float]) -> None:
+    """Write the outcome of a run that has ended.
 
-        self._logger.log_metrics(metrics, step=step)
-        status = STATUS_SUCCESS if succeeded else STATUS_FAILURE
+    Args:
+        run_dir: where the event files are.
+        metrics: by tag, all of `METRICS`; empty for a run that failed or was interrupted.
+    """
+    from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
+    from tensorboard.plugins.hparams.plugin_data_pb2 import SessionEndInfo
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(run_dir)) as writer:
+        for tag, value in metrics.items():
+            writer.add_scalar(tag, value, 0)
+        status = STATUS_SUCCESS if metrics else STATUS_FAILURE
         end = SessionEndInfo(status=status, end_time_secs=time.time())
-        self._write("_hparams_/session_end_info", session_end_info=end)
-        self._logger.experiment.close()
+        _add(writer, "_hparams_/session_end_info", session_end_info=end)
 
-    def _write(self, tag: str, **content: Any) -> None:
-        # tensorboard's own helpers for this import TensorFlow; torch's know neither groups nor failure
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.plugins.hparams.metadata import create_summary_metadata
-        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-        assert self._logger is not None
-        metadata = create_summary_metadata(HParamsPluginData(**content))
-        summary = Summary(value=[Summary.Value(tag=tag, metadata=metadata)])
-        self._logger.experiment._get_file_writer().add_summary(summary)
+def _add(writer: Any, tag: str, **content: Any) -> None:
+    # tensorboard's own helpers for this import TensorFlow; torch's know neither groups nor failure
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.hparams.metadata import create_summary_metadata
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    metadata = create_summary_metadata(HParamsPluginData(**content))
+    writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, metadata=metadata)]))
 
 
 def flat_settings(run_dir: Path) -> dict[str, Any]:

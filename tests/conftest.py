@@ -1,0 +1,41 @@
+"""Fixtures and rules for the whole suite."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from commands import ROOT
+
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests start; two of them share the cores
+
+REAL_FILES = {
+    "mnist": "MNIST/raw/train-images-idx3-ubyte",
+    "cifar10": "cifar-10-batches-py/data_batch_1",
+}
+
+
+def real_data_root() -> Path:
+    return Path(os.environ.get("CONVLINE_DATA", ROOT / "data"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = [name for name, file in REAL_FILES.items() if not (real_data_root() / file).is_file()]
+    # where the data must be there, a test that misses them fails in its own words
+    if missing and not os.environ.get("CONVLINE_REQUIRE_DATA"):
+        reason = f"no {' and '.join(missing)} in {real_data_root()}; set CONVLINE_DATA to a folder that holds them"
+        for item in items:
+            if item.get_closest_marker("realdata"):
+                item.add_marker(pytest.mark.skip(reason=reason))
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture
+def data_root() -> Path:
+    """The folder with the real MNIST and CIFAR-10."""
+    return real_data_root()
