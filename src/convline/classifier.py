@@ -282,7 +282,10 @@ def _rng_state(module: LightningModule) -> dict[str, Any]:
 
 def _set_rng_state(states: dict[str, Tensor], rank: int) -> None:
     for key, state in states.items():
-        if rank < len(state) and key == "cpu":
-            torch.set_rng_state(state[rank].cpu())
-        elif rank < len(state) and torch.cuda.is_available():
-            torch.cuda.set_rng_state(state[rank].cpu())
+        if rank >= len(state):
+            continue
+        own = state[rank].cpu().clone()  # torch reads the storage from its beginning, whatever the view
+        if key == "cpu":
+            torch.set_rng_state(own)
+        elif torch.cuda.is_available():
+            torch.cuda.set_rng_state(own)
