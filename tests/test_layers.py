@@ -89,6 +89,10 @@ def test_strided_same_convolution_pads_right_and_bottom():
     assert conv(image).tolist() == [[[[45, 39], [66, 50]]]]
 
 
+def test_even_window_looks_right_and_down():
+    assert convolved("conv(1, 2, bias=false)", [[1, 2], [3, 4]], [[1, 10], [100, 1000]]) == [[4321, 402], [43, 4]]
+
+
 def test_local_with_shared_weights_is_a_convolution():
     conv = nn.Conv2d(2, 3, 3, stride=2, padding=1)
     local = Local2d(2, 3, 3, (3, 4), 2, ((1, 1), (1, 1)))

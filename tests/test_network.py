@@ -75,6 +75,16 @@ def test_fc_flattens_a_map_and_norms_follow_the_shape():
     ]
 
 
+@pytest.mark.parametrize("shortcut", ["project", "shortcut"])
+def test_shortcuts_appear_only_where_shapes_differ(shortcut):
+    def branch(filters, stride):
+        network = build(f"conv(8) -> add{{ conv({filters}, 3, {stride}) | {shortcut}({filters}, {stride}) }} -> fc")
+        return [type(module).__name__ for module in network.add1.branch2]
+
+    made = {"project": ["Conv2d", "BatchNorm2d"], "shortcut": ["PadShortcut"]}[shortcut]
+    assert [branch(8, 1), branch(16, 1), branch(8, 2)] == [[], made, made]
+
+
 def test_relu_leaves_its_input_alone():
     network = build_network("conv(4) -> relu -> fc", (1, 6, 6), 3)
     maps = network.conv1(torch.randn(1, 1, 6, 6))
