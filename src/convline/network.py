@@ -175,10 +175,11 @@ class _Assembly:
         """Refuse what this machine cannot hold: the weights so far, or one image's activations of this unit."""
         if module is not None:
             self.num_bytes += sum(p.numel() * p.element_size() for p in module.parameters())
-        for what, num_bytes in (("the weights up to here", self.num_bytes), ("its output", 4 * math.prod(output))):
+        needs = {"the weights up to here need": self.num_bytes, "its output needs": 4 * math.prod(output)}
+        for what, num_bytes in needs.items():
             if num_bytes > self.limit:
                 raise PatternError(
-                    f"at {label}, {drawn(output)}, {what} need {num_bytes / 2**30:,.0f} GiB, but this machine has "
+                    f"at {label}, {drawn(output)}, {what} {num_bytes / 2**30:,.0f} GiB, but this machine has "
                     f"{self.limit / 2**30:,.0f} GiB; use fewer filters or units, or pool before",
                     unit.place,
                     unit.uses,

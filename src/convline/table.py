@@ -199,6 +199,17 @@ def _macs(module: nn.Module, output: Tensor) -> int:
     return 0
 
 
+def short_form(table: Table) -> str:
+    """The table in a line, and a line for each remark."""
+    size = "×".join(map(str, table.input_shape))
+    line = (
+        f"{size} -> {'×'.join(map(str, table.output_shape))} in {len(table.layers)} layers: "
+        f"{table.parameters:,} parameters, {table.macs:,} multiply-accumulates and "
+        f"{table.activation_bytes / 2**20:,.2f} MiB of activations an image"
+    )
+    return "\n".join([line, *(f"  - {remark}" for remark in remarks(table))])
+
+
 def remarks(table: Table) -> list[str]:
     """What is out of proportion, or cannot be meant, in a network; empty if nothing is."""
     return [*_shares(table), *_views(table), *_endings(table)]
@@ -210,7 +221,7 @@ def _shares(table: Table) -> Iterator[str]:
         ("multiply-accumulates", table.macs, lambda layer: layer.macs),
     ):
         largest = max(table.layers, key=of)
-        if total and of(largest) > 0.6 * total and sum(of(layer) > 0 for layer in table.layers) > 1:
+        if total and of(largest) > 0.75 * total and sum(of(layer) > 0 for layer in table.layers) > 1:
             yield f"{100 * of(largest) / total:.0f} % of the {what} sit in {largest.name}"
 
 
