@@ -165,7 +165,8 @@ class DataModule(LightningDataModule):
 
     def _on_device(self, device: torch.device, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         assert self._train_set is not None
-        return self._train_set.images[indices].to(device), self._train_set.labels[indices].to(device)
+        images, labels = self._train_set.images, self._train_set.labels
+        return images.index_select(0, indices).to(device), labels.index_select(0, indices).to(device)
 
 
 def _times(shape: Sequence[int]) -> str:

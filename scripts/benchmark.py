@@ -1,0 +1,75 @@
+"""Measures how fast Convline is, as ratios to doing the same without it: `python scripts/benchmark.py all`.
+
+The two ways of each comparison are measured in turn, A B A B …, on pinned threads. It prints the ratios with their
+spread and whether they meet their targets; a missed target is no error, and no test looks at a time.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmarks import mnist, tables
+from benchmarks.data_path import compare_data
+from benchmarks.fit import compare_fit
+from benchmarks.measure import ALLOWED_CORES, Comparison, pin
+from benchmarks.startup import compare_startup
+
+FIT_TARGETS = {"lenet": 1.05, "dense": 1.35}  # at most so many times the bare loop's time
+DATA_TARGET = 20.0  # at least so many times as fast
+STARTUP_TARGET = 1.3  # at most so many times the imports' time
+
+
+class Which(StrEnum):
+    """What can be measured."""
+
+    FIT_LENET = "fit-lenet"
+    FIT_DENSE = "fit-dense"
+    DATA = "data"
+    STARTUP = "startup"
+    ALL = "all"
+
+
+def measure(which: Which, num_rounds: int, num_epochs: int, num_threads: int) -> Comparison:
+    """Do one comparison, with its threads pinned."""
+    if which is Which.DATA:
+        pin(1, num_cores=len(ALLOWED_CORES))  # the DataLoader's workers may use every core
+        return compare_data(DATA_TARGET, num_rounds, real=mnist.folder())
+    if which is Which.STARTUP:
+        pin(1)
+        return compare_startup(STARTUP_TARGET, num_rounds)
+    pin(num_threads)
+    model = which.removeprefix("fit-")
+    return compare_fit(model, FIT_TARGETS[model], num_rounds, num_epochs, num_threads)
+
+
+def main(
+    which: Annotated[Which, typer.Argument(help="What to measure.")],
+    rounds: Annotated[int, typer.Option(min=1, help="How often each way is measured.")] = 7,
+    epochs: Annotated[int, typer.Option(min=1, help="Length of each fit.")] = 2,
+    threads: Annotated[list[int], typer.Option(min=1, help="Of the fits; may be given several times.")] = [1],  # noqa: B006
+    json: Annotated[Path | None, typer.Option(help="Write everything there.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the table there, for docs/benchmarks.md.")] = None,
+) -> None:
+    """Compare Convline's speed with doing the same without it; prints ratios, their spread and their targets."""
+    console = Console()
+    described = tables.machine()
+    chosen = [member for member in Which if member is not Which.ALL] if which is Which.ALL else [which]
+    comparisons = []
+    for member in chosen:
+        for num_threads in sorted(set(threads)) if member.startswith("fit") else [1]:
+            console.print(f"measuring {member}, threads: {num_threads} …")
+            comparisons.append(measure(member, rounds, epochs, num_threads))
+    console.print(tables.rich_table(comparisons))
+    notes = f"{tables.machine_line(described)}\n\n{tables.remarks(comparisons)}"
+    console.print(notes, highlight=False, markup=False, soft_wrap=True)
+    if json is not None:
+        tables.write_json(json, comparisons, described)
+    if markdown is not None:
+        markdown.write_text(tables.markdown(comparisons, described))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,83 @@
+"""Our resident loader against torchvision's usual way: a DataLoader over PIL images, transformed one by one.
+
+By the clock on the wall, since the DataLoader's workers are processes of their own and may well use the other cores. It
+gets all of them, ours one thread; and of several numbers of workers the fastest is compared.
+"""
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+from torchvision import datasets, transforms
+
+from benchmarks import mnist
+from benchmarks.measure import Comparison, Sample, Stopwatch, interleaved
+from convline.data.resident import ResidentLoader
+from convline.data.sources import synthetic
+from convline.data.statistics import channel_statistics
+
+BATCH_SIZE = 128
+NUM_WORKERS = (0, 1, 2)
+
+
+def compare_data(
+    target: float, num_rounds: int, num_images: int = mnist.NUM_TRAIN, real: Path | None = None
+) -> Comparison:
+    """Measure one shuffled epoch over MNIST's training images, ready for a network.
+
+    Args:
+        target: how many times as fast ours is to be.
+        num_rounds: how often each is measured.
+        num_images: of the synthetic ones, where the real ones are not there.
+        real: folder of the real ones; synthetic ones if None.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        if real is None:
+            made = synthetic("train", num_images, 0, mnist.SHAPE, 10, noise=0.25, seed=0)
+            mnist.write_idx(Path(folder), made.images.squeeze(1), made.labels)
+        theirs = datasets.MNIST(str(real or folder), train=True)
+        images, labels = theirs.data.unsqueeze(1), theirs.targets
+        mean, std = channel_statistics(images, torch.arange(len(images)))
+        ours = ResidentLoader(images, labels, mean, std, BATCH_SIZE, order_seed=0, steps_per_execution=16)
+        normalise = transforms.Normalize(mean.tolist(), std.tolist())
+        theirs.transform = transforms.Compose([transforms.ToTensor(), normalise])
+        apart = max(
+            float((theirs[i][0] - ours.normalise(images[i : i + 1])[0]).abs().max()) for i in range(0, len(images), 97)
+        )
+        assert apart < 1e-5, "the two ways make different images"
+        loaders = {n: DataLoader(theirs, BATCH_SIZE, shuffle=True, num_workers=n) for n in NUM_WORKERS}
+        seconds = {n: epoch(loader).wall for n, loader in loaders.items()}
+        best = min(seconds, key=lambda n: seconds[n])
+        samples = interleaved(lambda: our_epoch(ours), lambda: epoch(loaders[best]), num_rounds)
+    return Comparison(
+        name=f"data path, batch {BATCH_SIZE}",
+        ours="resident loader",
+        other=f"torchvision, PIL, DataLoader, {best} workers",
+        clock="wall",
+        target=target,
+        kind="at least",
+        our_samples=samples[0],
+        other_samples=samples[1],
+        notes={
+            "data": "MNIST" if real else "synthetic images of MNIST's shape",
+            "images": len(images),
+            "threads": torch.get_num_threads(),
+            "seconds_by_workers": seconds,
+            "largest_pixel_difference": apart,
+        },
+    )
+
+
+def our_epoch(loader: ResidentLoader) -> Sample:
+    """Measure one epoch of ours."""
+    return epoch(batch for execution in loader for batch in execution)
+
+
+def epoch(batches: Iterable[object]) -> Sample:
+    """Measure taking all batches."""
+    with Stopwatch() as watch:
+        for _ in batches:
+            pass
+    return watch.sample
