@@ -138,7 +138,9 @@ LABELS_FILE = {"train": "train-labels-idx1-ubyte", "test": "t10k-labels-idx1-uby
 COUNT = {"train": 60_000, "test": 10_000}
 
 
-def write_mnist(root: Path, part: Literal["train", "test"], images: bytes | None = None, labels: bytes | None = None) -> Path:
+def write_mnist(
+    root: Path, part: Literal["train", "test"], images: bytes | None = None, labels: bytes | None = None
+) -> Path:
     folder = root / "MNIST" / "raw"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / IMAGES_FILE[part]).write_bytes(idx((COUNT[part], 28, 28)) if images is None else images)
@@ -161,7 +163,9 @@ def test_mnist_reads_pixels_row_by_row_and_labels_of_the_right_part(part: Part, 
     pixels, labels = bytearray(COUNT[part] * 784), bytearray(COUNT[part])
     pixels[784 * 7 + 28 * 2 + 5] = 200  # image 7, row 2, column 5
     labels[7] = 9
-    write_mnist(tmp_path, part, idx((COUNT[part], 28, 28), values=bytes(pixels)), idx((COUNT[part],), values=bytes(labels)))
+    write_mnist(
+        tmp_path, part, idx((COUNT[part], 28, 28), values=bytes(pixels)), idx((COUNT[part],), values=bytes(labels))
+    )
     read = mnist(tmp_path, part)
     assert read.images.shape == (COUNT[part], 1, 28, 28)
     assert (read.images.dtype, read.labels.dtype) == (torch.uint8, torch.int64)
@@ -292,7 +296,9 @@ def publish(contents: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(CIFAR10, "meta", {**CIFAR10.meta, "md5": sums["batches.meta"]})
 
 
-def test_cifar10_reads_five_batches_in_order_with_colour_planes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cifar10_reads_five_batches_in_order_with_colour_planes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     contents = small_cifar()
     publish(contents, monkeypatch)
     write_cifar(tmp_path, contents)

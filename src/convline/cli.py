@@ -16,6 +16,21 @@ def _describe() -> None:
     """Tools around the runs of `python train.py`."""
 
 
+@app.command(context_settings={"ignore_unknown_options": True})
+def describe(
+    settings: Annotated[list[str] | None, typer.Argument(help="As for train.py: model=vgg16 data=cifar10")] = None,
+    json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the figures as JSON; - prints them.")] = None,
+    draw: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw the network.")] = None,
+    multirun: Annotated[
+        bool, typer.Option("-m", "--multirun", help="Not needed: lists make a sweep by themselves.")
+    ] = False,
+) -> int:
+    """Print a network's layers, parameters, multiply-adds and receptive fields; needs no data and builds no weights."""
+    from convline.describe import describe as describe_settings
+
+    return describe_settings(settings or [], json, draw)
+
+
 @app.command()
 def evaluate(run_dir: Annotated[Path, typer.Argument(help="A run's directory.")]) -> None:
     """Evaluate a run's best checkpoint on its test set again and print the figures."""

@@ -221,6 +221,8 @@ def _instantiate(cfg: DictConfig, key: str, without: tuple[str, ...] = (), **ext
         cause = error.__cause__ or error
         if isinstance(cause, UserError):
             raise cause from error
+        if isinstance(cause, ValueError):  # says itself what is wrong; a pattern's error draws the place
+            raise UserError(str(cause)) from error
         raise UserError(f"{key} cannot be made as it is configured: {cause}") from error
 
 
