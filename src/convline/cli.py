@@ -21,9 +21,7 @@ def describe(
     settings: Annotated[list[str] | None, typer.Argument(help="As for train.py: model=vgg16 data=cifar10")] = None,
     json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the figures as JSON; - prints them.")] = None,
     draw: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw the network.")] = None,
-    multirun: Annotated[
-        bool, typer.Option("-m", "--multirun", help="Not needed: lists make a sweep by themselves.")
-    ] = False,
+    multirun: Annotated[bool, typer.Option("-m", help="Not needed: lists make a sweep by themselves.")] = False,
 ) -> int:
     """Print a network's layers, parameters, multiply-adds and receptive fields; needs no data and builds no weights."""
     from convline.describe import describe as describe_settings

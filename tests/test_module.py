@@ -1,0 +1,261 @@
+"""The data module: what fits is split and served, what does not is explained; its fingerprint names the data."""
+
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from convline.data.module import DataModule
+from convline.data.resident import ResidentLoader
+from convline.data.sources import Images, Part, digits, synthetic
+from convline.errors import UserError
+
+SHAPE = (1, 3, 3)
+
+
+def make_data(num_train: int = 60, source_seed: int = 0, **overrides: Any) -> DataModule:
+    """60 images in 3 classes: 48 train, 12 validate."""
+    source = partial(
+        synthetic, num_train=num_train, num_test=15, shape=SHAPE, num_classes=3, noise=0.3, seed=source_seed
+    )
+    settings = dict(
+        source=source,
+        input_shape=list(SHAPE),
+        num_classes=3,
+        batch_size=10,
+        eval_batch_size=7,
+        val_fraction=0.2,
+        split_seed=0,
+    )
+    return DataModule(**{**settings, **overrides})
+
+
+def attach(data: DataModule, rank: int = 0, world_size: int = 1) -> DataModule:
+    """What of a trainer the data module looks at."""
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    data.trainer = SimpleNamespace(strategy=strategy, global_rank=rank, world_size=world_size)  # type: ignore[assignment]
+    data.setup("fit")
+    return data
+
+
+def images_of(loader: ResidentLoader) -> torch.Tensor:
+    return torch.cat([images for execution in loader for images, _ in execution])
+
+
+def labels_of(loader: ResidentLoader) -> list[int]:
+    return [int(label) for execution in loader for _, labels in execution for label in labels]
+
+
+# --- what fits ------------------------------------------------------------------------------------------------------
+
+
+def test_training_and_validation_are_the_official_training_set_and_nothing_else() -> None:
+    data = attach(make_data())
+    official = data._source("train").images
+    train, val = data.train_dataloader(), data.val_dataloader()
+    assert (len(train.labels), len(val.labels)) == (48, 12)
+    pieces = [image.numpy().tobytes() for loader in (train, val) for image in loader.images]
+    assert sorted(pieces) == sorted(image.numpy().tobytes() for image in official)
+
+
+def test_batches_are_standardised_by_the_training_split_alone() -> None:
+    data = attach(make_data())
+    pixels = images_of(data.train_dataloader())
+    assert pixels.mean().item() == pytest.approx(0, abs=1e-5)
+    assert pixels.std(correction=0).item() == pytest.approx(1, abs=1e-5)
+    raw = data.val_dataloader().images.double() / 255
+    expected = (raw - data.mean) / data.std
+    torch.testing.assert_close(images_of(data.val_dataloader()).double(), expected, atol=1e-5, rtol=0)
+
+
+def test_training_is_shuffled_and_validation_is_not() -> None:
+    data = attach(make_data())
+    assert labels_of(data.train_dataloader()) != data.train_dataloader().labels.tolist()
+    assert labels_of(data.val_dataloader()) == data.val_dataloader().labels.tolist()
+
+
+def test_the_official_test_set_is_read_only_when_asked_for() -> None:
+    asked: list[str] = []
+    plain = make_data()
+
+    def source(part: Part) -> Images:
+        asked.append(part)
+        return plain._source(part)
+
+    data = attach(make_data(source=source))
+    data.train_dataloader(), data.val_dataloader(), data.fingerprint(), data.eval_loader("val", torch.device("cpu"))
+    assert asked == ["train"]
+    loader = data.eval_loader("test", torch.device("cpu"))
+    assert asked == ["train", "test"]
+    assert torch.equal(loader.images, plain._source("test").images)
+    assert labels_of(loader) == [n % 3 for n in range(15)]
+
+
+def test_a_source_of_files_is_given_its_folder_first() -> None:
+    asked: list[Any] = []
+
+    def source(root: Path, part: Part) -> Images:
+        asked.append((root, part))
+        return synthetic(part, 60, 15, SHAPE, 3, 0.3, 0)
+
+    make_data(source=source, root="folder").read()
+    assert asked == [(Path("folder"), "train")]
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+@pytest.mark.parametrize("limit", [None, 1, 2])
+def test_num_train_batches_is_what_every_rank_gets(world_size: int, limit: int | None) -> None:
+    for rank in range(world_size):
+        data = attach(make_data(limit_train_batches=limit), rank, world_size)
+        batches = [batch for execution in data.train_dataloader() for batch in execution]
+        assert len(batches) == data.num_train_batches(world_size)
+
+
+def test_ranks_validate_on_different_images_and_together_on_all() -> None:
+    loaders = [attach(make_data(), rank, 2).val_dataloader() for rank in range(2)]
+    pieces = [image.numpy().tobytes() for loader in loaders for image in images_of(loader)]
+    assert len(set(pieces)) == len(pieces) == 12
+
+
+def test_limits_count_batches_and_do_not_touch_the_final_evaluation() -> None:
+    data = attach(make_data(limit_train_batches=2, limit_val_batches=1))
+    assert len(labels_of(data.train_dataloader())) == 20
+    assert len(labels_of(data.val_dataloader())) == 7
+    assert len(labels_of(data.eval_loader("val", torch.device("cpu")))) == 12
+    assert len(labels_of(data.eval_loader("test", torch.device("cpu")))) == 15
+
+
+def test_overfit_batches_validates_on_the_batches_that_it_trains_on_in_every_epoch() -> None:
+    data = attach(make_data(overfit_batches=2))
+    loader = data.train_dataloader()
+    first = images_of(loader)
+    assert len(first) == 20
+    assert torch.equal(images_of(loader), first)
+    assert torch.equal(images_of(data.val_dataloader()), first)
+
+
+def test_the_training_seed_orders_batches_but_does_not_move_the_split() -> None:
+    one, other = attach(make_data(seed=0)), attach(make_data(seed=1))
+    assert torch.equal(one.val_indices, other.val_indices)
+    assert not torch.equal(images_of(one.train_dataloader()), images_of(other.train_dataloader()))
+
+
+@pytest.mark.parametrize("taken", range(6))
+def test_a_state_lets_another_module_go_on_where_this_one_was(taken: int) -> None:
+    data = attach(make_data())
+    loader = data.train_dataloader()
+    executions = iter(loader)
+    for _ in range(taken):
+        list(next(executions))
+    other = attach(make_data())
+    other.load_state_dict(data.state_dict())
+    theirs = other.train_dataloader()
+    for _ in range(2):
+        assert torch.equal(images_of(loader), images_of(theirs))
+
+
+def test_a_state_taken_before_training_is_the_beginning() -> None:
+    other = attach(make_data())
+    other.load_state_dict(make_data().state_dict())
+    assert torch.equal(images_of(other.train_dataloader()), images_of(attach(make_data()).train_dataloader()))
+
+
+# --- what does not fit ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("overrides", [{"input_shape": [1, 28, 28]}, {"num_classes": 10}, {"input_shape": [3, 3, 1]}])
+def test_data_that_do_not_fit_the_config_are_described_with_what_to_type(overrides: dict[str, Any]) -> None:
+    with pytest.raises(UserError) as caught:
+        make_data(**overrides).read()
+    text = str(caught.value)
+    assert "the data are 1×3×3 in 3 classes" in text
+    assert "'data.input_shape=[1,3,3]' data.num_classes=3" in text
+
+
+def test_a_test_set_of_another_shape_is_described_too() -> None:
+    def source(part: Part) -> Images:
+        return synthetic(part, 60, 15, SHAPE if part == "train" else (1, 4, 4), 3, 0.3, 0)
+
+    data = attach(make_data(source=source))
+    with pytest.raises(UserError, match="the data are 1×4×4 in 3 classes"):
+        data.eval_loader("test", torch.device("cpu"))
+
+
+def test_a_batch_larger_than_the_training_split_is_refused_and_one_as_large_is_not() -> None:
+    with pytest.raises(UserError, match=r"data\.batch_size=49 is larger than the 48 training images") as caught:
+        make_data(batch_size=49).read()
+    assert "data.batch_size=32" in str(caught.value)
+    data = attach(make_data(batch_size=48))
+    assert len(labels_of(data.train_dataloader())) == 48
+
+
+# --- fingerprint ----------------------------------------------------------------------------------------------------
+
+
+def altered(image: int = 0, pixel: int = 0, label: int | None = None) -> DataModule:
+    """The usual data with one pixel of one image raised, and perhaps its label another."""
+    plain = make_data()
+
+    def source(part: Part) -> Images:
+        images = plain._source(part)
+        images.images[image].view(-1)[pixel] += 1
+        if label is not None:
+            images.labels[image] = label
+        return images
+
+    return make_data(source=source)
+
+
+def test_fingerprint_is_of_the_data_and_not_of_how_they_are_served() -> None:
+    prints = {
+        make_data(**overrides).fingerprint()
+        for overrides in (
+            {},
+            {"batch_size": 1},
+            {"eval_batch_size": 1},
+            {"seed": 9},
+            {"steps_per_execution": 4},
+            {"channels_last": False},
+            {"limit_train_batches": 1},
+        )
+    }
+    assert len(prints) == 1
+    assert len(prints.pop()) == 16
+
+
+def test_fingerprint_sees_every_change_of_pixels_labels_or_split() -> None:
+    prints = [
+        make_data().fingerprint(),
+        make_data(source_seed=1).fingerprint(),
+        make_data(num_train=63).fingerprint(),
+        make_data(split_seed=1).fingerprint(),
+        make_data(val_fraction=0.25).fingerprint(),
+        altered(pixel=0).fingerprint(),
+        altered(pixel=8).fingerprint(),
+        altered(image=59, pixel=8).fingerprint(),
+        altered(pixel=0, label=2).fingerprint(),
+    ]
+    assert len(set(prints)) == len(prints)
+
+
+def test_fingerprint_is_the_same_in_another_process() -> None:
+    def arguments(name: str) -> str:
+        return f"DataModule({name}, [1, 8, 8], 10, 32, 512, 0.1, 0)"
+
+    code = (
+        "from convline.data.module import DataModule; from convline.data.sources import digits; "
+        f"print({arguments('digits')}.fingerprint())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == DataModule(digits, [1, 8, 8], 10, 32, 512, 0.1, 0).fingerprint()

@@ -1,0 +1,253 @@
+"""The resident loader: every image once an epoch, in an order that can be taken up again anywhere."""
+
+import itertools
+
+import pytest
+import torch
+
+from convline.data.resident import Batch, ResidentLoader, count_batches
+
+NUM_IMAGES = 23
+
+
+def make_loader(
+    num_images: int = NUM_IMAGES,
+    batch_size: int = 5,
+    order_seed: int | None = 0,
+    steps_per_execution: int = 1,
+    limit: int | None = None,
+    rank: int = 0,
+    world_size: int = 1,
+) -> ResidentLoader:
+    """Image n is 1×2×2, full of n; so is its label."""
+    labels = torch.arange(num_images)
+    images = labels.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 2, 2).contiguous()
+    mean, std = torch.tensor([0.0], dtype=torch.float64), torch.tensor([1 / 255], dtype=torch.float64)
+    return ResidentLoader(
+        images, labels, mean, std, batch_size, order_seed, steps_per_execution, limit, rank, world_size
+    )
+
+
+def batches(loader: ResidentLoader) -> list[Batch]:
+    """The rest of the epoch, or the next one."""
+    return [batch for execution in loader for batch in execution]
+
+
+def labels(loader: ResidentLoader) -> list[list[int]]:
+    return [batch_labels.tolist() for _, batch_labels in batches(loader)]
+
+
+def flat(lists: list[list[int]]) -> list[int]:
+    return list(itertools.chain.from_iterable(lists))
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 2, 3, 7])
+@pytest.mark.parametrize("batch_size", [1, 5, 23, 40])
+def test_every_image_comes_once_an_epoch_with_its_label(batch_size: int, steps_per_execution: int) -> None:
+    loader = make_loader(batch_size=batch_size, steps_per_execution=steps_per_execution)
+    for _ in range(3):
+        epoch = batches(loader)
+        assert sorted(flat([of.tolist() for _, of in epoch])) == list(range(NUM_IMAGES))
+        for images, of in epoch:
+            torch.testing.assert_close(images, of.float().view(-1, 1, 1, 1).expand(-1, 1, 2, 2))
+
+
+def test_the_last_batch_is_the_rest() -> None:
+    assert [len(batch) for batch in labels(make_loader())] == [5, 5, 5, 5, 3]
+    assert [len(batch) for batch in labels(make_loader(num_images=20))] == [5, 5, 5, 5]
+
+
+def test_without_a_seed_the_order_is_the_stored_one_in_every_epoch() -> None:
+    loader = make_loader(order_seed=None)
+    assert flat(labels(loader)) == list(range(NUM_IMAGES))
+    assert flat(labels(loader)) == list(range(NUM_IMAGES))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
+def test_a_seed_shuffles_anew_in_every_epoch_and_the_same_way_each_time(seed: int) -> None:
+    epochs = [flat(labels(loader)) for loader in [make_loader(order_seed=seed)] for _ in range(4)]
+    assert len({tuple(order) for order in epochs}) == 4
+    assert tuple(range(NUM_IMAGES)) not in {tuple(order) for order in epochs}
+    loader = make_loader(order_seed=seed)
+    assert [flat(labels(loader)) for _ in range(4)] == epochs
+
+
+def test_no_two_seeds_and_epochs_share_an_order() -> None:
+    orders = set()
+    for seed in (0, 1, 2, 2**31, 2**32 - 2, 2**32 - 1):
+        loader = make_loader(order_seed=seed)
+        orders |= {tuple(flat(labels(loader))) for _ in range(5)}
+    assert len(orders) == 30
+
+
+def test_the_order_depends_on_nothing_global() -> None:
+    torch.manual_seed(0)
+    first = labels(make_loader())
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    assert labels(make_loader()) == first
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_pixels_are_standardised_per_channel_as_worked_out_by_hand() -> None:
+    images = torch.tensor([[[[0, 255]], [[51, 102]]]], dtype=torch.uint8)
+    mean, std = torch.tensor([0.5, 0.2]).double(), torch.tensor([0.25, 0.1]).double()
+    loader = ResidentLoader(images, torch.tensor([0]), mean, std, batch_size=1)
+    ((normalised, _),) = batches(loader)
+    # (0 - 0.5) / 0.25, (1 - 0.5) / 0.25; (0.2 - 0.2) / 0.1, (0.4 - 0.2) / 0.1
+    torch.testing.assert_close(normalised, torch.tensor([[[[-2.0, 2.0]], [[0.0, 2.0]]]]), atol=1e-6, rtol=0)
+    assert normalised.dtype == torch.float32
+    assert images.flatten().tolist() == [0, 255, 51, 102]
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_batches_lie_in_the_asked_memory_format(channels_last: bool) -> None:
+    images = torch.randint(0, 256, (6, 3, 4, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    zeros, ones = torch.zeros(3).double(), torch.ones(3).double()
+    loader = ResidentLoader(images, torch.arange(6), zeros, ones, batch_size=4, channels_last=channels_last)
+    for number, (batch, _) in enumerate(batches(loader)):
+        assert batch.is_contiguous(memory_format=torch.channels_last) == channels_last
+        assert batch.is_contiguous() == (not channels_last)
+        torch.testing.assert_close(batch.contiguous(), images[4 * number : 4 * number + 4] / 255)
+
+
+# --- executions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [None, 1, 3, 4])
+@pytest.mark.parametrize("steps_per_execution", [1, 2, 3, 5, 9])
+def test_executions_tell_their_batches_and_images(steps_per_execution: int, limit: int | None) -> None:
+    loader = make_loader(steps_per_execution=steps_per_execution, limit=limit)
+    seen = []
+    for execution in loader:
+        num_images = execution.num_images  # before it is used up
+        sizes = [len(of) for _, of in execution]
+        assert len(execution) == len(sizes)
+        assert num_images == sum(sizes)
+        seen.append(len(sizes))
+    total = limit or 5
+    assert seen == [steps_per_execution] * (total // steps_per_execution) + (
+        [total % steps_per_execution] if total % steps_per_execution else []
+    )
+    assert len(loader) == len(seen)
+
+
+def test_executions_do_not_change_the_order() -> None:
+    whole = labels(make_loader())
+    for steps_per_execution in (2, 3, 5, 9):
+        assert labels(make_loader(steps_per_execution=steps_per_execution)) == whole
+
+
+def test_a_limit_takes_the_first_batches_of_each_epochs_order() -> None:
+    whole, limited = make_loader(), make_loader(limit=2)
+    for _ in range(3):
+        assert labels(limited) == labels(whole)[:2]
+    assert labels(make_loader(limit=100)) == labels(make_loader())
+
+
+# --- going on -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("taken", range(11))
+def test_a_loader_taken_up_at_any_position_gives_what_came_next(taken: int) -> None:
+    """Two epochs of five batches, interrupted after `taken` of them; 0, 5 and 10 lie between epochs."""
+    reference = make_loader()
+    expected = labels(reference) + labels(reference)
+    first = make_loader()
+    given: list[list[int]] = []
+    while len(given) < taken:
+        for execution in first:
+            given += [of.tolist() for _, of in execution]
+            if len(given) == taken:
+                break
+    second = make_loader()
+    second.load_state_dict(first.state_dict())
+    while len(given) < 10:
+        given += labels(second)
+    assert given == expected
+
+
+def test_a_state_moves_a_used_loader_back() -> None:
+    loader = make_loader()
+    state = loader.state_dict()
+    first = labels(loader)
+    second = labels(loader)
+    assert first != second
+    loader.load_state_dict(state)
+    assert [labels(loader), labels(loader)] == [first, second]
+
+
+def test_a_state_is_of_plain_numbers_and_stays_as_it_was_taken() -> None:
+    loader = make_loader()
+    labels(loader)
+    loader.next_batch() if loader.position < loader.num_batches else next(iter(next(iter(loader))))
+    state = loader.state_dict()
+    assert state == {"epoch": 1, "position": 1}
+    labels(loader)
+    assert state == {"epoch": 1, "position": 1}
+
+
+def test_in_the_middle_of_an_epoch_an_execution_begins_where_the_last_one_ended() -> None:
+    loader = make_loader(steps_per_execution=2)
+    loader.load_state_dict({"epoch": 0, "position": 1})
+    executions = [(len(execution), execution.num_images, sum(len(of) for _, of in execution)) for execution in loader]
+    assert executions == [(2, 10, 10), (2, 8, 8)]
+
+
+# --- several ranks --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+@pytest.mark.parametrize("num_images", range(12, 31))
+def test_ranks_share_each_epoch_without_overlap_and_none_is_short_of_a_batch(num_images: int, world_size: int) -> None:
+    loaders = [make_loader(num_images, 4, rank=rank, world_size=world_size) for rank in range(world_size)]
+    rest = num_images % (4 * world_size)
+    # a rest with fewer images than ranks cannot be shared: it waits for another epoch's order
+    expected = num_images - rest if rest < world_size else num_images
+    for _ in range(2):
+        shares = [labels(loader) for loader in loaders]
+        assert len({len(share) for share in shares}) == 1
+        assert len(shares[0]) == loaders[0].num_batches
+        assert all(len(batch) > 0 for share in shares for batch in share)
+        seen = [n for share in shares for n in flat(share)]
+        assert len(seen) == len(set(seen)) == expected
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_ranks_together_see_the_batches_of_one_rank_with_a_batch_so_much_larger(world_size: int) -> None:
+    alone = labels(make_loader(24, 4 * world_size))
+    shares = [labels(make_loader(24, 4, rank=rank, world_size=world_size)) for rank in range(world_size)]
+    assert [flat(list(parts)) for parts in zip(*shares, strict=True)] == alone
+
+
+def test_ranks_shares_of_a_last_batch_differ_by_one_image_at_most() -> None:
+    # 23 = 2 × 8 + 7: the last batch of two ranks has 4 and 3
+    sizes = [[len(batch) for batch in labels(make_loader(23, 4, rank=rank, world_size=2))] for rank in (0, 1)]
+    assert sizes == [[4, 4, 4], [4, 4, 3]]
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+@pytest.mark.parametrize("num_images", [23, 24, 25, 26, 29])
+def test_executions_of_ranks_count_their_images_within_one(num_images: int, world_size: int) -> None:
+    for rank in range(world_size):
+        for execution in make_loader(num_images, 4, None, 2, rank=rank, world_size=world_size):
+            counted = execution.num_images
+            assert abs(counted - sum(len(of) for _, of in execution)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((23, 5), 5),
+        ((25, 5), 5),
+        ((4, 5), 1),
+        ((23, 5, 1, 2), 2),
+        ((23, 5, 1, 9), 5),
+        ((23, 5, 2), 3),  # 10, 10, 3: both ranks have a share of 3
+        ((21, 5, 2), 2),  # 10, 10, 1: one of them would have none
+        ((32, 5, 3), 2),  # 15, 15, 2
+        ((33, 5, 3), 3),  # 15, 15, 3
+    ],
+)
+def test_count_batches_by_hand(arguments: tuple[int, ...], expected: int) -> None:
+    assert count_batches(*arguments) == expected
