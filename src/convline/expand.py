@@ -98,9 +98,9 @@ def expand(pattern: str, variables: Mapping[str, Any], blocks: Mapping[str, str]
 
 
 def _refuse_unused(variables: Mapping[str, Any], tree: Chain, blocks: Mapping[str, Block]) -> None:
-    used = {name.lower() for name in names_in(tree)}
+    used = {name.lower(): name for name in names_in(tree)}  # as written, by how they are compared
     for block in blocks.values():
-        used |= {name.lower() for name in names_in(block.body)} - set(block.parameters)
+        used |= {name.lower(): name for name in names_in(block.body) if name.lower() not in block.parameters}
     spellings: dict[str, str] = {}
     for name in variables:
         if name.lower() in spellings:
@@ -109,9 +109,9 @@ def _refuse_unused(variables: Mapping[str, Any], tree: Chain, blocks: Mapping[st
             )
         spellings[name.lower()] = name
         if name.lower() not in used:
-            known = ", ".join(sorted(used)) or "none"
+            known = ", ".join(sorted(used.values())) or "none"
             raise PatternError(
-                f"the variable '{name}' has no effect: the pattern does not use it{nearest(name.lower(), used)}; "
+                f"the variable '{name}' has no effect: the pattern does not use it{nearest(name, used.values())}; "
                 f"it uses {known}. On the command line '~model.{name}' takes it out"
             )
 
@@ -240,7 +240,7 @@ class _Expander:
         if key not in self.variables:
             known = [*context.bound, *self.spellings]
             near = nearest(name.name, known)
-            hint = f"set it: model.{name.name}=..." if not near else f"or set it: model.{name.name}=..."
+            hint = f"set it in the model's file, or by +model.{name.name}=... on the command line"
             raise context.error(f"the variable '{name.name}' has no value{near}; {hint}", name.place)
         value = self.variables[key]
         if not isinstance(value, list | tuple):

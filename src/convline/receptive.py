@@ -12,7 +12,6 @@ from convline.layers import GlobalAvgPool2d, Local2d, PadShortcut, Pool2d
 
 Pair = tuple[float, float]  # height, width
 
-# Modules that work on each position by itself. Norms over positions count as such too, as is the habit of the field.
 _POINTWISE = ("activation", "batchnorm", "dropout", "normalization", "instancenorm")
 
 
@@ -57,6 +56,16 @@ class View:
         return math.ceil(max(self.field) - 1e-6)
 
 
+def is_pointwise(module: nn.Module) -> bool:
+    """Whether a leaf of torch.nn works on each position by itself and keeps the shape.
+
+    Norms over positions count as such too, as is the habit of the field.
+    """
+    package, _, file = type(module).__module__.rpartition(".")
+    known = package == "torch.nn.modules" and file in _POINTWISE and not isinstance(module, nn.GLU)
+    return (known and not list(module.children())) or isinstance(module, nn.Identity)
+
+
 def view_after(module: nn.Module, before: View, incoming: Sequence[int], outgoing: Sequence[int]) -> View | None:
     """The view after one module.
 
@@ -68,7 +77,7 @@ def view_after(module: nn.Module, before: View, incoming: Sequence[int], outgoin
     Returns:
         None if the module is not known.
     """
-    if type(module).__module__.rpartition(".")[2] in _POINTWISE or isinstance(module, nn.Identity):
+    if is_pointwise(module):
         return before
     if len(incoming) != 4:
         return before if isinstance(module, nn.Linear | nn.Flatten) else None

@@ -114,7 +114,7 @@ def _twin(network: nn.Module) -> nn.Module:
     """A copy on the meta device, without the original's hooks; no weight's memory is ever copied."""
     memo: dict[int, Any] = {}
     for tensor in itertools.chain(network.parameters(), network.buffers()):
-        ghost = torch.empty_like(tensor, device="meta")
+        ghost = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
         memo[id(tensor)] = nn.Parameter(ghost, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else ghost
     twin = copy.deepcopy(network, memo)
     for module in twin.modules():
