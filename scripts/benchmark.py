@@ -62,13 +62,13 @@ def main(
         for num_threads in sorted(set(threads)) if member.startswith("fit") else [1]:
             console.print(f"measuring {member}, threads: {num_threads} …")
             comparisons.append(measure(member, rounds, epochs, num_threads))
+            if json is not None:  # after each one: an interrupted series keeps what it has
+                tables.write_json(json, comparisons, described)
+            if markdown is not None:
+                markdown.write_text(tables.markdown(comparisons, described))
     console.print(tables.rich_table(comparisons))
     notes = f"{tables.machine_line(described)}\n\n{tables.remarks(comparisons)}"
     console.print(notes, highlight=False, markup=False, soft_wrap=True)
-    if json is not None:
-        tables.write_json(json, comparisons, described)
-    if markdown is not None:
-        markdown.write_text(tables.markdown(comparisons, described))
 
 
 if __name__ == "__main__":
