@@ -36,6 +36,9 @@ CASES = {
     "shape of other data": (["data.input_shape=[1,9,9]"], ["1×8×8", "data.input_shape=[1,8,8]"]),
     "nesterov without momentum": (["optimizer.momentum=0"], ["nesterov", "optimizer.momentum=0.9"]),
     "nothing to train with": (["~optimizer"], ["'optimizer'", "choose one"]),
+    "model for other images": (["model=imagenet/resnet18"], ["cannot take images of 1×8×8"]),
+    "model for other classes": (["model=dense", "model.num_classes=7"], ["gives 7 numbers", "model.num_classes=10"]),
+    "pattern that does not end": (['model.pattern="CONV(8) -> POOL*9 -> FC"'], ["column 12", "^", "drop a POOL"]),
     "split without validation": (["data.val_fraction=0.001"], ["val_fraction=0.001", "class"]),
 }
 

@@ -114,14 +114,14 @@ class TestRunDirectory:
 
         experiment = read("_hparams_/experiment").experiment
         tags = {info.name.tag for info in experiment.metric_infos}
-        assert tags == {"best/val/acc", "best/val/loss", "test/acc", "test/loss"}
+        assert tags == {"result/val/acc", "result/val/loss", "result/test/acc", "result/test/loss"}
         settings = read("_hparams_/session_start_info").session_start_info.hparams
         assert settings["optimizer.lr"].number_value == 0.05
         assert settings["model"].string_value == "lenet"
         assert {info.name for info in experiment.hparam_infos} == set(settings)
         assert read("_hparams_/session_end_info").session_end_info.status == STATUS_SUCCESS
         metrics = summary(run_dir)["metrics"]
-        (best,), (test,) = events.Scalars("best/val/acc"), events.Scalars("test/acc")
+        (best,), (test,) = events.Scalars("result/val/acc"), events.Scalars("result/test/acc")
         assert best.value == pytest.approx(metrics["val/acc"])
         assert test.value == pytest.approx(metrics["test/acc"])
         assert len(events.Scalars("val/acc")) == 3  # the curve is not cut to one point

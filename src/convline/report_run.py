@@ -8,8 +8,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from convline.classifier import Classifier
 from convline.data.module import DataModule
+from convline.table import Table, short_form
 
 _console = Console(highlight=False, soft_wrap=True)
 
@@ -19,14 +19,15 @@ def notice(text: str) -> None:
     _console.print(text, markup=False)
 
 
-def opening_lines(run_dir: Path, data: DataModule, classifier: Classifier) -> None:
+def opening_lines(run_dir: Path, data: DataModule, table: Table) -> None:
     """What is trained on what, and where it is written."""
-    num_parameters = sum(p.numel() for p in classifier.network.parameters())
     shape = "×".join(map(str, data.input_shape))
     notice(
         f"{len(data.train_indices):,} training and {len(data.val_indices):,} validation images {shape}, "
-        f"{data.num_classes} classes · network of {num_parameters:,} parameters · {run_dir}"
+        f"{data.num_classes} classes"
     )
+    notice(short_form(table))
+    notice(f"writing to {run_dir}")
 
 
 def closing_panel(run_dir: Path, summary: dict[str, Any]) -> None:

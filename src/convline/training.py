@@ -14,6 +14,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from convline import ranks, report_run, runs
 from convline.callbacks.checkpoint import BestAndLast
@@ -23,7 +24,9 @@ from convline.classifier import Classifier
 from convline.data.module import DataModule
 from convline.errors import Interrupted, UserError
 from convline.evaluation import evaluate
+from convline.table import Table, layer_table
 
+FIGURES = ("val/acc", "val/loss", "test/acc", "test/loss")
 LIMITS = ("limit_train_batches", "limit_val_batches", "overfit_batches")
 
 
@@ -108,6 +111,24 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
     return data, classifier
 
 
+def fitting_table(network: nn.Module, data: DataModule) -> Table:
+    """The network's layer table, if it takes the images and gives a logit for each class.
+
+    Raises:
+        UserError: it does not.
+    """
+    try:
+        table = layer_table(network, data.input_shape)
+    except ValueError as error:
+        raise UserError(f"model and data do not fit: {error}") from error
+    if table.output_shape != (data.num_classes,):
+        raise UserError(
+            f"model and data do not fit: the network gives {'×'.join(map(str, table.output_shape))} numbers an image, "
+            f"but there are {data.num_classes} classes.\n  Type: model.num_classes={data.num_classes}"
+        )
+    return table
+
+
 def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str, Any]:
     """Fit, test and record; whatever happens, summary.json says so."""
     clock = time.perf_counter()
@@ -117,7 +138,9 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
         data, classifier = build(cfg)
         trainer = _make_trainer(cfg, run_dir, checkpoint)
         _record_identity(cfg, run_dir, data)
-        report_run.opening_lines(run_dir, data, classifier)
+        table = fitting_table(classifier.network, data)
+        runs.update_summary(run_dir, parameters=table.parameters, macs=table.macs)
+        report_run.opening_lines(run_dir, data, table)
         if cfg.trainer.devices > 1:
             ranks.fit(run_dir, checkpoint, cfg.trainer.devices, _resume_command(run_dir))
         else:
@@ -132,8 +155,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
     seconds = earlier + time.perf_counter() - clock
     runs.update_summary(run_dir, status="finished", error=None, seconds=seconds, **outcome)
     metrics = outcome["metrics"]
-    best = {f"best/{key}": metrics[key] for key in ("val/acc", "val/loss")}
-    _show_outcome(cfg, run_dir, {**best, **{key: metrics[key] for key in ("test/acc", "test/loss")}})
+    _show_outcome(cfg, run_dir, {f"result/{key}": metrics[key] for key in FIGURES})
     summary = runs.read_summary(run_dir)
     report_run.closing_panel(run_dir, summary)
     return summary

@@ -6,19 +6,24 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from convline.runs import read_config, read_summary
 
-METRICS = ("best/val/acc", "best/val/loss", "test/acc", "test/loss")
+METRICS = ("result/val/acc", "result/val/loss", "result/test/acc", "result/test/loss")
 
 
-SECTIONS = (
+CHOICES = ("data", "model", "optimizer", "scheduler")
+KEYS = (
     "seed",
     "data.batch_size",
-    "optimizer",
-    "scheduler",
-    "classifier",
+    "optimizer.lr",
+    "optimizer.momentum",
+    "optimizer.weight_decay",
+    "scheduler.warmup",
+    "classifier.label_smoothing",
+    "classifier.gradient_clip_norm",
+    "classifier.ema_decay",
     "trainer.max_epochs",
     "trainer.precision",
 )
@@ -27,11 +32,11 @@ SECTIONS = (
 class HParams(Callback):
     """Writes the run's settings when it starts; `write_outcome` adds its end.
 
-    The metrics of the tab have tags of their own (`best/val/acc`, …): torch's `add_hparams` would write NaN into the
+    The metrics of the tab have tags of their own (`result/val/acc`, …): torch's `add_hparams` would write NaN into the
     curves, and the last value of a curve is not the best one.
 
-    The settings are read from the run directory: names of the chosen options, and the numbers below `SECTIONS`. Runs
-    that differ only in their seed share a group: one line of the tab, their metrics averaged.
+    The settings are read from the run directory: names of the chosen options, and the values of `KEYS`. Runs that
+    differ only in their seed share a group: one line of the tab, their metrics averaged.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -86,12 +91,8 @@ def _add(writer: Any, tag: str, **content: Any) -> None:
 
 def flat_settings(run_dir: Path) -> dict[str, Any]:
     """The settings that the tab shows: `{"model": "lenet", "optimizer.lr": 0.05, …}`; null settings are left out."""
-    settings: dict[str, Any] = dict(read_summary(run_dir)["choices"])
+    chosen = read_summary(run_dir)["choices"]
     cfg = read_config(run_dir)
-    for section in SECTIONS:
-        node = OmegaConf.select(cfg, section)
-        entries = {str(k): v for k, v in node.items()} if isinstance(node, DictConfig) else {"": node}
-        for key, value in entries.items():
-            if isinstance(value, bool | int | float | str) and not key.startswith("_"):
-                settings[f"{section}.{key}".removesuffix(".")] = value
-    return settings
+    settings = {key: chosen[key] for key in CHOICES if key in chosen}
+    settings.update({key: OmegaConf.select(cfg, key) for key in KEYS})
+    return {key: value for key, value in settings.items() if value is not None}
