@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
-from rich.table import Table
+from rich.table import Table as Grid
 from rich.text import Text
 
 from convline.data.module import DataModule
@@ -33,11 +33,11 @@ def opening_lines(run_dir: Path, data: DataModule, table: Table) -> None:
 def closing_panel(run_dir: Path, summary: dict[str, Any]) -> None:
     """Test accuracy, where the run lies, and how to look at it."""
     metrics = summary["metrics"]
-    table = Table.grid(padding=(0, 2))
-    table.add_row("test accuracy", Text(f"{metrics['test/acc']:.2%}", style="bold"))
+    grid = Grid.grid(padding=(0, 2))
+    grid.add_row("test accuracy", Text(f"{metrics['test/acc']:.2%}", style="bold"))
     of_epoch = f" (best epoch: {summary['best_epoch']})" if summary["best_epoch"] else ""
-    table.add_row("validation accuracy", f"{metrics['val/acc']:.2%}{of_epoch}")
-    table.add_row("time", f"{summary['seconds']:.1f} s")
-    table.add_row("run directory", Text(str(run_dir), overflow="fold"))
-    table.add_row("dashboards", Text(f"tensorboard --logdir {run_dir.parent}", overflow="fold"))
-    Console(highlight=False).print(Panel(table, title="finished", expand=False))
+    grid.add_row("validation accuracy", f"{metrics['val/acc']:.2%}{of_epoch}")
+    grid.add_row("time", f"{summary['seconds']:.1f} s")
+    grid.add_row("run directory", Text(str(run_dir), overflow="fold"))
+    grid.add_row("dashboards", Text(f"tensorboard --logdir {run_dir.parent}", overflow="fold"))
+    Console(highlight=False).print(Panel(grid, title="finished", expand=False))

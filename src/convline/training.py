@@ -136,9 +136,9 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
     try:
         _quiet()
         data, classifier = build(cfg)
+        table = fitting_table(classifier.network, data)
         trainer = _make_trainer(cfg, run_dir, checkpoint)
         _record_identity(cfg, run_dir, data)
-        table = fitting_table(classifier.network, data)
         runs.update_summary(run_dir, parameters=table.parameters, macs=table.macs)
         report_run.opening_lines(run_dir, data, table)
         if cfg.trainer.devices > 1:
