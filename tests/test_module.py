@@ -1,6 +1,5 @@
 """The data module: what fits is split and served, what does not is explained; its fingerprint names the data."""
 
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from commands import shell
 from convline.data.module import DataModule
 from convline.data.resident import ResidentLoader
 from convline.data.sources import Images, Part, digits, synthetic
@@ -23,15 +23,15 @@ def make_data(num_train: int = 60, source_seed: int = 0, **overrides: Any) -> Da
     source = partial(
         synthetic, num_train=num_train, num_test=15, shape=SHAPE, num_classes=3, noise=0.3, seed=source_seed
     )
-    settings = dict(
-        source=source,
-        input_shape=list(SHAPE),
-        num_classes=3,
-        batch_size=10,
-        eval_batch_size=7,
-        val_fraction=0.2,
-        split_seed=0,
-    )
+    settings = {
+        "source": source,
+        "input_shape": list(SHAPE),
+        "num_classes": 3,
+        "batch_size": 10,
+        "eval_batch_size": 7,
+        "val_fraction": 0.2,
+        "split_seed": 0,
+    }
     return DataModule(**{**settings, **overrides})
 
 
@@ -244,18 +244,10 @@ def test_fingerprint_sees_every_change_of_pixels_labels_or_split() -> None:
 
 
 def test_fingerprint_is_the_same_in_another_process() -> None:
-    def arguments(name: str) -> str:
-        return f"DataModule({name}, [1, 8, 8], 10, 32, 512, 0.1, 0)"
-
     code = (
         "from convline.data.module import DataModule; from convline.data.sources import digits; "
-        f"print({arguments('digits')}.fingerprint())"
+        "print(DataModule(digits, [1, 8, 8], 10, 32, 512, 0.1, 0).fingerprint())"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={"PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == DataModule(digits, [1, 8, 8], 10, 32, 512, 0.1, 0).fingerprint()
+    done = shell(sys.executable, "-c", code, PYTHONHASHSEED="1")
+    assert done.status == 0, done.err
+    assert done.out.strip() == DataModule(digits, [1, 8, 8], 10, 32, 512, 0.1, 0).fingerprint()
