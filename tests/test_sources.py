@@ -279,7 +279,7 @@ def write_cifar(root: Path, contents: dict[str, bytes]) -> Path:
 
 
 def small_cifar() -> dict[str, bytes]:
-    """Two images a file. Image j of file i is red 10i + j, green 100 + i and blue 200; green is 7 in row 1, column 2."""
+    """Two images a file. Image j of file i: red 10i + j, green 100 + i (7 in row 1, column 2), blue 200."""
     contents = {}
     for i, name in enumerate(CIFAR_FILES[:6]):
         planes = np.empty((2, 3, 32, 32), dtype=np.uint8)

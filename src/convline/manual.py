@@ -1,5 +1,7 @@
 """The page that `python train.py --help` prints: written from `conf/`, so that it is always true."""
 
+from pathlib import Path
+
 from convline.config import CONF_DIR, groups
 
 HEAD = """\
@@ -35,10 +37,14 @@ def page() -> str:
         lines.append(f"  {group}")
         for option in options:
             mark = "*" if defaults.get(group) == option else " "
-            first = (CONF_DIR / group / f"{option}.yaml").read_text().splitlines()[0]
-            summary = first.removeprefix("#").strip() if first.startswith("#") else ""
-            lines.append(f"   {mark} {option:<22} {summary}")
+            lines.append(f"   {mark} {option:<22} {_summary(CONF_DIR / group / f'{option}.yaml')}")
     return "\n".join([*lines, TAIL])
+
+
+def _summary(path: Path) -> str:
+    """The first comment of an option's file that is not for Hydra."""
+    comments = [line.removeprefix("#").strip() for line in path.read_text().splitlines() if line.startswith("#")]
+    return next((text for text in comments if text and not text.startswith("@package")), "")
 
 
 def _defaults() -> dict[str, str]:
