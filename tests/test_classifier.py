@@ -123,11 +123,9 @@ def test_training_is_the_plain_loop(steps_per_execution: int, tmp_path: Path) ->
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            losses, hits, step = (
-                losses + loss.item() * len(labels),
-                hits + int((logits.argmax(1) == labels).sum()),
-                step + 1,
-            )
+            losses += loss.item() * len(labels)
+            hits += int((logits.argmax(1) == labels).sum())
+            step += 1
     assert step == 12
     assert_same(classifier.network, plain, 1e-4)
     measured = metrics(classifier)
@@ -397,7 +395,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_its_batch(
     assert network.calls < call + steps_per_execution
     saved = saved_values(tmp_path)
     assert all(value.isfinite().all() for value in saved)
-    assert bool(saved) == (call > steps_per_execution)
+    assert bool(saved) == (call > min(steps_per_execution, 5))  # five batches an epoch
 
 
 @pytest.mark.parametrize("every_n_steps", [None, 1], ids=["saved each epoch", "saved each step"])

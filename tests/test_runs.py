@@ -118,7 +118,7 @@ def test_a_config_that_is_none_is_explained(case: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("read", [runs.read_summary, runs.read_config])
 def test_a_folder_that_is_no_run_is_explained(read: Any, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is not a run directory: its .* cannot be read"):
+    with pytest.raises(UserError, match=r"is not a run directory: its .* cannot be read"):
         read(tmp_path)
     with pytest.raises(UserError, match="there is no such folder"):
         read(tmp_path / "nowhere")
@@ -271,7 +271,7 @@ name: null
 runs_dir: runs
 resume: null
 debug: false
-data: {_target_: d, root: "${oc.env:CONVLINE_DATA,data}", batch_size: 128, shape: [1, 28, 28], half: "${data.batch_size}"}
+data: {root: "${oc.env:CONVLINE_DATA,data}", batch_size: 128, shape: [1, 28, 28], same: "${data.batch_size}"}
 model: {_target_: m, pattern: CONV(6) -> FC}
 optimizer: {_target_: o, lr: 0.1}
 scheduler: {_target_: s, warmup: 0.0}
