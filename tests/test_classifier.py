@@ -342,7 +342,7 @@ class BreakAt(nn.Module):
 
     Args:
         call: number of that pass, from 1.
-        what: "nan" or "inf" logits, or "gradient".
+        what: the loss that comes of it, "nan" or "inf", or "gradient".
     """
 
     def __init__(self, call: int, what: str) -> None:
@@ -356,7 +356,9 @@ class BreakAt(nn.Module):
             return logits
         if self.what == "gradient":  # √x is 0 at 0, but infinitely steep
             return logits + 0 * (logits - logits.detach()).sqrt()
-        return logits * float(self.what)
+        if self.what == "inf":  # the first class is impossible, though some image is of it
+            return logits + torch.tensor([-torch.inf, 0.0, 0.0])
+        return logits * torch.nan
 
 
 def saved_values(folder: Path) -> list[Tensor]:
@@ -382,7 +384,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_its_batch(
 ) -> None:
     keeper = BestAndLast("val/acc", "max", every_n_steps=1)
     network = BreakAt(call, what)
-    with pytest.raises(NotFiniteLossError, match=where) as caught:
+    with pytest.raises(NotFiniteLossError, match=f"became {what} in {where}") as caught:
         fit(
             tmp_path,
             make_data(steps_per_execution=steps_per_execution),

@@ -177,6 +177,15 @@ def test_a_state_moves_a_used_loader_back() -> None:
     assert [labels(loader), labels(loader)] == [first, second]
 
 
+def test_a_state_loaded_between_two_batches_holds_for_the_next_one() -> None:
+    loader = make_loader()
+    expected = [labels(loader), labels(loader)]
+    loader.load_state_dict({"epoch": 0, "position": 2})
+    assert loader.next_batch()[1].tolist() == expected[0][2]
+    loader.load_state_dict({"epoch": 1, "position": 3})
+    assert loader.next_batch()[1].tolist() == expected[1][3]
+
+
 def test_a_state_is_of_plain_numbers_and_stays_as_it_was_taken() -> None:
     loader = make_loader()
     labels(loader)

@@ -73,6 +73,7 @@ def test_a_summary_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, mon
     runs.update_summary(tmp_path, status="running")
 
     def disk_full(self: Path, text: str) -> None:
+        self.write_bytes(text[:5].encode())
         raise OSError("disk full")
 
     with monkeypatch.context() as patched:
@@ -333,7 +334,7 @@ def test_identity_sees_all_that_decides_what_is_computed() -> None:
         {"callbacks.checkpoint.monitor": "val/loss"},
     ]
     identities = [identity(change) for change in changes]
-    identities += [identity(code="other"), identity(data="other"), identity(code="data", data="code")]
+    identities += [identity(code="other"), identity(data="other"), identity(code="coded", data="ata")]
     assert len(set(identities)) == len(identities)
     assert all(len(value) == 16 for value in identities)
 

@@ -54,10 +54,11 @@ def test_a_constant_channel_has_deviation_one(value: int) -> None:
 
 
 def test_bright_images_do_not_overflow() -> None:
-    # 256 × 64 × 64 × 255² = 6.8e10, beyond 32 bits
-    images = torch.full((256, 1, 64, 64), 255, dtype=torch.uint8)
-    mean, std = channel_statistics(images, torch.arange(256))
-    assert (mean.item(), std.item()) == (1, 1)
+    # half of 2048 × 96 × 96 pixels at 255: they sum up to 2.4e9, and their squares to 6e11, beyond 32 bits
+    images = torch.zeros(2048, 1, 96, 96, dtype=torch.uint8)
+    images[::2] = 255
+    mean, std = channel_statistics(images, torch.arange(2048))
+    assert (mean.item(), std.item()) == (0.5, 0.5)
 
 
 def test_the_images_are_left_as_they_were() -> None:

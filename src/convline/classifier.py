@@ -205,9 +205,19 @@ class Classifier(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what Lightning does not save: the running sums of a half-done epoch, and the random state."""
         self._read_losses()
+        self._check_weights()
         sums = self.train_sums
         checkpoint["train_sums"] = [sums.loss_sum, sums.hits, sums.images, sums.batches]
         checkpoint["rng"] = _rng_state(self)
+
+    def _check_weights(self) -> None:
+        """A gradient can overflow though the loss did not; the loss would tell only in the next batch."""
+        state = [value for value in self.network.state_dict().values() if value.is_floating_point()]
+        if state and not torch.stack([value.isfinite().all() for value in state]).all():
+            raise NotFiniteLossError(
+                f"the weights are no longer finite numbers in epoch {self.current_epoch + 1}; they were not saved.\n"
+                "  Type a smaller learning rate (optimizer.lr=…) or a limit (classifier.gradient_clip_norm=1)."
+            )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it back."""

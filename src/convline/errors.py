@@ -31,3 +31,8 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
     """A clause such as ` (did you mean 'lenet'?)`, or the empty string if nothing is near."""
     found = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)
     return f" (did you mean '{found[0]}'?)" if found else ""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its type if it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from convline.errors import UserError
+from convline.errors import UserError, first_line
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tensorboard")
 # Settings that change where a run is written or how it looks, not what it computes.
@@ -76,9 +76,12 @@ def read_summary(run_dir: Path) -> dict[str, Any]:
         UserError: `run_dir` is no run directory.
     """
     try:
-        return json.loads((run_dir / "summary.json").read_text())
+        summary = json.loads((run_dir / "summary.json").read_text())
+        if not isinstance(summary, dict) or "status" not in summary:
+            raise ValueError("it holds no status")
     except (OSError, ValueError) as error:
         raise _not_a_run(run_dir, "summary.json", error) from error
+    return summary
 
 
 def read_config(run_dir: Path) -> DictConfig:
@@ -123,11 +126,6 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     except Exception as error:
         raise UserError(f"the checkpoint {path} is damaged: {first_line(error)}") from error
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, or its type if it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def newest_checkpoint(run_dir: Path) -> tuple[Path | None, list[str]]:

@@ -156,6 +156,7 @@ class Trainer:
     log_every_n_steps: int = MISSING  # optimizer steps between two points of the step curves
     limit_train_batches: int | None = MISSING
     limit_val_batches: int | None = MISSING
+    limit_test_batches: int | None = MISSING
     overfit_batches: int = MISSING  # train and validate on these first batches alone; 0: off
     profiler: Any = None
 
@@ -275,6 +276,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "trainer.log_every_n_steps": _at_least(1),
     "trainer.limit_train_batches": _at_least(1),
     "trainer.limit_val_batches": _at_least(1),
+    "trainer.limit_test_batches": _at_least(1),
     "trainer.overfit_batches": _at_least(0),
     "callbacks.checkpoint.monitor": _one_of("val/acc", "val/loss", "train/acc", "train/loss"),
     "callbacks.checkpoint.mode": _one_of("min", "max"),

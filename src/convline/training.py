@@ -22,12 +22,12 @@ from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal
 from convline.classifier import Classifier
 from convline.data.module import DataModule
-from convline.errors import Interrupted, UserError
+from convline.errors import Interrupted, UserError, first_line
 from convline.evaluation import evaluate
 from convline.table import Table, layer_table
 
 FIGURES = ("val/acc", "val/loss", "test/acc", "test/loss")
-LIMITS = ("limit_train_batches", "limit_val_batches", "overfit_batches")
+LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches")
 
 
 def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
     except BaseException as error:
         status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
         seconds = earlier + time.perf_counter() - clock
-        runs.update_summary(run_dir, status=status, error=runs.first_line(error), seconds=seconds)
+        runs.update_summary(run_dir, status=status, error=first_line(error), seconds=seconds)
         _show_outcome(cfg, run_dir, {})
         raise
     seconds = earlier + time.perf_counter() - clock

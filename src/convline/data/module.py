@@ -29,7 +29,7 @@ class DataModule(LightningDataModule):
         root: folder of the files, for a source that needs one.
         seed: of the order of the training images.
         steps_per_execution, channels_last: see `ResidentLoader`.
-        limit_train_batches, limit_val_batches: batches an epoch at most, for debugging.
+        limit_train_batches, limit_val_batches, limit_test_batches: batches at most, for debugging.
         overfit_batches: train and validate on these first batches alone, unshuffled; 0 is off.
     """
 
@@ -48,6 +48,7 @@ class DataModule(LightningDataModule):
         channels_last: bool = True,
         limit_train_batches: int | None = None,
         limit_val_batches: int | None = None,
+        limit_test_batches: int | None = None,
         overfit_batches: int = 0,
     ) -> None:
         super().__init__()
@@ -56,7 +57,8 @@ class DataModule(LightningDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_fraction, self.split_seed, self.seed = val_fraction, split_seed, seed
         self.steps_per_execution, self.channels_last = steps_per_execution, channels_last
-        self.limit_train_batches, self.limit_val_batches = limit_train_batches, limit_val_batches
+        self.limit_train_batches = limit_train_batches
+        self.limit_val_batches, self.limit_test_batches = limit_val_batches, limit_test_batches
         self.overfit_batches = overfit_batches
         self._train_set: Images | None = None
         self._train_loader: ResidentLoader | None = None
@@ -134,14 +136,15 @@ class DataModule(LightningDataModule):
         return self._fit_loader(self.val_indices, self.eval_batch_size, limit=self.limit_val_batches)
 
     def eval_loader(self, part: str, device: torch.device) -> ResidentLoader:
-        """All images of one part ("val" or "test") in order, for evaluation outside the trainer."""
+        """The images of one part ("val" or "test") in order, for evaluation outside the trainer."""
         if part == "val":
             images, labels = self._on_device(device, self.val_indices)
         else:
             test = self._checked(self._source("test"))
             images, labels = test.images.to(device), test.labels.to(device)
+        limit = self.limit_val_batches if part == "val" else self.limit_test_batches
         return ResidentLoader(
-            images, labels, self.mean, self.std, self.eval_batch_size, channels_last=self.channels_last
+            images, labels, self.mean, self.std, self.eval_batch_size, limit=limit, channels_last=self.channels_last
         )
 
     def _fit_loader(

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convline.errors import UserError
+from convline.errors import UserError, first_line
 
 Part = Literal["train", "test"]
 
@@ -193,7 +193,7 @@ def _download(download: Callable[[], object], name: str, folder: Path) -> None:
             download()
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"there is no {name} in {folder}, and it could not be downloaded: {str(error).splitlines()[0]}\n"
+            f"there is no {name} in {folder}, and it could not be downloaded: {first_line(error)}\n"
             "  Connect to a network, or name a folder that holds it (data.root=FOLDER or the environment variable "
             "CONVLINE_DATA),\n  or take data that need neither: data=digits"
         ) from error

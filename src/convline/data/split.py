@@ -28,12 +28,12 @@ def stratified_split(labels: Tensor, val_fraction: float, seed: int) -> tuple[Te
     num_val = np.floor(shares).astype(int)
     missing = round(len(values) * val_fraction) - int(num_val.sum())
     num_val[np.argsort(num_val - shares, kind="stable")[:missing]] += 1
-    if (num_val == 0).any() or (num_val == counts).any():
-        which = int(classes[(num_val == 0) | (num_val == counts)][0])
-        raise UserError(
-            f"data.val_fraction={val_fraction} leaves class {which} without "
-            f"{'validation' if (num_val == 0).any() else 'training'} images; choose another fraction."
-        )
+    for side, empty in (("training", num_val == counts), ("validation", num_val == 0)):
+        if empty.any():
+            raise UserError(
+                f"data.val_fraction={val_fraction} leaves class {classes[empty][0]} without {side} images; "
+                "choose another fraction."
+            )
     chosen = np.zeros(len(values), dtype=bool)
     for label, count in zip(classes, num_val, strict=True):
         members = np.flatnonzero(values == label)

@@ -1,0 +1,99 @@
+"""Every option of every group composes, fits its schema and names what exists."""
+
+import itertools
+from typing import Any
+
+import pytest
+import yaml
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from convline.config import CONF_DIR, expand_sweep, groups, load_config
+from convline.errors import UserError
+from convline.schema import RANGES, SCHEMAS
+
+OPTIONS = [f"{group}={option}" for group, options in groups().items() for option in options]
+
+
+def targets(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["_target_"]] if "_target_" in node else []
+        return own + list(itertools.chain(*map(targets, node.values())))
+    return []
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_option_composes_and_its_targets_exist(option: str) -> None:
+    cfg = load_config([option])
+    container = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    found = targets(container)
+    assert len(found) >= 8
+    for name in found:
+        assert callable(get_object(name)), name
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_option_says_what_it_is_in_its_first_line(option: str) -> None:
+    group, name = option.split("=")
+    lines = (CONF_DIR / group / f"{name}.yaml").read_text().splitlines()
+    head = lines[1] if lines[0].startswith("# @package") else lines[0]
+    assert head.startswith("# ")
+    assert len(head) > 10
+
+
+def test_every_data_set_names_its_source() -> None:
+    for name in ("digits", "mnist", "cifar10"):
+        text = (CONF_DIR / "data" / f"{name}.yaml").read_text()
+        assert "# Source: " in text
+
+
+def test_groups_are_typed() -> None:
+    cfg = load_config(["data=mnist"])
+    assert OmegaConf.get_type(cfg, "data") is SCHEMAS["folder_data"]
+    assert OmegaConf.get_type(cfg, "optimizer") is SCHEMAS["sgd"]
+    assert OmegaConf.get_type(cfg, "trainer") is SCHEMAS["trainer"]
+    assert OmegaConf.get_type(cfg.callbacks, "checkpoint") is SCHEMAS["checkpoint"]
+
+
+def test_ranges_name_settings_that_exist() -> None:
+    composed: list[DictConfig] = [load_config([option]) for option in OPTIONS if not option.startswith("model")]
+    for key in RANGES:
+        assert any(OmegaConf.select(cfg, key, default="absent") != "absent" for cfg in composed), key
+
+
+def test_values_have_one_home() -> None:
+    for name, node in SCHEMAS.items():
+        for key, field in OmegaConf.structured(node).items_ex(resolve=False):
+            assert field == "???" or field is None, f"{name}.{key} has a value in the schema"
+
+
+def test_defaults_of_the_main_job_are_the_documented_ones() -> None:
+    defaults = yaml.safe_load((CONF_DIR / "train.yaml").read_text())["defaults"]
+    assert {"data": "digits"} in defaults
+    assert {"model": "lenet"} in defaults
+    assert load_config().seed == 0
+
+
+def test_expand_sweep_orders_as_hydra_does() -> None:
+    assert expand_sweep(["a=1,2", "b=3", "c=range(2)"]) == [
+        ["a=1", "b=3", "c=0"],
+        ["a=1", "b=3", "c=1"],
+        ["a=2", "b=3", "c=0"],
+        ["a=2", "b=3", "c=1"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "suggestion"),
+    [
+        ("optimizr=sgd", "optimizer"),
+        ("optimizer=adma", "adam"),
+        ("trainer.max_epoch=3", "trainer.max_epochs"),
+        ("classifier.ema=0.9", "classifier.ema_decay"),
+        ("data.batchsize=3", "data.batch_size"),
+        ("callbacks.checkpoint.montior=val/acc", "callbacks.checkpoint.monitor"),
+    ],
+)
+def test_the_nearest_right_word_is_named(word: str, suggestion: str) -> None:
+    with pytest.raises(UserError, match=f"did you mean '{suggestion}'"):
+        load_config([word])

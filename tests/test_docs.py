@@ -1,0 +1,84 @@
+"""What the documents say is so: the tree, the commands, the links."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from commands import ROOT, SMALL, convline, run_dirs, train
+
+README = (ROOT / "README.md").read_text()
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+def blocks(text: str, language: str) -> list[str]:
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    return [content for name, content in found if name == language]
+
+
+def commands(text: str) -> list[str]:
+    lines = "".join(blocks(text, "sh")).splitlines()
+    return [line.split("  #")[0].strip() for line in lines if line.startswith(("python train.py", "convline "))]
+
+
+def test_the_tree_names_every_file_of_the_package_and_nothing_else() -> None:
+    (tree,) = (block for block in blocks(README, "") if block.startswith("train.py "))
+    listed, folders = set(), [ROOT]
+    for line in tree.splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        path = folders[depth] / name
+        folders[depth + 1 :] = [path]
+        assert path.exists(), line
+        assert len(line.split(maxsplit=1)) == 2 or path.is_dir(), f"no phrase: {line}"
+        listed.add(path)
+    package = ROOT / "src" / "convline"
+    assert {p for p in package.rglob("*.py") if p.name != "__init__.py"} == {
+        p for p in listed if package in p.parents and p.is_file()
+    }
+    assert {p for p in (ROOT / "conf").iterdir() if p.is_dir()} == {
+        p for p in listed if p.parent == ROOT / "conf" and p.is_dir()
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("command", [c for c in commands(README) if "resume=" not in c and "evaluate" not in c])
+def test_commands_of_the_readme_run(
+    command: str, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVLINE_DATA", str(data_root))
+    program, *words = shlex.split(command.removeprefix("python "))
+    short = ["trainer.max_epochs=1", *(f"trainer.limit_{part}_batches=1" for part in ("train", "val", "test"))]
+    if program == "convline":
+        done = convline(tmp_path, *words)
+    else:
+        done = train(tmp_path, *words, *([] if "--help" in words else short))
+    assert done.status == 0, done.err
+
+
+def test_resume_and_evaluate_as_the_readme_types_them(tmp_path: Path) -> None:
+    assert train(tmp_path, *SMALL).status == 0
+    (run_dir,) = run_dirs(tmp_path)
+    typed = [shlex.split(command)[1:] for command in commands(README) if "resume=" in command or "evaluate" in command]
+    assert [words[0].split("=")[0] for words in typed] == ["train.py", "evaluate"]
+    named = re.search(r"runs/\S+", README)
+    assert named
+    for words in typed:
+        words = [word.replace(named.group().rstrip(","), str(run_dir)) for word in words]
+        done = train(tmp_path, *words[1:]) if words[0] == "train.py" else convline(tmp_path, *words)
+        assert done.status == 0, done.err
+
+
+@pytest.mark.parametrize("option", re.findall(r"\| `([a-z_.]+=.*)` \|", README))
+def test_options_of_the_readme_are_options(option: str) -> None:
+    from convline.config import load_config
+
+    for words in option.split("`, `"):
+        load_config(words.split())
