@@ -122,12 +122,21 @@ def test_ranks_validate_on_different_images_and_together_on_all() -> None:
     assert len(set(pieces)) == len(pieces) == 12
 
 
-def test_limits_count_batches_and_do_not_touch_the_final_evaluation() -> None:
-    data = attach(make_data(limit_train_batches=2, limit_val_batches=1))
-    assert len(labels_of(data.train_dataloader())) == 20
-    assert len(labels_of(data.val_dataloader())) == 7
-    assert len(labels_of(data.eval_loader("val", torch.device("cpu")))) == 12
-    assert len(labels_of(data.eval_loader("test", torch.device("cpu")))) == 15
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({}, [48, 12, 12, 15]),
+        ({"limit_train_batches": 2}, [20, 12, 12, 15]),
+        ({"limit_val_batches": 1}, [48, 7, 7, 15]),
+        ({"limit_test_batches": 2}, [48, 12, 12, 14]),
+    ],
+    ids=str,
+)
+def test_each_limit_counts_the_batches_of_its_own_part(limits: dict[str, int], expected: list[int]) -> None:
+    data = attach(make_data(**limits))
+    loaders = [data.train_dataloader(), data.val_dataloader()]
+    loaders += [data.eval_loader(part, torch.device("cpu")) for part in ("val", "test")]
+    assert [len(labels_of(loader)) for loader in loaders] == expected
 
 
 def test_overfit_batches_validates_on_the_batches_that_it_trains_on_in_every_epoch() -> None:
