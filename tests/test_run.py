@@ -10,7 +10,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from commands import ROOT, SMALL, Done, convline, run_dirs, shell, train
+from commands import ROOT, SMALL, Done, Running, convline, run_dirs, shell, train
 
 
 def summary(run_dir: Path) -> dict:
@@ -274,7 +274,7 @@ def test_help_is_a_manual(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.realdata
 def test_lenet_learns_mnist_with_the_shipped_defaults(tmp_path: Path, data_root: Path) -> None:
-    done = train(tmp_path, "model=lenet", "data=mnist", f"data.root={data_root}")
+    done = Running(["model=lenet", "data=mnist", f"data.root={data_root}"], tmp_path).wait(280)
     assert done.status == 0, done.err
     told = summary(run_dirs(tmp_path)[0])
     assert told["metrics"]["test/acc"] >= 0.988
