@@ -1,4 +1,4 @@
-"""Every network of the zoo for small images is trained by the real command on real MNIST and CIFAR-10, a batch of each."""
+"""Every network of the zoo for small images is trained by the real command on a batch of real MNIST and CIFAR-10."""
 
 import json
 from pathlib import Path

@@ -190,6 +190,11 @@ class Classifier(LightningModule):
         """Log the figures over all ranks."""
         assert self._val_sums is not None
         loss, hits, count = self.trainer.strategy.reduce(self._val_sums, reduce_op="sum").tolist()
+        if not math.isfinite(loss):
+            raise NotFiniteLossError(
+                f"the validation loss became {loss} in epoch {self.current_epoch + 1}.\n"
+                "  Type a smaller learning rate (optimizer.lr=…) or a limit (classifier.gradient_clip_norm=1)."
+            )
         self.log_epoch({"val/loss": loss / count, "val/acc": hits / count})
 
     def log_epoch(self, values: dict[str, float]) -> None:

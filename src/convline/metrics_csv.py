@@ -9,6 +9,8 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from convline.errors import UserError
+
 
 class MetricsCsv(Logger):
     """A Lightning logger that writes the epochs' metrics as a table.
@@ -25,8 +27,11 @@ class MetricsCsv(Logger):
         self._path = Path(save_dir) / "metrics.csv"
         self._rows: dict[int, dict[str, Any]] = {}
         if self._path.is_file():
-            with open(self._path, newline="") as file:
-                self._rows = {int(row["step"]): row for row in csv.DictReader(file)}
+            try:
+                with open(self._path, newline="") as file:
+                    self._rows = {int(row["step"]): row for row in csv.DictReader(file)}
+            except (KeyError, TypeError, ValueError, csv.Error) as error:
+                raise UserError(f"{self._path} is damaged; move it away to go on without the curves so far") from error
 
     @property
     def name(self) -> str:

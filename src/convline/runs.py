@@ -118,7 +118,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             if broken := archive.testzip():
                 raise ValueError(f"the check sum of {broken} is wrong")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+            raise ValueError("it holds no weights")
+        return checkpoint
     except pickle.UnpicklingError as error:
         raise UserError(
             f"the checkpoint {path} holds more than tensors and plain values, and was not loaded: it could run code.\n"
@@ -172,7 +175,7 @@ def identity(cfg: DictConfig, code: str, data: str) -> str:
 
 
 def code_version() -> dict[str, Any]:
-    """Version, git commit, and a hash of what differs from the commit; nulls outside a git checkout."""
+    """Version, git commit, and a hash of what differs from the commit, new files included; nulls outside a git checkout."""
     folder = Path(__file__).parent
 
     def git(*words: str) -> str | None:
@@ -183,6 +186,8 @@ def code_version() -> dict[str, Any]:
         return done.stdout.strip() if done.returncode == 0 else None
 
     commit, changes = git("rev-parse", "HEAD"), git("diff", "HEAD", "--", ".")
+    for name in sorted((git("ls-files", "--others", "--exclude-standard", "--", ".") or "").splitlines()):
+        changes = f"{changes}\n{name}\n{(folder / name).read_text(errors='replace')}"
     changed = hashlib.blake2b(changes.encode(), digest_size=8).hexdigest() if changes else None
     return {"version": version("convline"), "commit": commit, "dirty": bool(changes), "changes": changed}
 

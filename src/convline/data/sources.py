@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convline.errors import UserError, first_line
+from convline.errors import UserError
 
 Part = Literal["train", "test"]
 
@@ -192,8 +192,10 @@ def _download(download: Callable[[], object], name: str, folder: Path) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             download()
     except (OSError, RuntimeError) as error:
+        # torchvision names the file in the first line and the cause in the last one
+        cause = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise UserError(
-            f"there is no {name} in {folder}, and it could not be downloaded: {first_line(error)}\n"
+            f"there is no {name} in {folder}, and it could not be downloaded: {cause}\n"
             "  Connect to a network, or name a folder that holds it (data.root=FOLDER or the environment variable "
             "CONVLINE_DATA),\n  or take data that need neither: data=digits"
         ) from error
