@@ -243,7 +243,7 @@ def test_mnist_missing_without_a_network_is_explained(files: str, tmp_path: Path
 
 @pytest.mark.parametrize(
     "error",
-    [OSError("disk full"), URLError("unreachable"), RuntimeError("disk full\nsecond line"), TimeoutError()],
+    [OSError("disk full"), URLError("unreachable"), RuntimeError("Error downloading x.gz:\ndisk full"), TimeoutError()],
     ids=["OSError", "URLError", "RuntimeError of two lines", "TimeoutError without a text"],
 )
 @pytest.mark.parametrize(("name", "source"), [("MNIST", mnist), ("CIFAR10", cifar10)])
@@ -256,7 +256,7 @@ def test_every_failure_to_download_is_explained_on_three_lines(
     monkeypatch.setattr(getattr(torchvision.datasets, name), "download", fail)
     with pytest.raises(UserError, match="could not be downloaded") as caught:
         source(tmp_path, "train")
-    assert "second line" not in str(caught.value)
+    assert "Error downloading" not in str(caught.value)
     assert len(str(caught.value).splitlines()) == 3
 
 

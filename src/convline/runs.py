@@ -175,7 +175,7 @@ def identity(cfg: DictConfig, code: str, data: str) -> str:
 
 
 def code_version() -> dict[str, Any]:
-    """Version, git commit, and a hash of what differs from the commit, new files included; nulls outside a git checkout."""
+    """Version, git commit, and a hash of what differs from it, new files included; nulls outside a git checkout."""
     folder = Path(__file__).parent
 
     def git(*words: str) -> str | None:

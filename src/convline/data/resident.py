@@ -4,8 +4,8 @@ Notable choices:
 - Order is a pure function of (seed, epoch), and the position a number: saving them is saving the loader.
 - It hands out *executions*: short iterators over the next few batches. The training step takes several optimizer steps
   in one call, so that the framework's cost per call is shared among them.
-- With several ranks each global batch is dealt out among them: every image is seen once an epoch, but for a last rest of
-  fewer images than ranks.
+- With several ranks each global batch is dealt out among them: every image is seen once an epoch, but for a rest of
+  fewer images than ranks at its end.
 """
 
 from collections.abc import Iterator
