@@ -1,10 +1,13 @@
 """A callback that ends the process at a given optimizer step, as a power cut or a scheduler would."""
 
 import os
+import shutil
 import signal
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+
+from convline.data.sources import synthetic
 
 
 class KillAt(Callback):
@@ -27,3 +30,40 @@ class KillInValidation(Callback):
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.current_epoch == self.epoch:
             os.kill(os.getpid(), self.signum)
+
+
+class KillAtEnd(Callback):
+    """Sends the signal when training is over and the test is still to come."""
+
+    def __init__(self, signum: int) -> None:
+        self.signum = signum
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        os.kill(os.getpid(), self.signum)
+
+
+class KillInCopy(Callback):
+    """Kills the process when a checkpoint is about to be copied for the `count`-th time."""
+
+    def __init__(self, count: int) -> None:
+        copy, calls = shutil.copyfile, iter(range(1, 1000))
+
+        def killing(*args: Any) -> Any:
+            if next(calls) == count:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return copy(*args)
+
+        shutil.copyfile = killing  # type: ignore[assignment]
+
+
+class KillInTest:
+    """Synthetic data that send the signal when the test set is asked for the second time: when it is tested on."""
+
+    def __init__(self, signum: int, **settings: Any) -> None:
+        self.signum, self.settings, self.asked = signum, settings, 0
+
+    def __call__(self, part: Any) -> Any:
+        self.asked += part == "test"
+        if self.asked == 2:
+            os.kill(os.getpid(), self.signum)
+        return synthetic(part, num_test=100, **{k: v for k, v in self.settings.items() if k not in ("num_test",)})

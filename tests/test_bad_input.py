@@ -30,7 +30,7 @@ CASES = {
     "unknown precision": (["trainer.precision=fp8"], ["trainer.precision=fp8", "bf16-mixed"]),
     "unknown monitor": (["callbacks.checkpoint.monitor=val/accuracy"], ["val/accuracy", "val/acc"]),
     "no such word": (["lenet"], ["'lenet' is not a setting", "key=value"]),
-    "missing data": (["data=mnist", "data.root=nowhere"], ["no MNIST in nowhere", "data=digits"]),
+    "missing data": (["data=mnist", "data.root=nowhere"], ["no MNIST in", "nowhere/MNIST/raw", "data=digits"]),
     "no such run": (["resume=runs/none"], ["runs/none is not a run directory", "no such folder"]),
     "resume with other settings": (["resume=runs/none", "seed=1"], ["seed=1 would have no effect"]),
     "shape of other data": (["data.input_shape=[1,9,9]"], ["1×8×8", "data.input_shape=[1,8,8]"]),
@@ -39,6 +39,14 @@ CASES = {
     "model for other images": (["model=imagenet/resnet18"], ["cannot take images of 1×8×8"]),
     "model for other classes": (["model=dense", "model.num_classes=7"], ["gives 7 numbers", "model.num_classes=10"]),
     "pattern that does not end": (['model.pattern="CONV(8) -> POOL*9 -> FC"'], ["column 12", "^", "drop a POOL"]),
+    "no callbacks, wrongly": (["callbacks=null"], ["callbacks=null", "~callbacks"]),
+    "no value": (["optimizer.lr=???"], ["no value", "lr"]),
+    "bad combination of a sweep": (["-m", "optimizer=sgd,adam", "optimizer.nesterov=true"], ["optimizer=adam"]),
+    "early stopping the wrong way": (
+        ["callbacks=early_stopping", "callbacks.early_stopping.monitor=val/acc"],
+        ["callbacks.early_stopping.mode=max"],
+    ),
+    "one image left for batch norm": (["model=vgg11", "data.batch_size=1297"], ["one image", "data.batch_size=1298"]),
     "split without validation": (["data.val_fraction=0.001"], ["val_fraction=0.001", "class"]),
 }
 
@@ -102,6 +110,13 @@ def test_damaged_idx_file_is_named(content: bytes, complaint: str, tmp_path: Pat
     done = train(tmp_path, "data=mnist", "data.root=data")
     assert_one_screen(done, "data/MNIST/raw/train-images-idx3-ubyte", complaint, "Delete it")
     assert run_dirs(tmp_path) == []
+
+
+def test_damaged_test_file_is_found_before_training(tmp_path: Path) -> None:
+    mnist_folder(tmp_path / "data", struct.pack(">IIII", 2051, 60_000, 28, 28) + bytes(47_040_000))
+    done = train(tmp_path, "data=mnist", "data.root=data")
+    assert_one_screen(done, "t10k-images-idx3-ubyte", "60000×28×28")
+    assert "epoch" not in done.out
 
 
 def test_cifar_file_without_its_check_sum_is_not_opened(tmp_path: Path) -> None:
@@ -169,4 +184,8 @@ class TestDamagedCheckpoint:
 
 def test_evaluate_of_what_is_no_run(tmp_path: Path) -> None:
     assert_one_screen(convline(tmp_path, "evaluate", "nowhere"), "nowhere is not a run directory")
-    assert convline(tmp_path, "evalaute").status != 0
+    for words in (["evalaute"], ["evaluate"], ["describe", "--jsn"]):
+        done = convline(tmp_path, *words)
+        assert done.status != 0
+        assert "Traceback" not in done.err
+    assert "Did you mean 'evaluate'" in convline(tmp_path, "evalaute").err

@@ -224,7 +224,7 @@ def test_clipping_bounds_the_norm_of_the_whole_gradient_as_torchs_does(tmp_path:
         data,
         network,
         1,
-        [Norms(), BestAndLast("val/acc", "max")],
+        [Norms(), BestAndLast("val/acc")],
         optimizer=plain_sgd,
         gradient_clip_norm=limit,
     )
@@ -382,7 +382,7 @@ def saved_values(folder: Path) -> list[Tensor]:
 def test_a_loss_that_is_no_number_stops_the_run_and_names_its_batch(
     call: int, steps_per_execution: int, accumulate: int, where: str, what: str, tmp_path: Path
 ) -> None:
-    keeper = BestAndLast("val/acc", "max", every_n_steps=1)
+    keeper = BestAndLast("val/acc", every_n_steps=1)
     network = BreakAt(call, what)
     with pytest.raises(NotFiniteLossError, match=f"became {what} in {where}") as caught:
         fit(
@@ -406,7 +406,7 @@ def test_weights_that_are_no_numbers_stop_the_run_and_are_not_saved(
     call: int, every_n_steps: int | None, tmp_path: Path
 ) -> None:
     """A gradient can overflow though the loss did not; the loss tells only in the batch after it."""
-    keeper = BestAndLast("val/acc", "max", every_n_steps)
+    keeper = BestAndLast("val/acc", every_n_steps)
     with pytest.raises(NotFiniteLossError):
         fit(tmp_path, make_data(), BreakAt(call, "gradient"), 2, [keeper])
     assert all(value.isfinite().all() for value in saved_values(tmp_path))

@@ -79,7 +79,7 @@ def test_training_is_shuffled_and_validation_is_not() -> None:
     assert labels_of(data.val_dataloader()) == data.val_dataloader().labels.tolist()
 
 
-def test_the_official_test_set_is_read_only_when_asked_for() -> None:
+def test_the_official_test_set_is_checked_at_the_start_and_read_when_asked_for() -> None:
     asked: list[str] = []
     plain = make_data()
 
@@ -89,9 +89,9 @@ def test_the_official_test_set_is_read_only_when_asked_for() -> None:
 
     data = attach(make_data(source=source))
     data.train_dataloader(), data.val_dataloader(), data.fingerprint(), data.eval_loader("val", torch.device("cpu"))
-    assert asked == ["train"]
-    loader = data.eval_loader("test", torch.device("cpu"))
     assert asked == ["train", "test"]
+    loader = data.eval_loader("test", torch.device("cpu"))
+    assert asked == ["train", "test", "test"]
     assert torch.equal(loader.images, plain._source("test").images)
     assert labels_of(loader) == [n % 3 for n in range(15)]
 
@@ -104,7 +104,7 @@ def test_a_source_of_files_is_given_its_folder_first() -> None:
         return synthetic(part, 60, 15, SHAPE, 3, 0.3, 0)
 
     make_data(source=source, root="folder").read()
-    assert asked == [(Path("folder"), "train")]
+    assert asked == [(Path("folder"), "train"), (Path("folder"), "test")]
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
@@ -190,9 +190,8 @@ def test_a_test_set_of_another_shape_is_described_too() -> None:
     def source(part: Part) -> Images:
         return synthetic(part, 60, 15, SHAPE if part == "train" else (1, 4, 4), 3, 0.3, 0)
 
-    data = attach(make_data(source=source))
     with pytest.raises(UserError, match="the data are 1×4×4 in 3 classes"):
-        data.eval_loader("test", torch.device("cpu"))
+        make_data(source=source).read()
 
 
 def test_a_batch_larger_than_the_training_split_is_refused_and_one_as_large_is_not() -> None:
@@ -212,6 +211,8 @@ def altered(image: int = 0, pixel: int = 0, label: int | None = None) -> DataMod
 
     def source(part: Part) -> Images:
         images = plain._source(part)
+        if part == "test":
+            return images
         images.images[image].view(-1)[pixel] += 1
         if label is not None:
             images.labels[image] = label

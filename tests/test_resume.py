@@ -95,6 +95,65 @@ def test_a_signal_saves_the_state_between_two_steps(
     assert_same_run(uninterrupted["plain"], run_dir)
 
 
+def test_a_signal_stops_a_run_whose_epochs_are_one_execution(tmp_path: Path) -> None:
+    words = ["steps_per_execution=100", "trainer.max_epochs=50"]
+    stopped = train(tmp_path, *SMALL, *words, "+callbacks.kill={_target_: kill_at.KillAt, step: 40, signum: 15}")
+    assert stopped.status == 128 + signal.SIGTERM
+    (run_dir,) = run_dirs(tmp_path)
+    assert len(curves(run_dir)) == 2  # the epoch of the signal is finished and saved
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_test_leaves_a_run_that_only_has_to_be_tested(
+    signum: signal.Signals, tmp_path: Path, uninterrupted: dict[str, Path]
+) -> None:
+    words = [word for word in SMALL if not word.startswith("data.source.num_test")]
+    stopped = train(
+        tmp_path,
+        *words,
+        "data.source._target_=kill_at.KillInTest",
+        "data.source._partial_=false",
+        f"+data.source.signum={signum.value}",
+    )
+    assert stopped.status == 128 + signum, stopped.err
+    (run_dir,) = run_dirs(tmp_path)
+    assert '"status": "interrupted"' in (run_dir / "summary.json").read_text()
+    assert f"resume={run_dir.relative_to(tmp_path)}" in stopped.err
+
+
+def test_killed_between_the_two_checkpoints_loses_nothing(tmp_path: Path, uninterrupted: dict[str, Path]) -> None:
+    killed = train(tmp_path, *SMALL, "+callbacks.kill={_target_: kill_at.KillInCopy, count: 2}")
+    assert killed.status == -signal.SIGKILL
+    (run_dir,) = run_dirs(tmp_path)
+    without_the_kill(run_dir)
+    assert train(tmp_path, f"resume={run_dir}").status == 0
+    assert_same_run(uninterrupted["plain"], run_dir)
+
+
+def test_early_stopping_is_remembered(tmp_path: Path) -> None:
+    settings = {"patience": 1, "min_delta": 100}
+    early = ["callbacks=early_stopping", *(f"callbacks.early_stopping.{key}={v}" for key, v in settings.items())]
+    words = [*SMALL, *early, "trainer.max_epochs=9"]
+    assert train(tmp_path / "reference", *words).status == 0
+    stopped = train(tmp_path / "stopped", *words, "+callbacks.kill={_target_: kill_at.KillAtEnd, signum: 15}")
+    assert stopped.status == 143
+    (run_dir,), (reference,) = run_dirs(tmp_path / "stopped"), run_dirs(tmp_path / "reference")
+    without_the_kill(run_dir)
+    assert train(tmp_path, f"resume={run_dir}").status == 0
+    assert_same_run(reference, run_dir)
+
+
+def test_a_directory_in_use_is_not_resumed(tmp_path: Path) -> None:
+    assert train(tmp_path, *SMALL, "+callbacks.kill={_target_: kill_at.KillAt, step: 40, signum: 15}").status == 143
+    (run_dir,) = run_dirs(tmp_path)
+    from convline.runs import locked
+
+    with locked(run_dir):
+        refused = train(tmp_path, f"resume={run_dir}")
+    assert refused.status == 1
+    assert "still running" in refused.err
+
+
 def without_the_kill(run_dir: Path) -> None:
     """The resumed run is the same one, less the callback that stands in for the power cut."""
     from omegaconf import OmegaConf

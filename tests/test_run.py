@@ -44,6 +44,7 @@ class TestRunDirectory:
         assert names - events == {
             "config.yaml",
             "environment.json",
+            ".lock",
             "hparams.yaml",
             "metrics.csv",
             "summary.json",

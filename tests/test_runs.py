@@ -299,7 +299,6 @@ def identity(changes: dict[str, Any] | None = None, code: str = "code", data: st
     [
         {"name": "other"},
         {"runs_dir": "elsewhere"},
-        {"resume": "runs/x"},
         {"logger": None},
         {"logger.tensorboard": {"_target_": "t"}},
         {"data.root": "elsewhere"},

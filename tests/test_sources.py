@@ -237,7 +237,8 @@ def test_mnist_missing_without_a_network_is_explained(files: str, tmp_path: Path
     with pytest.raises(UserError) as caught:
         mnist(tmp_path, "test")
     text = str(caught.value)
-    assert f"no MNIST in {tmp_path / 'MNIST' / 'raw'}" in text
+    what = "t10k-labels-idx1-ubyte" if files == "no labels" else "MNIST"
+    assert f"no {what} in {tmp_path / 'MNIST' / 'raw'}" in text
     assert all(word in text for word in ("data.root=", "CONVLINE_DATA", "data=digits"))
 
 

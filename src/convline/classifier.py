@@ -72,6 +72,7 @@ class Classifier(LightningModule):
         self.train_sums = Sums()
         self._val_sums: Tensor | None = None
         self._unread: _Unread | None = None
+        self._last_rate = math.nan  # learning rate of the last optimizer step that was read
         self._rng: dict[str, Any] | None = None
 
     @property
@@ -109,7 +110,7 @@ class Classifier(LightningModule):
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer)
         assert isinstance(scheduler, LambdaLR)
-        losses, logits_of, labels_of = [], [], []
+        losses, logits_of, labels_of, rates = [], [], [], []
         for number, (images, labels) in enumerate(execution):
             place = number % self.accumulate_grad_batches
             if place == 0:
@@ -121,13 +122,12 @@ class Classifier(LightningModule):
             logits_of.append(logits.detach())
             labels_of.append(labels)
             if place == group - 1:
+                rates.append(optimizer.param_groups[0]["lr"])
                 self._optimizer_step(optimizer, scheduler)
         hits = torch.stack([_num_hits(*pair) for pair in zip(logits_of, labels_of, strict=True)])
         self._read_losses()  # those of the execution before this one, which the device has long finished
         sizes = [len(labels) for labels in labels_of]
-        rate = optimizer.param_groups[0]["lr"]
-        num_steps = math.ceil(len(losses) / self.accumulate_grad_batches)
-        self._unread = _Unread(torch.stack(losses), hits, sizes, num_steps, self.trainer.global_step, rate)
+        self._unread = _Unread(torch.stack(losses), hits, sizes, rates, self.trainer.global_step)
         if losses[0].device.type == "cpu":
             self._read_losses()
 
@@ -150,28 +150,36 @@ class Classifier(LightningModule):
         if unread is None:
             return
         losses = unread.losses.tolist()
+        self._last_rate = unread.learning_rates[-1]
         for number, loss in enumerate(losses):
             if not math.isfinite(loss):
                 batch = self.train_sums.batches + number + 1
                 raise NotFiniteLossError(
                     f"the loss became {loss} in batch {batch:,} of epoch {self.current_epoch + 1}, "
-                    f"with a learning rate of about {unread.learning_rate:.3g}.\n"
+                    f"with a learning rate of {unread.learning_rates[number // self.accumulate_grad_batches]:.3g}.\n"
                     "  Type a smaller one (optimizer.lr=…), a warm-up (scheduler.warmup=0.1) or a limit "
                     "(classifier.gradient_clip_norm=1)."
                 )
-        sums = Sums.of(losses, unread.hits.tolist(), unread.sizes)
-        self.train_sums = self.train_sums + sums
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if unread.last_step // every > (unread.last_step - unread.num_steps) // every:
-            values = {"train/loss_step": sums.loss, "train/acc_step": sums.accuracy, "lr_step": unread.learning_rate}
-            for logger in self.trainer.loggers:
-                logger.log_metrics(values, step=unread.last_step)
+        hits = unread.hits.tolist()
+        self.train_sums = self.train_sums + Sums.of(losses, hits, unread.sizes)
+        for place, rate in enumerate(unread.learning_rates):
+            step = unread.last_step - len(unread.learning_rates) + place + 1
+            if step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+                batches = slice(place * self.accumulate_grad_batches, (place + 1) * self.accumulate_grad_batches)
+                sums = Sums.of(losses[batches], hits[batches], unread.sizes[batches])
+                values = {"train/loss_step": sums.loss, "train/acc_step": sums.accuracy, "lr_step": rate}
+                for logger in self.trainer.loggers:
+                    logger.log_metrics(values, step=step)
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's figures."""
         self._read_losses()
-        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        self.log_epoch({"train/loss": self.train_sums.loss, "train/acc": self.train_sums.accuracy, "lr": rate})
+        sums = self.train_sums
+        if self.trainer.world_size > 1:
+            parts = torch.tensor([sums.loss_sum, sums.hits, sums.images, sums.batches], device=self.device)
+            loss_sum, hits, images, batches = self.trainer.strategy.reduce(parts, reduce_op="sum").tolist()
+            sums = Sums(loss_sum, int(hits), int(images), int(batches))
+        self.log_epoch({"train/loss": sums.loss, "train/acc": sums.accuracy, "lr": self._last_rate})
 
     def on_validation_epoch_start(self) -> None:
         """Sums begin anew."""
@@ -275,9 +283,8 @@ class _Unread:
     losses: Tensor
     hits: Tensor
     sizes: list[int]
-    num_steps: int  # optimizer steps
+    learning_rates: list[float]  # of each optimizer step
     last_step: int
-    learning_rate: float
 
 
 def _num_hits(logits: Tensor, labels: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ def _describe() -> None:
     """Tools around the runs of `python train.py`."""
 
 
-@app.command(context_settings={"ignore_unknown_options": True})
+@app.command()
 def describe(
     settings: Annotated[list[str] | None, typer.Argument(help="As for train.py: model=vgg16 data=cifar10")] = None,
     json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the figures as JSON; - prints them.")] = None,
@@ -39,4 +39,14 @@ def evaluate(run_dir: Annotated[Path, typer.Argument(help="A run's directory.")]
 
 def main() -> None:
     """Entry of the `convline` command."""
-    sys.exit(guarded(lambda: app(standalone_mode=False), sys.argv[1:]))
+    sys.exit(guarded(_run, sys.argv[1:]))
+
+
+def _run() -> int:
+    try:
+        return app(standalone_mode=False) or 0
+    except Exception as error:
+        if not hasattr(error, "exit_code") or not hasattr(error, "show"):
+            raise
+        error.show()  # the command line's own: a misspelt command, a missing argument, or the help page
+        return error.exit_code

@@ -117,6 +117,8 @@ def _unknown_option(override: Override) -> str:
     options = groups()[group]
     values = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
     for value in values:
+        if value is None and not override.is_delete():
+            return f"{group}=null: to do without, type '~{group}'; or choose one of: {', '.join(options)}"
         if isinstance(value, str) and value not in options:
             return (
                 f"{group}={value}: there is no such {group}{nearest(value, options)}.\n  Options: {', '.join(options)}"
@@ -134,7 +136,7 @@ def _unknown_key(key: str, cfg: DictConfig) -> str:
         if part not in node:
             names = sorted(str(name) for name in node if not str(name).startswith("_"))
             if not path:
-                names = sorted({*names, *groups()})
+                names = sorted({*names, *groups(), "resume"})
             full = {".".join([*path, name]) for name in names}
             hint = nearest(".".join([*path, part]), full)
             where = f"in '{'.'.join(path)}'" if path else "at the top"

@@ -120,9 +120,8 @@ def _describe_sweep(overrides: Sequence[str], combinations: Sequence[Sequence[st
     found: list[dict[str, Any]] = []
     for combination in combinations:
         varied = " ".join(word for word in combination if word not in overrides)
-        cfg = load_config(combination)
         try:
-            table = network_of(cfg)[1]
+            table = network_of(load_config(combination))[1]
         except UserError as error:
             problem = str(error).splitlines()[0].partition(";")[0]  # what to type instead is for one network
             made.add_row(varied, "", "", "", f"impossible: {problem}", style="red")

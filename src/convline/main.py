@@ -7,7 +7,6 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -36,6 +35,8 @@ def main(words: list[str] | None = None) -> int:
     if "--help" in words or "-h" in words:
         print(manual.page())
         return 0
+    if any(word.startswith("resume=") for word in words):  # a path is no matter for Hydra's grammar
+        return guarded(lambda: _resume(words), words)
     schema.register()
     return guarded(lambda: _under_hydra(words), words)
 
@@ -87,27 +88,36 @@ def _under_hydra(words: list[str]) -> int:
     try:
         hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="train")(job)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(config.explain(error, settings)) from error
+        raise UserError((_bad_combination(settings) if swept else "") or config.explain(error, settings)) from error
     if len(statuses) > 1 and any(statuses):
         _complain(f"{sum(map(bool, statuses))} of {len(statuses)} jobs failed; see above")
     return max(statuses, default=0)
+
+
+def _bad_combination(settings: list[str]) -> str:
+    """Hydra composes every job of a sweep before it starts the first one; say which of them it was."""
+    for combination in config.expand_sweep(settings):
+        try:
+            config.load_config(combination)
+        except UserError as error:
+            return f"in the combination {' '.join(combination)}:\n  {error}"
+    return ""
 
 
 def _job(cfg: DictConfig, swept: set[str]) -> float | None:
     """One run, alone or in a sweep; the value that a sweep looks at is the best of what the checkpoints watch."""
     hydra_cfg = HydraConfig.get()
     overrides = list(hydra_cfg.overrides.task)
-    if cfg.resume is not None:
-        return _resume(cfg.resume, overrides)
     schema.check(cfg)
     from convline import training  # torch and lightning take seconds: only for a config that is right
 
     choices = {k: v for k, v in hydra_cfg.runtime.choices.items() if v and not k.startswith(("hydra", "schema"))}
     if hydra_cfg.mode == RunMode.MULTIRUN:
         parent, name = Path(hydra_cfg.sweep.dir), _job_name(overrides, swept)
+        name = f"{cfg.name},{name}".replace("/", "-") if cfg.name else name
         print(f"── job {hydra_cfg.job.num}: {' '.join(overrides)}", flush=True)
     else:
-        name = cfg.name or f"{choices['model']}_{choices['data']}".replace("/", "-")
+        name = (cfg.name or f"{choices['model']}_{choices['data']}").replace("/", "-")
         parent, name = Path(cfg.runs_dir), f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}"
     summary = training.start(cfg, parent, name, choices)
     return summary["metrics"][_watched(cfg)]
@@ -118,8 +128,9 @@ def _watched(cfg: DictConfig) -> str:
     return checkpoint.monitor if checkpoint and checkpoint.monitor.startswith("val/") else "val/acc"
 
 
-def _resume(run_dir: str, overrides: list[str]) -> float | None:
-    others = [word for word in overrides if word.split("=")[0] not in ("resume", "debug")]
+def _resume(words: list[str]) -> int:
+    run_dir = next(word for word in words if word.startswith("resume=")).removeprefix("resume=").strip("'\"")
+    others = [word for word in words if not word.startswith(("resume=", "debug="))]
     if others:
         raise UserError(
             f"resume={run_dir} goes on with that run's own settings, so {' '.join(others)} would have no effect.\n"
@@ -127,8 +138,8 @@ def _resume(run_dir: str, overrides: list[str]) -> float | None:
         )
     from convline import training
 
-    metrics: dict[str, Any] = training.resume(Path(run_dir))["metrics"]
-    return metrics.get("val/acc")
+    training.resume(Path(run_dir))
+    return 0
 
 
 def _job_name(overrides: list[str], swept: set[str]) -> str:

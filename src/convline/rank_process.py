@@ -1,6 +1,9 @@
 """One rank of a data-parallel run, started by `convline.ranks`: `python -m convline.rank_process RUN CHECKPOINT`."""
 
+import os
 import sys
+import threading
+import time
 from pathlib import Path
 
 from convline.errors import Interrupted
@@ -10,7 +13,15 @@ from convline.training import fit_rank
 
 def main() -> int:
     """Fit; says what went wrong as `python train.py` would, but leaves it to the watcher to say how to go on."""
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     return guarded(_fit, [])
+
+
+def _end_with_parent(parent: int) -> None:
+    """A rank whose watcher was killed would go on writing into a directory that nobody holds."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def _fit() -> int:

@@ -6,6 +6,7 @@ checkpoints/       best.ckpt, last.ckpt                predictions/       val.np
 summary.json       status, identity, final figures, times
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -15,7 +16,8 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ from convline.errors import UserError, first_line
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tensorboard")
 # Settings that change where a run is written or how it looks, not what it computes.
-NOT_IDENTITY = ("name", "runs_dir", "resume", "debug", "logger", "callbacks.progress", "callbacks.hparams",
+NOT_IDENTITY = ("name", "runs_dir", "debug", "logger", "callbacks.progress", "callbacks.hparams",
                 "callbacks.throughput", "data.root", "trainer.profiler", "trainer.log_every_n_steps")  # fmt: skip
 
 
@@ -53,6 +55,21 @@ def create(parent: Path, name: str) -> Path:
             "  Name a folder that can be written: runs_dir=FOLDER"
         ) from error
     raise UserError(f"{parent} holds 10,000 runs named {name} already; name another folder: runs_dir=FOLDER")
+
+
+@contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Keep other processes from training in this directory; the system takes the lock away when this one ends.
+
+    Raises:
+        UserError: another process has it.
+    """
+    with open(run_dir / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"{run_dir} is still running, in another process. End that first.") from error
+        yield
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

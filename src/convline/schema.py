@@ -11,8 +11,9 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from convline.errors import UserError, nearest
+from convline.errors import UserError, first_line, nearest
 
 
 @dataclass
@@ -25,8 +26,8 @@ class Train:
     optimizer: Any = MISSING
     scheduler: Any = MISSING
     trainer: Any = MISSING
-    callbacks: Any = MISSING
-    logger: Any = MISSING
+    callbacks: Any = None  # ~callbacks: none at all
+    logger: Any = None
     seed: int = MISSING  # of weights, order of images and dropout; 0 is a seed
     compile: bool = MISSING  # torch.compile the network: pays on a GPU, a loss for small networks on a CPU
     threads: int | None = MISSING  # of the processor, for one operator; null: torch decides
@@ -34,7 +35,6 @@ class Train:
     steps_per_execution: int = MISSING  # optimizer steps taken between two visits of the callbacks
     runs_dir: str = MISSING  # where run directories are made
     name: str | None = None  # of the run directory; MODEL_DATA if null
-    resume: str | None = None  # a run directory to continue; everything else comes from there
     debug: bool = MISSING  # show the traceback of a user's mistake too
 
 
@@ -167,7 +167,6 @@ class Checkpoint:
 
     _target_: str = MISSING
     monitor: str = MISSING
-    mode: str = MISSING  # min or max
     every_n_steps: int | None = MISSING  # also within an epoch; null: at its end only
 
 
@@ -279,7 +278,6 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "trainer.limit_test_batches": _at_least(1),
     "trainer.overfit_batches": _at_least(0),
     "callbacks.checkpoint.monitor": _one_of("val/acc", "val/loss", "train/acc", "train/loss"),
-    "callbacks.checkpoint.mode": _one_of("min", "max"),
     "callbacks.checkpoint.every_n_steps": _at_least(1),
     "callbacks.early_stopping.monitor": _one_of("val/acc", "val/loss", "train/acc", "train/loss"),
     "callbacks.early_stopping.mode": _one_of("min", "max"),
@@ -302,9 +300,20 @@ def check(cfg: DictConfig) -> None:
             raise UserError(
                 f"'{key}' was taken out or replaced by a value, but a run needs it: choose one with {key}=NAME"
             )
+    try:
+        OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"a setting has no value: {first_line(error)}") from error
     for key, (holds, expected) in RANGES.items():
         value = OmegaConf.select(cfg, key)
         if value is not None and not holds(value):
             raise UserError(f"{key}={value} is out of range: it must be {expected}.")
     if OmegaConf.select(cfg, "optimizer.nesterov") and not cfg.optimizer.momentum:
         raise UserError("optimizer.nesterov=true has no effect without momentum: add optimizer.momentum=0.9")
+    stopping = OmegaConf.select(cfg, "callbacks.early_stopping")
+    if stopping and (stopping.mode == "min") != stopping.monitor.endswith("loss"):
+        right = "min" if stopping.monitor.endswith("loss") else "max"
+        raise UserError(
+            f"callbacks.early_stopping.mode={stopping.mode} would stop when {stopping.monitor} gets better.\n"
+            f"  Type: callbacks.early_stopping.mode={right}"
+        )

@@ -1,7 +1,9 @@
 """One run: config -> objects -> fit -> test -> record."""
 
+import copy
 import logging
 import os
+import shlex
 import shutil
 import time
 import warnings
@@ -19,7 +21,7 @@ from torch import nn
 from convline import ranks, report_run, runs
 from convline.callbacks.checkpoint import BestAndLast
 from convline.callbacks.hparams import write_outcome
-from convline.callbacks.interrupt import StopOnSignal
+from convline.callbacks.interrupt import StopOnSignal, stoppable
 from convline.classifier import Classifier
 from convline.data.module import DataModule
 from convline.errors import Interrupted, UserError, first_line
@@ -43,6 +45,8 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> 
     Raises:
         UserError: a setting or the data are wrong; if that shows before training, no directory is left behind.
     """
+    if "root" in cfg.data:  # the run may be resumed from another folder; an empty variable is none
+        cfg.data.root = str(Path(cfg.data.root or "data").absolute())
     run_dir = runs.create(parent, name)
     try:
         OmegaConf.save(OmegaConf.create(OmegaConf.to_container(cfg, resolve=True)), run_dir / "config.yaml")
@@ -65,9 +69,8 @@ def resume(run_dir: Path) -> dict[str, Any]:
         report_run.notice(f"{run_dir} is finished already; nothing was done.")
         report_run.closing_panel(run_dir, summary)
         return summary
-    if summary["status"] == "running" and summary["pid"] != os.getpid() and _is_alive(summary["pid"]):
-        raise UserError(f"{run_dir} is still running, as process {summary['pid']}. End that first.")
-    checkpoint, complaints = runs.newest_checkpoint(run_dir)
+    with runs.locked(run_dir):  # nobody is writing the checkpoints
+        checkpoint, complaints = runs.newest_checkpoint(run_dir)
     for complaint in complaints:
         report_run.notice(f"{complaint}\n  Going on from {checkpoint} instead.")
     report_run.notice(
@@ -81,8 +84,13 @@ def fit_rank(run_dir: Path, checkpoint: Path | None) -> None:
     """Fit as one of several ranks, the first of which has made the run directory."""
     cfg = runs.read_config(run_dir)
     _quiet()
-    data, classifier = build(cfg)
-    _fit(_make_trainer(cfg, run_dir, checkpoint), classifier, data, checkpoint)
+    try:
+        with stoppable(""):
+            data, classifier = build(cfg)
+            _fit(_make_trainer(cfg, run_dir, checkpoint), classifier, data, checkpoint)
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
@@ -111,8 +119,8 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
     return data, classifier
 
 
-def fitting_table(network: nn.Module, data: DataModule) -> Table:
-    """The network's layer table, if it takes the images and gives a logit for each class.
+def fitting_table(network: nn.Module, data: DataModule, world_size: int) -> Table:
+    """The network's layer table, if it takes the images, in batches of that size, and gives a logit for each class.
 
     Raises:
         UserError: it does not.
@@ -126,22 +134,45 @@ def fitting_table(network: nn.Module, data: DataModule) -> Table:
             f"model and data do not fit: the network gives {'×'.join(map(str, table.output_shape))} numbers an image, "
             f"but there are {data.num_classes} classes.\n  Type: model.num_classes={data.num_classes}"
         )
+    smallest = min(data.batch_size, data.last_train_batch(world_size))
+    if smallest == 1 and not _takes_one_image(network, data.input_shape):
+        raise UserError(
+            f"batch normalisation cannot train on a batch of one image, but with data.batch_size={data.batch_size} "
+            f"the last of {len(data.train_indices):,} images are alone.\n"
+            f"  Type another size: data.batch_size={data.batch_size + 1}"
+        )
     return table
+
+
+def _takes_one_image(network: nn.Module, shape: tuple[int, ...]) -> bool:
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            copy.deepcopy(network).train()(torch.zeros(1, *shape))
+    except ValueError:
+        return False
+    return True
 
 
 def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str, Any]:
     """Fit, test and record; whatever happens, summary.json says so."""
+    with runs.locked(run_dir), stoppable(_resume_command(run_dir)):
+        return _train_locked(cfg, run_dir, checkpoint)
+
+
+def _train_locked(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str, Any]:
     clock = time.perf_counter()
     earlier = runs.read_summary(run_dir)["seconds"]
     try:
         _quiet()
         data, classifier = build(cfg)
-        table = fitting_table(classifier.network, data)
+        table = fitting_table(classifier.network, data, cfg.trainer.devices)
         trainer = _make_trainer(cfg, run_dir, checkpoint)
         _record_identity(cfg, run_dir, data)
         runs.update_summary(run_dir, parameters=table.parameters, macs=table.macs)
         report_run.opening_lines(run_dir, data, table)
-        if cfg.trainer.devices > 1:
+        if _has_stopped(checkpoint):
+            pass  # early stopping had ended the training; the test was still to come
+        elif cfg.trainer.devices > 1:
             ranks.fit(run_dir, checkpoint, cfg.trainer.devices, _resume_command(run_dir))
         else:
             _fit(trainer, classifier, data, checkpoint)
@@ -161,13 +192,18 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
     return summary
 
 
+def _has_stopped(checkpoint: Path | None) -> bool:
+    callbacks = runs.load_checkpoint(checkpoint)["callbacks"] if checkpoint else {}
+    return bool(callbacks.get(BestAndLast.state_key, {}).get("stopped"))
+
+
 def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:
     environment = runs.environment(data.fingerprint())
     code = environment["code"]
     identity = runs.identity(cfg, f"{code['version']} {code['commit']} {code['changes']}", data.fingerprint())
-    if not (run_dir / "environment.json").exists():  # a resumed run keeps that of its beginning
+    if not (run_dir / "environment.json").exists():  # a resumed run keeps what it began with
         runs.write_json(run_dir / "environment.json", environment)
-    runs.update_summary(run_dir, identity=identity, started=environment["started"])
+        runs.update_summary(run_dir, identity=identity, started=environment["started"])
 
 
 def _show_outcome(cfg: DictConfig, run_dir: Path, metrics: dict[str, float]) -> None:
@@ -177,14 +213,14 @@ def _show_outcome(cfg: DictConfig, run_dir: Path, metrics: dict[str, float]) -> 
 
 
 def _resume_command(run_dir: Path) -> str:
-    return f"python train.py resume={run_dir}"
+    return f"python train.py {shlex.quote(f'resume={run_dir}')}"
 
 
 def _make_trainer(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> pl.Trainer:
     callbacks = [_instantiate(cfg, f"callbacks.{name}") for name, node in (cfg.callbacks or {}).items() if node]
     keeper = next((c for c in callbacks if isinstance(c, BestAndLast)), None)
     loggers = []
-    for name in cfg.logger or {}:
+    for name in [name for name, node in (cfg.logger or {}).items() if node]:
         extra: dict[str, Any] = {"save_dir": str(run_dir)}
         if checkpoint is not None and cfg.logger[name]["_target_"].endswith("TensorBoardLogger"):
             # what a killed run logged after its last checkpoint comes again
@@ -245,17 +281,8 @@ def _instantiate(cfg: DictConfig, key: str, without: tuple[str, ...] = (), **ext
             raise cause from error
         if isinstance(cause, ValueError):  # says itself what is wrong; a pattern's error draws the place
             raise UserError(str(cause)) from error
-        raise UserError(f"{key} cannot be made as it is configured: {cause}") from error
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+        remedy = "\n  Type trainer=auto for what is there." if key == "trainer" else ""
+        raise UserError(f"{key} cannot be made as it is configured: {cause}{remedy}") from error
 
 
 def _quiet() -> None:
@@ -263,6 +290,7 @@ def _quiet() -> None:
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.fabric.utilities.cloud_io"):
         logging.getLogger(name).setLevel(logging.WARNING)
     os.environ.setdefault("KINETO_LOG_LEVEL", "5")
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # the figures are reduced already
     warnings.filterwarnings("ignore", message=".*torch.distributed.nn.functional.all_gather.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")

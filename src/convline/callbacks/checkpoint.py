@@ -19,21 +19,21 @@ class BestAndLast(Checkpoint):
     written beside its place and renamed. The two never share bytes on the disk, so that damage to one leaves the other.
 
     Args:
-        monitor: name of the metric that says what is better.
-        mode: "max" or "min".
+        monitor: name of the metric that says what is better: a loss when it is lower, an accuracy when it is higher.
         every_n_steps: optimizer steps after which `last.ckpt` is written also within an epoch, when the execution ends.
     """
 
     state_key = "BestAndLast"  # of its state in a checkpoint, where the test finds the best metrics
 
-    def __init__(self, monitor: str, mode: str, every_n_steps: int | None = None) -> None:
+    def __init__(self, monitor: str, every_n_steps: int | None = None) -> None:
         self.monitor = monitor
-        self.sign = 1 if mode == "max" else -1
+        self.sign = -1 if monitor.endswith("loss") else 1
         self.every_n_steps = every_n_steps
         self.best_value: float | None = None
         self.best_epoch: int | None = None
         self.best_metrics: dict[str, float] = {}
         self._last_saved_step = 0
+        self._stopped = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """The files are in the run directory's `checkpoints`."""
@@ -64,24 +64,31 @@ class BestAndLast(Checkpoint):
         is_best = self.best_value is None or self.sign * value > self.sign * self.best_value
         if is_best:
             self.best_value, self.best_epoch, self.best_metrics = value, trainer.current_epoch + 1, metrics
-        self._save_last(trainer)
-        if is_best and trainer.is_global_zero:
-            temporary = self.directory / ".best.tmp"
-            shutil.copyfile(self.directory / "last.ckpt", temporary)
-            os.replace(temporary, self.directory / "best.ckpt")
+        self._stopped = trainer.should_stop
+        self._save_last(trainer, is_best)
 
-    def _save_last(self, trainer: Trainer) -> None:
+    def _save_last(self, trainer: Trainer, is_best: bool = False) -> None:
         self._last_saved_step = trainer.global_step
         for logger in trainer.loggers:  # what the checkpoint has seen must be on the disk before it
             logger.save()
         temporary = self.directory / ".last.tmp"
         trainer.save_checkpoint(temporary)
-        if trainer.is_global_zero:
-            os.replace(temporary, self.directory / "last.ckpt")
+        if not trainer.is_global_zero:
+            return
+        if is_best:  # before last.ckpt, which says that it is there; killed in between, the epoch is done again
+            copy = self.directory / ".best.tmp"
+            shutil.copyfile(temporary, copy)
+            os.replace(copy, self.directory / "best.ckpt")
+        os.replace(temporary, self.directory / "last.ckpt")
 
     def state_dict(self) -> dict[str, Any]:
-        """The best so far."""
-        return {"best_value": self.best_value, "best_epoch": self.best_epoch, "best_metrics": self.best_metrics}
+        """The best so far, and whether early stopping has ended the training, which Lightning would forget."""
+        return {
+            "best_value": self.best_value,
+            "best_epoch": self.best_epoch,
+            "best_metrics": self.best_metrics,
+            "stopped": self._stopped,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from it."""

@@ -25,6 +25,7 @@ class Progress(ProgressBar):
         self._bar: Bar | None = None
         self._enabled = True
         self._drawn = 0.0
+        self._finished_epoch: int | None = None
 
     def disable(self) -> None:
         """Called by Lightning on every rank but the first."""
@@ -47,7 +48,8 @@ class Progress(ProgressBar):
         self._begin(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin a line."""
+        """Write the line of the epoch before, and begin one."""
+        self._write_line(trainer)
         self._begin(trainer)
 
     def _begin(self, trainer: Trainer) -> None:
@@ -74,17 +76,25 @@ class Progress(ProgressBar):
             self._drawn = now
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the line that stays."""
-        if self._enabled:
-            assert isinstance(pl_module, Classifier)
-            value = {key: float(v) for key, v in trainer.callback_metrics.items()}
-            sums = pl_module.train_sums
-            line = f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}"
-            line += f"  train loss {sums.loss:.4f} acc {sums.accuracy:.4f}"
-            if "val/acc" in value:
-                line += f"  val loss {value['val/loss']:.4f} acc [bold]{value['val/acc']:.4f}[/bold]"
-            line += f"  {self._images / (time.perf_counter() - self._start):,.0f} images/s"
-            self._console.print(line, soft_wrap=True)
+        """The figures of the epoch are logged after this hook; `_write_line` follows as soon as they are there."""
+        self._finished_epoch = trainer.current_epoch + 1
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the last line that stays."""
+        self._write_line(trainer)
+
+    def _write_line(self, trainer: Trainer) -> None:
+        epoch, self._finished_epoch = self._finished_epoch, None
+        if epoch is None or not self._enabled:
+            return
+        value = {key: float(v) for key, v in trainer.callback_metrics.items()}
+        line = f"epoch {epoch:>3}/{trainer.max_epochs}"
+        line += f"  train loss {value['train/loss']:.4f} acc {value['train/acc']:.4f}"
+        if "val/acc" in value:
+            line += f"  val loss {value['val/loss']:.4f} acc [bold]{value['val/acc']:.4f}[/bold]"
+        if "images/s" in value:
+            line += f"  {value['images/s']:,.0f} images/s"
+        self._console.print(line, soft_wrap=True)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Close the bar, also after an error."""

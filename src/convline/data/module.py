@@ -79,12 +79,15 @@ class DataModule(LightningDataModule):
                 f"data.batch_size={self.batch_size} is larger than the {len(self.train_indices):,} training images.\n"
                 f"  Type a smaller one: data.batch_size={min(32, len(self.train_indices))}"
             )
+        self._checked(self._source("test"))  # its files, before anything is trained; nothing is kept or looked at
         self.mean, self.std = channel_statistics(images.images, self.train_indices)
         self.classes = images.classes
         self._train_set = images
 
     def _checked(self, images: Images) -> Images:
         shape, classes = tuple(images.images.shape[1:]), len(images.classes)
+        if not len(images):
+            raise UserError("the training or the test set of these data holds no images")
         if shape != self.input_shape or classes != self.num_classes:
             raise UserError(
                 f"the data are {_times(shape)} in {classes} classes, but the config says {_times(self.input_shape)} "
@@ -124,6 +127,14 @@ class DataModule(LightningDataModule):
     def num_train_batches(self, world_size: int) -> int:
         """Batches that `train_dataloader` gives in an epoch to each of so many ranks."""
         return count_batches(len(self.train_indices), self.batch_size, world_size, self._train_limit)
+
+    def last_train_batch(self, world_size: int) -> int:
+        """Images that the smallest share of an epoch's last batch holds."""
+        num_batches = count_batches(len(self.train_indices), self.batch_size, world_size)
+        if self._train_limit and self._train_limit < num_batches:
+            return self.batch_size
+        rest = len(self.train_indices) - (num_batches - 1) * self.batch_size * world_size
+        return min(self.batch_size, rest // world_size)
 
     @property
     def _train_limit(self) -> int | None:

@@ -109,10 +109,12 @@ def mnist(root: Path, part: Part) -> Images:
     folder = Path(root) / "MNIST" / "raw"
     prefix = "train" if part == "train" else "t10k"
     names = [f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"]
-    if not all((folder / name).is_file() for name in names):
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
         from torchvision.datasets import MNIST
 
-        _download(partial(MNIST, root=str(root), download=True), "MNIST", folder)
+        what = "MNIST" if len(missing) == len(names) else missing[0]
+        _download(partial(MNIST, root=str(root), download=True), what, folder)
     count = 60_000 if part == "train" else 10_000
     images = _read_idx(folder / names[0], (count, 28, 28))
     labels = _read_idx(folder / names[1], (count,))
