@@ -10,7 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from convline.config import CONF_DIR, expand_sweep, groups, load_config
 from convline.errors import UserError
-from convline.schema import RANGES, SCHEMAS
+from convline.ranges import RANGES
+from convline.schema import SCHEMAS
 
 OPTIONS = [f"{group}={option}" for group, options in groups().items() for option in options]
 

@@ -81,4 +81,4 @@ def test_options_of_the_readme_are_options(option: str) -> None:
     from convline.config import load_config
 
     for words in option.split("`, `"):
-        load_config(words.split())
+        assert load_config(words.split()).seed == 0

@@ -220,7 +220,8 @@ class TestDataParallel:
         for key, value in weights(one).items():
             torch.testing.assert_close(weights(two)[key], value, rtol=1e-4, atol=1e-5)
         for row, other in zip(rows(two), rows(one), strict=True):
-            assert float(row["val/loss"]) == pytest.approx(float(other["val/loss"]), rel=1e-3)
+            for key in ("train/loss", "val/loss", "lr"):
+                assert float(row[key]) == pytest.approx(float(other[key]), rel=1e-3)
 
     def test_an_interrupted_run_resumes_bitwise_on_all_ranks(self, tmp_path: Path) -> None:
         reference = train(tmp_path / "reference", *SMALL, *self.WORDS)

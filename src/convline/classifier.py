@@ -23,6 +23,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from convline.data.resident import Execution
 from convline.errors import UserError
 from convline.optim import Factor
+from convline.random_state import random_state, set_random_state
+from convline.sums import Sums
 
 
 class Classifier(LightningModule):
@@ -98,7 +100,7 @@ class Classifier(LightningModule):
     def on_train_start(self) -> None:
         """Go on with the random numbers of the checkpoint, once everything that might have drawn some is built."""
         if self._rng is not None:
-            _set_rng_state(self._rng, self.global_rank)
+            set_random_state(self._rng, self.global_rank)
             self._rng = None
 
     def on_train_epoch_start(self) -> None:
@@ -221,7 +223,7 @@ class Classifier(LightningModule):
         self._check_weights()
         sums = self.train_sums
         checkpoint["train_sums"] = [sums.loss_sum, sums.hits, sums.images, sums.batches]
-        checkpoint["rng"] = _rng_state(self)
+        checkpoint["rng"] = random_state(self)
 
     def _check_weights(self) -> None:
         """A gradient can overflow though the loss did not; the loss would tell only in the next batch."""
@@ -243,40 +245,6 @@ class NotFiniteLossError(UserError):
 
 
 @dataclass(frozen=True)
-class Sums:
-    """Sums over the batches of an epoch so far: loss times images, hits, images, batches."""
-
-    loss_sum: float = 0.0
-    hits: int = 0
-    images: int = 0
-    batches: int = 0
-
-    @classmethod
-    def of(cls, losses: list[float], hits: list[float], sizes: list[int]) -> "Sums":
-        """Sums of these batches, from their mean losses."""
-        weighted = sum(loss * size for loss, size in zip(losses, sizes, strict=True))
-        return cls(weighted, int(sum(hits)), sum(sizes), len(sizes))
-
-    def __add__(self, other: "Sums") -> "Sums":
-        return Sums(
-            self.loss_sum + other.loss_sum,
-            self.hits + other.hits,
-            self.images + other.images,
-            self.batches + other.batches,
-        )
-
-    @property
-    def loss(self) -> float:
-        """Mean loss per image; nan before the first."""
-        return self.loss_sum / self.images if self.images else math.nan
-
-    @property
-    def accuracy(self) -> float:
-        """Share of hits, 0 to 1; nan before the first image."""
-        return self.hits / self.images if self.images else math.nan
-
-
-@dataclass(frozen=True)
 class _Unread:
     """What an execution left on the device."""
 
@@ -289,25 +257,3 @@ class _Unread:
 
 def _num_hits(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.argmax(dim=1) == labels).sum().float()
-
-
-def _rng_state(module: LightningModule) -> dict[str, Any]:
-    """torch's random states, one row a rank: every rank comes here, though only the first one writes the file."""
-    states = {"cpu": torch.get_rng_state()}
-    if module.device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(module.device)
-    if module.trainer.world_size > 1:
-        gathered: dict[str, Any] = {k: module.all_gather(state.to(module.device)) for k, state in states.items()}
-        return {key: state.cpu() for key, state in gathered.items()}
-    return {key: state.unsqueeze(0) for key, state in states.items()}
-
-
-def _set_rng_state(states: dict[str, Tensor], rank: int) -> None:
-    for key, state in states.items():
-        if rank >= len(state):
-            continue
-        own = state[rank].cpu().clone()  # torch reads the storage from its beginning, whatever the view
-        if key == "cpu":
-            torch.set_rng_state(own)
-        elif torch.cuda.is_available():
-            torch.cuda.set_rng_state(own)

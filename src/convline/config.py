@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig
 
-from convline import schema
+from convline import ranges, schema
 from convline.errors import UserError, nearest
 
 CONF_DIR = Path(__file__).parents[2] / "conf"
@@ -27,7 +27,7 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
         cfg = _compose(overrides)
     except Exception as error:
         raise UserError(explain(error, overrides)) from error
-    schema.check(cfg)
+    ranges.check(cfg)
     return cfg
 
 

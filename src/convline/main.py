@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from convline import config, manual, schema
+from convline import config, manual, ranges, schema
 from convline.errors import Interrupted, UserError
 
 
@@ -108,7 +108,7 @@ def _job(cfg: DictConfig, swept: set[str]) -> float | None:
     """One run, alone or in a sweep; the value that a sweep looks at is the best of what the checkpoints watch."""
     hydra_cfg = HydraConfig.get()
     overrides = list(hydra_cfg.overrides.task)
-    schema.check(cfg)
+    ranges.check(cfg)
     from convline import training  # torch and lightning take seconds: only for a config that is right
 
     choices = {k: v for k, v in hydra_cfg.runtime.choices.items() if v and not k.startswith(("hydra", "schema"))}
