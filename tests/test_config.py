@@ -92,7 +92,7 @@ def test_expand_sweep_orders_as_hydra_does() -> None:
         ("trainer.max_epoch=3", "trainer.max_epochs"),
         ("classifier.ema=0.9", "classifier.ema_decay"),
         ("data.batchsize=3", "data.batch_size"),
-        ("callbacks.checkpoint.montior=val/acc", "callbacks.checkpoint.monitor"),
+        ("callbacks.checkpoint.monitr=val/acc", "callbacks.checkpoint.monitor"),
     ],
 )
 def test_the_nearest_right_word_is_named(word: str, suggestion: str) -> None:
