@@ -163,7 +163,7 @@ WRONG_NAMES = [
     ("conv(3, strid=2)", {}, 9, "did you mean 'stride'?"),
     ("conv(3, filters=2)", {}, 9, "given twice"),
     ("relu(3)", {}, 6, "too many arguments"),
-    ("conv(0)", {}, 6, "a whole number of at least 1, but is 0"),
+    ("conv(0)", {}, 6, "a whole number of at least 1 and below 2^31, but is 0"),
     ("conv(pad=full)", {}, 10, "'full' has no value"),
     ("dropout(1.0)", {}, 9, "below 1"),
     ("add{conv | relu*0}", {}, 1, "nothing is left of branch 2; type identity"),

@@ -227,7 +227,10 @@ class _Expander:
                     number = self.value(factor, value.place, context)
                     if isinstance(number, bool) or not isinstance(number, int | float):
                         raise context.error(f"only numbers can be multiplied, but {factor} is {number!r}", place)
-                    result *= number
+                    try:
+                        result *= number
+                    except OverflowError:
+                        raise context.error("the product is too large", place) from None
                 return result
             case _:
                 return value

@@ -45,12 +45,20 @@ def _keras(layer: nn.Module, weight: Tensor) -> None:
 
 @torch.no_grad()
 def _dirac(layer: nn.Module, weight: Tensor) -> None:
-    """Channel i in, channel i out; further filters start at zero in a convolution, as torch.nn.init.dirac_ has it."""
+    """Channel i in, channel i out of each group; further filters start at zero.
+
+    As torch.nn.init.dirac_, but for even windows, whose `same` padding is at the right and bottom first: the tap is the
+    last position before the middle, so that the map is not moved.
+    """
     if isinstance(layer, nn.Conv2d):
-        nn.init.dirac_(weight, layer.groups)
+        weight.zero_()
+        num_filters = layer.out_channels // layer.groups
+        row, column = ((side - 1) // 2 for side in layer.kernel_size)
+        for channel in range(min(num_filters, weight.shape[1])):
+            weight[channel::num_filters, channel, row, column] = 1
     elif isinstance(layer, Local2d):
         weight.zero_()
-        centre = layer.kernel_size // 2 * (layer.kernel_size + 1)
+        centre = (layer.kernel_size - 1) // 2 * (layer.kernel_size + 1)
         for channel in range(min(layer.in_channels, layer.filters)):
             weight[:, channel * layer.kernel_size**2 + centre, channel] = 1
 

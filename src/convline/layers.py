@@ -162,7 +162,7 @@ class L2Pool2d(Pool2d):
 
 
 class GaussPool2d(Pool2d):
-    """Average of each window, weighted by exp(-d²/2σ²) of the distance d from the window's centre; weights sum to 1.
+    """Average of each window, weighted by exp(-d²/2σ²) of the distance d from its centre; padding has no weight.
 
     Args:
         kernel: side of the window.
@@ -183,7 +183,11 @@ class GaussPool2d(Pool2d):
     def forward(self, x: Tensor) -> Tensor:
         """N×C×H×W -> N×C×H'×W'."""
         weight = self.weight.to(x.dtype).expand(x.shape[1], 1, -1, -1)
-        return F.conv2d(self.padded(x), weight, stride=self.stride, groups=x.shape[1])
+        total = F.conv2d(self.padded(x), weight, stride=self.stride, groups=x.shape[1])
+        if self.padding == 0:
+            return total
+        inside = self.padded(x.new_ones(1, 1, *x.shape[2:]))
+        return total / F.conv2d(inside, weight[:1], stride=self.stride)
 
 
 class GlobalAvgPool2d(nn.Module):

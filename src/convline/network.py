@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from convline.errors import first_line
 from convline.expand import Item, Scope, Split, Unit, expand
 from convline.initialize import INITS, initialize
 from convline.layers import Add, Concat
@@ -163,11 +164,15 @@ class _Assembly:
         try:
             if unit.name == "project":
                 raise MisfitError(f"needs a map C×H×W, but gets a vector of {drawn(shape)}")
+            kernel = arguments.get("kernel")
+            if arguments.get("pad") == "same" and len(shape) == 3 and kernel and kernel > max(shape[1:]) + 1024:
+                raise MisfitError(f"has a window of {kernel}×{kernel}, far larger than its map of {drawn(shape)}")
             module, output = STEPS[unit.name](shape, **arguments)
         except MisfitError as misfit:
             raise PatternError(f"{label} {misfit}", unit.place, unit.uses) from None
-        except (RuntimeError, OverflowError) as error:  # torch cannot count so many weights
-            raise PatternError(f"{label} is too large to be counted: {error}", unit.place, unit.uses) from None
+        except (RuntimeError, OverflowError, TypeError) as error:  # torch cannot count so many weights
+            text = f"{label} is too large to be counted: {first_line(error)}"
+            raise PatternError(text, unit.place, unit.uses) from None
         self.weigh(module, output, unit, label)
         return module, output
 

@@ -91,10 +91,16 @@ def view_after(module: nn.Module, before: View, incoming: Sequence[int], outgoin
             return before.through(sides, (1, 1))
         case nn.AdaptiveAvgPool2d() | nn.AdaptiveMaxPool2d():
             shrink = sides[0] / outgoing[2], sides[1] / outgoing[3]
-            return before.through((math.ceil(shrink[0]), math.ceil(shrink[1])), shrink)
+            return before.through((_widest(sides[0], outgoing[2]), _widest(sides[1], outgoing[3])), shrink)
         case nn.Upsample():  # bilinear: each pixel is mixed from two neighbours in each direction
             return before.through((2, 2), (sides[0] / outgoing[2], sides[1] / outgoing[3]))
     return None
+
+
+def _widest(size: int, num_windows: int) -> int:
+    """The largest of the windows that adaptive pooling cuts a side into."""
+    starts = range(num_windows)
+    return max(-(-(i + 1) * size // num_windows) - i * size // num_windows for i in starts)
 
 
 def _window(module: nn.Module) -> tuple[Pair, Pair]:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convline.errors import first_line
 from convline.layers import Add, GaussPool2d, Local2d
 from convline.receptive import View, view_after
 
@@ -106,7 +107,9 @@ def layer_table(network: nn.Module, input_shape: Sequence[int]) -> Table:
         with torch.no_grad():
             twin(image)
     except (RuntimeError, ValueError, TypeError) as error:
-        raise ValueError(f"the network cannot take images of {'×'.join(map(str, shape))}: {error}") from error
+        raise ValueError(
+            f"the network cannot take images of {'×'.join(map(str, shape))}: {first_line(error)}"
+        ) from error
     return Table(shape, tuple(recorder.layers))
 
 

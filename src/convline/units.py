@@ -6,7 +6,6 @@ smaller images. What module a unit becomes is in `steps.py`.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +28,7 @@ class Parameter:
 
 
 def _whole(low: int) -> Any:
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= low
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value < 2**31
 
 
 def _real(low: float, high: float) -> Any:
@@ -38,16 +37,16 @@ def _real(low: float, high: float) -> Any:
 
 # kind -> (does the value fit, what is expected)
 KINDS: dict[str, tuple[Any, str]] = {
-    "size": (_whole(1), "a whole number of at least 1"),
+    "size": (_whole(1), "a whole number of at least 1 and below 2^31"),
     "pad": (
         lambda value: value in ("same", "valid") or _whole(0)(value),
-        "same, valid or a whole number of at least 0",
+        "same, valid or a whole number of at least 0 and below 2^31",
     ),
     "flag": (lambda value: isinstance(value, bool), "true or false"),
     "rate": (_real(0.0, 1.0), "a number of at least 0 and below 1"),
-    "number": (_real(-math.inf, math.inf), "a number"),
+    "number": (_real(-1e30, 1e30), "a number between -1e30 and 1e30"),
     "any": (lambda value: True, "a value"),
-    "positive": (_real(1e-300, math.inf), "a number above 0"),
+    "positive": (_real(1e-12, 1e12), "a number from 1e-12 to 1e12"),
 }
 
 
