@@ -91,7 +91,7 @@ def view_after(module: nn.Module, before: View, incoming: Sequence[int], outgoin
             return before.through(sides, (1, 1))
         case nn.AdaptiveAvgPool2d() | nn.AdaptiveMaxPool2d():
             shrink = sides[0] / outgoing[2], sides[1] / outgoing[3]
-            return before.through((_widest(sides[0], outgoing[2]), _widest(sides[1], outgoing[3])), shrink)
+            return before.through((_widest(int(sides[0]), outgoing[2]), _widest(int(sides[1]), outgoing[3])), shrink)
         case nn.Upsample():  # bilinear: each pixel is mixed from two neighbours in each direction
             return before.through((2, 2), (sides[0] / outgoing[2], sides[1] / outgoing[3]))
     return None
