@@ -29,9 +29,6 @@ def main(words: list[str] | None = None) -> int:
         The exit status: 0, 1 after an error, 128 + the signal's number after an interruption.
     """
     words = sys.argv[1:] if words is None else words
-    # Threads that wait by sleeping, not by spinning: as fast where the cores are free, and many times as fast where
-    # another program takes one of them. Read by OpenMP when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if "--help" in words or "-h" in words:
         print(manual.page())
         return 0
