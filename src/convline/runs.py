@@ -30,7 +30,7 @@ from convline.errors import UserError, first_line
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tensorboard")
 # Settings that change where a run is written or how it looks, not what it computes.
 NOT_IDENTITY = ("name", "runs_dir", "debug", "logger", "callbacks.progress", "callbacks.hparams",
-                "callbacks.throughput", "data.root", "trainer.profiler", "trainer.log_every_n_steps")  # fmt: skip
+                "callbacks.throughput", "callbacks.training_images", "data.root", "data.loader", "data.num_workers", "trainer.profiler", "trainer.log_every_n_steps")  # fmt: skip
 
 
 def create(parent: Path, name: str) -> Path:
@@ -114,6 +114,22 @@ def read_config(run_dir: Path) -> DictConfig:
     if not isinstance(cfg, DictConfig) or "model" not in cfg:
         raise _not_a_run(run_dir, "config.yaml", ValueError("it holds no model"))
     return cfg
+
+
+def check_data(run_dir: Path, fingerprint: str) -> None:
+    """Make sure that data are those which the run was begun with, if it says so already.
+
+    Raises:
+        UserError: they are others.
+    """
+    path = run_dir / "environment.json"
+    began_with = json.loads(path.read_text())["data_fingerprint"] if path.is_file() else fingerprint
+    if began_with != fingerprint:
+        raise UserError(
+            f"the data are not those that {run_dir} was trained on: their fingerprint is {fingerprint}, not {began_with}.\n"
+            "  Files below data.root have changed, or another version of the code splits them. Put the old ones back, or "
+            "start a new run."
+        )
 
 
 def _not_a_run(run_dir: Path, file: str, error: Exception) -> UserError:
