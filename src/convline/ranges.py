@@ -8,7 +8,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from convline.errors import UserError, first_line, nearest
+from convline.class_folders import LAYOUT
+from convline.errors import UserError, first_line, nearest, user_error_in
 from convline.schema import Train
 
 
@@ -53,6 +54,11 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "data.loader": _one_of("auto", "resident", "dataloader"),
     "data.num_workers": _at_least(0),
     "data.num_classes": _at_least(2),
+    "data.source.split": _one_of("letters", "balanced"),
+    "data.source.resize": _one_of("crop", "squash"),
+    "data.source.test_fraction": (lambda value: 0 < value < 1, "above 0 and below 1"),
+    "data.source.test_seed": _at_least(0),
+    "data.source.broken": _one_of("refuse", "skip"),
     "optimizer.lr": _above(0),
     "optimizer.weight_decay": _at_least(0),
     "optimizer.momentum": _FRACTION,
@@ -98,10 +104,7 @@ def check(cfg: DictConfig) -> None:
             raise UserError(
                 f"'{key}' was taken out or replaced by a value, but a run needs it: choose one with {key}=NAME"
             )
-    try:
-        OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise UserError(f"a setting has no value: {first_line(error)}") from error
+    _check_complete(cfg)
     for key, (holds, expected) in RANGES.items():
         value = OmegaConf.select(cfg, key)
         if value is not None and not holds(value):
@@ -115,3 +118,15 @@ def check(cfg: DictConfig) -> None:
             f"callbacks.early_stopping.mode={stopping.mode} would stop when {stopping.monitor} gets better.\n"
             f"  Type: callbacks.early_stopping.mode={right}"
         )
+
+
+def _check_complete(cfg: DictConfig) -> None:
+    """Refuse settings without a value, and references that cannot be followed."""
+    if OmegaConf.is_missing(cfg.data, "root"):
+        raise UserError(f"data.root has no value: name the folder that holds your images.\n{LAYOUT}")
+    try:
+        OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        if mistake := user_error_in(error):  # a folder whose classes cannot be counted
+            raise mistake from error
+        raise UserError(f"a setting has no value: {first_line(error)}") from error

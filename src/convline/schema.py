@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
+
+from convline.class_folders import count_classes
 
 
 @dataclass
@@ -244,7 +246,8 @@ SCHEMAS = {
 
 
 def register() -> None:
-    """Put the schemas where the defaults lists of `conf/` find them: `/schema/NAME`."""
+    """Put the schemas where the defaults lists of `conf/` find them: `/schema/NAME`; and what `conf/` computes with."""
     store = ConfigStore.instance()
     for name, node in SCHEMAS.items():
         store.store(group="schema", name=name, node=node)
+    OmegaConf.register_new_resolver("count_classes", count_classes, replace=True)
