@@ -15,6 +15,7 @@ from convline import ranges, schema
 from convline.errors import UserError, nearest
 
 CONF_DIR = Path(__file__).parents[2] / "conf"
+INNER_GROUPS = ("data/augment",)  # folders within a group's folder that are groups of their own
 
 
 def load_config(overrides: Sequence[str] = ()) -> DictConfig:
@@ -86,12 +87,14 @@ def check_words(words: Sequence[str]) -> None:
 
 
 def groups() -> dict[str, list[str]]:
-    """The config groups and their options, as the folders and files of `conf/` have them."""
-    return {
-        folder.name: sorted(str(f.relative_to(folder).with_suffix("")) for f in folder.rglob("*.yaml"))
-        for folder in sorted(CONF_DIR.iterdir())
-        if folder.is_dir() and folder.name != "hydra"
-    }
+    """The config groups and their options, as the folders and files of `conf/` have them; `_common` is no option."""
+    found: dict[str, list[str]] = {}
+    for file in sorted(CONF_DIR.glob("*/**/*.yaml")):
+        place = file.relative_to(CONF_DIR).with_suffix("")
+        group = next((inner for inner in INNER_GROUPS if str(place).startswith(f"{inner}/")), place.parts[0])
+        if place.parts[0] != "hydra" and not place.name.startswith("_"):
+            found.setdefault(group, []).append(str(place.relative_to(group)))
+    return dict(sorted(found.items()))
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> str:

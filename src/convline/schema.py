@@ -51,12 +51,25 @@ class Data:
 
     _target_: str = MISSING
     source: Any = MISSING
-    input_shape: list[int] = MISSING  # channels, height, width
+    channels: int = MISSING  # that the network sees: 3 repeats grey images
+    image_size: int = MISSING  # height and width that the network sees: images of another size are resized
+    input_shape: list[int] = MISSING  # channels, height, width; set it itself for images that are not square
     num_classes: int = MISSING
     batch_size: int = MISSING  # images a step, on each device
     eval_batch_size: int = MISSING  # images a forward pass in validation and test
-    val_fraction: float = MISSING  # of each class of the official training set
-    split_seed: int = MISSING  # of the validation split: apart from `seed`, so that seeds are compared on one split
+    val: str = MISSING  # which images of the official training set validate: stratified, or the first ones
+    val_fraction: float = MISSING  # ... so much of it
+    val_size: int | None = MISSING  # ... or so many images
+    fold: int | None = MISSING  # ... or one of `num_folds` stratified parts, for cross-validation
+    num_folds: int = MISSING
+    train_fraction: float | None = MISSING  # train on so much of the rest, stratified; 0.1 is a part of 0.2
+    per_class: int | None = MISSING  # ... or on so many images of each class
+    label_noise: float = MISSING  # share of the training labels that are replaced by wrong ones
+    imbalance: float = MISSING  # images of the most frequent class for one of the rarest: a long tail; 1: as they are
+    split_seed: int = MISSING  # of all this: apart from `seed`, so that seeds are compared on one split
+    augment: Any = MISSING  # operations on training images: [flip, crop(4)]
+    loader: str = MISSING  # resident: the data lie on the device; dataloader: workers bring them; auto: by their size
+    num_workers: int = MISSING  # processes of the latter
 
 
 @dataclass
