@@ -69,11 +69,9 @@ def bind(
         if argument.name is None and position >= len(names):
             raise error(f"too many arguments; the form is {form}", argument.place)
         name = names[position] if argument.name is None else argument.name
+        name = name if name in names else canonical.get(spelled(name), name)
         if name not in names:
-            name = canonical.get(spelled(name))
-        if name is None:
-            near = nearest(str(argument.name), names)
-            raise error(f"'{argument.name}' is no argument of {form}{near}", argument.place)
+            raise error(f"'{name}' is no argument of {form}{nearest(name, names)}", argument.place)
         if name in given:
             raise error(f"'{name}' is given twice; the form is {form}", argument.place)
         given[name] = value_of(argument.value, argument.place)
