@@ -1,7 +1,6 @@
 """One run: config -> objects -> fit -> test -> record."""
 
 import copy
-import json
 import logging
 import os
 import shlex
@@ -120,27 +119,6 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
         compile=cfg.compile,
     )
     return data, classifier
-
-
-def data_of(cfg: DictConfig) -> DataModule:
-    """The data of a config, read and checked.
-
-    Raises:
-        UserError: the files are missing or damaged, or do not fit the config.
-    """
-    content = OmegaConf.to_container(cfg.data, resolve=True)
-    assert isinstance(content, dict)
-    data = _instantiate(
-        cfg,
-        "data",
-        seed=cfg.seed,
-        steps_per_execution=cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches,
-        channels_last=cfg.channels_last,
-        shared_as=json.dumps({key: value for key, value in content.items() if not key.endswith("batch_size")}),
-        **{key: cfg.trainer[key] for key in LIMITS},
-    )
-    data.read()
-    return data
 
 
 def fitting_table(network: nn.Module, data: DataModule, world_size: int) -> Table:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,6 @@ from convline.data.split import Split
 from convline.data.statistics import channel_statistics
 from convline.data.streaming import StreamingLoader
 from convline.errors import UserError
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """An official training set, read, checked and split; jobs of one process share it, so nobody may change it."""
-
-    images: Images
-    train_indices: torch.Tensor
-    val_indices: torch.Tensor
-    mean: torch.Tensor
-    std: torch.Tensor
-    fingerprint: str
 
 
 class DataModule(LightningDataModule):
@@ -106,26 +93,37 @@ class DataModule(LightningDataModule):
         """
         if self._train_set is not None:
             return
-        prepared = self._prepare() if self._shared_as is None else shared(self._shared_as, self._prepare)
-        self.train_indices, self.val_indices = prepared.train_indices, prepared.val_indices
+        images = self._checked(self._source("train"))
+        parts = self._split.parts(images.labels)
+        self.train_indices, self.val_indices, self.train_labels = parts.train, parts.val, parts.train_labels
         if self.batch_size > len(self.train_indices):
             raise UserError(
                 f"data.batch_size={self.batch_size} is larger than the {len(self.train_indices):,} training images.\n"
                 f"  Type a smaller one: data.batch_size={min(32, len(self.train_indices))}"
             )
-        self.mean, self.std = prepared.mean, prepared.std
-        self.classes = prepared.images.classes
-        self._fingerprint = prepared.fingerprint
-        self._train_set = prepared.images
+        test = self._checked(self._source("test"))  # its files, before anything is trained; nothing is kept or looked at
+        if test.images.shape[1:] != images.images.shape[1:]:
+            raise UserError(
+                f"the training images are {_times(images.images.shape[1:])}, but those of the test set "
+                f"{_times(test.images.shape[1:])}"
+            )
+        del test
+        self.mean, self.std = channel_statistics(images.images, self.train_indices)
+        self.classes = images.classes
+        self._train_set = images
+        self._pipeline = self._make_pipeline(images)
 
-    def _prepare(self) -> _Prepared:
-        images = self._checked(self._source("train"))
-        train_indices, val_indices = stratified_split(images.labels, self.val_fraction, self.split_seed)
-        self._checked(self._source("test"))  # its files, before anything is trained; nothing is kept or looked at
-        mean, std = channel_statistics(images.images, train_indices)
-        digest = hashlib.blake2b(images.fingerprint().encode(), digest_size=8)
-        digest.update(val_indices.numpy().data)
-        return _Prepared(images, train_indices, val_indices, mean, std, digest.hexdigest())
+    def _make_pipeline(self, images: Images) -> Pipeline | None:
+        if not self._augmentations:
+            return None
+        mirroring = [step.name for step in self._augmentations if step.mirrors]
+        if mirroring and not images.mirrored_alike:
+            self.notices.append(
+                f"warning: data.augment has {', '.join(mirroring)}, but a mirrored image of these data shows another "
+                "class or none; the network learns what it will never see"
+            )
+        fill = (self.mean * 255).float().expand(self.input_shape[0])
+        return Pipeline(self._augmentations, self.input_shape, self.num_classes, fill, self.seed)
 
     def _checked(self, images: Images) -> Images:
         channels, classes = images.images.shape[1], len(images.classes)
@@ -146,7 +144,22 @@ class DataModule(LightningDataModule):
     def fingerprint(self) -> str:
         """A hash of the training set's pixels and labels and of the split: 16 hexadecimal digits."""
         self.read()
-        return self._fingerprint
+        assert self._train_set is not None
+        digest = hashlib.blake2b(self._train_set.fingerprint().encode(), digest_size=8)
+        digest.update(self.split_record()["fingerprint"].encode())
+        return digest.hexdigest()
+
+    def split_record(self) -> dict[str, Any]:
+        """How many images train and validate, and a hash of which they are and of their labels in training."""
+        digest = hashlib.blake2b(digest_size=8)
+        for part in (self.train_indices, self.val_indices, self.train_labels):
+            digest.update(part.numpy().data)
+        return {"train": len(self.train_indices), "val": len(self.val_indices), "fingerprint": digest.hexdigest()}
+
+    def class_weights(self) -> Tensor:
+        """Weights that make all classes count alike in training: mean 1 over the training images; float32, classes."""
+        counts = self.train_labels[self.train_indices].bincount(minlength=self.num_classes)
+        return len(self.train_indices) / (self.num_classes * counts.clamp(min=1)).float()
 
     def setup(self, stage: str) -> None:
         """Called by the trainer before it asks for loaders."""
