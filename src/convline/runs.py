@@ -196,14 +196,14 @@ def identity(cfg: DictConfig, code: str, data: str) -> str:
         code: version of the code.
         data: fingerprint of the data.
     """
-    kept = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))
+    kept = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))  # values may refer to what is left out
     assert isinstance(kept, DictConfig)
     for key in NOT_IDENTITY:
         parent, _, last = key.rpartition(".")
         node = OmegaConf.select(kept, parent) if parent else kept
         if node is not None and last in node:
             del node[last]
-    text = json.dumps([OmegaConf.to_container(kept, resolve=True), code, data], sort_keys=True)
+    text = json.dumps([OmegaConf.to_container(kept), code, data], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

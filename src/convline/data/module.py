@@ -110,6 +110,7 @@ class DataModule(LightningDataModule):
         del test
         self.mean, self.std = channel_statistics(images.images, self.train_indices)
         self.classes = images.classes
+        self.notices.extend(images.notices)
         self._train_set = images
         self._pipeline = self._make_pipeline(images)
 
