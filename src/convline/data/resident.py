@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from convline.data.augmentations.layout import select_images
 from convline.data.loader import Loader, Walk
 from convline.data.prepare import Prepare
 
@@ -10,7 +11,7 @@ class ResidentLoader(Loader):
     """Batches gathered on the device.
 
     Args:
-        images: uint8, N×C×H×W, on the device where the batches are wanted; never copied.
+        images: uint8, N×C×H×W, channels-last, on the device where the batches are wanted; never copied.
         labels: int64, N, on the same device.
         indices: which of them to go through.
         prepare, walk: see `Loader`.
@@ -22,4 +23,4 @@ class ResidentLoader(Loader):
 
     def _gather(self, position: int) -> tuple[Tensor, Tensor, Tensor]:
         index = self.batch_indices(position)
-        return self.images.index_select(0, index), self.labels.index_select(0, index), index
+        return select_images(self.images, index), self.labels.index_select(0, index), index

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from convline.data.augmentations.layout import select_images
 from convline.data.loader import Loader, Walk
 from convline.data.prepare import Prepare
 
@@ -20,7 +21,7 @@ class StreamingLoader(Loader):
     is done elsewhere. Images may be memory-mapped from a file larger than memory.
 
     Args:
-        images: uint8, N×C×H×W, on the host.
+        images: uint8, N×C×H×W, channels-last, on the host.
         labels: int64, N, on the host.
         indices: which of them to go through.
         prepare, walk: see `Loader`.
@@ -60,7 +61,7 @@ class _Gather(Dataset[Gathered]):
         self.images, self.labels = images, labels
 
     def __getitem__(self, index: Tensor) -> Gathered:
-        return self.images.index_select(0, index), self.labels.index_select(0, index), index
+        return select_images(self.images, index), self.labels.index_select(0, index), index
 
 
 class _Remaining(Sampler[Tensor]):
