@@ -69,7 +69,7 @@ def test_every_word_has_a_class_with_its_arguments() -> None:
         ("flip crop(4)", 6, "expected ',' or '->', but 'crop' came"),
         (["flip", "crp(4)"], 7, "there is no augmentation 'crp' (did you mean 'crop'?); there are flip, altflip, "),
         (["flip", "crop(4"], 11, "this '(' is never closed; add ')'"),
-        ("crop(4, mode=refect)", 9, "mode must be reflect or zero, but is 'refect'"),
+        ("crop(4, mode=mirror)", 9, "mode must be reflect or zero, but is 'mirror'"),
         ("crop(0)", 6, "pad must be a whole number of pixels, at least 1, but is 0"),
         ("crop(4.5)", 6, "pad must be a whole number of pixels"),
         ("crop(4, zero, 3)", 15, "too many arguments; the form is crop(pad, mode)"),
