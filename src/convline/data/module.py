@@ -68,7 +68,8 @@ class DataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self._source = source if root is None else lambda part: source(Path(root), part)
-        self.input_shape, self.num_classes = tuple(input_shape), num_classes
+        channels, height, width = input_shape
+        self.input_shape, self.num_classes = (channels, height, width), num_classes
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self._augmentations = parse_augment(augment)
         self._loader_kind, self._num_workers = loader, num_workers
@@ -101,7 +102,8 @@ class DataModule(LightningDataModule):
                 f"data.batch_size={self.batch_size} is larger than the {len(self.train_indices):,} training images.\n"
                 f"  Type a smaller one: data.batch_size={min(32, len(self.train_indices))}"
             )
-        test = self._checked(self._source("test"))  # its files, before anything is trained; nothing is kept or looked at
+        # the test set's files are checked before anything is trained; nothing of them is kept or looked at
+        test = self._checked(self._source("test"))
         if test.images.shape[1:] != images.images.shape[1:]:
             raise UserError(
                 f"the training images are {_times(images.images.shape[1:])}, but those of the test set "

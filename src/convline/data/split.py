@@ -94,7 +94,7 @@ class Split:
             )
 
     def _validation(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        said = f"data.val_size={self.val_size}" if self.val_size is not None else f"data.val_fraction={self.val_fraction}"
+        said = f"data.val_size={self.val_size}" if self.val_size else f"data.val_fraction={self.val_fraction}"
         if self.fold is not None:
             said = f"data.num_folds={self.num_folds}"
             chosen = _fold(labels, self.fold, self.num_folds, self.split_seed)
