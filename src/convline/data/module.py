@@ -134,8 +134,8 @@ class DataModule(LightningDataModule):
             raise UserError("the training or the test set of these data holds no images")
         if channels not in (1, self.input_shape[0]):
             raise UserError(
-                f"the data have {channels} channels, but the config says {self.input_shape[0]}; only grey images can be "
-                f"repeated.\n  Type: data.channels={channels}"
+                f"the data have {channels} channels, but the config says {self.input_shape[0]}; only grey images can "
+                f"be repeated.\n  Type: data.channels={channels}"
             )
         if classes != self.num_classes:
             raise UserError(

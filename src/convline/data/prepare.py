@@ -33,8 +33,8 @@ class Prepare:
     ) -> None:
         self.device, self.pipeline = device, pipeline
         self._channels, self._size = input_shape[0], tuple(input_shape[1:])
-        # One multiplication and one addition a pixel. They are written out for a whole image, channels last: broadcasting
-        # over the channels would go a few numbers at a time, which takes several times as long.
+        # One multiplication and one addition a pixel. They are written out for a whole image, channels last:
+        # broadcasting over the channels would go a few numbers at a time, which takes several times as long.
         pixels = self._size[0] * self._size[1]
         scale, shift = 1 / (255 * std), -mean / std
         self._scale, self._shift = (

@@ -115,7 +115,7 @@ class Split:
         """Fewer of each class, always the first ones in the order drawn for it."""
         if self.train_fraction is None and self.per_class is None and self.imbalance == 1:
             return train
-        orders = {label: members for label, members in _drawn_orders(labels, train, self.split_seed)}
+        orders = dict(_drawn_orders(labels, train, self.split_seed))
         if self.per_class is not None:
             for label, members in orders.items():
                 if len(members) < self.per_class:

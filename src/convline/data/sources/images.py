@@ -17,8 +17,8 @@ class Images:
     """A set of labelled images.
 
     Args:
-        images: uint8, N×C×H×W, in channels-last memory format: other tensors are copied into it. Batches of images whose
-            channels lie together are normalised and made ready for convolutions several times as fast.
+        images: uint8, N×C×H×W, in channels-last memory format: other tensors are copied into it. Batches of images
+            whose channels lie together are normalised and made ready for convolutions several times as fast.
         labels: int64, N; each below `len(classes)`.
         classes: the classes' names, in order of their numbers.
         mirrored_alike: whether a mirrored image still shows its class; no for digits, letters and other characters.
