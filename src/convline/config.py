@@ -12,7 +12,8 @@ from hydra.errors import OverrideParseException
 from omegaconf import DictConfig
 
 from convline import ranges, schema
-from convline.errors import UserError, nearest
+from convline.errors import UserError, nearest, user_error_in
+from convline.quoting import quote_units
 
 CONF_DIR = Path(__file__).parents[2] / "conf"
 INNER_GROUPS = ("data/augment",)  # folders within a group's folder that are groups of their own
@@ -24,6 +25,7 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         UserError: an override names what is not there, or a value is out of range.
     """
+    overrides = quote_units(overrides)
     try:
         cfg = _compose(overrides)
     except Exception as error:
@@ -99,6 +101,8 @@ def groups() -> dict[str, list[str]]:
 
 def explain(error: Exception, overrides: Sequence[str]) -> str:
     """One screen for an error of composition: which override is wrong, and the nearest right one."""
+    if mistake := user_error_in(error):
+        return str(mistake)
     parsed = [o for o in parse_overrides(overrides) if not (o.is_add() or o.key_or_group.startswith("hydra"))]
     chosen = [o for o in parsed if o.key_or_group in groups()]
     for override in chosen:
@@ -136,7 +140,7 @@ def _unknown_key(key: str, cfg: DictConfig) -> str:
     for part in key.split("."):
         if not isinstance(node, DictConfig):
             return f"'{key}': '{'.'.join(path)}' is a value and has nothing below it."
-        if part not in node:
+        if part not in set(node):  # `in node` would say no of a setting without a value
             names = sorted(str(name) for name in node if not str(name).startswith("_"))
             if not path:
                 names = sorted({*names, *groups(), "resume"})

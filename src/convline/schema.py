@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
+
+from convline.class_folders import count_classes
 
 
 @dataclass
@@ -30,6 +32,7 @@ class Train:
     steps_per_execution: int = MISSING  # optimizer steps taken between two visits of the callbacks
     runs_dir: str = MISSING  # where run directories are made
     name: str | None = None  # of the run directory; MODEL_DATA if null
+    tta: str | None = MISSING  # test-time augmentation, reported beside the plain figure: flip, flip+shift or null
     debug: bool = MISSING  # show the traceback of a user's mistake too
 
 
@@ -40,6 +43,7 @@ class Classifier:
     _target_: str = MISSING
     _partial_: bool = MISSING
     label_smoothing: float = MISSING  # mass taken from the true class and spread over all, in [0, 1)
+    class_weights: str = MISSING  # none, or balanced: rare classes count as much as frequent ones in the training loss
     accumulate_grad_batches: int = MISSING  # batches whose gradients are averaged into one optimizer step
     gradient_clip_norm: float | None = MISSING  # largest L2 norm of the whole gradient; null: no clipping
     ema_decay: float | None = MISSING  # per optimizer step; null: evaluate the trained weights themselves
@@ -200,6 +204,15 @@ class HParams:
 
 
 @dataclass
+class TrainingImages:
+    """`convline.callbacks.training_images.TrainingImages`."""
+
+    _target_: str = MISSING
+    rows: int = MISSING
+    columns: int = MISSING
+
+
+@dataclass
 class EarlyStopping:
     """lightning.pytorch.callbacks.EarlyStopping."""
 
@@ -227,12 +240,14 @@ SCHEMAS = {
     "progress": Progress,
     "throughput": Throughput,
     "hparams": HParams,
+    "training_images": TrainingImages,
     "early_stopping": EarlyStopping,
 }
 
 
 def register() -> None:
-    """Put the schemas where the defaults lists of `conf/` find them: `/schema/NAME`."""
+    """Put the schemas where the defaults lists of `conf/` find them: `/schema/NAME`; and what `conf/` computes with."""
     store = ConfigStore.instance()
     for name, node in SCHEMAS.items():
         store.store(group="schema", name=name, node=node)
+    OmegaConf.register_new_resolver("count_classes", count_classes, replace=True)

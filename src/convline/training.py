@@ -104,13 +104,15 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
     pl.seed_everything(cfg.seed, verbose=False)
     steps = cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches
     limits = {key: cfg.trainer[key] for key in LIMITS}
+    for_shape = ("channels", "image_size")  # they make input_shape, which the data module takes
     data = _instantiate(
-        cfg, "data", seed=cfg.seed, steps_per_execution=steps, channels_last=cfg.channels_last, **limits
+        cfg, "data", for_shape, seed=cfg.seed, steps_per_execution=steps, channels_last=cfg.channels_last, **limits
     )
     data.read()
     network = _instantiate(cfg, "model")
     classifier = _instantiate(cfg, "classifier")(
         network=network,
+        class_weights=data.class_weights() if cfg.classifier.class_weights == "balanced" else None,
         optimizer=_instantiate(cfg, "optimizer"),
         scheduler=_instantiate(cfg, "scheduler"),
         channels_last=cfg.channels_last,
@@ -169,7 +171,7 @@ def _train_locked(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> di
         trainer = _make_trainer(cfg, run_dir, checkpoint)
         _record_identity(cfg, run_dir, data)
         runs.update_summary(run_dir, parameters=table.parameters, macs=table.macs)
-        report_run.opening_lines(run_dir, data, table)
+        report_run.opening_lines(run_dir, data, table, data.backend(trainer.strategy.root_device).reason)
         if _has_stopped(checkpoint):
             pass  # early stopping had ended the training; the test was still to come
         elif cfg.trainer.devices > 1:
@@ -198,7 +200,8 @@ def _has_stopped(checkpoint: Path | None) -> bool:
 
 
 def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:
-    environment = runs.environment(data.fingerprint())
+    runs.check_data(run_dir, data.fingerprint())
+    environment = {**runs.environment(data.fingerprint()), "split": data.split_record()}
     code = environment["code"]
     identity = runs.identity(cfg, f"{code['version']} {code['commit']} {code['changes']}", data.fingerprint())
     if not (run_dir / "environment.json").exists():  # a resumed run keeps what it began with
@@ -266,6 +269,9 @@ def _test(
         evaluation = evaluate(classifier.evaluated, data.eval_loader(part, device), cfg.trainer.precision)
         evaluation.save(run_dir / "predictions" / f"{part}.npz")
         metrics[f"{part}/acc"], metrics[f"{part}/loss"] = evaluation.accuracy, evaluation.loss
+        if cfg.tta is not None:
+            augmented = evaluate(classifier.evaluated, data.eval_loader(part, device), cfg.trainer.precision, cfg.tta)
+            metrics[f"{part}/acc_tta"], metrics[f"{part}/loss_tta"] = augmented.accuracy, augmented.loss
         class_accuracy[part] = dict(zip(data.classes, evaluation.class_accuracy(), strict=True))
     return {"metrics": metrics, "best_epoch": best_epoch, "class_accuracy": class_accuracy}
 

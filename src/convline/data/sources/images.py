@@ -1,0 +1,79 @@
+"""What every source returns: labelled images as tensors."""
+
+import hashlib
+from dataclasses import InitVar, dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+Part = Literal["train", "test"]
+
+DIGITS = tuple("0123456789")  # the classes of every set of digits
+
+
+@dataclass(frozen=True)
+class Images:
+    """A set of labelled images.
+
+    Args:
+        images: uint8, N×C×H×W, in channels-last memory format: other tensors are copied into it. Batches of images whose
+            channels lie together are normalised and made ready for convolutions several times as fast.
+        labels: int64, N; each below `len(classes)`.
+        classes: the classes' names, in order of their numbers.
+        mirrored_alike: whether a mirrored image still shows its class; no for digits, letters and other characters.
+        notices: what a user should know of them before they are trained on.
+        known_fingerprint: what `fingerprint` would compute, from a source that has computed it before.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    mirrored_alike: bool = True
+    notices: tuple[str, ...] = ()
+    known_fingerprint: InitVar[str | None] = None
+
+    def __post_init__(self, known_fingerprint: str | None) -> None:
+        object.__setattr__(self, "images", self.images.contiguous(memory_format=torch.channels_last))
+        object.__setattr__(self, "_known", known_fingerprint)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def fingerprint(self) -> str:
+        """A hash of every pixel and label: 16 hexadecimal digits."""
+        known: str | None = self.__dict__["_known"]
+        if known is not None:
+            return known
+        digest = hashlib.blake2b(digest_size=8)
+        digest.update(repr((tuple(self.images.shape), self.classes)).encode())
+        digest.update(self.images.permute(0, 2, 3, 1).numpy().data)
+        digest.update(self.labels.contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+class Source(Protocol):
+    """Reads one official split; sources of files take their folder first."""
+
+    def __call__(self, part: Part, /) -> Images:
+        """All images of the official training or test set."""
+        ...
+
+
+def swap_sides(images_NCHW: Tensor) -> None:
+    """Transpose each image in place: rows become columns. They must be square; no second copy of all is made."""
+    for chunk in images_NCHW.split(1024):
+        chunk.copy_(chunk.transpose(2, 3).clone())
+
+
+def lay_channels_last(images_NCHW: Tensor) -> Tensor:
+    """The same images in channels-last memory format, in the very memory of the given ones, which are then void.
+
+    Args:
+        images_NCHW: contiguous.
+    """
+    count, channels, height, width = images_NCHW.shape
+    flat = images_NCHW.view(count, -1)
+    for images, memory in zip(images_NCHW.split(1024), flat.split(1024), strict=True):
+        memory.copy_(images.permute(0, 2, 3, 1).flatten(1))  # flattening has copied them already
+    return flat.view(count, height, width, channels).permute(0, 3, 1, 2)
