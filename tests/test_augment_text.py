@@ -240,7 +240,7 @@ def test_other_words_stay_as_they_are(word: str) -> None:
 
 
 def test_the_page_holds_the_table_of_the_vocabulary() -> None:
-    assert markdown_table() in (ROOT / "docs" / "augment_table.md").read_text()
+    assert markdown_table() in (ROOT / "docs" / "data.md").read_text()
     for name, operation in OPERATIONS.items():
         (row,) = [line for line in markdown_table().splitlines() if re.match(rf"\| `{name}[`(]", line)]
         for parameter in operation.parameters:
