@@ -72,7 +72,7 @@ def test_commands_of_readme_and_data_page_run(
 
 def make_photographs(folder: Path) -> None:
     """A folder of one's own images, as docs/data.md has it."""
-    for number in range(60):
+    for number in range(200):
         path = folder / ("cat" if number % 2 else "dog") / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.effect_noise((40, 30), 40 + number).save(path)
