@@ -35,10 +35,9 @@ class Prepare:
         self._channels, self._size = input_shape[0], tuple(input_shape[1:])
         # One multiplication and one addition a pixel. They are written out for a whole image, channels last:
         # broadcasting over the channels would go a few numbers at a time, which takes several times as long.
-        pixels = self._size[0] * self._size[1]
         scale, shift = 1 / (255 * std), -mean / std
-        self._scale, self._shift = (
-            values.float().expand(input_shape[0]).repeat(pixels).to(device) for values in (scale, shift)
+        self._scale_HWC, self._shift_HWC = (
+            values.float().expand(*self._size, self._channels).contiguous().to(device) for values in (scale, shift)
         )
         self._channels_last = channels_last
         self._draws: list[Tensor] = []
@@ -72,17 +71,14 @@ class Prepare:
 
     def normalise(self, images: Tensor) -> Tensor:
         """Images in 0…255 as float32, standardised per channel, in the loader's memory format."""
-        return self._images(self._rows(images).to(torch.float32, copy=True).mul_(self._scale).add_(self._shift))
+        pixels = images.permute(0, 2, 3, 1).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+        return self._formatted(pixels.mul_(self._scale_HWC).add_(self._shift_HWC))
 
     def displayed(self, images: Tensor) -> Tensor:
         """Normalised images as uint8 again, for the eye."""
-        pixels = (self._rows(images) - self._shift) / self._scale
-        return self._images(pixels.round_().clamp_(0, 255).to(torch.uint8))
+        pixels = (images.permute(0, 2, 3, 1) - self._shift_HWC) / self._scale_HWC
+        return self._formatted(pixels.round_().clamp_(0, 255).to(torch.uint8))
 
-    def _rows(self, images: Tensor) -> Tensor:
-        """A row for each image, channels last."""
-        return images.permute(0, 2, 3, 1).flatten(1)
-
-    def _images(self, rows: Tensor) -> Tensor:
-        images = rows.view(len(rows), *self._size, self._channels).permute(0, 3, 1, 2)
+    def _formatted(self, pixels_NHWC: Tensor) -> Tensor:
+        images = pixels_NHWC.permute(0, 3, 1, 2)
         return images if self._channels_last else images.contiguous()

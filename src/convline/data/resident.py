@@ -2,7 +2,6 @@
 
 from torch import Tensor
 
-from convline.data.augmentations.layout import select_images
 from convline.data.loader import Loader, Walk
 from convline.data.prepare import Prepare
 
@@ -20,7 +19,8 @@ class ResidentLoader(Loader):
     def __init__(self, images: Tensor, labels: Tensor, indices: Tensor, prepare: Prepare, walk: Walk) -> None:
         super().__init__(indices.to(images.device), prepare, walk, len(labels))
         self.images, self.labels = images, labels
+        self._images_NHWC = images.permute(0, 2, 3, 1)  # contiguous: whole images are copied
 
     def _gather(self, position: int) -> tuple[Tensor, Tensor, Tensor]:
         index = self.batch_indices(position)
-        return select_images(self.images, index), self.labels.index_select(0, index), index
+        return self._images_NHWC.index_select(0, index).permute(0, 3, 1, 2), self.labels.index_select(0, index), index

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from convline.data.augmentations.layout import select_images
 from convline.data.loader import Loader, Walk
 from convline.data.prepare import Prepare
 
@@ -58,10 +57,10 @@ class _Gather(Dataset[Gathered]):
     """Indexed by a batch's indices."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
-        self.images, self.labels = images, labels
+        self.images_NHWC, self.labels = images.permute(0, 2, 3, 1), labels
 
     def __getitem__(self, index: Tensor) -> Gathered:
-        return select_images(self.images, index), self.labels.index_select(0, index), index
+        return self.images_NHWC.index_select(0, index).permute(0, 3, 1, 2), self.labels.index_select(0, index), index
 
 
 class _Remaining(Sampler[Tensor]):
