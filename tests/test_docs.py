@@ -93,7 +93,7 @@ def test_resume_and_evaluate_as_the_readme_types_them(tmp_path: Path) -> None:
         assert done.status == 0, done.err
 
 
-@pytest.mark.parametrize("option", re.findall(r"\| `([a-z_.]+=.*)` \|", README))
+@pytest.mark.parametrize("option", re.findall(r"\| `([a-z_./]+=.*)` \|", README))
 def test_options_of_the_readme_are_options(option: str) -> None:
     from convline.config import load_config
 

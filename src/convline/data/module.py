@@ -172,10 +172,14 @@ class DataModule(LightningDataModule):
         """Shuffled batches of the training split on the trainer's device, dealt out among its ranks."""
         order_seed = None if self.overfit_batches else self.seed
         walk = self._fit_walk(self.batch_size, self._train_limit, order_seed)
-        self._train_loader = self._loader(self._device, self.train_indices, self.train_labels, walk, self._pipeline)
+        self._train_loader = self.training_loader(self._device, walk)
         if self._train_state is not None:
             self._train_loader.load_state_dict(self._train_state)
         return self._train_loader
+
+    def training_loader(self, device: torch.device, walk: Walk) -> Loader:
+        """The training split, augmented, on any device and in any batches."""
+        return self._loader(device, self.train_indices, self.train_labels, walk, self._pipeline)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the training loader is, for the checkpoint."""
