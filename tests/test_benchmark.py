@@ -104,7 +104,7 @@ def test_fits_that_differ_are_refused(dense: SimpleNamespace) -> None:
 
 
 def test_our_fit_is_measured_with_everything_on(dense: SimpleNamespace) -> None:
-    (run_dir,) = dense.folder.iterdir()
+    (run_dir,) = (path for path in dense.folder.iterdir() if path.is_dir())
     assert (run_dir / "checkpoints" / "best.ckpt").is_file()
     assert (run_dir / "metrics.csv").is_file()
     assert list(run_dir.glob("events.out.*"))

@@ -22,7 +22,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from convline.errors import UserError, first_line
@@ -116,6 +115,19 @@ def read_config(run_dir: Path) -> DictConfig:
     return cfg
 
 
+def data_name(choices: Mapping[str, Any], cfg: Mapping[str, Any]) -> str:
+    """What a run's data set is called: the chosen option of the group, or else the function that gives the images.
+
+    Args:
+        choices: which option was taken of each config group.
+        cfg: the config, or what could be read of it.
+    """
+    try:
+        return str(choices.get("data") or cfg["data"]["source"]["_target_"].rpartition(".")[2])
+    except (KeyError, TypeError, AttributeError):
+        return "unknown data"
+
+
 def _not_a_run(run_dir: Path, file: str, error: Exception) -> UserError:
     what = "there is no such folder" if not run_dir.is_dir() else f"its {file} cannot be read ({first_line(error)})"
     return UserError(
@@ -129,6 +141,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or damaged, or holds code, which is never executed.
     """
+    import torch  # takes seconds, which reading a folder of runs need not wait for
+
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is not a zip file" if path.is_file() else "it is not there")
@@ -211,6 +225,8 @@ def code_version() -> dict[str, Any]:
 
 def environment(data_fingerprint: str) -> dict[str, Any]:
     """What the run ran on: command, code, versions, hardware, data."""
+    import torch
+
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "command": [Path(sys.executable).name, *sys.argv],
