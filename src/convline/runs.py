@@ -31,6 +31,8 @@ PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "
 NOT_IDENTITY = ("name", "runs_dir", "debug", "logger", "callbacks.progress", "callbacks.hparams",
                 "callbacks.throughput", "data.root", "trainer.profiler", "trainer.log_every_n_steps")  # fmt: skip
 
+UNKNOWN_DATA = "unknown data"
+
 
 def create(parent: Path, name: str) -> Path:
     """Make a directory `parent`/`name` that did not exist, with `-2`, `-3`, … if it did.
@@ -125,7 +127,7 @@ def data_name(choices: Mapping[str, Any], cfg: Mapping[str, Any]) -> str:
     try:
         return str(choices.get("data") or cfg["data"]["source"]["_target_"].rpartition(".")[2])
     except (KeyError, TypeError, AttributeError):
-        return "unknown data"
+        return UNKNOWN_DATA
 
 
 def _not_a_run(run_dir: Path, file: str, error: Exception) -> UserError:

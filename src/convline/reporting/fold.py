@@ -87,7 +87,8 @@ class Table:
 
     def label(self, row: Configuration) -> str:
         """What sets a row apart from the others: "model=lenet, lr=0.1"."""
-        return ", ".join(f"{name}={show(row.value(key))}" for key, name in self.columns.items()) or self.title
+        values = {name: row.value(key) for key, name in self.columns.items()}
+        return ", ".join(f"{name}={show(value)}" for name, value in values.items() if value != ABSENT) or self.title
 
 
 def tables(found: Sequence[Run], metric: str | None = None) -> list[Table]:

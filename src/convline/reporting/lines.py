@@ -4,7 +4,8 @@ import math
 
 from convline.reporting.fold import Configuration, Table
 from convline.reporting.records import Run, sign_of_life
-from convline.reporting.text import count, duration, figure, folded, head, plural, show
+from convline.reporting.text import count, duration, figure, folded, head, plural, show, with_unit
+from convline.runs import UNKNOWN_DATA
 
 
 def heads(table: Table) -> list[str]:
@@ -42,8 +43,8 @@ def why(run: Run) -> str:
     parts = []
     if run.epochs:
         last = run.epochs[-1]
-        value = figure(run.monitor, last.get(run.monitor, math.nan))
-        parts.append(f"after epoch {last['epoch']:g}: {head(run.monitor)} {value}")
+        value = with_unit(run.monitor, last.get(run.monitor, math.nan))
+        parts.append(f"after epoch {last['epoch']:g}: {run.monitor} {value}")
     if run.status == "running" and not math.isnan(age := sign_of_life(run)):
         parts.append(f"last sign of life {duration(max(age, 0))} before this report")
     return ", ".join(parts)
@@ -59,6 +60,8 @@ def remarks(table: Table) -> list[str]:
     if repeats := sum(len(row.repeats) for row in table.rows):
         verb = "repeats the seed" if repeats == 1 else "repeat seeds"
         found.append(f"{plural(repeats, 'run')} that {verb} of the same configuration and code count once.")
+    if table.data == UNKNOWN_DATA:
+        return found
     if table.looks:
         found.append(f"The test set of {table.data} was looked at {plural(table.looks, 'time')}.")
     else:
@@ -68,8 +71,6 @@ def remarks(table: Table) -> list[str]:
 
 def _interval(row: Configuration, metric: str) -> str:
     low, high = row.sample(metric).interval
-    mean = figure(metric, row.sample(metric).mean)
-    return (
-        f"{head(metric)} {mean}, with 95 % confidence between {figure(metric, low)} and {figure(metric, high)} "
-        f"as the mean over many seeds."
-    )
+    mean = with_unit(metric, row.sample(metric).mean)
+    between = f"between {figure(metric, low)} and {with_unit(metric, high)}"
+    return f"{metric} is {mean}; the mean over many seeds lies, with 95 % confidence, {between}."

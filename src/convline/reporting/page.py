@@ -13,11 +13,17 @@ from convline.reporting.lines import heads, remarks, status_text, why
 from convline.reporting.plots import curves, heatmap, hyperparameters, parallel, pareto
 from convline.reporting.plots.style import FULL, HALF, Plot, Point, points
 from convline.reporting.records import Run
-from convline.reporting.text import count, duration, figure, head, is_share, plural, shortened, show
+from convline.reporting.text import count, duration, figure, plural, shortened, show, with_unit
 
 HERE = Path(__file__).parent
 # Nothing may be fetched, whatever a run's name or error says.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+
+
+GUIDE = (
+    "A dot or line is a configuration, the mean over its seeds; the best is orange; bars are medians. "
+    "Point at one to find it in every plot, click to see it in the table."
+)
 
 
 def page(tables: Sequence[Table], title: str) -> str:
@@ -63,7 +69,8 @@ def _summary(tables: Sequence[Table]) -> str:
     statuses = Counter(run.status for table in tables for row in table.rows for run in [*row.runs, *row.repeats])
     statuses.update(run.status for table in tables for run in table.unfinished)
     parts = [plural(statuses.total(), "run"), *(f"{number:,} {status}" for status, number in statuses.items())]
-    data = f" on {len(tables)} data sets" if len(tables) > 1 else ""
+    num_data = sum(bool(table.rows) for table in tables)
+    data = f" on {num_data} data sets" if num_data > 1 else ""
     configurations = plural(sum(len(table.rows) for table in tables), "configuration")
     return html.escape(f"{configurations}{data} · {' · '.join(parts)}")
 
@@ -77,7 +84,7 @@ def _section(table: Table, number: int) -> str:
         _tiles(table),
         _rows(table, prefix),
         "".join(f'<p class="remark">{html.escape(remark)}</p>' for remark in remarks(table)),
-        f'<div class="cards">\n{cards}\n</div>' if cards else "",
+        f'<p class="remark guide">{GUIDE}</p>\n<div class="cards">\n{cards}\n</div>' if cards else "",
         _unfinished(table),
         "</section>",
     ]
@@ -126,9 +133,8 @@ def _tiles(table: Table) -> str:
 
 def _large(row: Configuration, metric: str) -> tuple[str, str]:
     sample = row.sample(metric)
-    unit = " %" if is_share(metric) else ""
     spread = f"± {figure(metric, sample.sd)} · {sample.n} seeds" if sample.n > 1 else plural(sample.n, "seed")
-    return figure(metric, sample.mean) + unit, spread
+    return with_unit(metric, sample.mean), spread
 
 
 def _tile(name: str, value: str, beside: str, below: str) -> str:
@@ -165,14 +171,9 @@ def _row(table: Table, row: Configuration, rank: int, prefix: str) -> str:
     cells.append(_cell(status_text(row), len(row.runs)))
     for name, text in (("seconds", duration), ("parameters", count), ("macs", count)):
         cells.append(_cell(text(row.mean(name)), row.mean(name)))
-    figures = f"{head(table.metric)} {_plain(row, table.metric)}"
-    tip = html.escape(f"{rank}  {shortened(table.label(row), 160)}\n{figures}")
+    value = " ".join((table.metric, *_large(row, table.metric)))
+    tip = html.escape(f"{rank}  {shortened(table.label(row), 160)}\n{value}")
     return f'<tr id="{prefix}{rank}" data-tip="{tip}">{"".join(cells)}</tr>'
-
-
-def _plain(row: Configuration, metric: str) -> str:
-    value, spread = _large(row, metric)
-    return f"{value.removesuffix(' %')} {spread}"
 
 
 def _cell(text: str, number: float | None, numeric: bool = True) -> str:

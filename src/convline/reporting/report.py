@@ -50,7 +50,7 @@ def report_sweep(folder: Path) -> None:
 def _page(made: list[Table], folders: Sequence[Path]) -> str:
     from convline.reporting.page import page  # draws: not needed where only figures are asked for
 
-    return page(made, ", ".join(folder.resolve().name if len(folder.parts) < 1 else str(folder) for folder in folders))
+    return page(made, ", ".join(str(folder) if folder.name else folder.resolve().name for folder in folders))
 
 
 def _write(path: Path | None, content: Callable[[], str]) -> None:

@@ -30,6 +30,11 @@ def figure(metric: str, value: float) -> str:
     return f"{100 * value:.2f}" if is_share(metric) else f"{value:.4f}"
 
 
+def with_unit(metric: str, value: float) -> str:
+    """A figure that stands alone: "98.95 %"."""
+    return figure(metric, value) + (" %" if is_share(metric) and not math.isnan(value) else "")
+
+
 def folded(metric: str, sample: Sample) -> str:
     """Mean ± sample standard deviation (n): "98.95 ± 0.12 (5)"; without ± for one seed."""
     if sample.n < 2:
@@ -82,3 +87,9 @@ def shortened(text: str, length: int = 40) -> str:
 def plural(number: int, singular: str, several: str = "") -> str:
     """A number and its noun: "1 run", "1,024 runs"."""
     return f"{number:,} {singular if number == 1 else several or singular + 's'}"
+
+
+def signed(metric: str, difference: float, unit: bool = False) -> str:
+    """A difference of two figures: "+0.53", or "+0.53 points" for per cent."""
+    text = f"{100 * difference:+.2f}" if is_share(metric) else f"{difference:+.4f}"
+    return f"{text} points" if unit and is_share(metric) else text

@@ -13,6 +13,8 @@ def learning_curves(table: Table, marked: Sequence[Point]) -> Plot | None:
     curves = [(point, found) for point in marked[: len(SERIES)] if (found := curve(point.row, table.metric))]
     if not curves:
         return None
+    from matplotlib.ticker import MaxNLocator
+
     scale = 100 if is_share(table.metric) else 1
     legend = []
     with drawing(FULL, 320) as figure:
@@ -35,7 +37,7 @@ def learning_curves(table: Table, marked: Sequence[Point]) -> Plot | None:
         every = [scale * sample.mean for _, found in curves for sample in found.values()]
         axes.set_ylim(*robust_limits(every, table.metric))
         axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.01)
         label_metric(axes, table.metric)
         svg = as_svg(figure, f"learning curves: {table.metric} by epoch")

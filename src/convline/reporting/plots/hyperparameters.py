@@ -17,6 +17,7 @@ from convline.reporting.plots.style import (
     Plot,
     Point,
     as_svg,
+    beyond,
     drawing,
     label_metric,
     robust_limits,
@@ -71,6 +72,7 @@ def _one(table: Table, marked: Sequence[Point], axis: Scale, limits: tuple[float
         caption = f"{axis.key}{', log scale' if axis.kind == 'log' else ''}"
         if missing:
             caption += f"; {missing} of {len(marked)} configurations have none"
+        caption += beyond(limits, shown)
         return Plot("setting", name, as_svg(figure, f"{name} against {table.metric}"), width, caption)
 
 

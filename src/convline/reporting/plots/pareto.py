@@ -13,6 +13,7 @@ from convline.reporting.plots.style import (
     Plot,
     Point,
     as_svg,
+    beyond,
     drawing,
     label_metric,
     robust_limits,
@@ -59,7 +60,8 @@ def _one(table: Table, shown: Sequence[Point], cost: str, name: str) -> Plot:
     best = front(xs, [point.y for point in shown], lower_is_better(table.metric))
     with drawing(HALF, 290) as figure:
         axes = figure.add_subplot()
-        axes.set_ylim(*robust_limits([point.y for point in shown], table.metric))
+        limits = robust_limits([point.y for point in shown], table.metric)
+        axes.set_ylim(*limits)
         if is_log:
             axes.set_xscale("log")
         axes.margins(x=0.09)
@@ -80,7 +82,9 @@ def _one(table: Table, shown: Sequence[Point], cost: str, name: str) -> Plot:
     title = f"{table.metric} against {'time' if cost == 'seconds' else cost}"
     say = duration if cost == "seconds" else count
     least = shown[best[0]]
-    caption = f"Numbers are ranks along the Pareto front, which begins at {say(least.row.mean(cost))}."
+    caption = (
+        f"Numbers are ranks along the Pareto front, which begins at {say(least.row.mean(cost))}{beyond(limits, shown)}."
+    )
     return Plot("pareto", title, svg, HALF, caption)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import math
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,9 @@ FULL, HALF, THIRD = 1040.0, 496.0, 314.0  # widths in pixels of the page's colum
 INK, FAINT, LINE = "#1f2937", "#6b7280", "#e5e7eb"
 DOT, BEST = "#3b76c4", "#e8590c"
 SHADES = ("#dce8f5", "#93bde6", "#3f7fc6", "#12366b")  # worse to better
-SERIES = ("#e8590c", "#2b6cb0", "#2f855a", "#8e44ad", "#b7791f", "#0f8b8d", "#c2255c", "#5c677d")
-RC = {
+SERIES = ("#e8590c", "#2b6cb0", "#2f855a", "#8e44ad", "#b7791f", "#0f8b8d")
+RC: dict[Any, Any] = {
+    "text.parse_math": False,  # a dollar in a setting is a dollar
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "convline",  # the same page from the same runs
     "font.size": 11.0,
@@ -100,7 +102,9 @@ def drawing(width: float, height: float) -> Iterator["Figure"]:
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(RC):
+    with matplotlib.rc_context(RC), warnings.catch_warnings():
+        # the browser draws the text, with fonts of its own; matplotlib only measures it
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield Figure(figsize=(width / 72, height / 72), layout="constrained")
 
 
@@ -158,8 +162,8 @@ def scatter(axes: "Axes", xs: Sequence[float], marked: Sequence[Point], metric: 
         dots = axes.scatter(
             [x for x, _ in kept],
             [min(max(p.y, low), high) for _, p in kept],
-            s=style.get("size", 26),
-            c=[BEST if p.rank == 1 else DOT for _, p in kept],
+            s=32 if is_off else style.get("size", 26),
+            c=[FAINT if is_off else BEST if p.rank == 1 else DOT for _, p in kept],
             alpha=0.85,
             linewidths=0.6,
             edgecolors="white",
@@ -168,6 +172,12 @@ def scatter(axes: "Axes", xs: Sequence[float], marked: Sequence[Point], metric: 
             zorder=3,
         )
         dots.set_urls([f"#{p.anchor}" for _, p in kept])
+
+
+def beyond(limits: tuple[float, float], marked: Sequence[Point]) -> str:
+    """A clause for the caption if some configurations lie off the axis."""
+    number = sum(not limits[0] <= point.y <= limits[1] for point in marked)
+    return f"; triangles: {number} beyond the axis" if number else ""
 
 
 def label_metric(axes: "Axes", metric: str) -> None:
