@@ -58,8 +58,7 @@ def remarks(table: Table) -> list[str]:
     if len(table.measured) == 1 and table.measured[0].sample(table.metric).n > 1:
         found += [_interval(table.measured[0], metric) for metric in (table.metric, table.test_metric)]
     if repeats := sum(len(row.repeats) for row in table.rows):
-        verb = "repeats the seed" if repeats == 1 else "repeat seeds"
-        found.append(f"{plural(repeats, 'run')} that {verb} of the same configuration and code count once.")
+        found.append(f"Left out: {plural(repeats, 'run')} with the same configuration, code and seed as a newer one.")
     if table.data == UNKNOWN_DATA:
         return found
     if table.looks:

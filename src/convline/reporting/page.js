@@ -30,10 +30,10 @@ const tip = document.getElementById("tip");
 
 function light(id, on) {
   const row = document.getElementById(id);
-  if (!row) return;
+  if (!row || !marks.has(id)) return;
   row.classList.toggle("on", on);
   row.closest("section").querySelector(".cards")?.classList.toggle("dim", on);
-  for (const mark of marks.get(id) ?? []) mark.classList.toggle("on", on);
+  for (const mark of marks.get(id)) mark.classList.toggle("on", on);
 }
 
 function place(event) {

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from convline.reporting.fold import Configuration, Table
-from convline.reporting.plots.style import FULL, SERIES, Plot, Point, as_svg, drawing, label_metric, robust_limits
+from convline.reporting.plots.style import FULL, SERIES, Plot, Point, as_svg, drawing, robust_limits
 from convline.reporting.statistics import Sample
-from convline.reporting.text import is_share, shortened
+from convline.reporting.text import head, is_share, shortened
 
 
 def learning_curves(table: Table, marked: Sequence[Point]) -> Plot | None:
@@ -39,7 +39,7 @@ def learning_curves(table: Table, marked: Sequence[Point]) -> Plot | None:
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.01)
-        label_metric(axes, table.metric)
+        axes.set_ylabel(head(table.metric))
         svg = as_svg(figure, f"learning curves: {table.metric} by epoch")
     which = f"The best {len(curves)} of {len(marked)} configurations. " if len(marked) > len(curves) else ""
     bands = (

@@ -19,10 +19,10 @@ from convline.reporting.plots.style import (
     as_svg,
     beyond,
     drawing,
-    label_metric,
     robust_limits,
     scatter,
 )
+from convline.reporting.text import head
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +66,7 @@ def _one(table: Table, marked: Sequence[Point], axis: Scale, limits: tuple[float
         is_long = sum(map(len, labels)) > 36
         axes.set_xticks(places, labels, rotation=30 if is_long else 0, ha="right" if is_long else "center")
         axes.grid(axis="x", visible=axis.kind != "side by side")
-        label_metric(axes, table.metric)
+        axes.set_ylabel(head(table.metric))
         name = table.columns[axis.key]
         missing = len(marked) - len(shown)
         caption = f"{axis.key}{', log scale' if axis.kind == 'log' else ''}"

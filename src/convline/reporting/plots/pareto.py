@@ -15,11 +15,10 @@ from convline.reporting.plots.style import (
     as_svg,
     beyond,
     drawing,
-    label_metric,
     robust_limits,
     scatter,
 )
-from convline.reporting.text import count, duration, lower_is_better
+from convline.reporting.text import count, duration, head, lower_is_better
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +76,7 @@ def _one(table: Table, shown: Sequence[Point], cost: str, name: str) -> Plot:
             )  # fmt: skip
         _ticks(axes, cost, is_log)
         axes.set_xlabel(f"{name}{' (log scale)' if is_log else ''}")
-        label_metric(axes, table.metric)
+        axes.set_ylabel(head(table.metric))
         svg = as_svg(figure, f"{table.metric} against {name}, with the Pareto front")
     title = f"{table.metric} against {'time' if cost == 'seconds' else cost}"
     say = duration if cost == "seconds" else count

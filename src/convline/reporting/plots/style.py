@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convline.reporting.fold import Configuration, Table
-from convline.reporting.text import head, is_share, lower_is_better
+from convline.reporting.text import is_share, lower_is_better
 
 if TYPE_CHECKING:  # takes half a second to import: only when a page is drawn
     from matplotlib.axes import Axes
@@ -148,7 +148,7 @@ def shades(values: Sequence[float], metric: str) -> "tuple[Colormap, Normalize]"
     return LinearSegmentedColormap.from_list("better", names), Normalize(low, high, clip=True)
 
 
-def scatter(axes: "Axes", xs: Sequence[float], marked: Sequence[Point], metric: str, **style: Any) -> None:
+def scatter(axes: "Axes", xs: Sequence[float], marked: Sequence[Point], metric: str, size: float = 26) -> None:
     """Dots with the spread of their seeds, the best in its own colour; those off the axis as triangles on its edge."""
     low, high = axes.get_ylim()
     if len(marked) <= 40:
@@ -162,7 +162,7 @@ def scatter(axes: "Axes", xs: Sequence[float], marked: Sequence[Point], metric: 
         dots = axes.scatter(
             [x for x, _ in kept],
             [min(max(p.y, low), high) for _, p in kept],
-            s=32 if is_off else style.get("size", 26),
+            s=32 if is_off else size,
             c=[FAINT if is_off else BEST if p.rank == 1 else DOT for _, p in kept],
             alpha=0.85,
             linewidths=0.6,
@@ -178,8 +178,3 @@ def beyond(limits: tuple[float, float], marked: Sequence[Point]) -> str:
     """A clause for the caption if some configurations lie off the axis."""
     number = sum(not limits[0] <= point.y <= limits[1] for point in marked)
     return f"; triangles: {number} beyond the axis" if number else ""
-
-
-def label_metric(axes: "Axes", metric: str) -> None:
-    """Name the metric on the vertical axis."""
-    axes.set_ylabel(head(metric))
