@@ -116,7 +116,7 @@ def read(folder: Path) -> Run:
     summary = _mapping(folder / "summary.json", complaints)
     environment = _mapping(folder / "environment.json", [])  # written late: a run that failed early has none
     status, metrics = str(summary.get("status", INCOMPLETE)), _numbers(summary.get("metrics"))
-    if summary and "status" not in summary or summary == {} and not complaints:
+    if "status" not in summary and not any(complaint.startswith("summary") for complaint in complaints):
         complaints.append("summary.json holds no status")
     if status == FINISHED and not metrics:
         complaints.append("summary.json holds no metrics")

@@ -98,7 +98,7 @@ def importance(folder: Path) -> Plot | None:
 
 
 def _bars(shares: Mapping[str, float]) -> Plot:
-    with drawing(HALF, 60 + 26 * len(shares)) as figure:
+    with drawing(HALF, max(220, 60 + 26 * len(shares))) as figure:
         axes = figure.add_subplot()
         places = list(range(len(shares)))
         axes.barh(places, list(shares.values()), color=DOT, height=0.62)
