@@ -1,6 +1,5 @@
 """What two groups of networks say of the same images: paired bootstrap, and McNemar's test."""
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,5 +148,5 @@ def _load(run: Run, part: str) -> "tuple[NDArray[np.float32], NDArray[np.int64]]
         if logits.ndim != 2 or labels.shape != logits.shape[:1] or not len(labels):
             raise ValueError(f"logits {logits.shape} and labels {labels.shape} do not belong together")
         return logits, labels
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # NumPy and zipfile raise many kinds
         raise UserError(f"{path} is damaged: {first_line(error)}") from error
