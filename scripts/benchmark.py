@@ -15,11 +15,13 @@ from benchmarks import mnist, tables
 from benchmarks.data_path import compare_data
 from benchmarks.fit import compare_fit
 from benchmarks.measure import ALLOWED_CORES, Comparison, pin
+from benchmarks.reading import compare_report
 from benchmarks.startup import compare_startup
 
 FIT_TARGETS = {"lenet": 1.05, "dense": 1.35}  # at most so many times the bare loop's time
 DATA_TARGET = 20.0  # at least so many times as fast
 STARTUP_TARGET = 1.3  # at most so many times the imports' time
+REPORT_TARGET = 5.0  # at most so many times the time that importing pandas and matplotlib takes
 
 
 class Which(StrEnum):
@@ -29,6 +31,7 @@ class Which(StrEnum):
     FIT_DENSE = "fit-dense"
     DATA = "data"
     STARTUP = "startup"
+    REPORT = "report"
     ALL = "all"
 
 
@@ -40,6 +43,9 @@ def measure(which: Which, num_rounds: int, num_epochs: int, num_threads: int) ->
     if which is Which.STARTUP:
         pin(1)
         return compare_startup(STARTUP_TARGET, num_rounds)
+    if which is Which.REPORT:
+        pin(1)
+        return compare_report(REPORT_TARGET, num_rounds)
     pin(num_threads)
     model = which.removeprefix("fit-")
     return compare_fit(model, FIT_TARGETS[model], num_rounds, num_epochs, num_threads)

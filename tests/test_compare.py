@@ -130,6 +130,8 @@ def test_the_bootstrap_is_the_normal_interval_for_many_images() -> None:
     found = predictions.bootstrap(differences)
     half = 1.96 * differences.std() / math.sqrt(4000)
     assert found.value == differences.mean()
+    again = predictions.bootstrap(differences)
+    assert (again.low, again.high) == (found.low, found.high), "the same data give the same interval"
     assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), abs=0.05 * half)
 
 
@@ -217,6 +219,17 @@ def test_of_several_configurations_validation_chooses(tmp_path: Path) -> None:
     a, _ = two_groups([str(tmp_path / "a"), str(tmp_path / "b")], None, "test/acc")
     assert [run.folder.name for run in a.runs] == ["0.2,0", "0.2,1"]
     assert a.notes == ["1 run not finished and left out", "the best of 3 configurations by val/acc: lr=0.2"]
+
+
+def test_of_several_configurations_the_lowest_loss_is_chosen_where_it_is_watched(tmp_path: Path) -> None:
+    for lr, accuracy in ((0.1, 0.9), (0.2, 0.95)):
+        run = made(tmp_path / "a" / f"{lr}", accuracy, lr=lr)
+        config = (run / "config.yaml").read_text().replace("monitor: val/acc", "monitor: val/loss")
+        (run / "config.yaml").write_text(config)
+    made(tmp_path / "b", 0.7, "dense")
+    a, _ = two_groups([str(tmp_path / "a"), str(tmp_path / "b")], None, "test/acc")
+    assert [run.folder.name for run in a.runs] == ["0.2"]
+    assert a.notes == ["the best of 2 configurations by val/loss: lr=0.2"]
 
 
 @pytest.mark.parametrize(

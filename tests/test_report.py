@@ -275,11 +275,12 @@ def test_an_error_cannot_move_the_cursor(tmp_path: Path) -> None:
     assert run.error == " [2Jboom"
 
 
-def test_runs_are_found_once_wherever_they_lie(tmp_path: Path) -> None:
+def test_runs_are_found_once_wherever_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     made(tmp_path / "runs" / "s_sweep" / "lr=0.1,seed=0")
     made(tmp_path / "runs" / "plain")
     made(tmp_path / "runs" / ".hidden" / "x")
-    found = records.find([tmp_path, tmp_path / "runs", tmp_path / "runs" / "plain"])
+    found = records.find([tmp_path, Path("runs"), tmp_path / "runs" / "plain"])
     assert sorted(run.folder.name for run in found) == ["lr=0.1,seed=0", "plain"]
 
 

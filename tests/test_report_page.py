@@ -129,6 +129,8 @@ def test_the_table_sorts_by_numbers_and_back(page: Any) -> None:
     figures = column(page, "val/acc %")
     assert figures[-1] == "–", "what has no figure is last"
     assert [float(f.split()[0]) for f in figures[:-1]] == sorted(float(f.split()[0]) for f in figures[:-1])
+    page.get_by_role("button", name="val/acc %", exact=True).click()
+    assert column(page, "val/acc %")[-1] == "–"
     page.get_by_role("button", name="model", exact=True).click()
     assert column(page, "model") == sorted(column(page, "model"))
     page.get_by_role("button", name="#", exact=True).click()
@@ -150,6 +152,23 @@ def test_a_mark_tells_its_configuration_and_lights_it_up_everywhere(page: Any) -
     page.mouse.move(0, 0)
     assert not tip.is_visible()
     assert page.locator(".on").count() == 0
+
+
+def test_a_click_on_a_mark_leads_to_its_row(page: Any) -> None:
+    mark = page.locator(".card[data-kind=setting] svg a").first
+    row = mark.get_attribute("xlink:href").removeprefix("#")
+    mark.click()
+    assert page.url.endswith(f"#{row}")
+    assert len(page.context.pages) == 1
+    inside = page.evaluate(
+        """id => {
+          const row = document.getElementById(id).getBoundingClientRect();
+          return row.top >= 0 && row.bottom <= innerHeight;
+        }""",
+        row,
+    )
+    assert inside
+    page.mouse.move(0, 0)
 
 
 def test_what_failed_is_listed(page: Any) -> None:

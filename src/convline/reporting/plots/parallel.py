@@ -25,6 +25,7 @@ def parallel_coordinates(table: Table, marked: Sequence[Point], by_effect: Seque
     from matplotlib.path import Path
 
     ys = [point.y for point in marked]
+    thickness = 1.3 if len(marked) <= 100 else 0.8
     low, high = robust_limits(ys, table.metric)
     colours, norm = shades(ys, table.metric)
     with drawing(FULL, 330) as figure:
@@ -44,8 +45,8 @@ def parallel_coordinates(table: Table, marked: Sequence[Point], by_effect: Seque
                 Path(vertices, codes),
                 fill=False,
                 edgecolor=BEST if is_best else colours(norm(point.y)),
-                linewidth=2.4 if is_best else 1.3,
-                alpha=1 if is_best else 0.75,
+                linewidth=2.4 if is_best else thickness,
+                alpha=1 if is_best else 0.75 if len(marked) <= 100 else 0.4,
             )
             line.set_url(f"#{point.anchor}")
             axes.add_patch(line)

@@ -89,10 +89,11 @@ def _one(table: Table, shown: Sequence[Point], cost: str, name: str) -> Plot:
 
 def _spread_out(best: Sequence[int], xs: Sequence[float], ys: Sequence[float], axes: "Axes") -> list[int]:
     """Those of the front, the best first, whose numbers do not fall on one another."""
+    axes.autoscale_view()  # else the limits are found when it is drawn
     kept: list[tuple[int, float, float]] = []
     for index in reversed(best):
         x, y = axes.transAxes.inverted().transform(axes.transData.transform((xs[index], ys[index])))
-        if all(abs(x - other_x) > 0.06 or abs(y - other_y) > 0.07 for _, other_x, other_y in kept):
+        if all(abs(x - other_x) > 0.08 or abs(y - other_y) > 0.07 for _, other_x, other_y in kept):
             kept.append((index, x, y))
     return [index for index, _, _ in kept]
 

@@ -116,6 +116,7 @@ def as_svg(figure: "Figure", title: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
+    svg = re.sub(r"\n\s*", "\n", svg.replace(' target="_blank"', ""))  # a mark leads to a row of the same page
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
     svg = re.sub(r' id="([^"]+)"', lambda found: found.group() if found.group(1) in used else "", svg)
     label = title.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
