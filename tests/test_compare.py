@@ -245,7 +245,7 @@ def test_of_several_configurations_the_lowest_loss_is_chosen_where_it_is_watched
         (["."], "model", "model has 3 values here: .*--by model="),
         (["."], "model=lenet", "this must give two groups"),
         (["."], "model=lenet,vgg", "this must give two groups"),
-        (["."], "modell", r"no setting of these runs \(did you mean 'model'\?\)"),
+        (["."], "modle", r"no setting of these runs \(did you mean 'model'\?\)"),
         (["."], "_target_", "is one of .*: type it in full"),
     ],
 )

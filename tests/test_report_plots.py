@@ -18,7 +18,7 @@ from convline.reporting.fold import Table, tables
 from convline.reporting.page import page
 from convline.reporting.plots import curves, heatmap, hyperparameters, parallel, pareto
 from convline.reporting.plots.scales import Scale, effect, scale, spreads_over_decades
-from convline.reporting.plots.style import FULL, Plot, Point, points, robust_limits
+from convline.reporting.plots.style import FULL, HALF, Plot, Point, points, robust_limits
 
 CONFIG = base_config()
 Folder = Path
@@ -108,7 +108,7 @@ GRID = {(lr, size): 0.9 - abs(lr - 0.1) - size / 1000 for lr in (0.01, 0.1, 0.2)
 def test_each_setting_has_a_plot_whose_marks_lead_to_the_rows(tmp_path: Path) -> None:
     found = table(tmp_path, GRID, "optimizer.lr", "data.batch_size")
     marked = points(found, "r")
-    drawn = hyperparameters.against_metric(found, marked, hyperparameters.axes_by_effect(found, marked))
+    drawn = hyperparameters.against_metric(found, marked, hyperparameters.axes_by_effect(found, marked), FULL)
     assert [plot.title for plot in drawn] == ["lr", "batch_size"]
     for plot in drawn:
         assert sorted(marks(plot)) == ["r1", "r2", "r3", "r4", "r5", "r6"]
@@ -118,8 +118,8 @@ def test_each_setting_has_a_plot_whose_marks_lead_to_the_rows(tmp_path: Path) ->
 def test_no_plot_is_alone_in_its_row(number: int, last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = table(tmp_path, GRID, "optimizer.lr", "data.batch_size")
     widths: list[float] = []
-    monkeypatch.setattr(hyperparameters, "_one", lambda table, marked, axis, limits, width: widths.append(width))
-    hyperparameters.against_metric(found, points(found, "r"), [axis(found, "optimizer.lr")[0]] * number)
+    monkeypatch.setattr(hyperparameters, "_one", lambda table, marked, axis, width: widths.append(width))
+    hyperparameters.against_metric(found, points(found, "r"), [axis(found, "optimizer.lr")[0]] * number, HALF)
     assert [width > 400 for width in widths] == [False] * (number - last) + [True] * last
 
 
@@ -139,10 +139,10 @@ def test_parallel_coordinates_have_a_line_for_each_configuration(tmp_path: Path)
     found = table(tmp_path, GRID, "optimizer.lr", "data.batch_size")
     marked = points(found, "r")
     by_effect = hyperparameters.axes_by_effect(found, marked)
-    plot = parallel.parallel_coordinates(found, marked, by_effect)
+    plot = parallel.parallel_coordinates(found, marked, by_effect, FULL)
     assert marks(plot) == ["r6", "r5", "r4", "r3", "r2", "r1"], "the best is drawn last, on top"
-    assert parallel.parallel_coordinates(found, marked, by_effect[:1]) is None
-    assert parallel.parallel_coordinates(found, marked[:2], by_effect) is None
+    assert parallel.parallel_coordinates(found, marked, by_effect[:1], FULL) is None
+    assert parallel.parallel_coordinates(found, marked[:2], by_effect, FULL) is None
 
 
 def test_the_pareto_front_by_hand() -> None:

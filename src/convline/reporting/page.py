@@ -11,7 +11,7 @@ from pathlib import Path
 from convline.reporting.fold import Configuration, Table
 from convline.reporting.lines import heads, remarks, status_text, why
 from convline.reporting.plots import curves, heatmap, hyperparameters, parallel, pareto
-from convline.reporting.plots.style import FULL, HALF, Plot, Point, points
+from convline.reporting.plots.style import FEW, FULL, HALF, Plot, Point, points
 from convline.reporting.records import Run
 from convline.reporting.text import count, duration, figure, plural, shortened, show, with_unit
 
@@ -20,10 +20,12 @@ HERE = Path(__file__).parent
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
+SMALL = 3  # settings whose parallel coordinates fit into half the width
 GUIDE = (
-    "A dot or line is a configuration, the mean over its seeds; the best is orange; bars are medians. "
+    "A dot or line is a configuration, the mean over its seeds; the best is orange; grey bars are medians.{few} "
     "Point at one to find it in every plot, click to see it in the table."
 )
+GUIDE_TO_SEEDS = " Small dots are single seeds, thin lines their standard deviation."
 
 
 def page(tables: Sequence[Table], title: str) -> str:
@@ -79,12 +81,14 @@ def _section(table: Table, number: int) -> str:
     prefix = f"t{number}r"
     marked = points(table, prefix)
     cards = "\n".join(_card(plot) for plot in _plots(table, marked))
+    has_seeds = len(marked) <= FEW and any(len(point.each) > 1 for point in marked)
+    guide = GUIDE.format(few=GUIDE_TO_SEEDS if has_seeds else "")
     parts = [
         f"<section><h2>{html.escape(table.title)}</h2>",
         _tiles(table),
         _rows(table, prefix),
         "".join(f'<p class="remark">{html.escape(remark)}</p>' for remark in remarks(table)),
-        f'<p class="remark guide">{GUIDE}</p>\n<div class="cards">\n{cards}\n</div>' if cards else "",
+        f'<p class="remark guide">{guide}</p>\n<div class="cards">\n{cards}\n</div>' if cards else "",
         _unfinished(table),
         "</section>",
     ]
@@ -98,12 +102,13 @@ def _plots(table: Table, marked: list[Point]) -> list[Plot]:
     folders = dict.fromkeys(run.folder.parent for point in marked for run in point.row.runs)
     importances = [plot for folder in folders if (plot := hyperparameters.importance(folder))]
     costs = pareto.against_costs(table, marked)
-    is_alone = (len(importances) + len(costs)) % 2 == 0  # in its row of the page
+    # Plots of half the page's width go side by side: where their number is odd, one of these is as wide as the page.
+    is_odd, is_small = (len(importances) + len(costs)) % 2 == 1, len(by_effect) <= SMALL
     found = [
-        *hyperparameters.against_metric(table, marked, by_effect),
-        heatmap.heat_map(table, marked, by_effect, FULL if is_alone else HALF),
+        *hyperparameters.against_metric(table, marked, by_effect, HALF if is_odd else FULL),
+        heatmap.heat_map(table, marked, by_effect, HALF if is_odd or is_small else FULL),
         *importances,
-        parallel.parallel_coordinates(table, marked, by_effect),
+        parallel.parallel_coordinates(table, marked, by_effect, HALF if is_small and not is_odd else FULL),
         curves.learning_curves(table, marked),
         *costs,
     ]

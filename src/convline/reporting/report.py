@@ -1,5 +1,6 @@
 """`convline report`: runs -> a table on the terminal, and the same as CSV, Markdown and a page with plots."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -50,7 +51,9 @@ def report_sweep(folder: Path) -> None:
 def _page(made: list[Table], folders: Sequence[Path]) -> str:
     from convline.reporting.page import page  # draws: not needed where only figures are asked for
 
-    return page(made, ", ".join(str(folder) if folder.name else folder.resolve().name for folder in folders))
+    if len(folders) == 1:
+        return page(made, str(folders[0]) if folders[0].name else folders[0].resolve().name)
+    return page(made, f"{len(folders)} folders in {os.path.commonpath([folder.absolute() for folder in folders])}")
 
 
 def _write(path: Path | None, content: Callable[[], str]) -> None:

@@ -34,7 +34,8 @@ def learning_curves(table: Table, marked: Sequence[Point]) -> Plot | None:
                 axes.fill_between(epochs, lower, upper, color=colour, alpha=0.16, linewidth=0)
             longest = max(longest, epochs[-1])
             legend.append((colour, f"{point.rank}  {shortened(table.label(point.row), 90)}"))
-        every = [scale * sample.mean for _, found in curves for sample in found.values()]
+        samples = [sample for _, found in curves for sample in found.values()]
+        every = [scale * (s.mean + side * (s.sd if s.n > 1 else 0)) for s in samples for side in (-1, 0, 1)]
         axes.set_ylim(*robust_limits(every, table.metric))
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from convline.reporting.fold import Table
 from convline.reporting.plots.scales import Scale, effect, has, place
-from convline.reporting.plots.style import INK, Plot, Point, as_svg, drawing, shades
+from convline.reporting.plots.style import HALF, INK, Plot, Point, as_svg, drawing, shades
 from convline.reporting.text import head, is_share
 
 MOST_VALUES = 12
@@ -42,7 +42,7 @@ def _draw(table: Table, across: Scale, up: Scale, cells: dict[tuple[int, int], l
 
     means = {cell: math.fsum(point.y for point in points) / len(points) for cell, points in cells.items()}
     colours, norm = shades(list(means.values()), table.metric)
-    with drawing(width, max(190, 84 + 40 * len(up.values))) as figure:
+    with drawing(width, max(250 if width == HALF else 190, 84 + 40 * len(up.values))) as figure:
         axes = figure.add_subplot()
         axes.set_xlim(-0.5, len(across.values) - 0.5)
         axes.set_ylim(-0.5, len(up.values) - 0.5)

@@ -19,7 +19,7 @@ from convline.reporting.plots.style import (
     as_svg,
     beyond,
     drawing,
-    robust_limits,
+    limits,
     scatter,
 )
 from convline.reporting.text import head
@@ -37,22 +37,21 @@ def axes_by_effect(table: Table, marked: Sequence[Point]) -> list[Scale]:
     return sorted(found, key=lambda axis: -effect(axis, marked))
 
 
-def against_metric(table: Table, marked: Sequence[Point], by_effect: Sequence[Scale]) -> list[Plot]:
-    """A plot for each setting."""
-    limits = robust_limits([point.y for point in marked], table.metric)
+def against_metric(table: Table, marked: Sequence[Point], by_effect: Sequence[Scale], alone: float) -> list[Plot]:
+    """A plot for each setting, of the width `alone` if there is one."""
     shown = by_effect[:MOST]
     # rows of three, but no plot alone in its row: the last ones are wider
     num_wide = {0: 0, 1: min(len(shown), 4), 2: 2}[len(shown) % 3]
-    widths = [THIRD] * (len(shown) - num_wide) + [HALF] * num_wide
-    return [_one(table, marked, axis, limits, width) for axis, width in zip(shown, widths, strict=True)]
+    widths = [alone] if len(shown) == 1 else [THIRD] * (len(shown) - num_wide) + [HALF] * num_wide
+    return [_one(table, marked, axis, width) for axis, width in zip(shown, widths, strict=True)]
 
 
-def _one(table: Table, marked: Sequence[Point], axis: Scale, limits: tuple[float, float], width: float) -> Plot:
+def _one(table: Table, marked: Sequence[Point], axis: Scale, width: float) -> Plot:
     shown = [point for point in marked if has(point, axis.key)]
     xs = [place(axis, point) for point in shown]
     with drawing(width, 236) as figure:
         axes = figure.add_subplot()
-        axes.set_ylim(*limits)
+        axes.set_ylim(*limits(marked, table.metric))
         if axis.kind == "side by side":
             _medians(axes, xs, shown)
             # dots of like values beside each other; the golden ratio spreads any number of them evenly
@@ -61,7 +60,7 @@ def _one(table: Table, marked: Sequence[Point], axis: Scale, limits: tuple[float
                 for x, point in zip(xs, shown, strict=True)
             ]
             axes.set_xlim(-0.5, len(axis.values) - 0.5)
-        scatter(axes, xs, shown, table.metric, size=26 if len(shown) <= 100 else 14)
+        scatter(axes, xs, shown, table.metric)
         places, labels = axis.ticks()
         is_long = sum(map(len, labels)) > 36
         axes.set_xticks(places, labels, rotation=30 if is_long else 0, ha="right" if is_long else "center")
@@ -72,7 +71,7 @@ def _one(table: Table, marked: Sequence[Point], axis: Scale, limits: tuple[float
         caption = f"{axis.key}{', log scale' if axis.kind == 'log' else ''}"
         if missing:
             caption += f"; {missing} of {len(marked)} configurations have none"
-        caption += beyond(limits, shown)
+        caption += beyond(limits(marked, table.metric), shown)
         return Plot("setting", name, as_svg(figure, f"{name} against {table.metric}"), width, caption)
 
 

@@ -16,7 +16,9 @@ MOST_AXES = 9
 MISSING = -0.07  # where a line goes that has no such setting: below the axis
 
 
-def parallel_coordinates(table: Table, marked: Sequence[Point], by_effect: Sequence[Scale]) -> Plot | None:
+def parallel_coordinates(
+    table: Table, marked: Sequence[Point], by_effect: Sequence[Scale], width: float
+) -> Plot | None:
     """Lines through the values of each configuration, the metric on the last axis; None for fewer than two settings."""
     axes_shown = list(by_effect[:MOST_AXES])[::-1]  # the largest effect next to the metric
     if len(axes_shown) < 2 or len(marked) < 3:
@@ -28,7 +30,7 @@ def parallel_coordinates(table: Table, marked: Sequence[Point], by_effect: Seque
     thickness = 1.3 if len(marked) <= 100 else 0.8
     low, high = robust_limits(ys, table.metric)
     colours, norm = shades(ys, table.metric)
-    with drawing(FULL, 330) as figure:
+    with drawing(width, 330 if width == FULL else 290) as figure:
         axes = figure.add_subplot()
         axes.set_axis_off()
         axes.set_xlim(-0.35, len(axes_shown) + 0.35)
@@ -66,7 +68,7 @@ def parallel_coordinates(table: Table, marked: Sequence[Point], by_effect: Seque
     caption = "A line is a configuration: the darker, the better; the best in orange."
     if any(not has(point, axis.key) for point in marked for axis in axes_shown):
         caption += " A line that passes below an axis has no such setting."
-    return Plot("parallel", "All settings together", svg, FULL, caption)
+    return Plot("parallel", "All settings together", svg, width, caption)
 
 
 def _height(axis: Scale, point: Point) -> float:

@@ -15,7 +15,7 @@ from convline.reporting.plots.style import (
     as_svg,
     beyond,
     drawing,
-    robust_limits,
+    limits,
     scatter,
 )
 from convline.reporting.text import count, duration, head, lower_is_better
@@ -59,8 +59,7 @@ def _one(table: Table, shown: Sequence[Point], cost: str, name: str) -> Plot:
     best = front(xs, [point.y for point in shown], lower_is_better(table.metric))
     with drawing(HALF, 290) as figure:
         axes = figure.add_subplot()
-        limits = robust_limits([point.y for point in shown], table.metric)
-        axes.set_ylim(*limits)
+        axes.set_ylim(*limits(shown, table.metric))
         if is_log:
             axes.set_xscale("log")
         axes.margins(x=0.09)
@@ -80,10 +79,9 @@ def _one(table: Table, shown: Sequence[Point], cost: str, name: str) -> Plot:
         svg = as_svg(figure, f"{table.metric} against {name}, with the Pareto front")
     title = f"{table.metric} against {'time' if cost == 'seconds' else cost}"
     say = duration if cost == "seconds" else count
-    least = shown[best[0]]
-    caption = (
-        f"Numbers are ranks along the Pareto front, which begins at {say(least.row.mean(cost))}{beyond(limits, shown)}."
-    )
+    begin = say(shown[best[0]].row.mean(cost))
+    off = beyond(limits(shown, table.metric), shown)
+    caption = f"Numbers are ranks along the Pareto front, which begins at {begin}{off}."
     return Plot("pareto", title, svg, HALF, caption)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # takes half a second to import: only when a page is drawn
     from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
 
+FEW = 24  # configurations whose single seeds are drawn
 FULL, HALF, THIRD = 1040.0, 496.0, 314.0  # widths in pixels of the page's columns
 INK, FAINT, LINE = "#1f2937", "#6b7280", "#e5e7eb"
 DOT, BEST = "#3b76c4", "#e8590c"
@@ -77,6 +78,7 @@ class Point:
         rank: from 1, the best.
         y: mean of the metric, an accuracy in per cent.
         sd: its sample standard deviation; nan for one seed.
+        each: the figure of each seed.
     """
 
     row: Configuration
@@ -84,6 +86,7 @@ class Point:
     rank: int
     y: float
     sd: float
+    each: tuple[float, ...]
 
 
 def points(table: Table, prefix: str) -> list[Point]:
@@ -91,7 +94,14 @@ def points(table: Table, prefix: str) -> list[Point]:
     scale = 100 if is_share(table.metric) else 1
     samples = [row.sample(table.metric) for row in table.measured]
     return [
-        Point(row, f"{prefix}{rank}", rank, scale * sample.mean, scale * sample.sd)
+        Point(
+            row,
+            f"{prefix}{rank}",
+            rank,
+            scale * sample.mean,
+            scale * sample.sd,
+            tuple(scale * v for v in sample.values),
+        )
         for rank, (row, sample) in enumerate(zip(table.measured, samples, strict=True), 1)
     ]
 
@@ -140,6 +150,15 @@ def robust_limits(values: Sequence[float], metric: str) -> tuple[float, float]:
     return low - margin, high + margin
 
 
+def limits(marked: Sequence[Point], metric: str) -> tuple[float, float]:
+    """Robust limits for all that `scatter` draws."""
+    values = [point.y for point in marked]
+    if len(marked) <= FEW:
+        values += [value for point in marked for value in point.each]
+        values += [point.y + side * point.sd for point in marked for side in (-1, 1) if not math.isnan(point.sd)]
+    return robust_limits(values, metric)
+
+
 def shades(values: Sequence[float], metric: str) -> "tuple[Colormap, Normalize]":
     """Colours for a metric: the better, the darker."""
     from matplotlib.colors import LinearSegmentedColormap, Normalize
@@ -149,13 +168,18 @@ def shades(values: Sequence[float], metric: str) -> "tuple[Colormap, Normalize]"
     return LinearSegmentedColormap.from_list("better", names), Normalize(low, high, clip=True)
 
 
-def scatter(axes: "Axes", xs: Sequence[float], marked: Sequence[Point], metric: str, size: float = 26) -> None:
-    """Dots with the spread of their seeds, the best in its own colour; those off the axis as triangles on its edge."""
+def scatter(axes: "Axes", xs: Sequence[float], marked: Sequence[Point], metric: str) -> None:
+    """Dots, the best in its own colour; those off the axis as triangles on its edge.
+
+    Where there are few, a bar shows the standard deviation over seeds, and faint dots the single seeds.
+    """
     low, high = axes.get_ylim()
-    if len(marked) <= 40:
-        for x, point in zip(xs, marked, strict=True):
-            if not math.isnan(point.sd) and low <= point.y <= high:
-                axes.errorbar(x, point.y, point.sd, color=DOT, alpha=0.35, linewidth=1.2, fmt="none")
+    size = 44 if len(marked) <= FEW else 26 if len(marked) <= 100 else 14
+    for x, point in zip(xs, marked, strict=True) if len(marked) <= FEW else ():
+        if not math.isnan(point.sd) and low <= point.y <= high:
+            colour = BEST if point.rank == 1 else DOT
+            axes.errorbar(x, point.y, point.sd, color=colour, alpha=0.4, linewidth=1.4, fmt="none")
+            axes.scatter([x] * len(point.each), point.each, s=12, color=colour, alpha=0.35, linewidths=0)
     for is_off in (False, True):
         kept = [(x, p) for x, p in zip(xs, marked, strict=True) if (not low <= p.y <= high) == is_off]
         if not kept:
