@@ -17,7 +17,8 @@ from commands import SMALL, convline, run_dirs, train
 from convline import ledger
 from convline.errors import UserError
 from convline.reporting import predictions
-from convline.reporting.compare import as_dict, comparison
+from convline.reporting.compare import as_dict
+from convline.reporting.comparison import comparison
 from convline.reporting.groups import two_groups
 from convline.reporting.statistics import Sample, paired, seeds_needed, welch
 from convline.reporting.verdict import words
@@ -334,7 +335,10 @@ def test_a_sweep_as_it_is_made_is_compared(tmp_path: Path) -> None:
     assert lines[0] == "test/acc of the checkpoints that validation chose"
     assert lines[1].startswith("A model=dense test/acc % ")
     assert lines[1].endswith("(2) seeds 0, 1")
-    assert any(line.startswith("over images A − B = ") and "bootstrap over 100 images" in line for line in lines)
+    assert "A − B (points) 95 % interval by" in lines
+    assert any(line.startswith("over images ") and line.endswith("bootstrap, 100 images") for line in lines)
+    assert "A alone right B alone right McNemar's p" in lines
+    assert any(line.startswith("seed 1 ") for line in lines)
     assert "The test set was looked at 4 times" in done.out
     content = json.loads((tmp_path / "out.json").read_text())
     assert content["metric"] == "test/acc"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from rich.console import Console
 from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
@@ -17,7 +18,7 @@ from benchmarks.made_runs import base_config, make_run, make_sweep
 from commands import SMALL, convline, shell, train
 from convline import ledger, runs
 from convline.errors import UserError
-from convline.reporting import records
+from convline.reporting import records, terminal
 from convline.reporting.files import as_markdown
 from convline.reporting.fold import Table, tables
 from convline.reporting.lines import remarks, status_text, why
@@ -373,7 +374,9 @@ def test_one_configuration_is_given_with_its_interval(tmp_path: Path) -> None:
     assert said in remarks(only(tmp_path))
 
 
-def test_many_settings_are_told_by_what_is_unusual(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_settings_are_told_by_what_is_unusual(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     values = {
         "optimizer__momentum": 0.5,
         "optimizer__weight_decay": 0.0,
@@ -381,6 +384,7 @@ def test_many_settings_are_told_by_what_is_unusual(tmp_path: Path, capsys: pytes
         "scheduler__warmup": 0.0,
     }
     values |= {"trainer__max_epochs": 9, "classifier__label_smoothing": 0.1, "steps_per_execution": 2}
+    monkeypatch.setattr(terminal, "console", lambda: Console(width=80))
     made(tmp_path / "usual")
     for number, (key, value) in enumerate(values.items()):
         made(tmp_path / f"{number}", 0.8 - number / 100, **{key: value})
@@ -389,6 +393,25 @@ def test_many_settings_are_told_by_what_is_unusual(tmp_path: Path, capsys: pytes
     assert lines[2].split()[:2] == ["#", "settings"]
     assert lines[4].split()[1:3] == ["as", "usual"]
     assert lines[5].split()[1] == "momentum=0.5"
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"),
+    [
+        (100, "# model lr val/acc % test/acc % runs time parameters MACs"),
+        (80, "# model lr val/acc % test/acc % runs time"),
+        (60, "# model lr val/acc % test/acc %"),
+    ],
+)
+def test_a_narrow_terminal_shows_settings_before_costs(width: int, heads: str, sweep: Path) -> None:
+    console = Console(width=width)
+    with console.capture() as shown:
+        console.print(terminal._grid(only(sweep), width))
+    lines = shown.get().splitlines()
+    assert " ".join(lines[2].split()) == heads
+    assert lines[4].split()[:3] == ["1", "lenet", "0.1"]
+    assert max(map(len, lines)) <= width
+    assert "90.50 ± 0.71 (2)   90.30 ± 0.71 (2)" in lines[4]
 
 
 def test_no_run_is_one_screen(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from convline.errors import UserError, nearest
 from convline.reporting import records
 from convline.reporting.fold import Configuration, configurations
 from convline.reporting.records import Run
-from convline.reporting.settings import differing, named, short_names
+from convline.reporting.settings import ABSENT, differing, named, short_names
 from convline.reporting.statistics import Sample
 from convline.reporting.text import lower_is_better, plural, show
 
@@ -87,7 +87,7 @@ def _split(found: list[Run], by: str) -> tuple[list[str], list[list[Run]]]:
     groups: dict[str, list[Run]] = {}
     for run in found:
         if run.folder in settings:
-            groups.setdefault(show(settings[run.folder].get(matching[0])), []).append(run)
+            groups.setdefault(show(settings[run.folder].get(matching[0], ABSENT)), []).append(run)
     chosen = wanted.split(",") if wanted else list(groups)
     if len(chosen) != 2 or any(value not in groups for value in chosen):
         example = ",".join(list(groups)[:2]) if len(groups) > 1 else "A,B"
@@ -112,7 +112,7 @@ def _one_configuration(title: str, side: list[Run], metric: str) -> tuple[Config
     rows = configurations(finished, by_code=False)
     monitor = finished[0].monitor
     sign = 1 if lower_is_better(monitor) else -1
-    best = min(rows, key=lambda row: sign * row.sample(monitor).mean)
+    best = min(rows, key=lambda row: (not row.sample(monitor).n, sign * row.sample(monitor).mean))
     if len(rows) > 1:
         keys = differing([row.settings for row in rows])
         label = ", ".join(f"{name}={show(best.value(key))}" for key, name in short_names(keys).items())

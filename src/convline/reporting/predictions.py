@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convline.errors import UserError, first_line
 from convline.reporting.records import Run
@@ -22,6 +22,7 @@ class McNemar:
 
     Args:
         runs: names of A's run and B's run.
+        seeds: of the same.
         only_a, only_b: images that one alone has right.
         p: exact, two-sided: how likely so uneven a split is if both were right as often.
 
@@ -30,6 +31,7 @@ class McNemar:
     """
 
     runs: tuple[str, str]
+    seeds: tuple[Any, Any]
     only_a: int
     only_b: int
     p: float
@@ -125,7 +127,7 @@ def _pairs(a: Sequence[Run], b: Sequence[Run]) -> tuple[list[tuple[Run, Run]], b
 
 def _mcnemar(a: Run, b: Run, loaded: "Mapping[Path, tuple[NDArray[np.float32], NDArray[np.int64]]]") -> McNemar:
     right = [loaded[run.folder][0].argmax(axis=1) == loaded[run.folder][1] for run in (a, b)]
-    return McNemar((a.folder.name, b.folder.name), *mcnemar(*right))
+    return McNemar((a.folder.name, b.folder.name), (a.seed, b.seed), *mcnemar(*right))
 
 
 def _figures(logits: "NDArray[np.float32]", labels: "NDArray[np.int64]", metric: str) -> "NDArray[np.float64]":

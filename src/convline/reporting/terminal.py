@@ -1,6 +1,7 @@
 """Tables for the terminal."""
 
 from collections import Counter
+from typing import Literal
 
 from rich import box
 from rich.console import Console
@@ -8,10 +9,12 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from convline.reporting.fold import Configuration, Table
-from convline.reporting.lines import cells, figures, heads, remarks, why
+from convline.reporting.lines import cells, heads, remarks, why
 from convline.reporting.text import plural, shortened, show
 
-MOST_ROWS, MOST_SETTINGS, MOST_UNFINISHED = 40, 6, 20
+MOST_ROWS, MOST_UNFINISHED = 40, 20
+SETTINGS, LEAST_SETTINGS = "settings", 24  # the shared column, and its width at least
+LEFT_OUT = ("MACs", "parameters", "time", "runs")  # in this order, where they do not fit
 
 
 def console() -> Console:
@@ -25,7 +28,7 @@ def show_tables(tables: list[Table]) -> None:
     terminal = console()
     for table in tables:
         if table.rows:
-            terminal.print(_grid(table))
+            terminal.print(_grid(table, terminal.width))
         else:
             terminal.print(table.title, style="bold", markup=False)
         if len(table.rows) > MOST_ROWS:
@@ -36,25 +39,40 @@ def show_tables(tables: list[Table]) -> None:
         terminal.print()
 
 
-def _grid(table: Table) -> Grid:
+def _grid(table: Table, width: int) -> Grid:
+    """As many columns as fit: where it is narrow, costs are left to the files, then settings share a column."""
+    columns = _columns(table, width)
     grid = Grid(
         title=f"{table.title}, by {table.metric}", box=box.SIMPLE_HEAD, title_justify="left", title_style="bold"
     )
-    is_wide = len(table.columns) > MOST_SETTINGS
-    names = heads(table)
-    if is_wide:
-        names[1 : 1 + len(table.columns)] = ["settings"]
-    num_figures = len(names) - (2 if is_wide else 1 + len(table.columns))
-    for index, name in enumerate(names):
-        is_figure = index == 0 or index >= len(names) - num_figures
-        grid.add_column(name, justify="right" if is_figure else "left", no_wrap=is_figure, overflow="fold")
-    usual = _usual(table)
-    for rank, row in enumerate(table.rows[:MOST_ROWS], 1):
-        values = cells(table, row, rank)
-        if is_wide:
-            values = [str(rank), _deviations(table, row, usual), *figures(table, row)]
-        grid.add_row(*(Text(shortened(value) if not is_wide else value) for value in values))
+    for name in columns:
+        is_setting = name in table.columns.values() or name == SETTINGS
+        justify: Literal["left", "right"] = "left" if is_setting else "right"
+        grid.add_column(name, justify=justify, no_wrap=name != SETTINGS, overflow="fold")
+    for line in zip(*columns.values(), strict=True):
+        grid.add_row(*map(Text, line))
     return grid
+
+
+def _columns(table: Table, width: int) -> dict[str, list[str]]:
+    rows = table.rows[:MOST_ROWS]
+    lines = [[shortened(cell) for cell in cells(table, row, rank)] for rank, row in enumerate(rows, 1)]
+    every = {name: list(column) for name, column in zip(heads(table), zip(*lines, strict=True), strict=True)}
+    usual = _usual(table)
+    shared = {"#": every["#"], SETTINGS: [_deviations(table, row, usual) for row in rows]}
+    shared |= {name: column for name, column in every.items() if name not in table.columns.values()}
+    kept = every
+    for columns in (every, shared):
+        for number in range(len(LEFT_OUT) + 1):
+            kept = {name: column for name, column in columns.items() if name not in LEFT_OUT[:number]}
+            if sum(_width(name, column) + 3 for name, column in kept.items()) + 1 <= width:
+                return kept
+    return kept
+
+
+def _width(name: str, column: list[str]) -> int:
+    widest = max(map(len, [name, *column]))
+    return min(widest, LEAST_SETTINGS) if name == SETTINGS else widest
 
 
 def _usual(table: Table) -> dict[str, str]:

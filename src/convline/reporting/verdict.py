@@ -1,15 +1,11 @@
 """A comparison in words: what the data support, and what they do not say."""
 
-from typing import TYPE_CHECKING
-
+from convline.reporting.comparison import Comparison
 from convline.reporting.statistics import ALPHA, MOST_SEEDS, POWER, Difference
 from convline.reporting.text import lower_is_better, plural, signed
 
-if TYPE_CHECKING:
-    from convline.reporting.compare import Comparison
 
-
-def words(found: "Comparison") -> list[str]:
+def words(found: Comparison) -> list[str]:
     """Paragraphs: the verdict over seeds, the paired one where it differs, these networks on other images, warnings."""
     paragraphs = [_over_seeds(found) if found.over_seeds else _one_seed(found)]
     if found.over_seeds and found.by_seed and found.by_seed.is_supported != found.over_seeds.is_supported:
@@ -28,7 +24,7 @@ def words(found: "Comparison") -> list[str]:
     return paragraphs
 
 
-def _over_seeds(found: "Comparison") -> str:
+def _over_seeds(found: Comparison) -> str:
     difference = found.over_seeds
     assert difference is not None
     if difference.is_supported:
@@ -47,7 +43,7 @@ def _over_seeds(found: "Comparison") -> str:
         more = f"more than {MOST_SEEDS:,} seeds of each would be needed to confirm it"
     else:
         more = f"{_more(found.needed, have)} would confirm it"
-    chance = f"(in {POWER:.0%} of such experiments, α = {ALPHA:g})"
+    chance = f"(in {100 * POWER:.0f} % of such experiments, α = {ALPHA:g})"
     return f"{text} If the true difference and spread are the observed ones, {more} {chance}."
 
 
@@ -56,7 +52,7 @@ def _more(needed: int, have: int) -> str:
     return f"about {needed:,} seeds of each, {max(needed - have, 1):,} more,"
 
 
-def _one_seed(found: "Comparison") -> str:
+def _one_seed(found: Comparison) -> str:
     short = " and ".join(letter for letter, group in (("A", found.a), ("B", found.b)) if len(group.runs) < 2)
     return (
         f"No verdict on the configurations: there is one seed of {short}, and nobody can tell a difference of "
@@ -65,7 +61,7 @@ def _one_seed(found: "Comparison") -> str:
     )
 
 
-def _paired_otherwise(found: "Comparison", pairs: Difference) -> str:
+def _paired_otherwise(found: Comparison, pairs: Difference) -> str:
     interval = f"{signed(found.metric, pairs.low)} to {signed(found.metric, pairs.high, unit=True)}"
     verb = "excludes" if pairs.is_supported else "includes"
     return (
@@ -74,7 +70,7 @@ def _paired_otherwise(found: "Comparison", pairs: Difference) -> str:
     )
 
 
-def _on_images(found: "Comparison") -> list[str]:
+def _on_images(found: Comparison) -> list[str]:
     images = found.images
     if images is None:
         return ["Some runs have no saved logits (predictions/*.npz), so nothing is said about single images."]
@@ -92,16 +88,16 @@ def _on_images(found: "Comparison") -> list[str]:
     return [f"On other images of the kind, these networks may be alike: the interval, {interval}, includes 0."]
 
 
-def _better(found: "Comparison", value: float) -> str:
+def _better(found: Comparison, value: float) -> str:
     a_is_better = (value < 0) == lower_is_better(found.metric)
     first, second = (found.a, found.b) if a_is_better else (found.b, found.a)
     return f"{first.name} is better than {second.name} in {found.metric}"
 
 
-def _size(found: "Comparison", value: float) -> str:
+def _size(found: Comparison, value: float) -> str:
     return signed(found.metric, abs(value), unit=True).removeprefix("+")
 
 
-def _between(found: "Comparison", difference: Difference) -> str:
+def _between(found: Comparison, difference: Difference) -> str:
     low, high = sorted(abs(end) for end in (difference.low, difference.high))
     return f"{signed(found.metric, low).removeprefix('+')} and {_size(found, high)}"
