@@ -135,7 +135,7 @@ def test_the_report_that_is_measured_reads_every_run(monkeypatch: pytest.MonkeyP
             exec(compile(command[2], "", "exec"), {}) if "report" in command[2] else None
         return Sample(1, 10)
 
-    monkeypatch.setattr(reading, "child", here)
+    monkeypatch.setattr(report_time, "child", here)
     monkeypatch.setattr("convline.cli.main", lambda: report([Path(sys.argv[2])]))
     measured = report_time.compare_report(target=5, num_rounds=1, num_runs=7)
     assert measured.notes["page_bytes"] > 10_000
