@@ -18,11 +18,11 @@ def channel_statistics(images_NCHW: Tensor, indices: Tensor) -> tuple[Tensor, Te
     height, width = images_NCHW.shape[2:]
     total = torch.zeros(images_NCHW.shape[1], dtype=torch.int64)
     squares = torch.zeros_like(total)
+    of_a_row = torch.int32 if width <= 33_025 else torch.int64  # 32 bits are fast, and hold so often 255 squared
     for chunk in indices.split(max(1, CHUNK_PIXELS // images_NCHW.shape[1:].numel())):
         pixels = images_NCHW.index_select(0, chunk).to(torch.int32)
-        # a row in 32 bits: as fast as 32-bit sums are, and exact up to 33,025 pixels of 255 squared
-        total += pixels.sum(dim=3, dtype=torch.int32).sum(dim=(0, 2), dtype=torch.int64)
-        squares += pixels.mul_(pixels).sum(dim=3, dtype=torch.int32).sum(dim=(0, 2), dtype=torch.int64)
+        total += pixels.sum(dim=3, dtype=of_a_row).sum(dim=(0, 2), dtype=torch.int64)
+        squares += pixels.mul_(pixels).sum(dim=3, dtype=of_a_row).sum(dim=(0, 2), dtype=torch.int64)
     count = len(indices) * height * width
     mean = total.double() / count
     variance = (squares.double() / count - mean * mean).clamp_(min=0)
