@@ -61,6 +61,15 @@ def test_bright_images_do_not_overflow() -> None:
     assert (mean.item(), std.item()) == (0.5, 0.5)
 
 
+@pytest.mark.parametrize("width", [33_025, 33_026])
+def test_the_widest_rows_do_not_overflow(width: int) -> None:
+    # 33,025 × 255² is the last such sum below 2³¹
+    images = torch.zeros(1, 1, 2, width, dtype=torch.uint8)
+    images[:, :, 0] = 255
+    mean, std = channel_statistics(images, torch.tensor([0]))
+    assert (mean.item(), std.item()) == (0.5, 0.5)
+
+
 def test_the_images_are_left_as_they_were() -> None:
     images = random_images((10, 1, 4, 4))
     before = images.clone()

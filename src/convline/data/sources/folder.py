@@ -63,7 +63,7 @@ def folder(
 
     array, note = cached_array(
         place=cache_directory() / "folders" / f"{_plain(root.absolute().name)}-{_hash(os.path.realpath(root))}",
-        version=_hash([FORM, layout.classes, [(file.name, file.size, file.modified) for file in every]]),
+        version=_hash([FORM, [(f.name, f.size, f.modified) for kept in files.values() for f in kept]]),
         settings=_hash([channels, height, width, resize, "all" in layout.parts and [test_fraction, test_seed]]),
         max_shape=(len(every), height, width, channels),
         make_rows=lambda: _decode_with_bar(root, every, (channels, height, width), resize, broken_now),
