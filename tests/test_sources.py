@@ -148,8 +148,8 @@ GOLDEN = {
     ("synthetic", "test"): "e66228a506997b0d",
     ("mnist", "train"): "c3920e7c3b11a4ac",
     ("mnist", "test"): "fb0c3d1ffab44003",
-    ("cifar10", "train"): "b7c2cea20bd80b39",
-    ("cifar10", "test"): "cce8b7b3f0615971",
+    ("cifar10", "train"): "392df70d529c9c51",
+    ("cifar10", "test"): "794d9928a6eccb6c",
 }
 REAL = ("mnist", "cifar10")
 

@@ -154,7 +154,7 @@ def test_images_are_decoded_once_into_one_file(tmp_path: Path, cache: Path, deco
     again = [read(root, part) for part in PARTS]
     assert len(decoded) == 20
     (array,) = cache.rglob("*.npy")
-    assert np.load(array).shape == (20, 1, 4, 4)
+    assert np.load(array).shape == (20, 4, 4, 1)
     for one, other in zip(first, again, strict=True):
         assert torch.equal(one.images, other.images)
         assert one.fingerprint() == other.fingerprint()
