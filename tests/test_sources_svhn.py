@@ -45,7 +45,7 @@ def test_images_and_labels_are_those_that_torchvision_reads(
     assert np.array_equal(ours.labels.numpy(), theirs.labels)
     assert ours.labels[:11].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     assert (ours.images.dtype, ours.labels.dtype) == (torch.uint8, torch.int64)
-    assert ours.images.is_contiguous()
+    assert ours.images.is_contiguous(memory_format=torch.channels_last)
     assert ours.classes == tuple("0123456789")
     assert not ours.mirrored_alike
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from convline import ranges, schema
 from convline.errors import UserError, nearest, user_error_in
+from convline.quoting import quote_units
 
 CONF_DIR = Path(__file__).parents[2] / "conf"
 INNER_GROUPS = ("data/augment",)  # folders within a group's folder that are groups of their own
@@ -24,6 +25,7 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         UserError: an override names what is not there, or a value is out of range.
     """
+    overrides = quote_units(overrides)
     try:
         cfg = _compose(overrides)
     except Exception as error:

@@ -30,7 +30,8 @@ from convline.errors import UserError, first_line
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tensorboard")
 # Settings that change where a run is written or how it looks, not what it computes.
 NOT_IDENTITY = ("name", "runs_dir", "debug", "logger", "callbacks.progress", "callbacks.hparams",
-                "callbacks.throughput", "callbacks.training_images", "data.root", "data.loader", "data.num_workers", "trainer.profiler", "trainer.log_every_n_steps")  # fmt: skip
+                "callbacks.throughput", "callbacks.training_images", "data.root", "data.loader", "data.num_workers",
+                "trainer.profiler", "trainer.log_every_n_steps")  # fmt: skip
 
 
 def create(parent: Path, name: str) -> Path:
@@ -126,9 +127,9 @@ def check_data(run_dir: Path, fingerprint: str) -> None:
     began_with = json.loads(path.read_text())["data_fingerprint"] if path.is_file() else fingerprint
     if began_with != fingerprint:
         raise UserError(
-            f"the data are not those that {run_dir} was trained on: their fingerprint is {fingerprint}, not {began_with}.\n"
-            "  Files below data.root have changed, or another version of the code splits them. Put the old ones back, or "
-            "start a new run."
+            f"the data are not those that {run_dir} was trained on: their fingerprint is {fingerprint}, not "
+            f"{began_with}.\n  Files below data.root have changed, or another version of the code splits them. Put the "
+            "old ones back, or start a new run."
         )
 
 
