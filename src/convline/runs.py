@@ -22,7 +22,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from convline.errors import UserError, first_line
@@ -32,6 +31,8 @@ PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "
 NOT_IDENTITY = ("name", "runs_dir", "debug", "logger", "callbacks.progress", "callbacks.hparams",
                 "callbacks.throughput", "callbacks.training_images", "data.root", "data.loader", "data.num_workers",
                 "trainer.profiler", "trainer.log_every_n_steps")  # fmt: skip
+
+UNKNOWN_DATA = "unknown data"
 
 
 def create(parent: Path, name: str) -> Path:
@@ -133,6 +134,19 @@ def check_data(run_dir: Path, fingerprint: str) -> None:
         )
 
 
+def data_name(choices: Mapping[str, Any], cfg: Mapping[str, Any]) -> str:
+    """What a run's data set is called: the chosen option of the group, or else the function that gives the images.
+
+    Args:
+        choices: which option was taken of each config group.
+        cfg: the config, or what could be read of it.
+    """
+    try:
+        return str(choices.get("data") or cfg["data"]["source"]["_target_"].rpartition(".")[2])
+    except (KeyError, TypeError, AttributeError):
+        return UNKNOWN_DATA
+
+
 def _not_a_run(run_dir: Path, file: str, error: Exception) -> UserError:
     what = "there is no such folder" if not run_dir.is_dir() else f"its {file} cannot be read ({first_line(error)})"
     return UserError(
@@ -146,6 +160,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or damaged, or holds code, which is never executed.
     """
+    import torch  # takes seconds, which reading a folder of runs need not wait for
+
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is not a zip file" if path.is_file() else "it is not there")
@@ -228,6 +244,8 @@ def code_version() -> dict[str, Any]:
 
 def environment(data_fingerprint: str) -> dict[str, Any]:
     """What the run ran on: command, code, versions, hardware, data."""
+    import torch
+
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "command": [Path(sys.executable).name, *sys.argv],
