@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from convline.config import load_config
 from convline.data.sources import Images, Part, digits, synthetic
-from convline.data.sources.images import swap_sides
+from convline.data.sources.images import lay_channels_last, swap_sides
 
 PARTS: tuple[Part, ...] = ("train", "test")
 
@@ -136,6 +136,24 @@ def test_swap_sides_is_the_transpose_in_place(count: int) -> None:
     swap_sides(images)
     assert torch.equal(images, expected)
     assert images.data_ptr() == memory
+
+
+@pytest.mark.parametrize("count", [1, 1024, 2500])
+def test_lay_channels_last_moves_the_images_within_their_memory(count: int) -> None:
+    images = torch.randint(0, 256, (count, 3, 4, 5), dtype=torch.uint8)
+    expected, memory = images.clone(), images.data_ptr()
+    moved = lay_channels_last(images)
+    assert torch.equal(moved, expected)
+    assert moved.is_contiguous(memory_format=torch.channels_last)
+    assert moved.data_ptr() == memory
+
+
+def test_images_lie_channels_last_however_they_come() -> None:
+    planes = torch.randint(0, 256, (5, 3, 4, 4), dtype=torch.uint8)
+    images = Images(planes, torch.arange(5), tuple("abcde"))
+    assert torch.equal(images.images, planes)
+    assert images.images.is_contiguous(memory_format=torch.channels_last)
+    assert Images(images.images, images.labels, images.classes).images.data_ptr() == images.images.data_ptr()
 
 
 # --- every config ---------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from convline.data.cache import cached_array
 from convline.data.sources import Images, Part, folder
 from convline.data.sources.decode import decode
 from convline.errors import UserError
@@ -154,10 +155,27 @@ def test_images_are_decoded_once_into_one_file(tmp_path: Path, cache: Path, deco
     again = [read(root, part) for part in PARTS]
     assert len(decoded) == 20
     (array,) = cache.rglob("*.npy")
-    assert np.load(array).shape == (20, 4, 4, 1)
+    assert np.load(array).shape == (20, 4, 4, 1)  # channels last
     for one, other in zip(first, again, strict=True):
         assert torch.equal(one.images, other.images)
         assert one.fingerprint() == other.fingerprint()
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (3, 4, 5)])
+def test_images_are_the_mapped_array_itself(
+    shape: tuple[int, int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, arrays = importlib.import_module("convline.data.sources.folder"), []
+
+    def remember(**options: Any) -> Any:
+        arrays.append(cached_array(**options))
+        return arrays[-1]
+
+    monkeypatch.setattr(module, "cached_array", remember)
+    images = read(pets(tmp_path / "pets"), "train", shape=shape)
+    ((array, _),) = arrays
+    assert isinstance(array, np.memmap)
+    assert np.shares_memory(array, images.images.numpy())
 
 
 def test_the_kept_fingerprint_is_that_of_the_pixels(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_images_and_labels_are_those_that_torchvision_reads(name: str, part: Par
     assert torch.equal(ours.images, upright.unsqueeze(1))
     assert torch.equal(ours.labels, theirs.targets - first)
     assert (ours.images.dtype, ours.labels.dtype) == (torch.uint8, torch.int64)
-    assert ours.images.is_contiguous()
+    assert ours.images.is_contiguous(memory_format=torch.channels_last)
     assert len(ours.classes) == num_classes
 
 
