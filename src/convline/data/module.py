@@ -81,6 +81,7 @@ class DataModule(LightningDataModule):
         self.overfit_batches = overfit_batches
         self.notices: list[str] = []
         self._train_set: Images | None = None
+        self._fingerprint: str | None = None
         self._on_device: tuple[torch.device, Tensor] | None = None
         self._backends: dict[torch.device, Backend] = {}
         self._train_loader: Loader | None = None
@@ -148,9 +149,12 @@ class DataModule(LightningDataModule):
         """A hash of the training set's pixels and labels and of the split: 16 hexadecimal digits."""
         self.read()
         assert self._train_set is not None
+        if self._fingerprint is not None:
+            return self._fingerprint
         digest = hashlib.blake2b(self._train_set.fingerprint().encode(), digest_size=8)
         digest.update(self.split_record()["fingerprint"].encode())
-        return digest.hexdigest()
+        self._fingerprint = digest.hexdigest()
+        return self._fingerprint
 
     def split_record(self) -> dict[str, Any]:
         """How many images train and validate, and a hash of which they are and of their labels in training."""
