@@ -85,7 +85,7 @@ def _under_hydra(words: list[str]) -> int:
     sys.argv = [sys.argv[0], *words]
     try:
         hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="train")(job)()
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # a ValueError: a list taken for a group
         raise UserError((_bad_combination(settings) if swept else "") or config.explain(error, settings)) from error
     if len(statuses) > 1 and any(statuses):
         _complain(f"{sum(map(bool, statuses))} of {len(statuses)} jobs failed; see above")

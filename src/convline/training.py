@@ -109,6 +109,10 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
         cfg, "data", for_shape, seed=cfg.seed, steps_per_execution=steps, channels_last=cfg.channels_last, **limits
     )
     data.read()
+    if cfg.tta is not None and not data.mirrored_alike:
+        data.notices.append(f"warning: tta={cfg.tta} mirrors images, but mirrored ones show another class or none")
+    if cfg.tta == "flip+shift" and min(data.input_shape[1:]) < 2:
+        raise UserError("tta=flip+shift moves images by a pixel, for which they need at least 2×2.\n  Type: tta=flip")
     network = _instantiate(cfg, "model")
     classifier = _instantiate(cfg, "classifier")(
         network=network,
@@ -301,5 +305,6 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # the figures are reduced already
     warnings.filterwarnings("ignore", message=".*torch.distributed.nn.functional.all_gather.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # a run need not be a job of Slurm
     warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
