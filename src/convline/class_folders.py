@@ -57,7 +57,7 @@ def find_classes(root: str | Path) -> ClassFolders:
     if not parts and (meant := [name for name in names if name.lower() in LIKE_PARTS and _folders_in(top / name)]):
         raise UserError(
             f"{top} has {' and '.join(f'the folder {name}' for name in meant)}, with folders inside: these look like "
-            "parts, not classes.\n  The two parts are spelled train and test: rename them, or name the folder of one part"
+            "parts, not classes.\n  The two parts are spelled train and test: rename them, or name one part's folder"
         )
     if "train" in parts or "test" in parts:
         return _official(top, names, parts)

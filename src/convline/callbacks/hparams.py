@@ -42,8 +42,8 @@ class HParams(Callback):
     curves, and the last value of a curve is not the best one.
 
     The settings are read from the run directory: names of the chosen options, and the values of `KEYS`. Runs that
-    differ only in their seed, and in nothing that is not shown either, share a group: one line of the tab, their metrics
-    averaged.
+    differ only in their seed, and in nothing that is not shown either, share a group: one line of the tab, their
+    metrics averaged.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

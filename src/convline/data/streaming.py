@@ -53,8 +53,8 @@ class StreamingLoader(Loader):
     def _gather(self, position: int) -> Gathered:
         try:
             batch = next(self._batches)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+        except (RuntimeError, ConnectionError) as error:
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
             raise UserError(
                 f"a worker that brings the images has died: {first_line(error)}\n"
