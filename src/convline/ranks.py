@@ -15,9 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from convline.errors import Interrupted, UserError
+from convline.errors import Interrupted, Pruned, UserError
 
 PATIENCE = 10  # seconds that the other ranks get to end by themselves
+PRUNED = 3  # exit status of a rank whose run the search ended
+REASON = "rank-error.txt"  # in the run's directory: why the first rank that failed did
 
 
 def fit(run_dir: Path, checkpoint: Path | None, world_size: int, hint: str) -> None:
@@ -30,8 +32,11 @@ def fit(run_dir: Path, checkpoint: Path | None, world_size: int, hint: str) -> N
         hint: what to type to go on after an interruption.
     Raises:
         Interrupted: Ctrl-C or SIGTERM came; the ranks have saved the state.
-        UserError: a rank failed; it has said why.
+        Pruned: the search ended the run.
+        UserError: a rank failed.
     """
+    reason = run_dir / REASON
+    reason.unlink(missing_ok=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -54,8 +59,12 @@ def fit(run_dir: Path, checkpoint: Path | None, world_size: int, hint: str) -> N
     stopped = [status - 128 for status in statuses if status - 128 in (signal.SIGINT, signal.SIGTERM)]
     if stopped and (received or len(stopped) == world_size):  # a scheduler may signal the ranks themselves
         raise Interrupted((received or stopped)[0], hint)
+    if PRUNED in statuses:
+        raise Pruned
     if any(statuses):
-        raise UserError(f"the ranks of this run ended with the statuses {statuses}; the reason stands above.")
+        if reason.is_file():
+            raise UserError(reason.read_text())
+        raise UserError(f"the ranks of this run ended with the statuses {statuses}; -9 is a rank that was killed.")
 
 
 def _wait(ranks: list[subprocess.Popen]) -> None:

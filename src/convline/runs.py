@@ -6,7 +6,7 @@ checkpoints/       best.ckpt, last.ckpt                predictions/       val.np
 summary.json       status, identity, final figures, times
 """
 
-import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -16,8 +16,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,13 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from convline.errors import UserError, first_line
+from convline.lock import is_held
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tensorboard")
-# Settings that change where a run is written or how it looks, not what it computes.
-NOT_IDENTITY = ("name", "runs_dir", "debug", "logger", "callbacks.progress", "callbacks.hparams",
-                "callbacks.throughput", "data.root", "trainer.profiler", "trainer.log_every_n_steps")  # fmt: skip
+# Settings that change where a run is written, how it looks and what runs beside it, not what it computes.
+NOT_IDENTITY = ("name", "runs_dir", "debug", "logger", "rerun", "fail_fast", "workers", "sweep", "callbacks.progress",
+                "callbacks.hparams", "callbacks.throughput", "callbacks.pruning", "data.root", "trainer.profiler",
+                "trainer.log_every_n_steps")  # fmt: skip
 
 
 def create(parent: Path, name: str) -> Path:
@@ -57,19 +58,21 @@ def create(parent: Path, name: str) -> Path:
     raise UserError(f"{parent} holds 10,000 runs named {name} already; name another folder: runs_dir=FOLDER")
 
 
-@contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
-    """Keep other processes from training in this directory; the system takes the lock away when this one ends.
+def lay_out(parent: Path, name: str, cfg: DictConfig, **summary: Any) -> Path:
+    """Make the directory of a run that is still to come: its config, and a summary that says that it is waiting.
 
-    Raises:
-        UserError: another process has it.
+    Args:
+        parent, name: see `create`.
+        cfg: the whole config; a relative `data.root` is made absolute, so that the run can go on in another folder.
+        summary: what else is known of it.
     """
-    with open(run_dir / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"{run_dir} is still running, in another process. End that first.") from error
-        yield
+    content = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    if "root" in content.data:
+        content.data.root = str(Path(content.data.root or "data").absolute())  # an empty variable is none
+    run_dir = create(parent, name)
+    OmegaConf.save(content, run_dir / "config.yaml")
+    update_summary(run_dir, status="waiting", seconds=0.0, **summary)
+    return run_dir
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -99,6 +102,16 @@ def read_summary(run_dir: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise _not_a_run(run_dir, "summary.json", error) from error
     return summary
+
+
+def status(run_dir: Path) -> str:
+    """waiting, running, finished, failed, interrupted or pruned; a run whose process died counts as interrupted.
+
+    Raises:
+        UserError: `run_dir` is no run directory.
+    """
+    told = str(read_summary(run_dir)["status"])
+    return "interrupted" if told == "running" and not is_held(run_dir) else told
 
 
 def read_config(run_dir: Path) -> DictConfig:
@@ -191,8 +204,14 @@ def identity(cfg: DictConfig, code: str, data: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+@functools.cache  # what this process has loaded is what was there when it began
 def code_version() -> dict[str, Any]:
-    """Version, git commit, and a hash of what differs from it, new files included; nulls outside a git checkout."""
+    """What code this is; nulls outside a git checkout.
+
+    Returns:
+        `version`; `commit` of the checkout; `tree`, git's hash of the package as committed, which a commit of anything
+        else leaves alone; whether the package is `dirty`; `changes`, a hash of what differs, new files included.
+    """
     folder = Path(__file__).parent
 
     def git(*words: str) -> str | None:
@@ -202,11 +221,23 @@ def code_version() -> dict[str, Any]:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    commit, changes = git("rev-parse", "HEAD"), git("diff", "HEAD", "--", ".")
+    commit, tree = (git("rev-parse", "HEAD", "HEAD:./") or "\n").split("\n")
+    changes = git("diff", "HEAD", "--", ".")
     for name in sorted((git("ls-files", "--others", "--exclude-standard", "--", ".") or "").splitlines()):
         changes = f"{changes}\n{name}\n{(folder / name).read_text(errors='replace')}"
-    changed = hashlib.blake2b(changes.encode(), digest_size=8).hexdigest() if changes else None
-    return {"version": version("convline"), "commit": commit, "dirty": bool(changes), "changes": changed}
+    return {
+        "version": version("convline"),
+        "commit": commit or None,
+        "tree": tree or None,
+        "dirty": bool(changes),
+        "changes": hashlib.blake2b(changes.encode(), digest_size=8).hexdigest() if changes else None,
+    }
+
+
+def code_key() -> str:
+    """The version of the code, as it goes into a run's identity."""
+    code = code_version()
+    return f"{code['version']} {code['tree']} {code['changes']}"
 
 
 def environment(data_fingerprint: str) -> dict[str, Any]:

@@ -24,8 +24,9 @@ from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal, stoppable
 from convline.classifier import Classifier
 from convline.data.module import DataModule
-from convline.errors import Interrupted, UserError, first_line
+from convline.errors import Interrupted, Pruned, UserError, first_line
 from convline.evaluation import evaluate
+from convline.lock import locked
 from convline.table import Table, layer_table
 
 FIGURES = ("val/acc", "val/loss", "test/acc", "test/loss")
@@ -45,17 +46,14 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> 
     Raises:
         UserError: a setting or the data are wrong; if that shows before training, no directory is left behind.
     """
-    if "root" in cfg.data:  # the run may be resumed from another folder; an empty variable is none
-        cfg.data.root = str(Path(cfg.data.root or "data").absolute())
-    run_dir = runs.create(parent, name)
-    try:
-        OmegaConf.save(OmegaConf.create(OmegaConf.to_container(cfg, resolve=True)), run_dir / "config.yaml")
-        runs.update_summary(run_dir, status="running", choices=choices, pid=os.getpid(), seconds=0.0)
-        return _train(cfg, run_dir, None)
-    except UserError:
-        if "started" not in runs.read_summary(run_dir):
-            shutil.rmtree(run_dir)
-        raise
+    run_dir = runs.lay_out(parent, name, cfg, choices=choices)
+    with locked(run_dir), stoppable(_resume_command(run_dir)):
+        try:
+            return proceed(run_dir)
+        except UserError:
+            if "started" not in runs.read_summary(run_dir):
+                shutil.rmtree(run_dir)
+            raise
 
 
 def resume(run_dir: Path) -> dict[str, Any]:
@@ -64,18 +62,32 @@ def resume(run_dir: Path) -> dict[str, Any]:
     Raises:
         UserError: `run_dir` is no run, is running, or its checkpoints are damaged.
     """
-    cfg, summary = runs.read_config(run_dir), runs.read_summary(run_dir)
+    runs.read_config(run_dir)
+    summary = runs.read_summary(run_dir)
     if summary["status"] == "finished":
         report_run.notice(f"{run_dir} is finished already; nothing was done.")
         report_run.closing_panel(run_dir, summary)
         return summary
-    with runs.locked(run_dir):  # nobody is writing the checkpoints
-        checkpoint, complaints = runs.newest_checkpoint(run_dir)
+    with locked(run_dir), stoppable(_resume_command(run_dir)):
+        return proceed(run_dir)
+
+
+def proceed(run_dir: Path) -> dict[str, Any]:
+    """Train the run that lies in a directory, which this process has locked, from its newest checkpoint or the start.
+
+    Returns:
+        What summary.json holds at the end.
+    Raises:
+        UserError: a setting, the data or the checkpoints are wrong.
+    """
+    cfg, is_new = runs.read_config(run_dir), runs.read_summary(run_dir)["status"] == "waiting"
+    checkpoint, complaints = runs.newest_checkpoint(run_dir)
     for complaint in complaints:
         report_run.notice(f"{complaint}\n  Going on from {checkpoint} instead.")
-    report_run.notice(
-        f"Going on from {checkpoint}." if checkpoint else "There is no checkpoint yet: from the beginning."
-    )
+    if checkpoint:
+        report_run.notice(f"Going on from {checkpoint}.")
+    elif not is_new:
+        report_run.notice("There is no checkpoint yet: from the beginning.")
     runs.update_summary(run_dir, status="running", pid=os.getpid())
     return _train(cfg, run_dir, checkpoint)
 
@@ -155,11 +167,6 @@ def _takes_one_image(network: nn.Module, shape: tuple[int, ...]) -> bool:
 
 def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str, Any]:
     """Fit, test and record; whatever happens, summary.json says so."""
-    with runs.locked(run_dir), stoppable(_resume_command(run_dir)):
-        return _train_locked(cfg, run_dir, checkpoint)
-
-
-def _train_locked(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str, Any]:
     clock = time.perf_counter()
     earlier = runs.read_summary(run_dir)["seconds"]
     try:
@@ -178,7 +185,8 @@ def _train_locked(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> di
             _fit(trainer, classifier, data, checkpoint)
         outcome = _test(cfg, run_dir, trainer.strategy.root_device, classifier, data)
     except BaseException as error:
-        status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
+        stopped = isinstance(error, Interrupted | KeyboardInterrupt)
+        status = "interrupted" if stopped else "pruned" if isinstance(error, Pruned) else "failed"
         seconds = earlier + time.perf_counter() - clock
         runs.update_summary(run_dir, status=status, error=first_line(error), seconds=seconds)
         _show_outcome(cfg, run_dir, {})
@@ -198,12 +206,22 @@ def _has_stopped(checkpoint: Path | None) -> bool:
 
 
 def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:
-    environment = runs.environment(data.fingerprint())
-    code = environment["code"]
-    identity = runs.identity(cfg, f"{code['version']} {code['commit']} {code['changes']}", data.fingerprint())
-    if not (run_dir / "environment.json").exists():  # a resumed run keeps what it began with
+    """Note what the run is when it begins; a resumed run keeps what it began with, and its data must be the same.
+
+    Raises:
+        UserError: they are not.
+    """
+    fingerprint, began_with = data.fingerprint(), runs.read_summary(run_dir).get("data")
+    if began_with not in (None, fingerprint):
+        raise UserError(
+            f"{run_dir} was begun with other data (fingerprint {began_with}, now {fingerprint}).\n"
+            "  Bring the old files back to go on with it, or begin a new run."
+        )
+    if not (run_dir / "environment.json").exists():
+        environment = runs.environment(fingerprint)
         runs.write_json(run_dir / "environment.json", environment)
-        runs.update_summary(run_dir, identity=identity, started=environment["started"])
+        identity = runs.identity(cfg, runs.code_key(), fingerprint)
+        runs.update_summary(run_dir, identity=identity, data=fingerprint, started=environment["started"])
 
 
 def _show_outcome(cfg: DictConfig, run_dir: Path, metrics: dict[str, float]) -> None:
