@@ -230,7 +230,7 @@ def _unknown_key(key: str, cfg: DictConfig) -> str:
         if part not in node:
             names = sorted(str(name) for name in node if not str(name).startswith("_"))
             if not path:
-                names = sorted({*names, *groups(), "resume"})
+                names = sorted({*names, *groups(), "resume", "seeds"})
             full = {".".join([*path, name]) for name in names}
             hint = nearest(".".join([*path, part]), full)
             where = f"in '{'.'.join(path)}'" if path else "at the top"

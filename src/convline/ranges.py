@@ -30,6 +30,8 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seed": (lambda value: 0 <= value < 2**32, "from 0 to 4294967295"),
     "steps_per_execution": _at_least(1),
     "threads": _at_least(1),
+    "rerun": _one_of("all", "failed", "none"),
+    "workers": _at_least(1),
     "classifier.label_smoothing": _FRACTION,
     "classifier.accumulate_grad_batches": _at_least(1),
     "classifier.gradient_clip_norm": _above(0),

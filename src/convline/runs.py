@@ -21,7 +21,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from convline.errors import UserError, first_line
@@ -58,21 +57,19 @@ def create(parent: Path, name: str) -> Path:
     raise UserError(f"{parent} holds 10,000 runs named {name} already; name another folder: runs_dir=FOLDER")
 
 
-def lay_out(parent: Path, name: str, cfg: DictConfig, **summary: Any) -> Path:
-    """Make the directory of a run that is still to come: its config, and a summary that says that it is waiting.
+def lay_out(run_dir: Path, cfg: DictConfig, **summary: Any) -> None:
+    """Fill the directory of a run that is still to come: its config, and a summary that says that it is waiting.
 
     Args:
-        parent, name: see `create`.
+        run_dir: that of the run.
         cfg: the whole config; a relative `data.root` is made absolute, so that the run can go on in another folder.
-        summary: what else is known of it.
+        summary: what else is known of the run.
     """
     content = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     if "root" in content.data:
         content.data.root = str(Path(content.data.root or "data").absolute())  # an empty variable is none
-    run_dir = create(parent, name)
     OmegaConf.save(content, run_dir / "config.yaml")
     update_summary(run_dir, status="waiting", seconds=0.0, **summary)
-    return run_dir
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -142,6 +139,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or damaged, or holds code, which is never executed.
     """
+    import torch
+
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is not a zip file" if path.is_file() else "it is not there")
@@ -242,6 +241,8 @@ def code_key() -> str:
 
 def environment(data_fingerprint: str) -> dict[str, Any]:
     """What the run ran on: command, code, versions, hardware, data."""
+    import torch
+
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "command": [Path(sys.executable).name, *sys.argv],

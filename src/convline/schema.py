@@ -31,6 +31,9 @@ class Train:
     runs_dir: str = MISSING  # where run directories are made
     name: str | None = None  # of the run directory; MODEL_DATA if null
     debug: bool = MISSING  # show the traceback of a user's mistake too
+    rerun: str = MISSING  # "none" also takes what another version of the code has done as it is
+    fail_fast: bool = MISSING  # end at the first job that fails
+    workers: int = MISSING  # processes that do jobs side by side
 
 
 @dataclass

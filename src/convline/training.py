@@ -46,7 +46,8 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> 
     Raises:
         UserError: a setting or the data are wrong; if that shows before training, no directory is left behind.
     """
-    run_dir = runs.lay_out(parent, name, cfg, choices=choices)
+    run_dir = runs.create(parent, name)
+    runs.lay_out(run_dir, cfg, choices=choices)
     with locked(run_dir), stoppable(_resume_command(run_dir)):
         try:
             return proceed(run_dir)
@@ -114,12 +115,7 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     pl.seed_everything(cfg.seed, verbose=False)
-    steps = cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches
-    limits = {key: cfg.trainer[key] for key in LIMITS}
-    data = _instantiate(
-        cfg, "data", seed=cfg.seed, steps_per_execution=steps, channels_last=cfg.channels_last, **limits
-    )
-    data.read()
+    data = data_of(cfg)
     network = _instantiate(cfg, "model")
     classifier = _instantiate(cfg, "classifier")(
         network=network,
@@ -129,6 +125,21 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
         compile=cfg.compile,
     )
     return data, classifier
+
+
+def data_of(cfg: DictConfig) -> DataModule:
+    """The data of a config, read and checked.
+
+    Raises:
+        UserError: the files are missing or damaged, or do not fit the config.
+    """
+    steps = cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches
+    limits = {key: cfg.trainer[key] for key in LIMITS}
+    data = _instantiate(
+        cfg, "data", seed=cfg.seed, steps_per_execution=steps, channels_last=cfg.channels_last, **limits
+    )
+    data.read()
+    return data
 
 
 def fitting_table(network: nn.Module, data: DataModule, world_size: int) -> Table:

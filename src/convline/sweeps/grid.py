@@ -1,0 +1,73 @@
+"""A grid: jobs that are done are skipped, others done or gone on with, and at the end there is one table."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from convline import runs
+from convline.errors import UserError
+from convline.lock import HeldError, locked
+from convline.sweeps.ending import closing
+from convline.sweeps.jobs import Job, plan
+from convline.sweeps.launch import Launch, do
+
+
+def sweep(words: Sequence[str], cfg: DictConfig, launch: Launch) -> None:
+    """Do the jobs that `-m WORDS` stands for.
+
+    Args:
+        words: as typed.
+        cfg: the config that the jobs have in common, with Hydra's node.
+        launch: does jobs.
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM came; the table of what is there has been printed.
+        UserError: a combination is no config, or a job failed.
+    """
+    jobs = plan(words)
+    with closing() as show:
+        directories = _open(jobs, cfg)
+        show(directories[0].parent, directories)
+        failed_before = {path for path in directories if runs.status(path) == "failed"}
+        do([path for path in directories if path not in failed_before], launch, cfg.fail_fast)
+    states = Counter(map(runs.status, directories))
+    undone = [f"{states[state]} {state}" for state in ("failed", "interrupted", "waiting") if states[state]]
+    if undone:
+        raise UserError(f"of {len(jobs)} jobs {', '.join(undone)}; see above")
+
+
+def _open(jobs: list[Job], cfg: DictConfig) -> list[Path]:
+    """The jobs' directories, after saying what there is to do."""
+    from convline.sweeps.folder import by_another_version, open_folder
+
+    path = Path(cfg.hydra.sweep.dir)
+    explicit = any(word.startswith("hydra.sweep.dir=") for word in cfg.hydra.overrides.hydra)
+    if cfg.rerun == "failed":
+        count, other = by_another_version(path.parent, jobs)
+        if count:
+            print(f"{count} jobs were done by another version of the code ({other}); rerun=none takes them as they are")
+    folder, directories = open_folder(jobs, path.parent, path.name, explicit, cfg.rerun)
+    if cfg.rerun == "failed":
+        for directory in directories:
+            _let_wait_again(directory)
+    states = Counter(map(runs.status, directories))
+    told = {
+        "finished": "finished already",
+        "failed": "failed before",
+        "interrupted": "to go on from the last checkpoint",
+        "running": "running in another process",
+        "waiting": "to do",
+    }
+    print(f"{len(jobs)} jobs: {', '.join(f'{states[state]} {what}' for state, what in told.items() if states[state])}")
+    print(f"writing to {folder.path}")
+    return directories
+
+
+def _let_wait_again(run_dir: Path) -> None:
+    try:
+        with locked(run_dir):
+            if runs.status(run_dir) == "failed":
+                runs.update_summary(run_dir, status="waiting")
+    except HeldError:  # another process does it again already
+        pass

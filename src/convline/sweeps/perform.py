@@ -1,0 +1,63 @@
+"""One job of a sweep, in this process: claimed, isolated, logged, trained; whatever happens to it is its own."""
+
+import sys
+import traceback
+from pathlib import Path
+from typing import IO
+
+from convline import runs, training
+from convline.errors import Interrupted, Pruned, UserError, first_line
+from convline.lock import HeldError, locked
+from convline.sweeps.isolation import isolated
+from convline.sweeps.log import logged
+
+
+def perform(run_dir: Path, title: str = "") -> str | None:
+    """Do the job that lies in a directory, or go on with it; one that fails is reported at once.
+
+    Args:
+        run_dir: of the job.
+        title: printed when it begins.
+    Returns:
+        How it ended: "finished", "failed" or "pruned"; None if another process has it or has done it.
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM came; the job's state is saved.
+    """
+    try:
+        with locked(run_dir):
+            summary = runs.read_summary(run_dir)
+            if summary["status"] not in ("waiting", "running", "interrupted"):
+                return None
+            with logged(run_dir / "log.txt") as log, isolated():
+                if title:
+                    print(f"── {title}: {' '.join(summary['overrides'])}", flush=True)
+                ended = _train(run_dir, log)
+    except HeldError:
+        return None
+    if ended == "failed":
+        report_failure(run_dir)
+    return ended
+
+
+def _train(run_dir: Path, log: IO[str]) -> str:
+    try:
+        training.proceed(run_dir)
+    except Pruned:
+        return "pruned"
+    except (Interrupted, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a library that calls sys.exit, too
+        log.write(f"error: {error}\n" if isinstance(error, UserError) else traceback.format_exc())
+        # proceed says so itself, but not if it could not begin
+        runs.update_summary(run_dir, status="failed", error=first_line(error))
+        traceback.clear_frames(error.__traceback__)  # they hold the network and the data
+        return "failed"
+    return "finished"
+
+
+def report_failure(run_dir: Path) -> None:
+    """Say that a job failed: its overrides, the first line of its error, and where its log is."""
+    summary = runs.read_summary(run_dir)
+    words = " ".join(summary["overrides"])
+    line = f"── failed: {words}\n   {summary['error']}\n   The whole story: {run_dir / 'log.txt'}"
+    print(line, file=sys.stderr, flush=True)
