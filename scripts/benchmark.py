@@ -12,13 +12,19 @@ import typer
 from rich.console import Console
 
 from benchmarks import mnist, tables
+from benchmarks.augmented_path import compare_augmented
 from benchmarks.data_path import compare_data
 from benchmarks.fit import compare_fit
 from benchmarks.measure import ALLOWED_CORES, Comparison, pin
+from benchmarks.plain_path import compare_plain
+from benchmarks.reading import compare_reading
 from benchmarks.startup import compare_startup
 
 FIT_TARGETS = {"lenet": 1.05, "dense": 1.35}  # at most so many times the bare loop's time
-DATA_TARGET = 20.0  # at least so many times as fast
+DATA_TARGET = 50.0  # at least so many times as fast
+AUGMENTED_TARGET = 15.0  # at least so many times as fast
+PLAIN_TARGET = 1.1  # at most so many times the time of doing it by hand
+READING_TARGET = 3.0  # at most so many times torchvision's time for less
 STARTUP_TARGET = 1.3  # at most so many times the imports' time
 
 
@@ -28,15 +34,27 @@ class Which(StrEnum):
     FIT_LENET = "fit-lenet"
     FIT_DENSE = "fit-dense"
     DATA = "data"
+    DATA_AUGMENTED = "data-augmented"
+    DATA_PLAIN = "data-plain"
+    DATA_READING = "data-reading"
     STARTUP = "startup"
     ALL = "all"
 
 
-def measure(which: Which, num_rounds: int, num_epochs: int, num_threads: int) -> Comparison:
-    """Do one comparison, with its threads pinned."""
+def measure(which: Which, num_rounds: int, num_epochs: int, num_threads: int) -> Comparison | None:
+    """Do one comparison, with its threads pinned; None where its data are missing."""
     if which is Which.DATA:
         pin(1, num_cores=len(ALLOWED_CORES))  # the DataLoader's workers may use every core
         return compare_data(DATA_TARGET, num_rounds, real=mnist.folder())
+    if which is Which.DATA_AUGMENTED:
+        pin(1, num_cores=len(ALLOWED_CORES))
+        return compare_augmented(AUGMENTED_TARGET, num_rounds)
+    if which is Which.DATA_PLAIN:
+        pin(1)
+        return compare_plain(PLAIN_TARGET, num_rounds)
+    if which is Which.DATA_READING:
+        pin(1)
+        return compare_reading(READING_TARGET, num_rounds)
     if which is Which.STARTUP:
         pin(1)
         return compare_startup(STARTUP_TARGET, num_rounds)
@@ -61,7 +79,11 @@ def main(
     for member in chosen:
         for num_threads in sorted(set(threads)) if member.startswith("fit") else [1]:
             console.print(f"measuring {member}, threads: {num_threads} …")
-            comparisons.append(measure(member, rounds, epochs, num_threads))
+            measured = measure(member, rounds, epochs, num_threads)
+            if measured is None:
+                console.print("... its data are not there")
+                continue
+            comparisons.append(measured)
             if json is not None:  # after each one: an interrupted series keeps what it has
                 tables.write_json(json, comparisons, described)
             if markdown is not None:

@@ -29,7 +29,7 @@ def make_data(batch_size: int = 8, num_train: int = 50, steps_per_execution: int
         synthetic, num_train=num_train, num_test=9, shape=SHAPE, num_classes=NUM_CLASSES, noise=0.5, seed=0
     )
     return DataModule(
-        source, SHAPE, NUM_CLASSES, batch_size, 7, 0.2, split_seed=0, seed=3, steps_per_execution=steps_per_execution
+        source, SHAPE, NUM_CLASSES, batch_size, 7, val_fraction=0.2, seed=3, steps_per_execution=steps_per_execution
     )
 
 

@@ -52,6 +52,7 @@ class TestRunDirectory:
             "checkpoints/last.ckpt",
             "predictions/val.npz",
             "predictions/test.npz",
+            "pictures/training_images.png",
         }
 
     def test_summary_tells_the_outcome(self, finished: tuple[Path, Done]) -> None:
@@ -270,7 +271,7 @@ def test_help_is_a_manual(tmp_path: Path) -> None:
     for text in ("USAGE", "GROUPS", "EXAMPLES", "* digits", "mnist", "lenet", "onecycle", "overfit"):
         assert text in done.out
     for path in (ROOT / "conf").rglob("*.yaml"):
-        assert path.stem in done.out or path.parent.name == "conf", path
+        assert path.stem in done.out or path.parent.name == "conf" or path.stem.startswith("_"), path
 
 
 @pytest.mark.slow

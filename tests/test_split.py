@@ -6,7 +6,7 @@ import torch
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from convline.data.sources import digits
-from convline.data.split import stratified_split
+from convline.data.split import Split
 from convline.errors import UserError
 
 
@@ -14,6 +14,11 @@ def labels_of(*counts: int) -> torch.Tensor:
     """So many labels of each class, mixed up."""
     labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
     return labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
+
+
+def stratified_split(labels: torch.Tensor, fraction: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    parts = Split(val_fraction=fraction, split_seed=seed).parts(labels)
+    return parts.train, parts.val
 
 
 def num_val(labels: torch.Tensor, fraction: float, seed: int = 0) -> list[int]:

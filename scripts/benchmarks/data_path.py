@@ -14,6 +14,8 @@ from torchvision import datasets, transforms
 
 from benchmarks import mnist
 from benchmarks.measure import Comparison, Sample, Stopwatch, interleaved
+from convline.data.loader import Walk
+from convline.data.prepare import Prepare
 from convline.data.resident import ResidentLoader
 from convline.data.sources import synthetic
 from convline.data.statistics import channel_statistics
@@ -40,11 +42,13 @@ def compare_data(
         theirs = datasets.MNIST(str(real or folder), train=True)
         images, labels = theirs.data.unsqueeze(1), theirs.targets
         mean, std = channel_statistics(images, torch.arange(len(images)))
-        ours = ResidentLoader(images, labels, mean, std, BATCH_SIZE, order_seed=0, steps_per_execution=16)
+        prepare = Prepare(mean, std, mnist.SHAPE, torch.device("cpu"))
+        walk = Walk(BATCH_SIZE, order_seed=0, steps_per_execution=16)
+        ours = ResidentLoader(images, labels, torch.arange(len(images)), prepare, walk)
         normalise = transforms.Normalize(mean.tolist(), std.tolist())
         theirs.transform = transforms.Compose([transforms.ToTensor(), normalise])
         apart = max(
-            float((theirs[i][0] - ours.normalise(images[i : i + 1])[0]).abs().max()) for i in range(0, len(images), 97)
+            float((theirs[i][0] - prepare.normalise(images[i : i + 1])[0]).abs().max()) for i in range(0, len(images), 97)
         )
         assert apart < 1e-5, "the two ways make different images"
         loaders = {n: DataLoader(theirs, BATCH_SIZE, shuffle=True, num_workers=n) for n in NUM_WORKERS}

@@ -109,7 +109,8 @@ def our_fit(cfg: DictConfig, folder: Path) -> tuple[Start, Outcome]:
             fit(trainer, model, *args, **kwargs)
         train, val, data = trainer.train_dataloader, trainer.val_dataloaders, trainer.datamodule
         figures = {key: float(trainer.callback_metrics[key]) for key in FIGURES}
-        start = Start(network, (train.images, train.labels), (val.images, val.labels), data.mean, data.std)
+        parts = [(loader.images[loader.indices], loader.labels[loader.indices]) for loader in (train, val)]
+        start = Start(network, parts[0], parts[1], data.mean, data.std)
         caught.append((start, Outcome(watch.sample, copy.deepcopy(model.network.state_dict()), figures)))
 
     with patch.object(pl.Trainer, "fit", measured), _terminal_that_nobody_reads():

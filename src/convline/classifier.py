@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from convline.data.resident import Execution
+from convline.data.loader import Execution
 from convline.errors import UserError
 from convline.optim import Factor
 from convline.random_state import random_state, set_random_state
@@ -35,6 +35,8 @@ class Classifier(LightningModule):
         optimizer: called with the parameters.
         scheduler: called with `total_steps` and `steps_per_epoch`; gives the learning rate's factor for each step.
         label_smoothing: mass taken from the true class and spread over all; validation's loss is without it.
+        class_weights: of each class in the training loss, a batch's losses being summed and divided by its images;
+            None for all alike. Figures of validation and test are without them.
         accumulate_grad_batches: batches whose gradients are averaged into one optimizer step. At the end of an epoch
             the remaining ones make a step of their own.
         gradient_clip_norm: largest L2 norm of the whole gradient.
@@ -50,6 +52,7 @@ class Classifier(LightningModule):
         optimizer: Callable[..., torch.optim.Optimizer],
         scheduler: Callable[..., Factor],
         label_smoothing: float = 0.0,
+        class_weights: Tensor | None = None,
         accumulate_grad_batches: int = 1,
         gradient_clip_norm: float | None = None,
         ema_decay: float | None = None,
@@ -68,6 +71,7 @@ class Classifier(LightningModule):
             self.network.compile()
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
         self.label_smoothing = label_smoothing
+        self.register_buffer("class_weights", class_weights, persistent=False)
         self.accumulate_grad_batches = accumulate_grad_batches
         self.gradient_clip_norm = gradient_clip_norm
         self.steps_per_epoch = 0  # optimizer steps; known when the trainer is
@@ -112,26 +116,33 @@ class Classifier(LightningModule):
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer)
         assert isinstance(scheduler, LambdaLR)
-        losses, logits_of, labels_of, rates = [], [], [], []
-        for number, (images, labels) in enumerate(execution):
+        losses, logits_of, targets_of, rates = [], [], [], []
+        for number, (images, targets) in enumerate(execution):
             place = number % self.accumulate_grad_batches
             if place == 0:
                 group = min(self.accumulate_grad_batches, len(execution) - number)
             logits = self.network(images)
-            loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+            loss = self._training_loss(logits, targets)
             self.manual_backward(loss / group if group > 1 else loss)
             losses.append(loss.detach())
             logits_of.append(logits.detach())
-            labels_of.append(labels)
+            targets_of.append(targets)
             if place == group - 1:
                 rates.append(optimizer.param_groups[0]["lr"])
                 self._optimizer_step(optimizer, scheduler)
-        hits = torch.stack([_num_hits(*pair) for pair in zip(logits_of, labels_of, strict=True)])
+        hits = torch.stack([_num_hits(*pair) for pair in zip(logits_of, targets_of, strict=True)])
         self._read_losses()  # those of the execution before this one, which the device has long finished
-        sizes = [len(labels) for labels in labels_of]
+        sizes = [len(targets) for targets in targets_of]
         self._unread = _Unread(torch.stack(losses), hits, sizes, rates, self.trainer.global_step)
         if losses[0].device.type == "cpu":
             self._read_losses()
+
+    def _training_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        if self.class_weights is None:
+            return F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        weight, smoothing = self.class_weights.to(logits.dtype), self.label_smoothing
+        # divided by the images, not by their weights: a batch that happens to be all of one class counts by it
+        return F.cross_entropy(logits, targets, weight, reduction="sum", label_smoothing=smoothing) / len(targets)
 
     def _optimizer_step(self, optimizer: LightningOptimizer, scheduler: LambdaLR) -> None:
         if self.gradient_clip_norm is not None:
@@ -180,7 +191,7 @@ class Classifier(LightningModule):
         if self.trainer.world_size > 1:
             parts = torch.tensor([sums.loss_sum, sums.hits, sums.images, sums.batches], device=self.device)
             loss_sum, hits, images, batches = self.trainer.strategy.reduce(parts, reduce_op="sum").tolist()
-            sums = Sums(loss_sum, int(hits), int(images), int(batches))
+            sums = Sums(loss_sum, hits, int(images), int(batches))
         self.log_epoch({"train/loss": sums.loss, "train/acc": sums.accuracy, "lr": self._last_rate})
 
     def on_validation_epoch_start(self) -> None:
@@ -255,5 +266,9 @@ class _Unread:
     last_step: int
 
 
-def _num_hits(logits: Tensor, labels: Tensor) -> Tensor:
-    return (logits.argmax(dim=1) == labels).sum().float()
+def _num_hits(logits: Tensor, targets: Tensor) -> Tensor:
+    """Labels that are predicted; of mixed images, the share that the predicted class has in them."""
+    predicted = logits.argmax(dim=1)
+    if targets.is_floating_point():
+        return targets.gather(1, predicted.unsqueeze(1)).sum()
+    return (predicted == targets).sum().float()

@@ -1,6 +1,7 @@
 """`convline evaluate …`: what is done with runs after they are done. Thin: each command calls one function."""
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,15 @@ import typer
 
 from convline.main import guarded
 
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+class Views(StrEnum):
+    """Test-time augmentation."""
+
+    FLIP = "flip"
+    FLIP_SHIFT = "flip+shift"
 
 
 @app.callback()
@@ -30,11 +39,14 @@ def describe(
 
 
 @app.command()
-def evaluate(run_dir: Annotated[Path, typer.Argument(help="A run's directory.")]) -> None:
+def evaluate(
+    run_dir: Annotated[Path, typer.Argument(help="A run's directory.")],
+    tta: Annotated[Views | None, typer.Option(help="Average over views of each image too.")] = None,
+) -> None:
     """Evaluate a run's best checkpoint on its test set again and print the figures."""
     from convline.reevaluation import reevaluate
 
-    reevaluate(run_dir)
+    reevaluate(run_dir, tta)
 
 
 def main() -> None:

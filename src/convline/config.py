@@ -15,9 +15,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from convline import ranges, schema
-from convline.errors import UserError, nearest
+from convline.errors import UserError, nearest, user_error_in
+from convline.quoting import quote_units
 
 CONF_DIR = Path(__file__).parents[2] / "conf"
+INNER_GROUPS = ("data/augment",)  # folders within a group's folder that are groups of their own
 
 
 def load_config(overrides: Sequence[str] = ()) -> DictConfig:
@@ -26,7 +28,7 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         UserError: an override names what is not there, or a value is out of range.
     """
-    return compose_all([overrides])[0][0]
+    return compose_all([quote_units(overrides)])[0][0]
 
 
 def compose_all(combinations: Sequence[Sequence[str]]) -> list[tuple[DictConfig, dict[str, str]]]:
@@ -180,16 +182,20 @@ def check_words(words: Sequence[str]) -> None:
 
 @functools.cache
 def groups() -> dict[str, list[str]]:
-    """The config groups and their options, as the folders and files of `conf/` have them."""
-    return {
-        folder.name: sorted(str(f.relative_to(folder).with_suffix("")) for f in folder.rglob("*.yaml"))
-        for folder in sorted(CONF_DIR.iterdir())
-        if folder.is_dir() and folder.name != "hydra"
-    }
+    """The config groups and their options, as the folders and files of `conf/` have them; `_common` is no option."""
+    found: dict[str, list[str]] = {}
+    for file in sorted(CONF_DIR.glob("*/**/*.yaml")):
+        place = file.relative_to(CONF_DIR).with_suffix("")
+        group = next((inner for inner in INNER_GROUPS if str(place).startswith(f"{inner}/")), place.parts[0])
+        if place.parts[0] != "hydra" and not place.name.startswith("_"):
+            found.setdefault(group, []).append(str(place.relative_to(group)))
+    return dict(sorted(found.items()))
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> str:
     """One screen for an error of composition: which override is wrong, and the nearest right one."""
+    if mistake := user_error_in(error):
+        return str(mistake)
     parsed = [o for o in parse_overrides(overrides) if not (o.is_add() or o.key_or_group.startswith("hydra"))]
     chosen = [o for o in parsed if o.key_or_group in groups()]
     for override in chosen:
@@ -227,7 +233,7 @@ def _unknown_key(key: str, cfg: DictConfig) -> str:
     for part in key.split("."):
         if not isinstance(node, DictConfig):
             return f"'{key}': '{'.'.join(path)}' is a value and has nothing below it."
-        if part not in node:
+        if part not in set(node):  # `in node` would say no of a setting without a value
             names = sorted(str(name) for name in node if not str(name).startswith("_"))
             if not path:
                 names = sorted({*names, *groups(), "resume", "seeds"})

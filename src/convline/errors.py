@@ -32,11 +32,24 @@ class Pruned(Exception):  # noqa: N818  (no error: the search decided that the r
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
-    """A clause such as ` (did you mean 'lenet'?)`, or the empty string if nothing is near."""
-    found = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)
+    """A clause such as ` (did you mean 'lenet'?)`, or the empty string if nothing is near.
+
+    A name that begins with all of `name` is nearer than any other.
+    """
+    candidates = sorted(candidates)
+    longer = [candidate for candidate in candidates if name and candidate.startswith(name)]
+    found = longer or difflib.get_close_matches(name, candidates, n=1, cutoff=0.5)
     return f" (did you mean '{found[0]}'?)" if found else ""
 
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its type if it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def user_error_in(error: BaseException) -> UserError | None:
+    """The user's mistake that a library has wrapped in errors of its own, if there is one."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, UserError):
+        inner = inner.__cause__ or inner.__context__  # OmegaConf hides the cause
+    return inner

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from convline.data.resident import ResidentLoader
+from convline.data.loader import Loader
+from convline.tta import averaged
 
 
 @dataclass(frozen=True)
@@ -46,20 +47,20 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def evaluate(network: nn.Module, loader: ResidentLoader, precision: str) -> Evaluation:
+def evaluate(network: nn.Module, loader: Loader, precision: str, tta: str | None = None) -> Evaluation:
     """Run a network over a loader's images, in order.
 
     Args:
         network: on the loader's device; left in evaluation mode.
-        loader: neither shuffled nor limited.
+        loader: neither shuffled nor augmented.
         precision: "32-true", or "bf16-mixed" for autocast as in training.
+        tta: test-time augmentation, see `convline.tta.averaged`.
     """
     network.eval()
     logits, labels = [], []
-    device_type = loader.images.device.type
-    with torch.autocast(device_type, torch.bfloat16, enabled=precision == "bf16-mixed"):
+    with torch.autocast(loader.device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
         for execution in loader:
             for images, targets in execution:
-                logits.append(network(images).float())
+                logits.append(averaged(network, images, tta).float())
                 labels.append(targets)
     return Evaluation(torch.cat(logits).cpu(), torch.cat(labels).cpu())

@@ -16,8 +16,9 @@ from convline.blocks import Block, read_blocks
 from convline.errors import nearest
 from convline.pattern import parse
 from convline.places import PatternError, Place
+from convline.signature import Parameter, bind
 from convline.tree import Chain, Fork, Group, Name, Node, Optional, Product, Repeat, Step, Value, names_in
-from convline.units import KINDS, MAP_UNITS, REQUIRED, UNITS, Parameter
+from convline.units import KINDS, MAP_UNITS, UNITS
 
 MOST_UNITS = 20_000  # and repetitions; a thousand-layer residual network has about 3,500
 DEEPEST_BLOCKS = 20  # blocks used inside blocks
@@ -195,26 +196,7 @@ class _Expander:
 
     def bind(self, step: Step, parameters: tuple[Parameter, ...], context: _Context) -> dict[str, Any]:
         """The step's arguments by name, each checked, defaults filled in."""
-        names = [parameter.name for parameter in parameters]
-        form = f"{step.name}({', '.join(names)})"
-        given: dict[str, Any] = {}
-        for position, argument in enumerate(step.arguments):
-            if argument.name is None and position >= len(names):
-                raise context.error(f"too many arguments; the form is {form}", argument.place)
-            name = names[position] if argument.name is None else argument.name
-            if name not in names:
-                raise context.error(f"'{name}' is no argument of {form}{nearest(name, names)}", argument.place)
-            if name in given:
-                raise context.error(f"'{name}' is given twice; the form is {form}", argument.place)
-            given[name] = self.value(argument.value, argument.place, context)
-            fits, expected = KINDS[parameters[names.index(name)].kind]
-            if not fits(given[name]):
-                raise context.error(f"{name} must be {expected}, but is {given[name]!r}", argument.place)
-        for parameter in parameters:
-            if parameter.default is REQUIRED and parameter.name not in given:
-                raise context.error(f"'{parameter.name}' is missing; the form is {form}", step.place)
-            given.setdefault(parameter.name, parameter.default)
-        return given
+        return bind(step, parameters, KINDS, lambda value, place: self.value(value, place, context), context.error)
 
     def value(self, value: Value, place: Place, context: _Context) -> Any:
         """What a name or a product stands for here."""

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from convline import config, manual, ranges, schema
 from convline.errors import Interrupted, UserError
+from convline.quoting import quote_units
 from convline.sweeps.seeds import spread
 
 OF_SWEEPS = ("rerun", "fail_fast", "workers")
@@ -29,7 +30,7 @@ def main(words: list[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 after an error, 128 + the signal's number after an interruption.
     """
-    words = sys.argv[1:] if words is None else words
+    words = quote_units(sys.argv[1:] if words is None else words)
     if "--help" in words or "-h" in words:
         print(manual.page())
         return 0

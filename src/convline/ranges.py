@@ -8,7 +8,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from convline.errors import UserError, first_line, nearest
+from convline.class_folders import LAYOUT
+from convline.errors import UserError, first_line, nearest, user_error_in
 from convline.schema import Train
 
 
@@ -32,15 +33,34 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "threads": _at_least(1),
     "rerun": _one_of("all", "failed", "none"),
     "workers": _at_least(1),
+    "tta": _one_of("flip", "flip+shift"),
     "classifier.label_smoothing": _FRACTION,
+    "classifier.class_weights": _one_of("none", "balanced"),
     "classifier.accumulate_grad_batches": _at_least(1),
     "classifier.gradient_clip_norm": _above(0),
     "classifier.ema_decay": (lambda value: 0 < value < 1, "above 0 and below 1"),
     "data.batch_size": _at_least(1),
     "data.eval_batch_size": _at_least(1),
     "data.val_fraction": (lambda value: 0 < value < 1, "above 0 and below 1"),
+    "data.channels": _at_least(1),
+    "data.image_size": _at_least(1),
+    "data.val": _one_of("stratified", "first"),
+    "data.val_size": _at_least(1),
+    "data.fold": _at_least(0),
+    "data.num_folds": _at_least(2),
+    "data.train_fraction": (lambda value: 0 < value <= 1, "above 0 and at most 1"),
+    "data.per_class": _at_least(1),
+    "data.label_noise": _FRACTION,
+    "data.imbalance": _at_least(1),
     "data.split_seed": _at_least(0),
+    "data.loader": _one_of("auto", "resident", "dataloader"),
+    "data.num_workers": _at_least(0),
     "data.num_classes": _at_least(2),
+    "data.source.split": _one_of("letters", "balanced"),
+    "data.source.resize": _one_of("crop", "squash"),
+    "data.source.test_fraction": (lambda value: 0 < value < 1, "above 0 and below 1"),
+    "data.source.test_seed": _at_least(0),
+    "data.source.broken": _one_of("refuse", "skip"),
     "optimizer.lr": _above(0),
     "optimizer.weight_decay": _at_least(0),
     "optimizer.momentum": _FRACTION,
@@ -63,6 +83,8 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "trainer.overfit_batches": _at_least(0),
     "callbacks.checkpoint.monitor": _one_of("val/acc", "val/loss", "train/acc", "train/loss"),
     "callbacks.checkpoint.every_n_steps": _at_least(1),
+    "callbacks.training_images.rows": _at_least(1),
+    "callbacks.training_images.columns": _at_least(1),
     "callbacks.early_stopping.monitor": _one_of("val/acc", "val/loss", "train/acc", "train/loss"),
     "callbacks.early_stopping.mode": _one_of("min", "max"),
     "callbacks.early_stopping.patience": _at_least(0),
@@ -84,10 +106,7 @@ def check(cfg: DictConfig) -> None:
             raise UserError(
                 f"'{key}' was taken out or replaced by a value, but a run needs it: choose one with {key}=NAME"
             )
-    try:
-        OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise UserError(f"a setting has no value: {first_line(error)}") from error
+    _check_complete(cfg)
     for key, (holds, expected) in RANGES.items():
         value = OmegaConf.select(cfg, key)
         if value is not None and not holds(value):
@@ -101,3 +120,15 @@ def check(cfg: DictConfig) -> None:
             f"callbacks.early_stopping.mode={stopping.mode} would stop when {stopping.monitor} gets better.\n"
             f"  Type: callbacks.early_stopping.mode={right}"
         )
+
+
+def _check_complete(cfg: DictConfig) -> None:
+    """Refuse settings without a value, and references that cannot be followed."""
+    if OmegaConf.is_missing(cfg.data, "root"):
+        raise UserError(f"data.root has no value: name the folder that holds your images.\n{LAYOUT}")
+    try:
+        OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        if mistake := user_error_in(error):  # a folder whose classes cannot be counted
+            raise mistake from error
+        raise UserError(f"a setting has no value: {first_line(error)}") from error

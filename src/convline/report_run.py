@@ -19,13 +19,17 @@ def notice(text: str) -> None:
     _console.print(text, markup=False)
 
 
-def opening_lines(run_dir: Path, data: DataModule, table: Table) -> None:
-    """What is trained on what, and where it is written."""
+def opening_lines(run_dir: Path, data: DataModule, table: Table, about_loader: str) -> None:
+    """What is trained on what, and where it is written; `about_loader`: what is unusual in how the images get there."""
     shape = "×".join(map(str, data.input_shape))
     notice(
         f"{len(data.train_indices):,} training and {len(data.val_indices):,} validation images {shape}, "
         f"{data.num_classes} classes"
     )
+    if data.input_shape != data.stored_shape:
+        notice(f"stored as {'×'.join(map(str, data.stored_shape))}, fitted batch by batch")
+    for line in filter(None, [about_loader, *data.notices]):
+        notice(line)
     notice(short_form(table))
     notice(f"writing to {run_dir}")
 
@@ -35,6 +39,8 @@ def closing_panel(run_dir: Path, summary: dict[str, Any]) -> None:
     metrics = summary["metrics"]
     grid = Grid.grid(padding=(0, 2))
     grid.add_row("test accuracy", Text(f"{metrics['test/acc']:.2%}", style="bold"))
+    if "test/acc_tta" in metrics:
+        grid.add_row("... averaged over views", f"{metrics['test/acc_tta']:.2%}")
     of_epoch = f" (best epoch: {summary['best_epoch']})" if summary["best_epoch"] else ""
     grid.add_row("validation accuracy", f"{metrics['val/acc']:.2%}{of_epoch}")
     grid.add_row("time", f"{summary['seconds']:.1f} s")

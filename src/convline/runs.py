@@ -29,7 +29,8 @@ from convline.lock import is_held
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tensorboard")
 # Settings that change where a run is written, how it looks and what runs beside it, not what it computes.
 NOT_IDENTITY = ("name", "runs_dir", "debug", "logger", "rerun", "fail_fast", "workers", "sweep", "callbacks.progress",
-                "callbacks.hparams", "callbacks.throughput", "callbacks.pruning", "data.root", "trainer.profiler",
+                "callbacks.hparams", "callbacks.throughput", "callbacks.training_images", "callbacks.pruning",
+                "data.root", "data.loader", "data.num_workers", "trainer.profiler",
                 "trainer.log_every_n_steps")  # fmt: skip
 
 
@@ -126,6 +127,22 @@ def read_config(run_dir: Path) -> DictConfig:
     return cfg
 
 
+def check_data(run_dir: Path, fingerprint: str) -> None:
+    """Make sure that data are those which the run was begun with, if it says so already.
+
+    Raises:
+        UserError: they are others.
+    """
+    path = run_dir / "environment.json"
+    began_with = json.loads(path.read_text())["data_fingerprint"] if path.is_file() else fingerprint
+    if began_with != fingerprint:
+        raise UserError(
+            f"the data are not those that {run_dir} was trained on: their fingerprint is {fingerprint}, not {began_with}.\n"
+            "  Files below data.root have changed, or another version of the code splits them. Put the old ones back, or "
+            "start a new run."
+        )
+
+
 def _not_a_run(run_dir: Path, file: str, error: Exception) -> UserError:
     what = "there is no such folder" if not run_dir.is_dir() else f"its {file} cannot be read ({first_line(error)})"
     return UserError(
@@ -192,14 +209,14 @@ def identity(cfg: DictConfig, code: str, data: str) -> str:
         code: version of the code.
         data: fingerprint of the data.
     """
-    kept = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))
+    kept = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))  # values may refer to what is left out
     assert isinstance(kept, DictConfig)
     for key in NOT_IDENTITY:
         parent, _, last = key.rpartition(".")
         node = OmegaConf.select(kept, parent) if parent else kept
         if node is not None and last in node:
             del node[last]
-    text = json.dumps([OmegaConf.to_container(kept, resolve=True), code, data], sort_keys=True)
+    text = json.dumps([OmegaConf.to_container(kept), code, data], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

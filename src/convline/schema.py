@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
+
+from convline.class_folders import count_classes
 
 
 @dataclass
@@ -30,6 +32,7 @@ class Train:
     steps_per_execution: int = MISSING  # optimizer steps taken between two visits of the callbacks
     runs_dir: str = MISSING  # where run directories are made
     name: str | None = None  # of the run directory; MODEL_DATA if null
+    tta: str | None = MISSING  # test-time augmentation, reported beside the plain figure: flip, flip+shift or null
     debug: bool = MISSING  # show the traceback of a user's mistake too
     rerun: str = MISSING  # "none" also takes what another version of the code has done as it is
     fail_fast: bool = MISSING  # end at the first job that fails
@@ -43,6 +46,7 @@ class Classifier:
     _target_: str = MISSING
     _partial_: bool = MISSING
     label_smoothing: float = MISSING  # mass taken from the true class and spread over all, in [0, 1)
+    class_weights: str = MISSING  # none, or balanced: rare classes count as much as frequent ones in the training loss
     accumulate_grad_batches: int = MISSING  # batches whose gradients are averaged into one optimizer step
     gradient_clip_norm: float | None = MISSING  # largest L2 norm of the whole gradient; null: no clipping
     ema_decay: float | None = MISSING  # per optimizer step; null: evaluate the trained weights themselves
@@ -54,12 +58,25 @@ class Data:
 
     _target_: str = MISSING
     source: Any = MISSING
-    input_shape: list[int] = MISSING  # channels, height, width
+    channels: int = MISSING  # that the network sees: 3 repeats grey images
+    image_size: int = MISSING  # height and width that the network sees: images of another size are resized
+    input_shape: list[int] = MISSING  # channels, height, width; set it itself for images that are not square
     num_classes: int = MISSING
     batch_size: int = MISSING  # images a step, on each device
     eval_batch_size: int = MISSING  # images a forward pass in validation and test
-    val_fraction: float = MISSING  # of each class of the official training set
-    split_seed: int = MISSING  # of the validation split: apart from `seed`, so that seeds are compared on one split
+    val: str = MISSING  # which images of the official training set validate: stratified, or the first ones
+    val_fraction: float = MISSING  # ... so much of it
+    val_size: int | None = MISSING  # ... or so many images
+    fold: int | None = MISSING  # ... or one of `num_folds` stratified parts, for cross-validation
+    num_folds: int = MISSING
+    train_fraction: float | None = MISSING  # train on so much of the rest, stratified; 0.1 is a part of 0.2
+    per_class: int | None = MISSING  # ... or on so many images of each class
+    label_noise: float = MISSING  # share of the training labels that are replaced by wrong ones
+    imbalance: float = MISSING  # images of the most frequent class for one of the rarest: a long tail; 1: as they are
+    split_seed: int = MISSING  # of all this: apart from `seed`, so that seeds are compared on one split
+    augment: Any = MISSING  # operations on training images: [flip, crop(4)]
+    loader: str = MISSING  # resident: the data lie on the device; dataloader: workers bring them; auto: by their size
+    num_workers: int = MISSING  # processes of the latter
 
 
 @dataclass
@@ -190,6 +207,15 @@ class HParams:
 
 
 @dataclass
+class TrainingImages:
+    """`convline.callbacks.training_images.TrainingImages`."""
+
+    _target_: str = MISSING
+    rows: int = MISSING
+    columns: int = MISSING
+
+
+@dataclass
 class EarlyStopping:
     """lightning.pytorch.callbacks.EarlyStopping."""
 
@@ -217,12 +243,14 @@ SCHEMAS = {
     "progress": Progress,
     "throughput": Throughput,
     "hparams": HParams,
+    "training_images": TrainingImages,
     "early_stopping": EarlyStopping,
 }
 
 
 def register() -> None:
-    """Put the schemas where the defaults lists of `conf/` find them: `/schema/NAME`."""
+    """Put the schemas where the defaults lists of `conf/` find them: `/schema/NAME`; and what `conf/` computes with."""
     store = ConfigStore.instance()
     for name, node in SCHEMAS.items():
         store.store(group="schema", name=name, node=node)
+    OmegaConf.register_new_resolver("count_classes", count_classes, replace=True)

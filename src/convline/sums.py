@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over the batches of an epoch so far: loss times images, hits, images, batches."""
+    """Sums over the batches of an epoch so far: loss times images, hits (not whole where images are mixed), images, batches."""
 
     loss_sum: float = 0.0
-    hits: int = 0
+    hits: float = 0.0
     images: int = 0
     batches: int = 0
 
@@ -17,7 +17,7 @@ class Sums:
     def of(cls, losses: list[float], hits: list[float], sizes: list[int]) -> "Sums":
         """Sums of these batches, from their mean losses."""
         weighted = sum(loss * size for loss, size in zip(losses, sizes, strict=True))
-        return cls(weighted, int(sum(hits)), sum(sizes), len(sizes))
+        return cls(weighted, sum(hits), sum(sizes), len(sizes))
 
     def __add__(self, other: "Sums") -> "Sums":
         return Sums(

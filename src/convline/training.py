@@ -1,6 +1,7 @@
 """One run: config -> objects -> fit -> test -> record."""
 
 import copy
+import json
 import logging
 import os
 import shlex
@@ -24,6 +25,7 @@ from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal, stoppable
 from convline.classifier import Classifier
 from convline.data.module import DataModule
+from convline.data.shared import shared_source
 from convline.errors import Interrupted, Pruned, UserError, first_line
 from convline.evaluation import evaluate
 from convline.lock import locked
@@ -119,6 +121,7 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
     network = _instantiate(cfg, "model")
     classifier = _instantiate(cfg, "classifier")(
         network=network,
+        class_weights=data.class_weights() if cfg.classifier.class_weights == "balanced" else None,
         optimizer=_instantiate(cfg, "optimizer"),
         scheduler=_instantiate(cfg, "scheduler"),
         channels_last=cfg.channels_last,
@@ -133,10 +136,17 @@ def data_of(cfg: DictConfig) -> DataModule:
     Raises:
         UserError: the files are missing or damaged, or do not fit the config.
     """
-    steps = cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches
-    limits = {key: cfg.trainer[key] for key in LIMITS}
+    settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
+    depends_on = {key: settings[key] for key in ("source", "root") if key in settings}
     data = _instantiate(
-        cfg, "data", seed=cfg.seed, steps_per_execution=steps, channels_last=cfg.channels_last, **limits
+        cfg,
+        "data",
+        without=("source", "channels", "image_size"),  # the last two make input_shape, which the data module takes
+        source=shared_source(_instantiate(cfg, "data.source"), json.dumps(depends_on)),
+        seed=cfg.seed,
+        steps_per_execution=cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches,
+        channels_last=cfg.channels_last,
+        **{key: cfg.trainer[key] for key in LIMITS},
     )
     data.read()
     return data
@@ -187,7 +197,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
         trainer = _make_trainer(cfg, run_dir, checkpoint)
         _record_identity(cfg, run_dir, data)
         runs.update_summary(run_dir, parameters=table.parameters, macs=table.macs)
-        report_run.opening_lines(run_dir, data, table)
+        report_run.opening_lines(run_dir, data, table, data.backend(trainer.strategy.root_device).reason)
         if _has_stopped(checkpoint):
             pass  # early stopping had ended the training; the test was still to come
         elif cfg.trainer.devices > 1:
@@ -217,22 +227,13 @@ def _has_stopped(checkpoint: Path | None) -> bool:
 
 
 def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:
-    """Note what the run is when it begins; a resumed run keeps what it began with, and its data must be the same.
-
-    Raises:
-        UserError: they are not.
-    """
-    fingerprint, began_with = data.fingerprint(), runs.read_summary(run_dir).get("data")
-    if began_with not in (None, fingerprint):
-        raise UserError(
-            f"{run_dir} was begun with other data (fingerprint {began_with}, now {fingerprint}).\n"
-            "  Bring the old files back to go on with it, or begin a new run."
-        )
-    if not (run_dir / "environment.json").exists():
-        environment = runs.environment(fingerprint)
+    fingerprint = data.fingerprint()
+    runs.check_data(run_dir, fingerprint)
+    if not (run_dir / "environment.json").exists():  # a resumed run keeps what it began with
+        environment = {**runs.environment(fingerprint), "split": data.split_record()}
         runs.write_json(run_dir / "environment.json", environment)
         identity = runs.identity(cfg, runs.code_key(), fingerprint)
-        runs.update_summary(run_dir, identity=identity, data=fingerprint, started=environment["started"])
+        runs.update_summary(run_dir, identity=identity, started=environment["started"])
 
 
 def _show_outcome(cfg: DictConfig, run_dir: Path, metrics: dict[str, float]) -> None:
@@ -295,6 +296,9 @@ def _test(
         evaluation = evaluate(classifier.evaluated, data.eval_loader(part, device), cfg.trainer.precision)
         evaluation.save(run_dir / "predictions" / f"{part}.npz")
         metrics[f"{part}/acc"], metrics[f"{part}/loss"] = evaluation.accuracy, evaluation.loss
+        if cfg.tta is not None:
+            augmented = evaluate(classifier.evaluated, data.eval_loader(part, device), cfg.trainer.precision, cfg.tta)
+            metrics[f"{part}/acc_tta"], metrics[f"{part}/loss_tta"] = augmented.accuracy, augmented.loss
         class_accuracy[part] = dict(zip(data.classes, evaluation.class_accuracy(), strict=True))
     return {"metrics": metrics, "best_epoch": best_epoch, "class_accuracy": class_accuracy}
 

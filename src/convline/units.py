@@ -6,47 +6,19 @@ smaller images. What module a unit becomes is in `steps.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from convline.signature import Kinds, Parameter, real, spelled, whole
 
-REQUIRED = object()  # marks an argument without a default
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One argument of a unit.
-
-    Args:
-        name: as in `stride=2`; the order in `UNITS` is the order by position.
-        kind: a key of `KINDS`.
-        default: None where the network decides (the width of `fc`).
-    """
-
-    name: str
-    kind: str
-    default: Any = REQUIRED
-
-
-def _whole(low: int) -> Any:
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value < 2**31
-
-
-def _real(low: float, high: float) -> Any:
-    return lambda value: isinstance(value, int | float) and not isinstance(value, bool) and low <= value < high
-
-
-# kind -> (does the value fit, what is expected)
-KINDS: dict[str, tuple[Any, str]] = {
-    "size": (_whole(1), "a whole number of at least 1 and below 2^31"),
+KINDS: Kinds = {
+    "size": (whole(1), "a whole number of at least 1 and below 2^31"),
     "pad": (
-        lambda value: value in ("same", "valid") or _whole(0)(value),
+        lambda value: value in ("same", "valid") or whole(0)(value),
         "same, valid or a whole number of at least 0 and below 2^31",
     ),
     "flag": (lambda value: isinstance(value, bool), "true or false"),
-    "rate": (_real(0.0, 1.0), "a number of at least 0 and below 1"),
-    "number": (_real(-1e30, 1e30), "a number between -1e30 and 1e30"),
+    "rate": (real(0.0, 1.0), "a number of at least 0 and below 1"),
+    "number": (real(-1e30, 1e30), "a number between -1e30 and 1e30"),
     "any": (lambda value: True, "a value"),
-    "positive": (_real(1e-12, 1e12), "a number from 1e-12 to 1e12"),
+    "positive": (real(1e-12, 1e12), "a number from 1e-12 to 1e12"),
 }
 
 
@@ -132,11 +104,5 @@ MAP_UNITS = {
     "gap",
     *(name for name in UNITS if "pool" in name),
 }
-
-
-def spelled(name: str) -> str:
-    """The form in which names are compared: lower case, without underscores."""
-    return name.lower().replace("_", "")
-
 
 CANONICAL = {**{spelled(unit): unit for unit in UNITS}, **ALIASES}

@@ -1,4 +1,4 @@
-"""The LightningDataModule: reads a source, splits it, and makes resident loaders on the trainer's device."""
+"""The LightningDataModule: reads a source, splits it, and makes loaders for the trainer's device."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -7,11 +7,17 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
+from torch import Tensor
 
-from convline.data.resident import ResidentLoader, count_batches
+from convline.data.augment import Pipeline, parse_augment
+from convline.data.backend import Backend, choose
+from convline.data.loader import Loader, Walk, count_batches
+from convline.data.prepare import Prepare
+from convline.data.resident import ResidentLoader
 from convline.data.sources import Images
-from convline.data.split import stratified_split
+from convline.data.split import Split
 from convline.data.statistics import channel_statistics
+from convline.data.streaming import StreamingLoader
 from convline.errors import UserError
 
 
@@ -20,17 +26,24 @@ class DataModule(LightningDataModule):
 
     Args:
         source: reads an official split; called with `root` first if there is one.
-        input_shape: channels, height and width that the network is built for.
+        input_shape: channels, height and width for the network; images are resized and grey ones repeated to fit.
         num_classes: classes that the network is built for.
         batch_size: images a training step on each device.
         eval_batch_size: images a forward pass in validation and test.
-        val_fraction: of each class of the official training set, taken for validation.
-        split_seed: of that choice.
         root: folder of the files, for a source that needs one.
-        seed: of the order of the training images.
-        steps_per_execution, channels_last: see `ResidentLoader`.
+        augment: operations on training images, as text or list; see `parse_augment`.
+        loader: "resident", "dataloader", or "auto" for what fits.
+        num_workers: processes of the latter.
+        seed: of the order of the training images, and of their augmentation.
+        steps_per_execution: see `Walk`.
+        channels_last: memory format of the batches.
         limit_train_batches, limit_val_batches, limit_test_batches: batches at most, for debugging.
         overfit_batches: train and validate on these first batches alone, unshuffled; 0 is off.
+        split: settings of `Split`.
+
+    Attributes:
+        num_classes: as given.
+        notices: what a user should know of these data before they are trained on.
     """
 
     def __init__(
@@ -40,9 +53,10 @@ class DataModule(LightningDataModule):
         num_classes: int,
         batch_size: int,
         eval_batch_size: int,
-        val_fraction: float,
-        split_seed: int,
         root: str | None = None,
+        augment: str | Sequence[str] = (),
+        loader: str = "auto",
+        num_workers: int = 0,
         seed: int = 0,
         steps_per_execution: int = 1,
         channels_last: bool = True,
@@ -50,18 +64,25 @@ class DataModule(LightningDataModule):
         limit_val_batches: int | None = None,
         limit_test_batches: int | None = None,
         overfit_batches: int = 0,
+        **split: Any,
     ) -> None:
         super().__init__()
         self._source = source if root is None else lambda part: source(Path(root), part)
         self.input_shape, self.num_classes = tuple(input_shape), num_classes
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.val_fraction, self.split_seed, self.seed = val_fraction, split_seed, seed
+        self._augmentations = parse_augment(augment)
+        self._loader_kind, self._num_workers = loader, num_workers
+        self._split = Split(**split)
+        self.seed = seed
         self.steps_per_execution, self.channels_last = steps_per_execution, channels_last
         self.limit_train_batches = limit_train_batches
         self.limit_val_batches, self.limit_test_batches = limit_val_batches, limit_test_batches
         self.overfit_batches = overfit_batches
+        self.notices: list[str] = []
         self._train_set: Images | None = None
-        self._train_loader: ResidentLoader | None = None
+        self._on_device: tuple[torch.device, Tensor] | None = None
+        self._backends: dict[torch.device, Backend] = {}
+        self._train_loader: Loader | None = None
         self._train_state: dict[str, int] | None = None
 
     def read(self) -> None:
@@ -73,26 +94,51 @@ class DataModule(LightningDataModule):
         if self._train_set is not None:
             return
         images = self._checked(self._source("train"))
-        self.train_indices, self.val_indices = stratified_split(images.labels, self.val_fraction, self.split_seed)
+        parts = self._split.parts(images.labels)
+        self.train_indices, self.val_indices, self.train_labels = parts.train, parts.val, parts.train_labels
         if self.batch_size > len(self.train_indices):
             raise UserError(
                 f"data.batch_size={self.batch_size} is larger than the {len(self.train_indices):,} training images.\n"
                 f"  Type a smaller one: data.batch_size={min(32, len(self.train_indices))}"
             )
-        self._checked(self._source("test"))  # its files, before anything is trained; nothing is kept or looked at
+        test = self._checked(self._source("test"))  # its files, before anything is trained; nothing is kept or looked at
+        if test.images.shape[1:] != images.images.shape[1:]:
+            raise UserError(
+                f"the training images are {_times(images.images.shape[1:])}, but those of the test set "
+                f"{_times(test.images.shape[1:])}"
+            )
+        del test
         self.mean, self.std = channel_statistics(images.images, self.train_indices)
         self.classes = images.classes
+        self.notices.extend(images.notices)
         self._train_set = images
+        self._pipeline = self._make_pipeline(images)
+
+    def _make_pipeline(self, images: Images) -> Pipeline | None:
+        if not self._augmentations:
+            return None
+        mirroring = [step.name for step in self._augmentations if step.mirrors]
+        if mirroring and not images.mirrored_alike:
+            self.notices.append(
+                f"warning: data.augment has {', '.join(mirroring)}, but a mirrored image of these data shows another "
+                "class or none; the network learns what it will never see"
+            )
+        fill = (self.mean * 255).float().expand(self.input_shape[0])
+        return Pipeline(self._augmentations, self.input_shape, self.num_classes, fill, self.seed)
 
     def _checked(self, images: Images) -> Images:
-        shape, classes = tuple(images.images.shape[1:]), len(images.classes)
+        channels, classes = images.images.shape[1], len(images.classes)
         if not len(images):
             raise UserError("the training or the test set of these data holds no images")
-        if shape != self.input_shape or classes != self.num_classes:
+        if channels not in (1, self.input_shape[0]):
             raise UserError(
-                f"the data are {_times(shape)} in {classes} classes, but the config says {_times(self.input_shape)} "
-                f"in {self.num_classes}.\n"
-                f"  Type: 'data.input_shape=[{','.join(map(str, shape))}]' data.num_classes={classes}"
+                f"the data have {channels} channels, but the config says {self.input_shape[0]}; only grey images can be "
+                f"repeated.\n  Type: data.channels={channels}"
+            )
+        if classes != self.num_classes:
+            raise UserError(
+                f"the data are in {classes} classes, but the config says {self.num_classes}.\n"
+                f"  Type: data.num_classes={classes}"
             )
         return images
 
@@ -101,17 +147,30 @@ class DataModule(LightningDataModule):
         self.read()
         assert self._train_set is not None
         digest = hashlib.blake2b(self._train_set.fingerprint().encode(), digest_size=8)
-        digest.update(self.val_indices.numpy().data)
+        digest.update(self.split_record()["fingerprint"].encode())
         return digest.hexdigest()
+
+    def split_record(self) -> dict[str, Any]:
+        """How many images train and validate, and a hash of which they are and of their labels in training."""
+        digest = hashlib.blake2b(digest_size=8)
+        for part in (self.train_indices, self.val_indices, self.train_labels):
+            digest.update(part.numpy().data)
+        return {"train": len(self.train_indices), "val": len(self.val_indices), "fingerprint": digest.hexdigest()}
+
+    def class_weights(self) -> Tensor:
+        """Weights that make all classes count alike in training: mean 1 over the training images; float32, classes."""
+        counts = self.train_labels[self.train_indices].bincount(minlength=self.num_classes)
+        return len(self.train_indices) / (self.num_classes * counts.clamp(min=1)).float()
 
     def setup(self, stage: str) -> None:
         """Called by the trainer before it asks for loaders."""
         self.read()
 
-    def train_dataloader(self) -> ResidentLoader:
+    def train_dataloader(self) -> Loader:
         """Shuffled batches of the training split on the trainer's device, dealt out among its ranks."""
         order_seed = None if self.overfit_batches else self.seed
-        self._train_loader = self._fit_loader(self.train_indices, self.batch_size, order_seed, self._train_limit)
+        walk = self._fit_walk(self.batch_size, self._train_limit, order_seed)
+        self._train_loader = self._loader(self._device, self.train_indices, self.train_labels, walk, self._pipeline)
         if self._train_state is not None:
             self._train_loader.load_state_dict(self._train_state)
         return self._train_loader
@@ -140,47 +199,92 @@ class DataModule(LightningDataModule):
     def _train_limit(self) -> int | None:
         return self.overfit_batches or self.limit_train_batches
 
-    def val_dataloader(self) -> ResidentLoader:
+    def val_dataloader(self) -> Loader:
         """The validation split in order; with `overfit_batches`, the training batches instead."""
         if self.overfit_batches:
-            return self._fit_loader(self.train_indices, self.batch_size, limit=self.overfit_batches)
-        return self._fit_loader(self.val_indices, self.eval_batch_size, limit=self.limit_val_batches)
+            walk = self._fit_walk(self.batch_size, self.overfit_batches)
+            return self._loader(self._device, self.train_indices, self.train_labels, walk)
+        walk = self._fit_walk(self.eval_batch_size, self.limit_val_batches)
+        return self._loader(self._device, self.val_indices, self.train_labels, walk)
 
-    def eval_loader(self, part: str, device: torch.device) -> ResidentLoader:
+    def eval_loader(self, part: str, device: torch.device) -> Loader:
         """The images of one part ("val" or "test") in order, for evaluation outside the trainer."""
-        if part == "val":
-            images, labels = self._on_device(device, self.val_indices)
-        else:
-            test = self._checked(self._source("test"))
-            images, labels = test.images.to(device), test.labels.to(device)
         limit = self.limit_val_batches if part == "val" else self.limit_test_batches
-        return ResidentLoader(
-            images, labels, self.mean, self.std, self.eval_batch_size, limit=limit, channels_last=self.channels_last
-        )
+        walk = Walk(self.eval_batch_size, limit=limit)
+        if part == "val":
+            return self._loader(device, self.val_indices, self.train_labels, walk)
+        test = self._checked(self._source("test"))
+        return self._loader(device, torch.arange(len(test)), test.labels, walk, images=test.images)
 
-    def _fit_loader(
-        self, indices: torch.Tensor, batch_size: int, order_seed: int | None = None, limit: int | None = None
-    ) -> ResidentLoader:
-        assert self.trainer is not None
-        images, labels = self._on_device(self.trainer.strategy.root_device, indices)
-        return ResidentLoader(
-            images,
-            labels,
-            self.mean,
-            self.std,
-            batch_size,
-            order_seed,
-            self.steps_per_execution,
-            limit,
-            self.trainer.global_rank,
-            self.trainer.world_size,
-            self.channels_last,
-        )
+    def preview(self, rows: int, columns: int) -> Tensor:
+        """The first training images as training will show them; uint8 rows×columns×C×H×W.
 
-    def _on_device(self, device: torch.device, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        With augmentation each row is one image: as it is stored, then in the first epochs. The training is not touched.
+        """
         assert self._train_set is not None
-        images, labels = self._train_set.images, self._train_set.labels
-        return images.index_select(0, indices).to(device), labels.index_select(0, indices).to(device)
+        cpu, pipeline = torch.device("cpu"), self._pipeline
+        prepare = Prepare(self.mean, self.std, self.input_shape, cpu, False)
+        index = self.train_indices[: rows if pipeline else rows * columns]
+        images, labels = self._train_set.images[index], self.train_labels[index]
+        if pipeline is None:
+            shown = [prepare(images, labels, index)[0]]
+        else:
+            augmented = Prepare(self.mean, self.std, self.input_shape, cpu, False, pipeline)
+            shown = [prepare(images, labels, index)[0]]
+            for epoch in range(columns - 1):
+                augmented.start_epoch(epoch, len(self._train_set))
+                shown.append(augmented(images, labels, index)[0])
+        pictures = prepare.displayed(torch.stack(shown, dim=1).flatten(0, 1))
+        blank = torch.full((rows * columns - len(pictures), *pictures.shape[1:]), 255, dtype=torch.uint8)
+        return torch.cat([pictures, blank]).unflatten(0, (rows, columns))
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Channels, height and width of the images as the source gives them."""
+        assert self._train_set is not None
+        return tuple(self._train_set.images.shape[1:])
+
+    @property
+    def _device(self) -> torch.device:
+        assert self.trainer is not None
+        return self.trainer.strategy.root_device
+
+    def _fit_walk(self, batch_size: int, limit: int | None, order_seed: int | None = None) -> Walk:
+        assert self.trainer is not None
+        rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        return Walk(batch_size, order_seed, self.steps_per_execution, limit, rank, world_size)
+
+    def _loader(
+        self,
+        device: torch.device,
+        indices: Tensor,
+        labels: Tensor,
+        walk: Walk,
+        pipeline: Pipeline | None = None,
+        images: Tensor | None = None,
+    ) -> Loader:
+        """A loader over these images, the official training set if none are given."""
+        assert self._train_set is not None
+        prepare = Prepare(self.mean, self.std, self.input_shape, device, self.channels_last, pipeline)
+        host = self._train_set.images if images is None else images
+        if self.backend(device).name == "dataloader":
+            return StreamingLoader(host, labels, indices, prepare, walk, self._num_workers)
+        there = host.to(device) if images is not None else self._resident(device)
+        return ResidentLoader(there, labels.to(device), indices, prepare, walk)
+
+    def backend(self, device: torch.device) -> Backend:
+        """Where the images of these data lie while they are trained on that device, and why."""
+        assert self._train_set is not None
+        if device not in self._backends:  # chosen once: afterwards the images themselves take the memory
+            self._backends[device] = choose(self._loader_kind, self._train_set.images, device)
+        return self._backends[device]
+
+    def _resident(self, device: torch.device) -> Tensor:
+        """The training set on the device: one copy, which all loaders share."""
+        assert self._train_set is not None
+        if self._on_device is None or self._on_device[0] != device:
+            self._on_device = device, self._train_set.images.to(device)
+        return self._on_device[1]
 
 
 def _times(shape: Sequence[int]) -> str:

@@ -1,17 +1,18 @@
-"""What the jobs of one process have in common: a data set is read, checked and split once for all of them."""
+"""What the jobs of one process have in common: a training set is read, checked and hashed once for all of them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any
 
-T = TypeVar("T")
+from convline.data.sources import Images
 
-_kept: dict[str, Any] | None = None
+_kept: dict[str, Images] | None = None
 
 
 @contextmanager
 def sharing() -> Iterator[None]:
-    """Within this block `shared` keeps the last thing that was made: one data set, so that memory does not grow."""
+    """Within this block a shared source keeps what it read last: one training set, so that memory does not grow."""
     global _kept
     before, _kept = _kept, {} if _kept is None else _kept
     try:
@@ -20,16 +21,23 @@ def sharing() -> Iterator[None]:
         _kept = before
 
 
-def shared(key: str, make: Callable[[], T]) -> T:
-    """What was made under this key, if it is still kept; else it is made now.
+def shared_source(source: Callable[..., Images], key: str) -> Callable[..., Images]:
+    """A source that reads its training set anew only if another one was read since.
+
+    The test set is not kept: it is looked at once a run.
 
     Args:
-        key: says all that the result depends on.
-        make: its result must not be changed by those who share it.
+        source: called with the part last.
+        key: says all that the source depends on.
     """
-    if _kept is None:
-        return make()
-    if key not in _kept:
-        _kept.clear()
-        _kept[key] = make()
-    return _kept[key]
+
+    def read(*place_and_part: Any) -> Images:
+        if _kept is None or place_and_part[-1] != "train":
+            return source(*place_and_part)
+        if key not in _kept:
+            _kept.clear()
+            images = source(*place_and_part)
+            _kept[key] = replace(images, known_fingerprint=images.fingerprint())
+        return _kept[key]
+
+    return read

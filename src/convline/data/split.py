@@ -1,4 +1,13 @@
-"""Which images train and which validate."""
+"""Which images train and which validate, and under which labels.
+
+Notable choices:
+- The order in which a class's images are taken is drawn once from the seed, for each class by itself. A smaller part is
+  therefore inside a larger one, whatever the other classes do.
+- Subsets, long tails and wrong labels come after the validation split and touch the training images alone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -6,38 +15,188 @@ from torch import Tensor
 
 from convline.errors import UserError
 
+# numbers that keep the draws for different purposes apart, beside the user's seed
+_SUBSET, _NOISE, _FOLDS = 1, 2, 3
 
-def stratified_split(labels: Tensor, val_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Take `val_fraction` of the images for validation, each class in proportion.
 
-    The whole number of validation images is `round(val_fraction * N)`; classes get their share by largest remainder.
+@dataclass(frozen=True)
+class Parts:
+    """What a split gives.
 
     Args:
-        labels: int64, N.
-        val_fraction: between 0 and 1, both excluded.
-        seed: of the choice within each class.
-    Returns:
-        Indices of training and of validation images, each in ascending order.
-    Raises:
-        UserError: a class would be left without training or without validation images.
+        train, val: indices into the official training set, ascending; int64.
+        train_labels: of all images of the official training set, as training sees them; int64.
     """
+
+    train: Tensor
+    val: Tensor
+    train_labels: Tensor
+
+
+@dataclass(frozen=True)
+class Split:
+    """Settings of a split of the official training set; `parts` does it.
+
+    Args:
+        val: "stratified", or "first" for the first images in the order of the files.
+        val_fraction: of the images, for validation.
+        val_size: so many images instead.
+        fold: which of `num_folds` stratified parts validates; None for no cross-validation.
+        num_folds: of cross-validation.
+        train_fraction: of the images that do not validate, to train on, stratified.
+        per_class: so many training images of each class instead.
+        label_noise: share of the training labels that are replaced, each by one of the others, uniformly.
+        imbalance: images of the first class for one of the last, falling exponentially in between (Cui et al., "Class-
+            balanced loss", 2019); each class keeps at most what it has.
+        split_seed: of all choices.
+    """
+
+    val: str = "stratified"
+    val_fraction: float = 0.1
+    val_size: int | None = None
+    fold: int | None = None
+    num_folds: int = 5
+    train_fraction: float | None = None
+    per_class: int | None = None
+    label_noise: float = 0.0
+    imbalance: float = 1.0
+    split_seed: int = 0
+
+    def parts(self, labels: Tensor) -> Parts:
+        """Split a set with these labels.
+
+        Raises:
+            UserError: settings contradict each other, or leave a class without training or validation images.
+        """
+        self._check(len(labels))
+        train, val = self._validation(labels)
+        train = self._subset(labels, train)
+        return Parts(train, val, self._noisy(labels, train))
+
+    def _check(self, num_images: int) -> None:
+        if self.fold is not None and self.fold >= self.num_folds:
+            raise UserError(
+                f"data.fold={self.fold} is out of range: with data.num_folds={self.num_folds} it is from 0 to "
+                f"{self.num_folds - 1}."
+            )
+        if self.fold is not None and (self.val_size is not None or self.val == "first"):
+            other = "data.val=first" if self.val == "first" else f"data.val_size={self.val_size}"
+            raise UserError(f"data.fold={self.fold} says which images validate, and so does {other}: take one out.")
+        if self.train_fraction is not None and self.per_class is not None:
+            raise UserError(
+                f"data.train_fraction={self.train_fraction} and data.per_class={self.per_class} both say how many "
+                "images train: take one out."
+            )
+        if self.val_size is not None and self.val_size >= num_images:
+            raise UserError(
+                f"data.val_size={self.val_size:,} leaves nothing to train on: the official training set has "
+                f"{num_images:,} images."
+            )
+
+    def _validation(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        said = f"data.val_size={self.val_size}" if self.val_size is not None else f"data.val_fraction={self.val_fraction}"
+        if self.fold is not None:
+            said = f"data.num_folds={self.num_folds}"
+            chosen = _fold(labels, self.fold, self.num_folds, self.split_seed)
+        else:
+            size = round(self.val_fraction * len(labels)) if self.val_size is None else self.val_size
+            if self.val == "first":
+                chosen = torch.arange(len(labels)) < size
+            else:
+                chosen = _stratified(labels, size, self.split_seed)
+        indices = torch.arange(len(labels))
+        train, val = indices[~chosen], indices[chosen]
+        _check_classes(labels, train, f"{said} leaves class {{}} without training images; choose another value.")
+        if self.val != "first":  # in the order of the files, a class may well come late
+            _check_classes(labels, val, f"{said} leaves class {{}} without validation images; choose another value.")
+        return train, val
+
+    def _subset(self, labels: Tensor, train: Tensor) -> Tensor:
+        """Fewer of each class, always the first ones in the order drawn for it."""
+        if self.train_fraction is None and self.per_class is None and self.imbalance == 1:
+            return train
+        orders = {label: members for label, members in _drawn_orders(labels, train, self.split_seed)}
+        if self.per_class is not None:
+            for label, members in orders.items():
+                if len(members) < self.per_class:
+                    raise UserError(
+                        f"data.per_class={self.per_class} is more than the {len(members):,} training images of class "
+                        f"{label}."
+                    )
+            orders = {label: members[: self.per_class] for label, members in orders.items()}
+        elif self.train_fraction is not None:
+            # an image's quantile in its class: what is below the fraction is in, the whole number comes out exact
+            quantiles = np.concatenate([(np.arange(len(m)) + 0.5) / len(m) for m in orders.values()])
+            kept = np.zeros(len(quantiles), dtype=bool)
+            kept[np.argsort(quantiles, kind="stable")[: round(self.train_fraction * len(train))]] = True
+            ends = np.cumsum([len(m) for m in orders.values()])[:-1]
+            orders = {label: m[k] for (label, m), k in zip(orders.items(), np.split(kept, ends), strict=True)}
+        if self.imbalance > 1:
+            largest = max(len(members) for members in orders.values())
+            for rank, (label, members) in enumerate(orders.items()):
+                size = round(largest * self.imbalance ** (-rank / max(len(orders) - 1, 1)))
+                orders[label] = members[:size]
+        said = ", ".join(
+            f"data.{key}={value}"
+            for key, value in (("train_fraction", self.train_fraction), ("imbalance", self.imbalance))
+            if value not in (None, 1)
+        )
+        kept_indices = torch.from_numpy(np.sort(np.concatenate(list(orders.values()))))
+        present = set(labels[kept_indices].tolist())
+        if missing := [label for label in orders if label not in present]:
+            raise UserError(f"{said} leaves class {missing[0]} without training images; choose another value.")
+        return kept_indices
+
+    def _noisy(self, labels: Tensor, train: Tensor) -> Tensor:
+        if not self.label_noise:
+            return labels
+        classes = np.unique(labels.numpy())
+        if len(classes) < 2:
+            raise UserError(f"data.label_noise={self.label_noise} needs at least two classes.")
+        rng = np.random.default_rng([self.split_seed, _NOISE])
+        # drawn for all images, so that a larger share, or more images, only adds to the wrong ones
+        ranks, steps = rng.random(len(labels)), rng.integers(1, len(classes), len(labels))
+        members = train.numpy()
+        wrong = members[np.argsort(ranks[members], kind="stable")[: round(self.label_noise * len(members))]]
+        noisy = labels.numpy().copy()
+        places = np.searchsorted(classes, noisy[wrong])
+        noisy[wrong] = classes[(places + steps[wrong]) % len(classes)]
+        return torch.from_numpy(noisy)
+
+
+def _stratified(labels: Tensor, size: int, seed: int) -> Tensor:
+    """Choose `size` images, each class in proportion by largest remainder; a mask."""
     rng = np.random.default_rng(seed)
     values = labels.numpy()
     classes, counts = np.unique(values, return_counts=True)
-    shares = counts * val_fraction
-    num_val = np.floor(shares).astype(int)
-    missing = round(len(values) * val_fraction) - int(num_val.sum())
-    num_val[np.argsort(num_val - shares, kind="stable")[:missing]] += 1
-    for side, empty in (("training", num_val == counts), ("validation", num_val == 0)):
-        if empty.any():
-            raise UserError(
-                f"data.val_fraction={val_fraction} leaves class {classes[empty][0]} without {side} images; "
-                "choose another fraction."
-            )
+    shares = counts * (size / len(values))
+    chosen_counts = np.floor(shares).astype(int)
+    missing = size - int(chosen_counts.sum())
+    chosen_counts[np.argsort(chosen_counts - shares, kind="stable")[:missing]] += 1
     chosen = np.zeros(len(values), dtype=bool)
-    for label, count in zip(classes, num_val, strict=True):
-        members = np.flatnonzero(values == label)
-        chosen[rng.permutation(members)[:count]] = True
-    indices = torch.arange(len(values))
-    mask = torch.from_numpy(chosen)
-    return indices[~mask], indices[mask]
+    for label, count in zip(classes, chosen_counts, strict=True):
+        chosen[rng.permutation(np.flatnonzero(values == label))[:count]] = True
+    return torch.from_numpy(chosen)
+
+
+def _fold(labels: Tensor, fold: int, num_folds: int, seed: int) -> Tensor:
+    """The images of one fold, a mask: dealt out class after class, so that folds and classes differ by one at most."""
+    dealt = np.concatenate([m for _, m in _drawn_orders(labels, torch.arange(len(labels)), seed, _FOLDS)])
+    chosen = np.zeros(len(dealt), dtype=bool)
+    chosen[dealt[fold::num_folds]] = True
+    return torch.from_numpy(chosen)
+
+
+def _drawn_orders(labels: Tensor, among: Tensor, seed: int, purpose: int = _SUBSET) -> Iterator[tuple[int, np.ndarray]]:
+    """Each class with its images among these, in the order drawn for it from all of its images."""
+    values, allowed = labels.numpy(), np.zeros(len(labels), dtype=bool)
+    allowed[among.numpy()] = True
+    for label in np.unique(values):
+        order = np.random.default_rng([seed, purpose, int(label)]).permutation(np.flatnonzero(values == label))
+        yield int(label), order[allowed[order]]
+
+
+def _check_classes(labels: Tensor, indices: Tensor, complaint: str) -> None:
+    absent = np.setdiff1d(labels.numpy(), labels[indices].numpy())
+    if len(absent):
+        raise UserError(complaint.format(absent[0]))

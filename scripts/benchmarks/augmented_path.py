@@ -1,0 +1,94 @@
+"""Crop, flip and normalise CIFAR-10: batched on the device, against torchvision's transforms image by image.
+
+By the clock on the wall, as in `data_path.py`, and against the fastest number of workers.
+"""
+
+import os
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from benchmarks.data_path import NUM_WORKERS, epoch, our_epoch
+from benchmarks.measure import Comparison, interleaved
+from convline.data.augment import Pipeline, parse_augment
+from convline.data.loader import Walk
+from convline.data.prepare import Prepare
+from convline.data.resident import ResidentLoader
+from convline.data.sources import Images, cifar10, synthetic
+from convline.data.statistics import channel_statistics
+
+BATCH_SIZE, SHAPE = 128, (3, 32, 32)
+
+
+class PilImages(Dataset[tuple[Tensor, int]]):
+    """Images one by one, as torchvision's CIFAR10 gives them: an array row made a PIL image, and transformed."""
+
+    def __init__(self, data: Images, transform: transforms.Compose) -> None:
+        self.rows = data.images.permute(0, 2, 3, 1).contiguous().numpy()
+        self.labels, self.transform = data.labels.tolist(), transform
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.rows[number])), self.labels[number]
+
+
+def compare_augmented(target: float, num_rounds: int, num_images: int = 50_000) -> Comparison:
+    """Measure one shuffled epoch over CIFAR-10's training images, cropped, flipped and normalised.
+
+    Args:
+        target: how many times as fast ours is to be.
+        num_rounds: how often each is measured.
+        num_images: of the synthetic ones, where the real ones are not there.
+    """
+    name, data = images(num_images)
+    mean, std = channel_statistics(data.images, torch.arange(len(data)))
+    steps = parse_augment("crop(4, mode=zero), flip")
+    pipeline = Pipeline(steps, SHAPE, 10, (255 * mean).float(), seed=0)
+    prepare = Prepare(mean, std, SHAPE, torch.device("cpu"), pipeline=pipeline)
+    walk = Walk(BATCH_SIZE, order_seed=0, steps_per_execution=16)
+    ours = ResidentLoader(data.images, data.labels, torch.arange(len(data)), prepare, walk)
+    theirs = PilImages(
+        data,
+        transforms.Compose(
+            [
+                transforms.RandomCrop(32, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(mean.tolist(), std.tolist()),
+            ]
+        ),
+    )
+    loaders = {n: DataLoader(theirs, BATCH_SIZE, shuffle=True, num_workers=n) for n in NUM_WORKERS}
+    seconds = {n: epoch(loader).wall for n, loader in loaders.items()}
+    best = min(seconds, key=lambda n: seconds[n])
+    samples = interleaved(lambda: our_epoch(ours), lambda: epoch(loaders[best]), num_rounds)
+    return Comparison(
+        name=f"data path, crop and flip, batch {BATCH_SIZE}",
+        ours="resident loader",
+        other=f"torchvision, PIL, DataLoader, {best} workers",
+        clock="wall",
+        target=target,
+        kind="at least",
+        our_samples=samples[0],
+        other_samples=samples[1],
+        notes={
+            "data": name,
+            "images": len(data),
+            "threads": torch.get_num_threads(),
+            "seconds_by_workers": seconds,
+        },
+    )
+
+
+def images(num_images: int) -> tuple[str, Images]:
+    """CIFAR-10's training images if they are there, else made-up ones of their shape."""
+    root = Path(os.environ.get("CONVLINE_DATA", "data"))
+    if (root / "cifar-10-batches-py" / "data_batch_1").is_file():
+        return "CIFAR-10", cifar10(root, "train")
+    return "synthetic images of CIFAR-10's shape", synthetic("train", num_images, 0, SHAPE, 10, noise=0.25, seed=0)

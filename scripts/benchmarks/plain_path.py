@@ -1,0 +1,48 @@
+"""The resident loader against indexing a tensor and doing the same arithmetic by hand."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from benchmarks.augmented_path import BATCH_SIZE, SHAPE, images
+from benchmarks.data_path import epoch, our_epoch
+from benchmarks.measure import Comparison, interleaved
+from convline.data.loader import Walk
+from convline.data.prepare import Prepare
+from convline.data.resident import ResidentLoader
+from convline.data.statistics import channel_statistics
+
+
+def compare_plain(target: float, num_rounds: int, num_images: int = 50_000) -> Comparison:
+    """Measure one shuffled epoch over CIFAR-10's training images, normalised.
+
+    Args:
+        target: largest ratio wanted.
+        num_rounds: how often each is measured.
+        num_images: of the synthetic ones, where the real ones are not there.
+    """
+    name, data = images(num_images)
+    mean, std = channel_statistics(data.images, torch.arange(len(data)))
+    prepare = Prepare(mean, std, SHAPE, torch.device("cpu"))
+    walk = Walk(BATCH_SIZE, order_seed=0, steps_per_execution=16)
+    ours = ResidentLoader(data.images, data.labels, torch.arange(len(data)), prepare, walk)
+    scale, shift = ((v.float().view(1, -1, 1, 1)) for v in (1 / (255 * std), -mean / std))
+
+    def by_hand() -> Iterator[tuple[Tensor, Tensor]]:
+        for index in torch.randperm(len(data)).split(BATCH_SIZE):
+            batch = data.images.index_select(0, index).to(torch.float32, memory_format=torch.channels_last)
+            yield batch.mul_(scale).add_(shift), data.labels.index_select(0, index)
+
+    samples = interleaved(lambda: our_epoch(ours), lambda: epoch(by_hand()), num_rounds)
+    return Comparison(
+        name=f"data path, normalise only, batch {BATCH_SIZE}",
+        ours="resident loader",
+        other="a tensor indexed by hand, and the same arithmetic",
+        clock="cpu",
+        target=target,
+        kind="at most",
+        our_samples=samples[0],
+        other_samples=samples[1],
+        notes={"data": name, "images": len(data), "threads": torch.get_num_threads()},
+    )

@@ -1,0 +1,115 @@
+"""Which folders of a user's images are the classes.
+
+Two layouts: ROOT/<class>/<images>, of which the source keeps a part for the test, and ROOT/train/<class>/<images> with
+ROOT/test/<class>/<images>. Only folders are looked at here, so that a config can count its classes when it is composed.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from convline.errors import UserError
+
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+VALIDATION = ("val", "valid", "validation")
+LAYOUT = "  Put the images of each class into a folder of its own: FOLDER/<class>/<image>, and type data.root=FOLDER"
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """Where the images lie.
+
+    Args:
+        classes: the classes' names, which are their folders', in natural order: "class 2" before "class 10".
+        parts: the folder of each part that holds the class folders: of "train" and "test", or of "all".
+        unread: folders beside train and test.
+    """
+
+    classes: tuple[str, ...]
+    parts: dict[str, Path]
+    unread: tuple[str, ...] = ()
+
+
+def count_classes(root: str) -> int:
+    """How many classes the images below `root` have.
+
+    Raises:
+        UserError: see `find_classes`.
+    """
+    return len(find_classes(root).classes)
+
+
+def find_classes(root: str | Path) -> ClassFolders:
+    """Find the class folders below `root`.
+
+    Raises:
+        UserError: there is no such folder, or it has neither of the two layouts.
+    """
+    if not str(root):
+        raise UserError(f"data.root is empty.\n{LAYOUT}")
+    top = Path(root)
+    if not os.path.isdir(top):
+        raise UserError(f"data.root={root} is {'a file' if os.path.exists(top) else 'not there'}.\n{LAYOUT}")
+    names = _folders_in(top)
+    parts = [name for name in ("train", "test", *VALIDATION) if name in names and _folders_in(top / name)]
+    if "train" in parts or "test" in parts:
+        return _official(top, names, parts)
+    return ClassFolders(_checked(top, names), {"all": top})
+
+
+def _official(top: Path, names: list[str], parts: list[str]) -> ClassFolders:
+    if "test" not in parts:
+        lacking = "but no folder test with the same classes"
+        validation = next((name for name in parts if name in VALIDATION), None)
+        advice = f"type data.root={top / 'train'}: a part of it is then kept for the test"
+        if validation:
+            raise UserError(
+                f"{top} has the folders train and {validation}, {lacking}.\n"
+                f"  Validation images are taken from train. If {validation} is to be the test set, rename it to test;\n"
+                f"  or {advice}"
+            )
+        raise UserError(f"{top} has the folder train, {lacking}.\n  Make one, or {advice}")
+    if "train" not in parts:
+        raise UserError(f"{top} has the folder test, but no folder train with the same classes.\n  Make one")
+    classes, tested = (_checked(top / part, _folders_in(top / part)) for part in ("train", "test"))
+    if classes != tested:
+        only = [
+            f"{', '.join(sorted(set(here) - set(there))[:5])} only in {part}"
+            for part, here, there in (("train", classes, tested), ("test", tested, classes))
+            if set(here) - set(there)
+        ]
+        raise UserError(
+            f"the classes of {top / 'train'} and {top / 'test'} differ: {'; '.join(only)}.\n"
+            "  Give both the same class folders"
+        )
+    unread = tuple(name for name in names if name not in ("train", "test"))
+    return ClassFolders(classes, {part: top / part for part in ("train", "test")}, unread)
+
+
+def _checked(top: Path, names: list[str]) -> tuple[str, ...]:
+    """The names as classes, if there are at least two."""
+    if len(names) >= 2:
+        return tuple(names)
+    if not names:
+        images = sum(entry.suffix.lower() in IMAGE_SUFFIXES for entry in top.iterdir())
+        found = f"{images:,} images lie directly in {top}" if images else f"{top} holds no folders"
+        raise UserError(f"{found}, but folders tell the classes.\n{LAYOUT}")
+    inner = _folders_in(top / names[0])
+    advice = f"  Its folders may be meant: type data.root={top / names[0]}" if len(inner) >= 2 else LAYOUT
+    raise UserError(f"{top} holds one folder only, {names[0]}, but at least two classes are needed.\n{advice}")
+
+
+def _folders_in(folder: Path) -> list[str]:
+    """Names of the folders in it, without hidden ones, in natural order."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((e.name for e in entries if e.is_dir() and not e.name.startswith(".")), key=natural)
+    except OSError as error:
+        raise UserError(f"the folder {folder} cannot be read: {error.strerror}") from error
+
+
+def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """A key to sort by in which numbers count as numbers: "a2" before "a10"."""
+    pieces = re.findall(r"[0-9]+|[^0-9]+", name)
+    return [(0, int(piece), "") if piece[0] in "0123456789" else (1, 0, piece.casefold()) for piece in pieces], name

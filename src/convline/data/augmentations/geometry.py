@@ -1,0 +1,79 @@
+"""Rotation, shift, scale and shear, by bilinear interpolation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from convline.data.augmentations.base import Augmentation, Draws, Shape, Stream
+
+
+def transformed(images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
+    """Shear, scale, turn and shift each image about its centre, in this order.
+
+    Args:
+        images: B×C×H×W.
+        parameters: B×5: angle in degrees (clockwise), shift down and to the right in pixels, scale, shear along x in
+            degrees.
+        fill: C values; a pixel that lies partly outside the original gets its share of them.
+    Returns:
+        float32, the same as torchvision's `affine` gives for each image.
+    """
+    height, width = images.shape[2:]
+    x = torch.arange(width, device=images.device) - (width - 1) / 2  # of pixel centres, from the image's
+    y = torch.arange(height, device=images.device) - (height - 1) / 2
+    angle, down, right, scale, shear = (column.view(-1, 1, 1) for column in parameters.unbind(1))
+    cos, sin, tan = angle.deg2rad().cos(), angle.deg2rad().sin(), shear.deg2rad().tan()
+    # backwards: where the pixel that ends up at (x, y) comes from
+    along_x = (x - right).view(len(images), 1, width) / scale
+    along_y = (y - down.view(-1, 1)).view(len(images), height, 1) / scale
+    grid = torch.empty(len(images), height, width, 2, device=images.device)
+    torch.add(along_x * (cos - tan * sin) * (2 / width), along_y * (sin + tan * cos) * (2 / width), out=grid[..., 0])
+    torch.add(along_x * -sin * (2 / height), along_y * cos * (2 / height), out=grid[..., 1])
+    fill = fill.view(1, -1, 1, 1)  # taken off and put back, since outside of the image grid_sample finds zeros
+    return F.grid_sample(images - fill, grid, align_corners=False).add_(fill)
+
+
+@dataclass(frozen=True)
+class Affine(Augmentation):
+    """Turned, shifted, scaled and sheared at random; uncovered pixels get the fill. Gives float32.
+
+    Each is uniform: the angle within ±`degrees`, the shift within ±`translate` of the side, the scale within
+    1 ± `scale`, the shear along x within ±`shear` degrees. Draws: the parameters of `transformed`.
+    """
+
+    degrees: float
+    translate: float
+    scale: float
+    shear: float
+
+    def draw(self, stream: Stream, num_images: int, input_shape: Shape) -> Draws:
+        """Five draws an image."""
+        _, height, width = input_shape
+        reach = np.array([self.degrees, self.translate * height, self.translate * width, self.scale, self.shear])
+        middle = np.array([0, 0, 0, 1, 0])
+        return (middle + reach * stream.generator().uniform(-1, 1, (num_images, 5))).astype(np.float32)
+
+    def __call__(self, images: Tensor, draws: Tensor, fill: Tensor) -> Tensor:
+        """Interpolate."""
+        return transformed(images, draws, fill)
+
+
+@dataclass(frozen=True)
+class Rotate(Augmentation):
+    """Turned about the centre by an angle uniform within ±`degrees`. Gives float32. Draws: the angle in degrees."""
+
+    degrees: float
+
+    def draw(self, stream: Stream, num_images: int, input_shape: Shape) -> Draws:
+        """One draw an image."""
+        return stream.generator().uniform(-self.degrees, self.degrees, (num_images, 1)).astype(np.float32)
+
+    def __call__(self, images: Tensor, draws: Tensor, fill: Tensor) -> Tensor:
+        """Interpolate."""
+        zeros, ones = torch.zeros_like(draws), torch.ones_like(draws)
+        return transformed(images, torch.cat([draws, zeros, zeros, ones, zeros], 1), fill)

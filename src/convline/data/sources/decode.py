@@ -1,0 +1,104 @@
+"""Image files of any size and kind -> uint8 arrays of one shape, in parallel."""
+
+import os
+import warnings
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# What a file may really hold, whatever its name says; others would bring other programs' readers into play.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+Resize = Literal["crop", "squash"]
+Shape = tuple[int, int, int]
+FILES_A_TASK = 8  # small, so that Ctrl-C does not wait for long
+
+
+def decode(path: Path, shape: Shape, resize: Resize) -> np.ndarray:
+    """One image: upright as its EXIF orientation says, without transparency, resized.
+
+    Args:
+        path: of the file. Of several frames the first one is taken.
+        shape: channels (1: grey, 3: red, green and blue), height and width of the result.
+        resize: "crop" keeps the proportions: the largest part around the centre that has those of `shape`;
+            "squash" takes the whole image. Either way bilinear and antialiased.
+    Returns:
+        uint8, of `shape`.
+    Raises:
+        Exception: of any type, from the decoders: the file is broken, or no image of these formats.
+    """
+    from PIL import Image, ImageOps
+
+    channels, height, width = shape
+    with Image.open(path, formats=FORMATS) as opened:
+        side = 2 * max(height, width)
+        opened.draft(None, (side, side))  # a JPEG is decoded at 1/2, 1/4 or 1/8, if that is at least so large
+        image = _opaque(ImageOps.exif_transpose(opened)).convert("L" if channels == 1 else "RGB")
+    if resize == "crop":
+        image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    else:
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def _opaque(image: "Image") -> "Image":
+    """In 8 bits, with white shining through where the image is transparent."""
+    from PIL import Image
+
+    if image.mode.startswith("I;16"):
+        return Image.fromarray(np.rint(np.asarray(image) * (255 / 65535)).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError("its pixels are 32-bit numbers of unknown range; save it with 8 or 16 bits")
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+
+
+def decode_all(paths: Sequence[Path], shape: Shape, resize: Resize) -> Generator[np.ndarray | str, None, None]:
+    """Decode files in threads, which Pillow's decoders let run side by side.
+
+    Returns:
+        For each path, in order, its image, or why it is broken.
+    """
+    workers = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    waiting: deque[Future[list[np.ndarray | str]]] = deque()
+    with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
+        from PIL import Image
+
+        warnings.simplefilter("ignore")  # of odd metadata
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            for start in range(0, len(paths), FILES_A_TASK):
+                waiting.append(pool.submit(_decode_some, paths[start : start + FILES_A_TASK], shape, resize))
+                if len(waiting) > 4 * workers:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _decode_some(paths: Sequence[Path], shape: Shape, resize: Resize) -> list[np.ndarray | str]:
+    return [_decode_or_say_why(path, shape, resize) for path in paths]
+
+
+def _decode_or_say_why(path: Path, shape: Shape, resize: Resize) -> np.ndarray | str:
+    try:
+        return decode(path, shape, resize)
+    except Exception as error:  # decoders fail on broken files with errors of every type
+        from PIL import Image, UnidentifiedImageError
+
+        if isinstance(error, UnidentifiedImageError):
+            return "no image in a format that is read here"
+        if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+            return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels"
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+        return (str(error).splitlines() or [""])[0] or type(error).__name__

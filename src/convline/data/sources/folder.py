@@ -1,0 +1,149 @@
+"""A user's own images, one folder a class: decoded once, resized, kept in the cache as one array."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from convline.class_folders import ClassFolders, find_classes
+from convline.data.cache import cache_directory, cached_array
+from convline.data.sources.decode import Resize, Shape, decode_all
+from convline.data.sources.folder_files import File, list_files, split_files
+from convline.data.sources.images import Images, Part
+from convline.errors import UserError
+
+FORM = 1  # of what is cached: another number makes all of it anew
+SHOWN = 5  # files that a message names
+
+
+def folder(
+    root: Path,
+    part: Part,
+    shape: Sequence[int],
+    resize: Resize,
+    test_fraction: float,
+    test_seed: int,
+    broken: Literal["refuse", "skip"],
+) -> Images:
+    """Images from `root`/<class>/…, or from `root`/train/<class>/… and `root`/test/<class>/….
+
+    Args:
+        root: the folder.
+        part: which part.
+        shape: channels (1 or 3), height and width that all images get.
+        resize: see `decode`.
+        test_fraction: of each class, kept for the test in the first layout; see `split_files`.
+        test_seed: of that choice.
+        broken: what to do about images that cannot be decoded.
+    Raises:
+        UserError: the folder has neither layout, a class is empty, an image is broken, or the cache cannot be written.
+    """
+    channels, height, width = shape
+    if channels not in (1, 3):
+        raise UserError(f"data.channels={channels}: images of a folder have 1 channel (grey) or 3 (colour)")
+    root = Path(root)
+    layout = find_classes(root)
+    files, unused = list_files(root, layout)
+    parts = split_files(files, layout, test_fraction, test_seed)
+    every = parts["train"] + parts["test"]
+    broken_now: dict[str, str] = {}
+
+    def make_note(array: np.ndarray) -> dict[str, Any]:
+        made = {part: _take(array, parts, broken_now, layout.classes, part) for part in parts}
+        return {"broken": broken_now, "fingerprints": {part: made[part].fingerprint() for part in made}}
+
+    array, note = cached_array(
+        place=cache_directory() / "folders" / f"{_plain(root.absolute().name)}-{_hash(os.path.realpath(root))}",
+        version=_hash([FORM, layout.classes, [(file.name, file.size, file.modified) for file in every]]),
+        settings=_hash([channels, height, width, resize, "all" in layout.parts and [test_fraction, test_seed]]),
+        max_shape=(len(every), channels, height, width),
+        make_rows=lambda: _decode_with_bar(root, every, (channels, height, width), resize, broken_now),
+        make_note=make_note,
+    )
+    left_out: dict[str, str] = note["broken"]
+    if left_out and broken == "refuse":
+        raise UserError(
+            f"{_describe(root, left_out, len(every))}\n"
+            "  Mend them or take them away; or go on without them: data.source.broken=skip"
+        )
+    images = _take(array, parts, left_out, layout.classes, part)
+    for label in (images.labels.bincount(minlength=len(layout.classes)) == 0).nonzero()[:, 0].tolist():
+        raise UserError(f"no {part} image of the class {layout.classes[label]} is left without the broken ones.")
+    notices = _unused(root, layout, unused, left_out, len(every))
+    return replace(images, notices=notices, known_fingerprint=note["fingerprints"][part])
+
+
+def _decode_with_bar(
+    root: Path, files: Sequence[File], shape: Shape, resize: Resize, broken: dict[str, str]
+) -> Iterator[np.ndarray]:
+    """The images that can be decoded, in order; why the others cannot is put into `broken`."""
+    console = Console()
+    with (
+        Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
+        contextlib.closing(decode_all([root / file.name for file in files], shape, resize)) as images,
+    ):
+        task = bar.add_task(f"decoding {len(files):,} images", total=len(files))
+        for file, image in zip(files, images, strict=True):
+            if isinstance(image, str):
+                broken[file.name] = image
+            else:
+                yield image
+            bar.advance(task)
+    if len(broken) == len(files):
+        raise UserError(_describe(root, broken, len(files)))
+
+
+def _take(
+    array: np.ndarray, parts: dict[Part, list[File]], broken: dict[str, str], classes: tuple[str, ...], part: Part
+) -> Images:
+    """One part of the array, in which the training images come first."""
+    labels = {name: [file.label for file in files if file.name not in broken] for name, files in parts.items()}
+    start = 0 if part == "train" else len(labels["train"])
+    images = torch.from_numpy(np.asarray(array[start : start + len(labels[part])]))
+    return Images(images, torch.tensor(labels[part], dtype=torch.int64), classes)
+
+
+def _describe(root: Path, broken: dict[str, str], num_files: int) -> str:
+    listed = [f"  {_shown(name)}: {why}" for name, why in list(broken.items())[:SHOWN]]
+    more = [f"  and {len(broken) - SHOWN:,} more"] if len(broken) > SHOWN else []
+    verb = "is" if len(broken) == 1 else "are"
+    return "\n".join([f"{len(broken):,} of {num_files:,} images in {root} {verb} broken:", *listed, *more])
+
+
+def _unused(
+    root: Path, layout: ClassFolders, others: list[str], broken: dict[str, str], num_files: int
+) -> tuple[str, ...]:
+    """What of the folder is not used, a notice each."""
+    notices = []
+    if layout.unread:
+        notices.append(f"not read in {root}: {', '.join(layout.unread)}; validation images are taken from train")
+    if others:
+        names = ", ".join(map(_shown, others[:SHOWN])) + (", …" if len(others) > SHOWN else "")
+        what = "1 file" if len(others) == 1 else f"{len(others):,} files"
+        notices.append(f"left out of {root}: {what} without the ending of an image ({names})")
+    if broken:
+        notices.append(f"{_describe(root, broken, num_files)}\n  They are left out, as data.source.broken=skip says.")
+    return tuple(notices)
+
+
+def _plain(name: str) -> str:
+    """Short and without special characters, for people who look into the cache."""
+    return "".join(c if c.isascii() and c.isalnum() else "_" for c in name[:40])
+
+
+def _shown(name: str) -> str:
+    """A file's name as it can be printed, whatever bytes it has."""
+    return os.fsencode(name).decode(errors="replace")
+
+
+def _hash(content: Any) -> str:
+    return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()

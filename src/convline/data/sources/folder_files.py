@@ -1,0 +1,133 @@
+"""The image files below a user's folder: which there are, of which class, and which are the test set."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from convline.class_folders import IMAGE_SUFFIXES, ClassFolders, natural
+from convline.data.sources.images import Part
+from convline.errors import UserError
+
+
+@dataclass(frozen=True)
+class File:
+    """An image file.
+
+    Args:
+        name: its place below the root, with slashes.
+        label: number of its class.
+        size, modified: in bytes; in nanoseconds since 1970. Both 0 if it is a link that leads nowhere.
+    """
+
+    name: str
+    label: int
+    size: int
+    modified: int
+
+
+def list_files(root: Path, layout: ClassFolders) -> tuple[dict[str, list[File]], list[str]]:
+    """The images of each of the layout's parts, class by class, and the names of the files that are none.
+
+    Both in natural order; hidden files count as neither.
+
+    Raises:
+        UserError: a class has no images, or a folder cannot be read.
+    """
+    files: dict[str, list[File]] = {}
+    others = _names_in(root)
+    for part, top in layout.parts.items():
+        within = "" if top == root else f"{part}/"
+        if within:
+            others += [within + name for name in _names_in(top)]
+        files[part] = []
+        for label, name in enumerate(layout.classes):
+            # the folders above are ancestors too: a link to them would bring the other classes in
+            found = _walk(top / name, within + name, (_identity(root), _identity(top)))
+            before = len(files[part])
+            for path, entry in sorted(found, key=lambda pair: natural(pair[0])):
+                if os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES:
+                    files[part].append(_file(entry, path, label))
+                else:
+                    others.append(path)
+            if len(files[part]) == before:
+                raise UserError(
+                    f"the class folder {top / name} holds no images ({', '.join(IMAGE_SUFFIXES)}).\n"
+                    "  Put some there, or take it away"
+                )
+    return files, others
+
+
+def split_files(
+    files: dict[str, list[File]], layout: ClassFolders, fraction: float, seed: int
+) -> dict[Part, list[File]]:
+    """The files of the training and of the test set: as the folders say, or else a part of each class is the test set.
+
+    That part are the files whose names, hashed with `seed`, come first: when images are added, those that were in the
+    test set stay there but for few, and those that were not move there only to keep the proportion.
+
+    Raises:
+        UserError: a class has one image only, where it must give some to both.
+    """
+    if "all" not in files:
+        return {"train": files["train"], "test": files["test"]}
+    members: list[list[str]] = [[] for _ in layout.classes]
+    for file in files["all"]:
+        members[file.label].append(file.name)
+    chosen: set[str] = set()
+    for name, names in zip(layout.classes, members, strict=True):
+        if len(names) == 1:
+            raise UserError(
+                f"the class {name} has one image, but needs some for training and some for the test.\n"
+                f"  Put more into {layout.parts['all'] / name}"
+            )
+        count = min(max(1, round(fraction * len(names))), len(names) - 1)
+        chosen.update(sorted(names, key=lambda name: _hash(f"{seed} {name}"))[:count])
+    return {
+        "train": [file for file in files["all"] if file.name not in chosen],
+        "test": [file for file in files["all"] if file.name in chosen],
+    }
+
+
+def _walk(
+    folder: Path | str, name: str, above: tuple[tuple[int, int], ...]
+) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """Every file below with its name, through links too; a folder is not entered again from within itself."""
+    here = _identity(folder)
+    if here in above:
+        return
+    for entry in _entries(folder):
+        if entry.is_dir():
+            yield from _walk(entry.path, f"{name}/{entry.name}", (*above, here))
+        elif entry.is_file() or entry.is_symlink():  # a link that leads nowhere is a broken image
+            yield f"{name}/{entry.name}", entry
+
+
+def _entries(folder: Path | str) -> list["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise UserError(f"the folder {folder} cannot be read: {error.strerror}") from error
+
+
+def _names_in(folder: Path) -> list[str]:
+    return sorted((entry.name for entry in _entries(folder) if entry.is_file()), key=natural)
+
+
+def _identity(folder: Path | str) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
+def _file(entry: "os.DirEntry[str]", name: str, label: int) -> File:
+    try:
+        status = entry.stat()
+    except OSError:
+        return File(name, label, 0, 0)
+    return File(name, label, status.st_size, status.st_mtime_ns)
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.blake2b(os.fsencode(text), digest_size=8).digest()

@@ -1,0 +1,143 @@
+"""MNIST and the sets that share its form: IDX files, 1×28×28, as torchvision downloads them.
+
+Parsed here, because torchvision's reader fails on a truncated file without naming it.
+"""
+
+import os
+import struct
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convline.data.sources.files import damaged, download
+from convline.data.sources.images import DIGITS, Images, Part, swap_sides
+
+SIDE = 28
+# Images of the training and of the test set. EMNIST: NIST's page has the sums, 145,600 and 131,600.
+COUNTS = {
+    "MNIST": (60_000, 10_000),
+    "FashionMNIST": (60_000, 10_000),
+    "KMNIST": (60_000, 10_000),
+    "EMNIST letters": (124_800, 20_800),
+    "EMNIST balanced": (112_800, 18_800),
+}
+
+
+def mnist(root: Path, part: Part) -> Images:
+    """MNIST: handwritten digits, from `root`/MNIST/raw."""
+    images, labels = _read(root, part, "MNIST")
+    _check_range(*labels, first=0, last=9)
+    return Images(images, labels[1], DIGITS, mirrored_alike=False)
+
+
+def fashion_mnist(root: Path, part: Part) -> Images:
+    """Fashion-MNIST: photographs of clothes in ten classes, from `root`/FashionMNIST/raw."""
+    images, labels = _read(root, part, "FashionMNIST")
+    _check_range(*labels, first=0, last=9)
+    from torchvision.datasets import FashionMNIST
+
+    classes = tuple(FashionMNIST.classes)
+    _check_balance(*labels, classes)
+    return Images(images, labels[1], classes)
+
+
+def kmnist(root: Path, part: Part) -> Images:
+    """Kuzushiji-MNIST: ten cursive hiragana, from `root`/KMNIST/raw."""
+    images, labels = _read(root, part, "KMNIST")
+    _check_range(*labels, first=0, last=9)
+    from torchvision.datasets import KMNIST
+
+    classes = tuple(KMNIST.classes)
+    _check_balance(*labels, classes)
+    return Images(images, labels[1], classes, mirrored_alike=False)
+
+
+def emnist(root: Path, part: Part, split: Literal["letters", "balanced"]) -> Images:
+    """EMNIST, made upright, from `root`/EMNIST/raw.
+
+    Args:
+        root: folder of the data.
+        part: which official set.
+        split: "letters", where an upper and its lower case are one of 26 classes, or "balanced": digits, upper case,
+            and the eleven lower case letters that do not look like their upper case, 47 classes.
+    """
+    images, (path, labels) = _read(root, part, "EMNIST", split)
+    from torchvision.datasets import EMNIST
+
+    classes = tuple(name for name in EMNIST.classes_split_dict[split] if name != "N/A")
+    first = 1 if split == "letters" else 0  # the files count the letters from 1
+    _check_range(path, labels, first, first + len(classes) - 1)
+    labels -= first
+    _check_balance(path, labels, classes)
+    swap_sides(images)  # the files have them column by column
+    return Images(images, labels, classes, mirrored_alike=False)
+
+
+def _read(root: Path, part: Part, name: str, split: str | None = None) -> tuple[Tensor, tuple[Path, Tensor]]:
+    """Images and labels as their files have them, downloaded by torchvision if they are not there.
+
+    Args:
+        root, part: as above.
+        name: of torchvision's class, and of the folder.
+        split: of EMNIST.
+    Returns:
+        N×1×28×28 uint8; the labels' file and N labels, int64.
+    """
+    folder = Path(root) / name / "raw"
+    prefix = f"emnist-{split}-{part}" if split else {"train": "train", "test": "t10k"}[part]
+    files = [folder / f"{prefix}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1")]
+    missing = [file for file in files if not file.is_file()]
+    full_name = f"{name} {split}" if split else name
+    if missing:
+        import torchvision.datasets
+
+        options: dict[str, Any] = {"split": split, "train": part == "train"} if split else {}
+        fetch = partial(getattr(torchvision.datasets, name), root=str(root), download=True, **options)
+        download(fetch, full_name if len(missing) == len(files) else missing[0].name, folder)
+    count = COUNTS[full_name][part == "test"]
+    images = _read_idx(files[0], full_name, (count, SIDE, SIDE))
+    return images.unsqueeze(1), (files[1], _read_idx(files[1], full_name, (count,)).long())
+
+
+def _read_idx(path: Path, name: str, expected: tuple[int, ...]) -> Tensor:
+    """Read one IDX file of unsigned bytes whose dimensions must be `expected`.
+
+    Source of the format: http://yann.lecun.com/exdb/mnist/: two zero bytes, type, number of dimensions, then each
+    dimension as a big-endian int32, then the values.
+    """
+    start = 4 + 4 * len(expected)
+    with open(path, "rb") as file:
+        head = file.read(start)
+        if len(head) < start or head[:4] != bytes([0, 0, 8, len(expected)]):
+            raise damaged(path, "it does not begin as an IDX file of unsigned bytes does")
+        shape = struct.unpack(f">{len(expected)}I", head[4:])
+        if shape != expected:
+            raise damaged(path, f"it holds {_times(shape)} values, but {name} has {_times(expected)}")
+        num_values = os.fstat(file.fileno()).st_size - start
+        if num_values != np.prod(shape):
+            raise damaged(path, f"it should hold {int(np.prod(shape)):,} values, but holds {num_values:,}")
+        return torch.from_numpy(np.fromfile(file, dtype=np.uint8).reshape(shape))
+
+
+def _check_range(path: Path, labels: Tensor, first: int, last: int) -> None:
+    for found in (int(labels.max()), int(labels.min())):
+        if not first <= found <= last:
+            raise damaged(path, f"it holds the label {found}, but labels are {first} to {last}")
+
+
+def _check_balance(path: Path, labels: Tensor, classes: tuple[str, ...]) -> None:
+    """These sets have equally many images of each class: labels of another set, or altered ones, show by that."""
+    counts = torch.bincount(labels, minlength=len(classes))
+    expected = len(labels) // len(classes)
+    wrong = (counts != expected).nonzero().flatten().tolist()
+    if wrong:
+        found = f"{int(counts[wrong[0]]):,} of class {classes[wrong[0]]!r}"
+        raise damaged(path, f"it has {found}, but there are {expected:,} of each class")
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "×".join(str(n) for n in shape)

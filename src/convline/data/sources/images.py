@@ -1,0 +1,63 @@
+"""What every source returns: labelled images as tensors."""
+
+import hashlib
+from dataclasses import InitVar, dataclass
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+Part = Literal["train", "test"]
+
+DIGITS = tuple("0123456789")  # the classes of every set of digits
+
+
+@dataclass(frozen=True)
+class Images:
+    """A set of labelled images.
+
+    Args:
+        images: uint8, N×C×H×W.
+        labels: int64, N; each below `len(classes)`.
+        classes: the classes' names, in order of their numbers.
+        mirrored_alike: whether a mirrored image still shows its class; no for digits, letters and other characters.
+        notices: what a user should know of them before they are trained on.
+        known_fingerprint: what `fingerprint` would compute, from a source that has computed it before.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    mirrored_alike: bool = True
+    notices: tuple[str, ...] = ()
+    known_fingerprint: InitVar[str | None] = None
+
+    def __post_init__(self, known_fingerprint: str | None) -> None:
+        object.__setattr__(self, "_known", known_fingerprint)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def fingerprint(self) -> str:
+        """A hash of every pixel and label: 16 hexadecimal digits."""
+        known: str | None = self.__dict__["_known"]
+        if known is not None:
+            return known
+        digest = hashlib.blake2b(digest_size=8)
+        digest.update(repr((tuple(self.images.shape), self.classes)).encode())
+        digest.update(self.images.contiguous().numpy().data)
+        digest.update(self.labels.contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+class Source(Protocol):
+    """Reads one official split; sources of files take their folder first."""
+
+    def __call__(self, part: Part, /) -> Images:
+        """All images of the official training or test set."""
+        ...
+
+
+def swap_sides(images_NCHW: Tensor) -> None:
+    """Transpose each image in place: rows become columns. They must be square; no second copy of all is made."""
+    for chunk in images_NCHW.split(1024):
+        chunk.copy_(chunk.transpose(2, 3).clone())

@@ -1,0 +1,82 @@
+"""The loader for data larger than the device: torch's DataLoader brings the batches from the host's memory."""
+
+import signal
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from convline.data.loader import Loader, Walk
+from convline.data.prepare import Prepare
+
+Gathered = tuple[Tensor, Tensor, Tensor]
+
+
+class StreamingLoader(Loader):
+    """Batches gathered by worker processes, and moved to the device while it computes.
+
+    They are the resident loader's, bit for bit: order, draws and preparation are the same code, and only the gathering
+    is done elsewhere. Images may be memory-mapped from a file larger than memory.
+
+    Args:
+        images: uint8, N×C×H×W, on the host.
+        labels: int64, N, on the host.
+        indices: which of them to go through.
+        prepare, walk: see `Loader`.
+        num_workers: processes that gather; 0 gathers in this one.
+    """
+
+    def __init__(
+        self, images: Tensor, labels: Tensor, indices: Tensor, prepare: Prepare, walk: Walk, num_workers: int
+    ) -> None:
+        super().__init__(indices, prepare, walk, len(labels))
+        self._batches: Iterator[Gathered] = iter(())
+        self._remaining = _Remaining()
+        self._source = DataLoader(
+            _Gather(images, labels),
+            sampler=self._remaining,
+            batch_size=None,  # an element is a batch already
+            num_workers=num_workers,
+            pin_memory=prepare.device.type == "cuda",
+            persistent_workers=num_workers > 0,
+            worker_init_fn=_leave_signals_alone,
+            generator=torch.Generator(),  # of the workers' seeds, which would come out of the network's random numbers
+        )
+
+    def _start(self) -> None:
+        self._remaining.batches = [self.batch_indices(at) for at in range(self.position, self.num_batches)]
+        self._batches = iter(self._source)
+
+    def _gather(self, position: int) -> Gathered:
+        images, labels, index = (part.to(self.device, non_blocking=True) for part in next(self._batches))
+        return images, labels, index
+
+
+class _Gather(Dataset[Gathered]):
+    """Indexed by a batch's indices."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        self.images, self.labels = images, labels
+
+    def __getitem__(self, index: Tensor) -> Gathered:
+        return self.images.index_select(0, index), self.labels.index_select(0, index), index
+
+
+class _Remaining(Sampler[Tensor]):
+    """The indices of the batches that are left of a loader's epoch.
+
+    It does not hold the loader, and so makes no cycle: workers end with the loader's last reference.
+    """
+
+    def __init__(self) -> None:
+        self.batches: list[Tensor] = []
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self.batches)
+
+
+def _leave_signals_alone(worker: int) -> None:
+    """An interruption is the training process's to handle, which still wants the batches that are under way."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
