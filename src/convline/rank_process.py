@@ -1,30 +1,21 @@
 """One rank of a data-parallel run, started by `convline.ranks`: `python -m convline.rank_process RUN CHECKPOINT`."""
 
-import os
 import signal
 import sys
-import threading
-import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
 
 from convline import ranks
+from convline.children import end_with_parent
 from convline.errors import Interrupted, Pruned, UserError, first_line
 from convline.training import fit_rank
 
 
 def main() -> int:
     """Fit; leaves it to the watcher to say what went wrong and how to go on."""
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    end_with_parent()
     return _fit()
-
-
-def _end_with_parent(parent: int) -> None:
-    """A rank whose watcher was killed would go on writing into a directory that nobody holds."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 def _fit() -> int:

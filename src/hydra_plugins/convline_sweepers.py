@@ -22,6 +22,6 @@ class Grid(_ConvlineSweeper):
     def sweep(self, arguments: Sequence[str]) -> Any:
         """Do them."""
         from convline.sweeps.grid import sweep
-        from convline.sweeps.launch import own_launch
+        from convline.sweeps.launch import launcher
 
-        sweep(arguments, self.config, own_launch(self.config))
+        sweep(arguments, self.config, launcher(self.config, self.context))

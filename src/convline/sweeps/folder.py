@@ -69,8 +69,23 @@ class Folder:
                 (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
                 told = {"identity": job.identity, "recipe": job.recipe, "data": job.data, "overrides": job.overrides}
                 runs.lay_out(directory, job.cfg, choices=job.choices, **told)
+            self._check(directory, job)
             directories.append(directory)
         return directories
+
+    def _check(self, directory: Path, job: Job) -> None:
+        """A job that is to be gone on with must be what its directory says.
+
+        Raises:
+            UserError: it is not.
+        """
+        if runs.status(directory) == "finished":
+            return
+        if runs.identity(runs.read_config(directory), "", job.data) != job.recipe:
+            raise UserError(
+                f"{directory / 'config.yaml'} was changed: it no longer is the job that is to go on there.\n"
+                "  Bring it back as it was, or remove that directory to begin the job anew."
+            )
 
 
 def open_folder(jobs: Sequence[Job], runs_dir: Path, name: str, explicit: bool, rerun: str) -> tuple[Folder, list[Path]]:

@@ -13,6 +13,8 @@ from convline.sweeps.ending import closing
 from convline.sweeps.jobs import Job, plan
 from convline.sweeps.launch import Launch, do
 
+UNDONE = {"failed": "failed", "interrupted": "interrupted", "waiting": "not begun"}
+
 
 def sweep(words: Sequence[str], cfg: DictConfig, launch: Launch) -> None:
     """Do the jobs that `-m WORDS` stands for.
@@ -25,16 +27,22 @@ def sweep(words: Sequence[str], cfg: DictConfig, launch: Launch) -> None:
         Interrupted: Ctrl-C or SIGTERM came; the table of what is there has been printed.
         UserError: a combination is no config, or a job failed.
     """
-    jobs = plan(words)
+    from convline.data.shared import sharing
+
+    with sharing():
+        _sweep(plan(words), cfg, launch)
+
+
+def _sweep(jobs: list[Job], cfg: DictConfig, launch: Launch) -> None:
     with closing() as show:
         directories = _open(jobs, cfg)
         show(directories[0].parent, directories)
         failed_before = {path for path in directories if runs.status(path) == "failed"}
         do([path for path in directories if path not in failed_before], launch, cfg.fail_fast)
     states = Counter(map(runs.status, directories))
-    undone = [f"{states[state]} {state}" for state in ("failed", "interrupted", "waiting") if states[state]]
+    undone = [f"{states[state]} {said}" for state, said in UNDONE.items() if states[state]]
     if undone:
-        raise UserError(f"of {len(jobs)} jobs {', '.join(undone)}; see above")
+        raise UserError(f"{', '.join(undone)} of {len(jobs)} jobs; see above")
 
 
 def _open(jobs: list[Job], cfg: DictConfig) -> list[Path]:
@@ -43,6 +51,8 @@ def _open(jobs: list[Job], cfg: DictConfig) -> list[Path]:
 
     path = Path(cfg.hydra.sweep.dir)
     explicit = any(word.startswith("hydra.sweep.dir=") for word in cfg.hydra.overrides.hydra)
+    if cfg.name and not explicit:
+        path = path.with_name(path.name.removesuffix("sweep") + cfg.name.replace("/", "-"))
     if cfg.rerun == "failed":
         count, other = by_another_version(path.parent, jobs)
         if count:

@@ -9,6 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from convline import config, runs
 
+OF_SWEEPS = ("rerun=", "fail_fast=", "workers=")  # how the jobs are done, not what they are
+
 
 @dataclass(frozen=True)
 class Job:
@@ -39,7 +41,7 @@ def plan(words: Sequence[str]) -> list[Job]:
     Raises:
         UserError: a combination is no config, or its data are missing or damaged.
     """
-    combinations = config.expand_sweep(words)
+    combinations = config.expand_sweep([word for word in words if not word.startswith(OF_SWEEPS)])
     swept = swept_keys(words)
     composed = config.compose_all(combinations)
     fingerprints: dict[str, str] = {}

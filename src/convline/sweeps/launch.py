@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from convline import runs
@@ -32,21 +33,23 @@ def do(directories: Sequence[Path], launch: Launch, fail_fast: bool) -> None:
             time.sleep(0.5)
 
 
-def own_launch(cfg: DictConfig) -> Launch:
-    """In this process, or in as many as `workers` says."""
-    if cfg.workers > 1:
-        from convline.sweeps.workers import in_workers
+def launcher(cfg: DictConfig, context: HydraContext) -> Launch:
+    """In this process, in as many as `workers` says, or by the launcher of Hydra's that the config names."""
+    if not cfg.hydra.launcher._target_.endswith(".BasicLauncher"):
+        from convline.sweeps.elsewhere import Elsewhere
 
-        return lambda directories: in_workers(directories, cfg.workers, cfg.fail_fast)
+        return Elsewhere(cfg, context)
+    if cfg.workers > 1:
+        from convline.sweeps.workers import Workers
+
+        return Workers(cfg)
     return lambda directories: in_this_process(directories, cfg.fail_fast)
 
 
 def in_this_process(directories: Sequence[Path], fail_fast: bool) -> None:
     """One after the other; imports and data are shared."""
-    from convline.data.shared import sharing
     from convline.sweeps.perform import perform
 
-    with sharing():
-        for number, run_dir in enumerate(directories, 1):
-            if perform(run_dir, f"job {number} of {len(directories)}") == "failed" and fail_fast:
-                return
+    for number, run_dir in enumerate(directories, 1):
+        if perform(run_dir, f"job {number} of {len(directories)}") == "failed" and fail_fast:
+            return

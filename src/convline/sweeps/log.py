@@ -1,5 +1,6 @@
 """log.txt: what a job of a sweep said, as it stood on the terminal."""
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -43,3 +44,20 @@ def logged(path: Path) -> Iterator[IO[str]]:
         redirect_stderr(Tee(sys.stderr, log)),  # type: ignore[type-var]
     ):
         yield log
+
+
+@contextmanager
+def logged_only(path: Path) -> Iterator[IO[str]]:
+    """Append all that this process and its children write in the block to a file instead; yields the open file."""
+    kept = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
+    with open(path, "a", buffering=1) as log:
+        try:
+            for descriptor in kept:
+                os.dup2(log.fileno(), descriptor)
+            yield log
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, copy in kept.items():
+                os.dup2(copy, descriptor)
+                os.close(copy)

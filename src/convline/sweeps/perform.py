@@ -9,15 +9,16 @@ from convline import runs, training
 from convline.errors import Interrupted, Pruned, UserError, first_line
 from convline.lock import HeldError, locked
 from convline.sweeps.isolation import isolated
-from convline.sweeps.log import logged
+from convline.sweeps.log import logged, logged_only
 
 
-def perform(run_dir: Path, title: str = "") -> str | None:
+def perform(run_dir: Path, title: str, quiet: bool = False) -> str | None:
     """Do the job that lies in a directory, or go on with it; one that fails is reported at once.
 
     Args:
         run_dir: of the job.
         title: printed when it begins.
+        quiet: what the job says goes to its log alone.
     Returns:
         How it ended: "finished", "failed" or "pruned"; None if another process has it or has done it.
     Raises:
@@ -28,9 +29,8 @@ def perform(run_dir: Path, title: str = "") -> str | None:
             summary = runs.read_summary(run_dir)
             if summary["status"] not in ("waiting", "running", "interrupted"):
                 return None
-            with logged(run_dir / "log.txt") as log, isolated():
-                if title:
-                    print(f"── {title}: {' '.join(summary['overrides'])}", flush=True)
+            print(f"── {title}: {' '.join(summary['overrides'])}", flush=True)
+            with (logged_only if quiet else logged)(run_dir / "log.txt") as log, isolated():
                 ended = _train(run_dir, log)
     except HeldError:
         return None
