@@ -209,14 +209,14 @@ def identity(cfg: DictConfig, code: str, data: str) -> str:
         code: version of the code.
         data: fingerprint of the data.
     """
-    kept = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))  # values may refer to what is left out
-    assert isinstance(kept, DictConfig)
+    kept: Any = OmegaConf.to_container(cfg, resolve=True)  # whole: values may refer to what is left out
     for key in NOT_IDENTITY:
-        parent, _, last = key.rpartition(".")
-        node = OmegaConf.select(kept, parent) if parent else kept
-        if node is not None and last in node:
-            del node[last]
-    text = json.dumps([OmegaConf.to_container(kept), code, data], sort_keys=True)
+        node, *path = kept, *key.split(".")
+        while len(path) > 1 and isinstance(node, dict):
+            node = node.get(path.pop(0))
+        if isinstance(node, dict):
+            node.pop(path[0], None)
+    text = json.dumps([kept, code, data], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

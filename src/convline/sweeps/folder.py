@@ -69,7 +69,8 @@ class Folder:
                 (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
                 told = {"identity": job.identity, "recipe": job.recipe, "data": job.data, "overrides": job.overrides}
                 runs.lay_out(directory, job.cfg, choices=job.choices, **told)
-            self._check(directory, job)
+            elif runs.status(directory) != "finished":
+                self._check(directory, job)
             directories.append(directory)
         return directories
 
@@ -79,8 +80,6 @@ class Folder:
         Raises:
             UserError: it is not.
         """
-        if runs.status(directory) == "finished":
-            return
         if runs.identity(runs.read_config(directory), "", job.data) != job.recipe:
             raise UserError(
                 f"{directory / 'config.yaml'} was changed: it no longer is the job that is to go on there.\n"
