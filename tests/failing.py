@@ -139,3 +139,13 @@ def counted_synthetic(part: Any, **settings: Any) -> Any:
     with open("reads", "a") as file:
         file.write(f"{part}\n")
     return synthetic(part, **settings)
+
+
+class WriteRank(Callback):
+    """Each rank writes who it is and what it trains with."""
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        rate = trainer.optimizers[0].defaults["lr"]
+        path = Path(trainer.default_root_dir)
+        text = f"rank {trainer.global_rank} of {trainer.world_size}, {rate}, {path.name}"
+        (path / f"rank-{trainer.global_rank}.txt").write_text(text)

@@ -67,7 +67,7 @@ class Folder:
             directory = self.path / known[getattr(job, by)]
             if not (directory / "summary.json").is_file():
                 (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
-                told = {"identity": job.identity, "recipe": job.recipe, "data": job.data, "overrides": job.overrides}
+                told = {"identity": job.identity, "recipe": job.recipe, "overrides": job.overrides, "swept": job.swept}
                 runs.lay_out(directory, job.cfg, choices=job.choices, **told)
             elif runs.status(directory) != "finished":
                 self._check(directory, job)

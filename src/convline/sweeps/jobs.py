@@ -18,7 +18,7 @@ class Job:
 
     Args:
         overrides: its words, with one value for each swept setting.
-        name: of its directory.
+        swept: those of the swept settings.
         cfg: its config.
         choices: which option was taken of each config group.
         data: fingerprint of its data.
@@ -27,12 +27,21 @@ class Job:
     """
 
     overrides: list[str]
-    name: str
+    swept: list[str]
     cfg: DictConfig
     choices: dict[str, str]
     data: str
     identity: str
     recipe: str
+
+    @property
+    def name(self) -> str:
+        """Of its directory, readable and short: the last part of each swept key with its value: `lr=0.1,seed=0`."""
+        text = ",".join(word.partition("=")[0].split(".")[-1] + "=" + word.partition("=")[2] for word in self.swept)
+        text = "".join(c if c.isalnum() or c in "=.,_-+" else "-" for c in text) or "default"
+        if len(text) > 120:
+            text = f"{text[:100]}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
+        return text
 
 
 def plan(words: Sequence[str]) -> list[Job]:
@@ -42,23 +51,24 @@ def plan(words: Sequence[str]) -> list[Job]:
         UserError: a combination is no config, or its data are missing or damaged.
     """
     combinations = config.expand_sweep([word for word in words if not word.startswith(OF_SWEEPS)])
-    swept = swept_keys(words)
+    keys = {o.get_key_element() for o in config.parse_overrides(words) if o.is_sweep_override()}
     composed = config.compose_all(combinations)
     fingerprints: dict[str, str] = {}
     jobs: dict[str, Job] = {}
     for combination, (cfg, choices) in zip(combinations, composed, strict=True):
-        job = describe(combination, job_name(combination, swept), cfg, choices, fingerprints)
+        swept = [word for word in combination if word.partition("=")[0] in keys]
+        job = describe(combination, swept, cfg, choices, fingerprints)
         jobs.setdefault(job.identity, job)
     return list(jobs.values())
 
 
 def describe(
-    overrides: list[str], name: str, cfg: DictConfig, choices: dict[str, str], fingerprints: dict[str, str]
+    overrides: list[str], swept: list[str], cfg: DictConfig, choices: dict[str, str], fingerprints: dict[str, str]
 ) -> Job:
     """A job with its identities.
 
     Args:
-        overrides, name, cfg, choices: see `Job`.
+        overrides, swept, cfg, choices: see `Job`.
         fingerprints: those known already, by the settings of the data; a new one is added.
     Raises:
         UserError: the data are missing or damaged.
@@ -71,7 +81,7 @@ def describe(
     data = fingerprints[key]
     return Job(
         overrides,
-        name,
+        swept,
         cfg,
         choices,
         data,
@@ -79,20 +89,3 @@ def describe(
         recipe=runs.identity(cfg, "", data),
     )
 
-
-def swept_keys(words: Sequence[str]) -> list[str]:
-    """The settings that have several values."""
-    return [o.get_key_element() for o in config.parse_overrides(words) if o.is_sweep_override()]
-
-
-def job_name(overrides: Sequence[str], swept: Sequence[str]) -> str:
-    """Readable and short: the last part of each swept key with its value, such as `model=lenet,lr=0.1,seed=0`."""
-    parts = []
-    for word in overrides:
-        key, _, value = word.partition("=")
-        if key in swept:
-            parts.append(f"{key.split('.')[-1]}={value}")
-    text = "".join(c if c.isalnum() or c in "=.,_-+" else "-" for c in ",".join(parts)) or "default"
-    if len(text) > 120:
-        text = f"{text[:100]}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
-    return text

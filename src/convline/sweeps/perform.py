@@ -26,10 +26,9 @@ def perform(run_dir: Path, title: str, quiet: bool = False) -> str | None:
     """
     try:
         with locked(run_dir):
-            summary = runs.read_summary(run_dir)
-            if summary["status"] not in ("waiting", "running", "interrupted"):
+            if runs.read_summary(run_dir)["status"] not in ("waiting", "running", "interrupted"):
                 return None
-            print(f"── {title}: {' '.join(summary['overrides'])}", flush=True)
+            print(f"── {title}: {words_of(run_dir)}", flush=True)
             with (logged_only if quiet else logged)(run_dir / "log.txt") as log, isolated():
                 ended = _train(run_dir, log)
     except HeldError:
@@ -56,8 +55,11 @@ def _train(run_dir: Path, log: IO[str]) -> str:
 
 
 def report_failure(run_dir: Path) -> None:
-    """Say that a job failed: its overrides, the first line of its error, and where its log is."""
-    summary = runs.read_summary(run_dir)
-    words = " ".join(summary["overrides"])
-    line = f"── failed: {words}\n   {summary['error']}\n   The whole story: {run_dir / 'log.txt'}"
-    print(line, file=sys.stderr, flush=True)
+    """Say that a job failed: what it is, the first line of its error, and where its log is."""
+    error = runs.read_summary(run_dir)["error"]
+    print(f"── failed: {words_of(run_dir)}\n   {error}\n   see {run_dir / 'log.txt'}", file=sys.stderr, flush=True)
+
+
+def words_of(run_dir: Path) -> str:
+    """The words of the command line in which a job differs from the others of its sweep."""
+    return " ".join(runs.read_summary(run_dir)["swept"]) or run_dir.name

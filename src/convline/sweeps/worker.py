@@ -9,7 +9,7 @@ from convline.callbacks.interrupt import stoppable
 from convline.children import end_with_parent
 from convline.data.shared import sharing
 from convline.errors import Interrupted
-from convline.sweeps.perform import perform
+from convline.sweeps.perform import perform, words_of
 
 
 def main() -> int:
@@ -23,8 +23,8 @@ def main() -> int:
             for number, run_dir in enumerate(directories, 1):
                 if perform(run_dir, f"job {number} of {len(directories)}", quiet=True) == "finished":
                     summary = runs.read_summary(run_dir)
-                    accuracy, words = summary["metrics"]["val/acc"], " ".join(summary["overrides"])
-                    print(f"── finished: {words}: val/acc {accuracy:.4f} in {summary['seconds']:.1f} s", flush=True)
+                    figures = f"val/acc {summary['metrics']['val/acc']:.4f} in {summary['seconds']:.1f} s"
+                    print(f"── finished: {words_of(run_dir)}: {figures}", flush=True)
     except (Interrupted, KeyboardInterrupt) as stop:
         return 128 + getattr(stop, "signum", 2)
     return 0
