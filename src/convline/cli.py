@@ -9,7 +9,6 @@ import typer
 
 from convline.main import guarded
 
-
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 

@@ -19,7 +19,7 @@ from convline.errors import UserError, nearest, user_error_in
 from convline.quoting import quote_units
 
 CONF_DIR = Path(__file__).parents[2] / "conf"
-INNER_GROUPS = ("data/augment",)  # folders within a group's folder that are groups of their own
+INNER_GROUPS = ("data/augment", "sweep/sampler", "sweep/pruner")  # folders within a group's folder that are groups of their own
 
 
 def load_config(overrides: Sequence[str] = ()) -> DictConfig:
@@ -103,7 +103,7 @@ def _compose(overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
 
 def choices_of(hydra_cfg: DictConfig) -> dict[str, str]:
     """Which option was taken of each of our groups, from Hydra's own node."""
-    return {k: v for k, v in hydra_cfg.runtime.choices.items() if v and not k.startswith(("hydra", "schema"))}
+    return {k: v for k, v in hydra_cfg.runtime.choices.items() if v and not k.startswith(("hydra", "schema", "sweep"))}
 
 
 def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:

@@ -17,7 +17,6 @@ from omegaconf.errors import OmegaConfBaseException
 from convline import config, manual, ranges, schema
 from convline.errors import Interrupted, UserError
 from convline.quoting import quote_units
-from convline.sweeps.jobs import OF_SWEEPS
 from convline.sweeps.seeds import spread
 
 
@@ -88,7 +87,7 @@ def _run(cfg: DictConfig) -> None:
     """One run."""
     ranges.check(cfg)
     for word in HydraConfig.get().overrides.task:
-        if word.startswith(OF_SWEEPS):
+        if schema.is_of_sweeps(word):
             raise UserError(f"{word} has an effect in a sweep only: add -m, or leave it out.")
     from convline import training  # torch and lightning take seconds: only for a config that is right
 

@@ -33,6 +33,8 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "threads": _at_least(1),
     "rerun": _one_of("all", "failed", "none"),
     "workers": _at_least(1),
+    "sweep.trials": _at_least(1),
+    "sweep.seed": (lambda value: 0 <= value < 2**32, "from 0 to 4294967295"),
     "tta": _one_of("flip", "flip+shift"),
     "classifier.label_smoothing": _FRACTION,
     "classifier.class_weights": _one_of("none", "balanced"),

@@ -25,13 +25,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from convline.errors import UserError, first_line
 from convline.lock import is_held
+from convline.schema import OF_SWEEPS
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tensorboard")
 # Settings that change where a run is written, how it looks and what runs beside it, not what it computes.
-NOT_IDENTITY = ("name", "runs_dir", "debug", "logger", "rerun", "fail_fast", "workers", "sweep", "callbacks.progress",
-                "callbacks.hparams", "callbacks.throughput", "callbacks.training_images", "callbacks.pruning",
-                "data.root", "data.loader", "data.num_workers", "trainer.profiler",
-                "trainer.log_every_n_steps")  # fmt: skip
+NOT_IDENTITY = (*OF_SWEEPS, "name", "runs_dir", "debug", "logger", "callbacks.progress", "callbacks.hparams",
+                "callbacks.throughput", "callbacks.training_images", "callbacks.pruning", "data.root", "data.loader",
+                "data.num_workers", "trainer.profiler", "trainer.log_every_n_steps")  # fmt: skip
 
 
 def create(parent: Path, name: str) -> Path:
@@ -69,6 +69,8 @@ def lay_out(run_dir: Path, cfg: DictConfig, **summary: Any) -> None:
     content = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     if "root" in content.data:
         content.data.root = str(Path(content.data.root or "data").absolute())  # an empty variable is none
+    for key in OF_SWEEPS:  # which a run's config need not know
+        content.pop(key, None)
     OmegaConf.save(content, run_dir / "config.yaml")
     update_summary(run_dir, status="waiting", seconds=0.0, **summary)
 
@@ -137,9 +139,9 @@ def check_data(run_dir: Path, fingerprint: str) -> None:
     began_with = json.loads(path.read_text())["data_fingerprint"] if path.is_file() else fingerprint
     if began_with != fingerprint:
         raise UserError(
-            f"the data are not those that {run_dir} was trained on: their fingerprint is {fingerprint}, not {began_with}.\n"
-            "  Files below data.root have changed, or another version of the code splits them. Put the old ones back, or "
-            "start a new run."
+            f"the data are not those that {run_dir} was trained on: their fingerprint is {fingerprint}, not "
+            f"{began_with}.\n  Files below data.root have changed, or another version of the code splits them. Put the "
+            "old ones back, or start a new run."
         )
 
 

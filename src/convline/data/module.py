@@ -68,7 +68,8 @@ class DataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self._source = source if root is None else lambda part: source(Path(root), part)
-        self.input_shape, self.num_classes = tuple(input_shape), num_classes
+        channels, height, width = input_shape
+        self.input_shape, self.num_classes = (channels, height, width), num_classes
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self._augmentations = parse_augment(augment)
         self._loader_kind, self._num_workers = loader, num_workers
@@ -101,7 +102,8 @@ class DataModule(LightningDataModule):
                 f"data.batch_size={self.batch_size} is larger than the {len(self.train_indices):,} training images.\n"
                 f"  Type a smaller one: data.batch_size={min(32, len(self.train_indices))}"
             )
-        test = self._checked(self._source("test"))  # its files, before anything is trained; nothing is kept or looked at
+        # the test set's files are checked before anything is trained; nothing of them is kept or looked at
+        test = self._checked(self._source("test"))
         if test.images.shape[1:] != images.images.shape[1:]:
             raise UserError(
                 f"the training images are {_times(images.images.shape[1:])}, but those of the test set "
@@ -132,8 +134,8 @@ class DataModule(LightningDataModule):
             raise UserError("the training or the test set of these data holds no images")
         if channels not in (1, self.input_shape[0]):
             raise UserError(
-                f"the data have {channels} channels, but the config says {self.input_shape[0]}; only grey images can be "
-                f"repeated.\n  Type: data.channels={channels}"
+                f"the data have {channels} channels, but the config says {self.input_shape[0]}; only grey images can "
+                f"be repeated.\n  Type: data.channels={channels}"
             )
         if classes != self.num_classes:
             raise UserError(
@@ -170,10 +172,14 @@ class DataModule(LightningDataModule):
         """Shuffled batches of the training split on the trainer's device, dealt out among its ranks."""
         order_seed = None if self.overfit_batches else self.seed
         walk = self._fit_walk(self.batch_size, self._train_limit, order_seed)
-        self._train_loader = self._loader(self._device, self.train_indices, self.train_labels, walk, self._pipeline)
+        self._train_loader = self.training_loader(self._device, walk)
         if self._train_state is not None:
             self._train_loader.load_state_dict(self._train_state)
         return self._train_loader
+
+    def training_loader(self, device: torch.device, walk: Walk) -> Loader:
+        """The training split, augmented, on any device and in any batches."""
+        return self._loader(device, self.train_indices, self.train_labels, walk, self._pipeline)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the training loader is, for the checkpoint."""

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from omegaconf import DictConfig, OmegaConf
 
 from convline import config, runs
-
-OF_SWEEPS = ("rerun=", "fail_fast=", "workers=")  # how the jobs are done, not what they are
+from convline.schema import is_of_sweeps
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def plan(words: Sequence[str]) -> list[Job]:
     Raises:
         UserError: a combination is no config, or its data are missing or damaged.
     """
-    combinations = config.expand_sweep([word for word in words if not word.startswith(OF_SWEEPS)])
+    combinations = config.expand_sweep([word for word in words if not is_of_sweeps(word)])
     keys = {o.get_key_element() for o in config.parse_overrides(words) if o.is_sweep_override()}
     composed = config.compose_all(combinations)
     fingerprints: dict[str, str] = {}
