@@ -149,3 +149,16 @@ class WriteRank(Callback):
         path = Path(trainer.default_root_dir)
         text = f"rank {trainer.global_rank} of {trainer.world_size}, {rate}, {path.name}"
         (path / f"rank-{trainer.global_rank}.txt").write_text(text)
+
+
+class SleepInTrial(Callback):
+    """The trial with this number sleeps when it begins to train, unless a file of that name is there."""
+
+    def __init__(self, number: int, seconds: float, unless: str) -> None:
+        self.number, self.seconds, self.unless = number, seconds, unless
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        path = Path(trainer.default_root_dir)
+        if path.name.startswith(f"{self.number:03d},") and not Path(self.unless).exists():
+            (path / "asleep").touch()
+            time.sleep(self.seconds)

@@ -284,7 +284,7 @@ def test_globs_and_ranges_are_expanded(tmp_path: Path) -> None:
 
 def test_sigterm_leaves_a_table_and_the_command_to_go_on(tmp_path: Path) -> None:
     running = Running(["-m", *SMALL, "trainer.max_epochs=100", "seed=0,1"], tmp_path)
-    wait_for(lambda: any((tmp_path / "runs").glob("*/seed=0/metrics.csv")))
+    wait_for(lambda: any((tmp_path / "runs").glob("*/seed=0/checkpoints/last.ckpt")))
     os.kill(running.process.pid, signal.SIGTERM)
     done = running.wait()
     assert done.status == 143

@@ -41,19 +41,16 @@ def compose_all(combinations: Sequence[Sequence[str]]) -> list[tuple[DictConfig,
         UserError: an override names what is not there, or a value is out of range; it says in which list, if there are
             several.
     """
-    composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, str]]] = {}
     found = []
     for words in combinations:
         try:
             values, others = _values_and_others(words)
-            if others not in composed:
-                composed[others] = _compose(others)
-            cfg, chosen = copy.deepcopy(composed[others])
+            cfg, chosen = copy.deepcopy(_compose(others))
             try:
                 for override in values:
                     OmegaConf.update(cfg, override.key_or_group, override.value(), merge=True)
             except OmegaConfBaseException:
-                _compose(words)  # which says it in Hydra's words
+                _compose(tuple(words))  # which says it in Hydra's words
                 raise
             ranges.check(cfg)
         except UserError as error:
@@ -84,8 +81,9 @@ def _values_and_others(words: Sequence[str]) -> tuple[list[Override], tuple[str,
     return values, tuple(word for word, override in zip(words, parsed, strict=True) if override not in values)
 
 
-def _compose(overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
-    """By Hydra: the config without its own node `hydra`, and which option was taken of each group."""
+@functools.lru_cache(256)
+def _compose(overrides: tuple[str, ...]) -> tuple[DictConfig, dict[str, str]]:
+    """By Hydra: the config without its own node `hydra`, and which option was taken of each group; not to be changed."""
     schema.register()
     previous = GlobalHydra.instance().hydra  # inside a job, Hydra is already set up
     GlobalHydra.instance().clear()
@@ -202,7 +200,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
         if found := _unknown_option(override):
             return found
     try:
-        known, _ = _compose([expand_sweep([o.input_line or ""])[0][0] for o in chosen])
+        known, _ = _compose(tuple(expand_sweep([o.input_line or ""])[0][0] for o in chosen))
     except Exception:
         known = None  # an option file is itself wrong: Hydra's message says so
     if known is not None:

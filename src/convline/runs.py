@@ -35,7 +35,18 @@ NOT_IDENTITY = (*OF_SWEEPS, "name", "runs_dir", "debug", "logger", "callbacks.pr
 
 
 def create(parent: Path, name: str) -> Path:
-    """Make a directory `parent`/`name` that did not exist, with `-2`, `-3`, … if it did.
+    """Make a run's directory `parent`/`name` that did not exist, with `-2`, `-3`, … if it did.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    path = make_new(parent, name)
+    (path / "checkpoints").mkdir()
+    return path
+
+
+def make_new(parent: Path, name: str) -> Path:
+    """Make a folder that did not exist, named likewise.
 
     Raises:
         UserError: it cannot be written.
@@ -48,7 +59,6 @@ def create(parent: Path, name: str) -> Path:
                 path.mkdir()  # the one test-and-make that two processes cannot both win
             except FileExistsError:
                 continue
-            (path / "checkpoints").mkdir()
             return path
     except OSError as error:
         raise UserError(

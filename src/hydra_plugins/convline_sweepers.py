@@ -10,18 +10,27 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 
-class _ConvlineSweeper(Sweeper):
+class Search(Sweeper):
+    """Trials that learn from each other."""
+
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra with what `sweep` needs."""
-        self.context, self.config = hydra_context, config
-
-
-class Grid(_ConvlineSweeper):
-    """Every combination of the lists on the command line."""
+        self._context, self._config = hydra_context, config
 
     def sweep(self, arguments: Sequence[str]) -> Any:
         """Do them."""
-        from convline.sweeps.grid import sweep
-        from convline.sweeps.launch import launcher
+        from convline.sweeps.search import search
 
-        sweep(arguments, self.config, launcher(self.config, self.context))
+        search(arguments, self._config, self._context)
+
+
+class Grid(Search):
+    """Every combination of the lists on the command line; a search where `sweep=NAME` brings a space."""
+
+    def sweep(self, arguments: Sequence[str]) -> Any:
+        """Do them."""
+        if self._config.sweep.space:
+            return super().sweep(arguments)
+        from convline.sweeps.grid import sweep
+
+        return sweep(arguments, self._config, self._context)

@@ -1,4 +1,4 @@
-"""Jobs by a launcher of Hydra's, such as submitit's for Slurm: one task a job, which finds its directory by its name."""
+"""Jobs by a launcher of Hydra's, such as submitit's for Slurm: a job or a worker is a task, which finds its folder by name."""
 
 import json
 import sys
@@ -14,6 +14,7 @@ from omegaconf import DictConfig, flag_override
 from convline import lock, runs
 from convline.errors import UserError, first_line
 from convline.sweeps.perform import perform, report_failure
+from convline.sweeps.trials import Trials
 
 TRIES = 2  # how often a job is given to the launcher: its node may have failed, or the job may kill its process
 
@@ -29,35 +30,42 @@ class Elsewhere:
     """
 
     def __init__(self, cfg: DictConfig, context: HydraContext) -> None:
-        for key, without in (("fail_fast", False), ("workers", 1)):
-            if cfg[key] != without:
-                raise UserError(f"{key}={cfg[key]} has no effect with a launcher of Hydra's; leave one of them out.")
+        if cfg.fail_fast:
+            raise UserError("fail_fast=true has no effect with a launcher of Hydra's; leave one of the two out.")
         self._cfg, self._context = cfg, context
         self._tries: Counter[Path] = Counter()
 
-    def __call__(self, directories: Sequence[Path]) -> None:
+    def jobs(self, directories: Sequence[Path]) -> None:
         """Do the jobs in these directories; returns when the launcher is through with them, or has failed.
 
         Raises:
             UserError: it brings nothing about.
         """
+        if self._cfg.workers != 1:
+            raise UserError(f"workers={self._cfg.workers} has no effect with a launcher of Hydra's: each job is a task.")
         todo = [run_dir for run_dir in directories if not self._is_given_up(run_dir)]
-        if not todo:
-            return
-        folder = todo[0].parent.absolute()
+        if todo:
+            self._tries.update(todo)
+            self._launch(todo[0].parent, [run_dir.name for run_dir in todo])
+
+    def search(self, trials: Trials) -> None:
+        """Do the trials of a search, by as many tasks as `workers` says."""
+        self._launch(trials.folder, ["."] * self._cfg.workers)
+
+    def _launch(self, folder: Path, names: Sequence[str]) -> None:
         with flag_override(self._cfg, ["readonly", "struct"], False):
-            self._cfg.hydra.sweep.dir = str(folder)
+            self._cfg.hydra.sweep.dir = str(folder.absolute())
         launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=self._context, task_function=job, config=self._cfg
+            hydra_context=self._context, task_function=task, config=self._cfg
         )
-        tasks = [[f"hydra.sweep.dir='{folder}'", f"hydra.sweep.subdir='{run_dir.name}'"] for run_dir in todo]
-        self._tries.update(todo)
-        before = {run_dir: runs.status(run_dir) for run_dir in todo}
+        words = [[f"hydra.sweep.dir='{folder.absolute()}'", f"hydra.sweep.subdir='{name}'"] for name in names]
+        before = _states(folder)
         try:
-            launcher.launch(tasks, initial_job_idx=0)
+            launcher.launch(words, initial_job_idx=0)
         except Exception as error:  # of one task, perhaps; the others may be running still
-            if before == {run_dir: runs.status(run_dir) for run_dir in todo}:
-                raise UserError(f"the launcher {self._cfg.hydra.launcher._target_} failed: {first_line(error)}") from error
+            if before == _states(folder):
+                target = self._cfg.hydra.launcher._target_
+                raise UserError(f"the launcher {target} failed: {first_line(error)}") from error
             print(f"── the launcher says: {first_line(error)}", file=sys.stderr, flush=True)
 
     def _is_given_up(self, run_dir: Path) -> bool:
@@ -77,12 +85,22 @@ class Elsewhere:
         return True
 
 
-def job(cfg: DictConfig) -> str | None:
-    """What the launcher calls: the job in the directory that Hydra made of the task's two words."""
+def _states(folder: Path) -> dict[Path, str]:
+    return {path.parent: runs.status(path.parent) for path in folder.glob("*/summary.json")}
+
+
+def task(cfg: DictConfig) -> None:
+    """What the launcher calls: the job in the directory that Hydra made of a task's two words, or a whole search."""
     from convline.callbacks.interrupt import stoppable
     from convline.data.shared import sharing
+    from convline.sweeps.search import reopen
 
-    run_dir = Path(HydraConfig.get().runtime.output_dir)
-    sys.argv = json.loads((run_dir.parent / "sweep.json").read_text())["command"]
+    directory = Path(HydraConfig.get().runtime.output_dir)
+    is_search = (directory / "sweep.json").is_file()
+    folder = directory if is_search else directory.parent
+    sys.argv = json.loads((folder / "sweep.json").read_text())["command"]
     with stoppable(""), sharing():
-        return perform(run_dir, "job")
+        if is_search:
+            reopen(folder).do(fail_fast=False)
+        else:
+            perform(directory, "job")

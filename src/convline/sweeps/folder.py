@@ -9,12 +9,13 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from convline import runs
 from convline.errors import UserError
@@ -67,8 +68,7 @@ class Folder:
             directory = self.path / known[getattr(job, by)]
             if not (directory / "summary.json").is_file():
                 (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
-                told = {"identity": job.identity, "recipe": job.recipe, "overrides": job.overrides, "swept": job.swept}
-                runs.lay_out(directory, job.cfg, choices=job.choices, **told)
+                runs.lay_out(directory, job.cfg, **job.told())
             elif runs.status(directory) != "finished":
                 self._check(directory, job)
             directories.append(directory)
@@ -87,6 +87,14 @@ class Folder:
             )
 
 
+def wanted_folder(cfg: DictConfig) -> tuple[Path, bool]:
+    """Where a new sweep goes, by Hydra's config, and whether the user said so."""
+    path = Path(cfg.hydra.sweep.dir)
+    if any(word.startswith("hydra.sweep.dir=") for word in cfg.hydra.overrides.hydra):
+        return path, True
+    return path.with_name(path.name.removesuffix("sweep") + cfg.name.replace("/", "-")) if cfg.name else path, False
+
+
 def open_folder(jobs: Sequence[Job], runs_dir: Path, name: str, explicit: bool, rerun: str) -> tuple[Folder, list[Path]]:
     """Find or make the folder of these jobs, with a directory for each.
 
@@ -102,17 +110,28 @@ def open_folder(jobs: Sequence[Job], runs_dir: Path, name: str, explicit: bool, 
         UserError: the folder of that name holds another sweep, or cannot be made.
     """
     by = "recipe" if rerun == "none" else "identity"
+    with in_turn(runs_dir):  # two processes with the same command at the same moment
+        if explicit:
+            folder = _named(runs_dir / name, jobs, by, rerun)
+        else:
+            known = [] if rerun == "all" else folders(runs_dir)
+            best = max(known, key=lambda found: (found.count(jobs, by), found.created), default=None)
+            has_some = best is not None and best.count(jobs, by)
+            folder = best if best is not None and has_some else Folder(runs.make_new(runs_dir, name))
+        return folder, folder.add(jobs, by)
+
+
+@contextmanager
+def in_turn(runs_dir: Path) -> Iterator[None]:
+    """Look for a sweep's folder, and make it, while no other process does.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
-        with alone(runs_dir, LOCK):  # two processes with the same command at the same moment
-            if explicit:
-                folder = _named(runs_dir / name, jobs, by, rerun)
-            else:
-                known = [] if rerun == "all" else folders(runs_dir)
-                best = max(known, key=lambda found: (found.count(jobs, by), found.created), default=None)
-                has_some = best is not None and best.count(jobs, by)
-                folder = best if best is not None and has_some else Folder(_new(runs_dir, name))
-            return folder, folder.add(jobs, by)
+        with alone(runs_dir, LOCK):
+            yield
     except OSError as error:
         raise UserError(
             f"the sweep's folder in {runs_dir} cannot be made: {error.strerror}.\n"
@@ -142,15 +161,6 @@ def by_another_version(runs_dir: Path, jobs: Sequence[Job]) -> tuple[int, Path |
         count = sum(runs.status(folder.path / directory) == "finished" for directory in done)
         best = max(best, (count, folder.path), key=lambda found: found[0])
     return best
-
-
-def _new(runs_dir: Path, name: str) -> Path:
-    for count in range(1, 10_000):
-        path = runs_dir / (name if count == 1 else f"{name}-{count}")
-        if not path.exists():
-            path.mkdir()
-            return path
-    raise UserError(f"{runs_dir} holds 10,000 sweeps named {name} already; name another folder: runs_dir=FOLDER")
 
 
 def _named(path: Path, jobs: Sequence[Job], by: str, rerun: str) -> Folder:

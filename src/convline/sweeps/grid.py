@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from convline import runs
@@ -11,18 +12,18 @@ from convline.errors import UserError
 from convline.lock import HeldError, locked
 from convline.sweeps.ending import closing
 from convline.sweeps.jobs import Job, plan
-from convline.sweeps.launch import Launch, do
+from convline.sweeps.launch import launcher, until_done
 
 UNDONE = {"failed": "failed", "interrupted": "interrupted", "waiting": "not begun"}
 
 
-def sweep(words: Sequence[str], cfg: DictConfig, launch: Launch) -> None:
+def sweep(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None:
     """Do the jobs that `-m WORDS` stands for.
 
     Args:
         words: as typed.
         cfg: the config that the jobs have in common, with Hydra's node.
-        launch: does jobs.
+        context: Hydra's, for its launchers.
     Raises:
         Interrupted: Ctrl-C or SIGTERM came; the table of what is there has been printed.
         UserError: a combination is no config, or a job failed.
@@ -30,15 +31,16 @@ def sweep(words: Sequence[str], cfg: DictConfig, launch: Launch) -> None:
     from convline.data.shared import sharing
 
     with sharing():
-        _sweep(plan(words), cfg, launch)
+        _sweep(plan(words), cfg, context)
 
 
-def _sweep(jobs: list[Job], cfg: DictConfig, launch: Launch) -> None:
+def _sweep(jobs: list[Job], cfg: DictConfig, context: HydraContext) -> None:
     with closing() as show:
         directories = _open(jobs, cfg)
         show(directories[0].parent, directories)
         failed_before = {path for path in directories if runs.status(path) == "failed"}
-        do([path for path in directories if path not in failed_before], launch, cfg.fail_fast)
+        todo = [path for path in directories if path not in failed_before]
+        until_done(todo, launcher(cfg, context), cfg.fail_fast)
     states = Counter(map(runs.status, directories))
     undone = [f"{states[state]} {said}" for state, said in UNDONE.items() if states[state]]
     if undone:
@@ -49,10 +51,7 @@ def _open(jobs: list[Job], cfg: DictConfig) -> list[Path]:
     """The jobs' directories, after saying what there is to do."""
     from convline.sweeps.folder import by_another_version, open_folder
 
-    path = Path(cfg.hydra.sweep.dir)
-    explicit = any(word.startswith("hydra.sweep.dir=") for word in cfg.hydra.overrides.hydra)
-    if cfg.name and not explicit:
-        path = path.with_name(path.name.removesuffix("sweep") + cfg.name.replace("/", "-"))
+    path, explicit = wanted_folder(cfg)
     if cfg.rerun == "failed":
         count, other = by_another_version(path.parent, jobs)
         if count:
@@ -69,7 +68,7 @@ def _open(jobs: list[Job], cfg: DictConfig) -> list[Path]:
         "running": "running in another process",
         "waiting": "to do",
     }
-    print(f"{len(jobs)} jobs: {', '.join(f'{states[state]} {what}' for state, what in told.items() if states[state])}")
+    print(f"{len(jobs)} job{'s' * (len(jobs) > 1)}: {', '.join(f'{states[state]} {what}' for state, what in told.items() if states[state])}")
     print(f"writing to {folder.path}")
     return directories
 

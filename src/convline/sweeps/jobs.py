@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -41,6 +42,11 @@ class Job:
         if len(text) > 120:
             text = f"{text[:100]}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
         return text
+
+    def told(self) -> dict[str, Any]:
+        """What its summary says of it before it begins."""
+        hashes = {"identity": self.identity, "recipe": self.recipe}
+        return {"choices": self.choices, "overrides": self.overrides, "swept": self.swept, **hashes}
 
 
 def plan(words: Sequence[str]) -> list[Job]:

@@ -35,6 +35,8 @@ def perform(run_dir: Path, title: str, quiet: bool = False) -> str | None:
         return None
     if ended == "failed":
         report_failure(run_dir)
+    elif quiet:
+        _report_success(run_dir)
     return ended
 
 
@@ -58,6 +60,12 @@ def report_failure(run_dir: Path) -> None:
     """Say that a job failed: what it is, the first line of its error, and where its log is."""
     error = runs.read_summary(run_dir)["error"]
     print(f"── failed: {words_of(run_dir)}\n   {error}\n   see {run_dir / 'log.txt'}", file=sys.stderr, flush=True)
+
+
+def _report_success(run_dir: Path) -> None:
+    summary = runs.read_summary(run_dir)
+    figures = f", val/acc {summary['metrics']['val/acc']:.4f}" if "metrics" in summary else ""
+    print(f"── {summary['status']}: {words_of(run_dir)}{figures}, {summary['seconds']:.1f} s", flush=True)
 
 
 def words_of(run_dir: Path) -> str:

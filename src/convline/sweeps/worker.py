@@ -4,30 +4,32 @@ import json
 import sys
 from pathlib import Path
 
-from convline import runs
 from convline.callbacks.interrupt import stoppable
 from convline.children import end_with_parent
 from convline.data.shared import sharing
 from convline.errors import Interrupted
-from convline.sweeps.perform import perform, words_of
+from convline.sweeps.launch import Here
+
+FAILED_FAST = 4  # exit status: a job failed, and no other is to be begun
 
 
 def main() -> int:
-    """Do the jobs that stand on stdin, as far as they are not done or taken when their turn comes."""
+    """Do the task that stands on stdin, as far as its jobs are not done or taken when their turn comes."""
     end_with_parent()
     task = json.load(sys.stdin)
     sys.argv = task["command"]
-    directories = list(map(Path, task["directories"]))
+    here = Here(task["fail_fast"])
     try:
         with stoppable(""), sharing():
-            for number, run_dir in enumerate(directories, 1):
-                if perform(run_dir, f"job {number} of {len(directories)}", quiet=True) == "finished":
-                    summary = runs.read_summary(run_dir)
-                    figures = f"val/acc {summary['metrics']['val/acc']:.4f} in {summary['seconds']:.1f} s"
-                    print(f"── finished: {words_of(run_dir)}: {figures}", flush=True)
+            if "search" in task:
+                from convline.sweeps.search import reopen
+
+                has_failed = here.search(reopen(Path(task["search"])), quiet=True)
+            else:
+                has_failed = here.jobs(list(map(Path, task["directories"])), quiet=True)
     except (Interrupted, KeyboardInterrupt) as stop:
         return 128 + getattr(stop, "signum", 2)
-    return 0
+    return FAILED_FAST if has_failed else 0
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ from omegaconf import DictConfig
 from convline import lock, runs
 from convline.children import forwarded_signals, start
 from convline.errors import Interrupted, UserError
+from convline.sweeps.perform import report_failure
+from convline.sweeps.trials import Trials
+from convline.sweeps.worker import FAILED_FAST
 
 
 class Workers:
@@ -28,34 +31,41 @@ class Workers:
     """
 
     def __init__(self, cfg: DictConfig) -> None:
-        self.count, self.fail_fast = cfg.workers, cfg.fail_fast
+        self._count = cfg.workers
         self._environments = environments(cfg.workers, cfg.trainer.devices, _num_cores(), _gpus(cfg))
-        self._task: dict[str, object] = {}
+        self._task: dict[str, object] = {"command": sys.argv, "fail_fast": cfg.fail_fast}
         self._running: list[subprocess.Popen] = []
 
-    def __call__(self, directories: Sequence[Path]) -> None:
+    def jobs(self, directories: Sequence[Path]) -> None:
         """Do the jobs in these directories; returns when they have ended.
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM came, and every job has saved its state.
             UserError: no worker can be started.
         """
-        self._task = {"directories": list(map(str, directories)), "command": sys.argv}
-        slots = dict(enumerate(self._start(slot) for slot in range(min(self.count, len(directories)))))
+        task = {"directories": list(map(str, directories))}
+        self._work(task, min(self._count, len(directories)), directories[0].parent)
+
+    def search(self, trials: Trials) -> None:
+        """Do the trials of a search; returns when there are as many as wanted, and raises likewise."""
+        self._work({"search": str(trials.folder)}, self._count, trials.folder)
+
+    def _work(self, task: dict[str, object], count: int, folder: Path) -> None:
+        self._task.update(task)
+        slots = {slot: self._start(slot) for slot in range(count)}
         try:
             with forwarded_signals(self._running) as received:
                 while slots:
                     time.sleep(0.05)
                     for slot, process in list(slots.items()):
-                        if process.poll() is None:
-                            continue
-                        del slots[slot]
-                        self._running.remove(process)
-                        if self._has_lost_a_job(process, directories) and not received:
-                            slots[slot] = self._start(slot)
-                    if self.fail_fast and any(runs.status(path) == "failed" for path in directories):
-                        for process in slots.values():
-                            process.terminate()
+                        if process.poll() is not None:
+                            self._running.remove(slots.pop(slot))
+                            has_lost = self._has_lost_a_job(process, folder)
+                            if process.returncode == FAILED_FAST or (has_lost and self._task["fail_fast"]):
+                                for other in slots.values():
+                                    other.terminate()
+                            elif has_lost and not received:
+                                slots[slot] = self._start(slot)
         finally:
             for process in self._running:
                 process.kill()
@@ -72,20 +82,18 @@ class Workers:
         self._running.append(process)
         return process
 
-    def _has_lost_a_job(self, process: subprocess.Popen, directories: Sequence[Path]) -> bool:
+    def _has_lost_a_job(self, process: subprocess.Popen, folder: Path) -> bool:
         """Whether a worker that has ended was at a job, which is then failed.
 
         Raises:
             UserError: it ended by itself without being done.
         """
         status = process.returncode
-        if status in (0, 128 + signal.SIGINT, 128 + signal.SIGTERM):
+        if status in (0, FAILED_FAST, 128 + signal.SIGINT, 128 + signal.SIGTERM):
             return False
         how = f"was killed ({signal.Signals(-status).name})" if status < 0 else f"ended with status {status}"
-        lost = [path for path in directories if lock.holder_pid(path) == process.pid]
+        lost = [path.parent for path in folder.glob(f"*/{lock.HEARTBEAT}") if lock.holder_pid(path.parent) == process.pid]
         for run_dir in lost:
-            from convline.sweeps.perform import report_failure
-
             with lock.locked(run_dir):
                 runs.update_summary(run_dir, status="failed", error=f"its process {how}")
             report_failure(run_dir)
