@@ -276,7 +276,12 @@ class TestEnds:
         words = [word for word in SEARCH if "interval" not in word and "pattern" not in word]
         networks = 'model.pattern="FC","CONV(4) -> RELU -> FC","CONV(8) -> RELU -> FC"'
         done = train(
-            tmp_path, *words, networks, "sweep/sampler=nsgaii", "sweep.objectives=[val/acc,parameters]", "sweep.trials=4"
+            tmp_path,
+            *words,
+            networks,
+            "sweep/sampler=nsgaii",
+            "sweep.objectives=[val/acc,parameters]",
+            "sweep.trials=4",
         )
         assert done.status == 0, done.err
         assert "trials are not beaten by another in every objective" in done.out
@@ -306,4 +311,3 @@ def test_files_with_spaces_search_by_themselves(tmp_path: Path) -> None:
     assert done.status == 0, done.err
     assert [set(values) for values in parameters(tmp_path)] == [{"optimizer.lr", "optimizer.weight_decay"}] * 2
     assert all(0.003 <= values["optimizer.lr"] <= 0.3 for values in parameters(tmp_path))
-

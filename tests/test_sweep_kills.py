@@ -44,7 +44,9 @@ def test_killed_twenty_times_and_gone_on_with(tmp_path: Path) -> None:
     for name in finished:
         assert not any(all(part in job for part in name.split(",")) for job in trained(done)), f"{name} was done twice"
 
-    begun = {path.name: [int(line) for line in (path / "epochs.txt").read_text().split()] for path in job_dirs(tmp_path)}
+    begun = {
+        path.name: [int(line) for line in (path / "epochs.txt").read_text().split()] for path in job_dirs(tmp_path)
+    }
     assert all(set(epochs) == set(range(NUM_EPOCHS)) for epochs in begun.values())
     # an epoch begins anew only after a kill, and no epoch that was saved ever does
     assert sum(map(len, begun.values())) <= 9 * NUM_EPOCHS + deaths

@@ -5,6 +5,7 @@ import functools
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -19,7 +20,11 @@ from convline.errors import UserError, nearest, user_error_in
 from convline.quoting import quote_units
 
 CONF_DIR = Path(__file__).parents[2] / "conf"
-INNER_GROUPS = ("data/augment", "sweep/sampler", "sweep/pruner")  # folders within a group's folder that are groups of their own
+INNER_GROUPS = (
+    "data/augment",
+    "sweep/sampler",
+    "sweep/pruner",
+)  # folders within a group's folder that are groups of their own
 
 
 def load_config(overrides: Sequence[str] = ()) -> DictConfig:
@@ -83,7 +88,7 @@ def _values_and_others(words: Sequence[str]) -> tuple[list[Override], tuple[str,
 
 @functools.lru_cache(256)
 def _compose(overrides: tuple[str, ...]) -> tuple[DictConfig, dict[str, str]]:
-    """By Hydra: the config without its own node `hydra`, and which option was taken of each group; not to be changed."""
+    """By Hydra: the config, and which option was taken of each group. Kept, so not to be changed."""
     schema.register()
     previous = GlobalHydra.instance().hydra  # inside a job, Hydra is already set up
     GlobalHydra.instance().clear()
@@ -99,7 +104,7 @@ def _compose(overrides: tuple[str, ...]) -> tuple[DictConfig, dict[str, str]]:
     return cfg, choices
 
 
-def choices_of(hydra_cfg: DictConfig) -> dict[str, str]:
+def choices_of(hydra_cfg: Any) -> dict[str, str]:
     """Which option was taken of each of our groups, from Hydra's own node."""
     return {k: v for k, v in hydra_cfg.runtime.choices.items() if v and not k.startswith(("hydra", "schema", "sweep"))}
 

@@ -76,7 +76,7 @@ def lay_out(run_dir: Path, cfg: DictConfig, **summary: Any) -> None:
         cfg: the whole config; a relative `data.root` is made absolute, so that the run can go on in another folder.
         summary: what else is known of the run.
     """
-    content = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    content: Any = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     if "root" in content.data:
         content.data.root = str(Path(content.data.root or "data").absolute())  # an empty variable is none
     for key in OF_SWEEPS:  # which a run's config need not know

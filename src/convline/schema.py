@@ -13,7 +13,6 @@ from omegaconf import MISSING, OmegaConf
 
 from convline.class_folders import count_classes
 
-
 OF_SWEEPS = ("rerun", "fail_fast", "workers", "sweep")  # settings of the root that say how many runs are done, not what
 
 

@@ -326,5 +326,6 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # the figures are reduced already
     warnings.filterwarnings("ignore", message=".*torch.distributed.nn.functional.all_gather.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*srun.* command is available on your system but is not used.*")
     warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")

@@ -1,9 +1,11 @@
-"""Jobs by a launcher of Hydra's, such as submitit's for Slurm: a job or a worker is a task, which finds its folder by name."""
+"""Jobs by a launcher of Hydra's, such as submitit's for Slurm: each is a task, which finds its folder by name."""
 
 import json
 import sys
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -16,6 +18,7 @@ from convline.errors import UserError, first_line
 from convline.sweeps.perform import perform, report_failure
 from convline.sweeps.trials import Trials
 
+LOOK = 2.0  # seconds between two looks for jobs that failed
 TRIES = 2  # how often a job is given to the launcher: its node may have failed, or the job may kill its process
 
 
@@ -42,7 +45,9 @@ class Elsewhere:
             UserError: it brings nothing about.
         """
         if self._cfg.workers != 1:
-            raise UserError(f"workers={self._cfg.workers} has no effect with a launcher of Hydra's: each job is a task.")
+            raise UserError(
+                f"workers={self._cfg.workers} has no effect with a launcher of Hydra's: each job is a task."
+            )
         todo = [run_dir for run_dir in directories if not self._is_given_up(run_dir)]
         if todo:
             self._tries.update(todo)
@@ -61,7 +66,8 @@ class Elsewhere:
         words = [[f"hydra.sweep.dir='{folder.absolute()}'", f"hydra.sweep.subdir='{name}'"] for name in names]
         before = _states(folder)
         try:
-            launcher.launch(words, initial_job_idx=0)
+            with _failures_reported(folder):
+                launcher.launch(words, initial_job_idx=0)
         except Exception as error:  # of one task, perhaps; the others may be running still
             if before == _states(folder):
                 target = self._cfg.hydra.launcher._target_
@@ -87,6 +93,31 @@ class Elsewhere:
 
 def _states(folder: Path) -> dict[Path, str]:
     return {path.parent: runs.status(path.parent) for path in folder.glob("*/summary.json")}
+
+
+@contextmanager
+def _failures_reported(folder: Path) -> Iterator[None]:
+    """Say of each job that fails in the block that it has: a launcher waits for all of them."""
+    ended = threading.Event()
+    known = {run_dir for run_dir, state in _states(folder).items() if state == "failed"}
+
+    def watch() -> None:
+        while True:
+            is_last = ended.wait(LOOK)
+            for run_dir, state in _states(folder).items():
+                if state == "failed" and run_dir not in known:
+                    known.add(run_dir)
+                    report_failure(run_dir)
+            if is_last:
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def task(cfg: DictConfig) -> None:

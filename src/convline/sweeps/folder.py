@@ -95,7 +95,9 @@ def wanted_folder(cfg: DictConfig) -> tuple[Path, bool]:
     return path.with_name(path.name.removesuffix("sweep") + cfg.name.replace("/", "-")) if cfg.name else path, False
 
 
-def open_folder(jobs: Sequence[Job], runs_dir: Path, name: str, explicit: bool, rerun: str) -> tuple[Folder, list[Path]]:
+def open_folder(
+    jobs: Sequence[Job], runs_dir: Path, name: str, explicit: bool, rerun: str
+) -> tuple[Folder, list[Path]]:
     """Find or make the folder of these jobs, with a directory for each.
 
     Args:
@@ -145,7 +147,10 @@ def folders(runs_dir: Path) -> list[Folder]:
     for path in sorted(runs_dir.glob("*/sweep.json")):
         try:
             content = json.loads(path.read_text())
-            jobs = [{key: known[key] for key in ("directory", "overrides", "identity", "recipe")} for known in content["jobs"]]
+            jobs = [
+                {key: known[key] for key in ("directory", "overrides", "identity", "recipe")}
+                for known in content["jobs"]
+            ]
             found.append(Folder(path.parent, jobs, content["created"]))
         except (OSError, ValueError, KeyError, TypeError):
             continue
@@ -207,4 +212,6 @@ def _is_outside(key: str) -> bool:
 def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(node, dict):
         return {prefix: node}
-    return {k: v for key, value in node.items() for k, v in _flat(value, f"{prefix}.{key}" if prefix else str(key)).items()}
+    return {
+        k: v for key, value in node.items() for k, v in _flat(value, f"{prefix}.{key}" if prefix else str(key)).items()
+    }

@@ -11,6 +11,7 @@ from convline import runs
 from convline.errors import UserError
 from convline.lock import HeldError, locked
 from convline.sweeps.ending import closing
+from convline.sweeps.folder import by_another_version, open_folder, wanted_folder
 from convline.sweeps.jobs import Job, plan
 from convline.sweeps.launch import launcher, until_done
 
@@ -49,8 +50,6 @@ def _sweep(jobs: list[Job], cfg: DictConfig, context: HydraContext) -> None:
 
 def _open(jobs: list[Job], cfg: DictConfig) -> list[Path]:
     """The jobs' directories, after saying what there is to do."""
-    from convline.sweeps.folder import by_another_version, open_folder
-
     path, explicit = wanted_folder(cfg)
     if cfg.rerun == "failed":
         count, other = by_another_version(path.parent, jobs)
@@ -68,7 +67,8 @@ def _open(jobs: list[Job], cfg: DictConfig) -> list[Path]:
         "running": "running in another process",
         "waiting": "to do",
     }
-    print(f"{len(jobs)} job{'s' * (len(jobs) > 1)}: {', '.join(f'{states[state]} {what}' for state, what in told.items() if states[state])}")
+    parts = [f"{states[state]} {what}" for state, what in told.items() if states[state]]
+    print(f"{len(jobs)} job{'s' * (len(jobs) > 1)}: {', '.join(parts)}")
     print(f"writing to {folder.path}")
     return directories
 

@@ -93,4 +93,3 @@ def describe(
         identity=runs.identity(cfg, runs.code_key(), data),
         recipe=runs.identity(cfg, "", data),
     )
-

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 class Launcher(Protocol):
     """Does jobs."""
 
-    def jobs(self, directories: Sequence[Path]) -> None:
-        """Do those in these directories of one folder, as far as no other process does; returns when they have ended."""
+    def jobs(self, directories: Sequence[Path]) -> object:
+        """Do those in these directories of one folder, as far as no other process does."""
         ...
 
-    def search(self, trials: Trials) -> None:
+    def search(self, trials: Trials) -> object:
         """Do the trials of a search; returns when there are as many as wanted."""
         ...
 

@@ -40,8 +40,8 @@ def logged(path: Path) -> Iterator[IO[str]]:
     """Append what Python writes to stdout and stderr in the block to a file, too; yields the open file."""
     with (
         open(path, "a") as log,
-        redirect_stdout(Tee(sys.stdout, log)),  # type: ignore[type-var]
-        redirect_stderr(Tee(sys.stderr, log)),  # type: ignore[type-var]
+        redirect_stdout(Tee(sys.stdout, log)),
+        redirect_stderr(Tee(sys.stderr, log)),
     ):
         yield log
 

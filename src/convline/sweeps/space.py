@@ -93,17 +93,19 @@ def _dimension(override: Override) -> Dimension:
         low, high, log = content.start, content.end, "log" in content.tags
         if low is None or high is None or low >= high or (log and low <= 0):
             raise UserError(f"{word}: an interval goes from a lower to a higher number{', above 0' if log else ''}.")
-        whole = isinstance(low, int) and isinstance(high, int)
-        return Dimension(key, (IntDistribution if whole else FloatDistribution)(low, high, log=log))
+        if isinstance(low, int) and isinstance(high, int):
+            return Dimension(key, IntDistribution(low, high, log=log))
+        return Dimension(key, FloatDistribution(low, high, log=log))
     if isinstance(content, RangeSweep):
-        values = [value for value in content.range()]
-        if len(values) < 2 or "log" in content.tags:
+        numbers: list[Any] = list(content.range())
+        if len(numbers) < 2 or "log" in content.tags:
             raise UserError(f"{word}: a range has several numbers and even steps; for others there is interval(…).")
-        step = content.step
-        kind = IntDistribution if all(isinstance(value, int) for value in values) else FloatDistribution
-        low, high = min(values), max(values)
-        return Dimension(key, kind(low, high, step=abs(step)))  # type: ignore[arg-type]
+        kind: Any = IntDistribution if all(isinstance(number, int) for number in numbers) else FloatDistribution
+        return Dimension(key, kind(min(numbers), max(numbers), step=abs(content.step)))
     texts = config.sweep_values(override)
     values = [config.parse_overrides([f"{key}={text}"])[0].value() for text in texts]
-    storable = [value if isinstance(value, bool | int | float | str | None) else text for value, text in zip(values, texts, strict=True)]
+    storable = [
+        value if isinstance(value, bool | int | float | str | None) else text
+        for value, text in zip(values, texts, strict=True)
+    ]
     return Dimension(key, CategoricalDistribution(storable), list(zip(storable, texts, strict=True)))

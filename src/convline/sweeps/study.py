@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -16,7 +17,14 @@ from convline.sweeps.space import Dimension
 if TYPE_CHECKING:
     import optuna
 
-OBJECTIVES = {"val/acc": "maximize", "val/loss": "minimize", "parameters": "minimize", "macs": "minimize", "seconds": "minimize"}
+TRIES = 4  # at opening a storage: of two processes that make its tables at the same moment, one meets the other's
+OBJECTIVES: dict[str, Literal["minimize", "maximize"]] = {
+    "val/acc": "maximize",
+    "val/loss": "minimize",
+    "parameters": "minimize",
+    "macs": "minimize",
+    "seconds": "minimize",
+}
 
 
 def need_optuna() -> None:
@@ -72,17 +80,23 @@ def open_study(url: str, name: str, settings: DictConfig, dimensions: Sequence[D
     import optuna
 
     _refuse_password(url)
-    try:
-        return optuna.create_study(
-            storage=_storage(url),
-            study_name=name,
-            load_if_exists=True,
-            sampler=_seeded(settings, dimensions),
-            pruner=instantiate(settings.pruner) if settings.pruner else optuna.pruners.NopPruner(),
-            directions=[OBJECTIVES[objective] for objective in settings.objectives],
-        )
-    except Exception as error:
-        raise UserError(f"the storage of the search cannot be opened: {first_line(error)}\n  sweep.storage={url}") from error
+    for tries_left in reversed(range(TRIES)):
+        try:
+            return optuna.create_study(
+                storage=_storage(url),
+                study_name=name,
+                load_if_exists=True,
+                sampler=_seeded(settings, dimensions),
+                pruner=instantiate(settings.pruner) if settings.pruner else optuna.pruners.NopPruner(),
+                directions=[OBJECTIVES[objective] for objective in settings.objectives],
+            )
+        except Exception as error:
+            if not tries_left:
+                raise UserError(
+                    f"the storage of the search cannot be opened: {first_line(error)}\n  sweep.storage={url}"
+                ) from error
+            time.sleep(0.5)
+    raise AssertionError
 
 
 def _refuse_password(url: str) -> None:

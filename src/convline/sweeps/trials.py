@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 BEAT = 20.0  # seconds between two signs of life in the study
 STALE = 120.0  # seconds without one after which a trial on another machine counts as dead
-LOST = "lost"  # attribute of a trial whose process died where nobody can go on with it; it does not count
+LOST = "lost"  # attribute of a trial that nobody can go on with, or nobody wanted; it does not count
 
 
 class Trials:
@@ -105,7 +105,9 @@ class Trials:
                     return trial.number, run_dir
             while len(self._counted()) < self.limit:
                 asked = self.study.ask({dimension.key: dimension.distribution for dimension in self.dimensions})
-                if run_dir := self._lay_out(asked.number, asked.params):
+                if sum(trial.number < asked.number for trial in self._counted()) >= self.limit:
+                    self._lose(asked.number)  # a process that sees another folder was quicker
+                elif run_dir := self._lay_out(asked.number, asked.params):
                     return asked.number, run_dir
         return None
 
@@ -120,13 +122,17 @@ class Trials:
                 self._tell(trial.number, directory)
             return directory if status in ("waiting", "interrupted") else None
         alive = trial.user_attrs.get("alive", trial.datetime_start.timestamp() if trial.datetime_start else 0)
-        if host not in (None, socket.gethostname()) and time.time() - alive < STALE:
-            return None  # on a machine whose disk we do not see
+        sees_all = not self.settings.storage and host in (None, socket.gethostname())
+        if not sees_all and time.time() - alive < STALE:
+            return None  # in a folder that we do not see, or just asked for
         if host is None and len(trial.params) == len(self.dimensions):
             return self._lay_out(trial.number, trial.params)  # killed between asking and laying out
-        self._set(trial.number, LOST, True)
-        self.study.tell(trial.number, state=_state("FAIL"), skip_if_finished=True)
+        self._lose(trial.number)
         return None
+
+    def _lose(self, number: int) -> None:
+        self._set(number, LOST, True)
+        self.study.tell(number, state=_state("FAIL"), skip_if_finished=True)
 
     def _lay_out(self, number: int, params: dict[str, Any]) -> Path | None:
         """Make a trial's directory; None if its combination of values is no config, which is a failure."""

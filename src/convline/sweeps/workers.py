@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -50,7 +50,7 @@ class Workers:
         """Do the trials of a search; returns when there are as many as wanted, and raises likewise."""
         self._work({"search": str(trials.folder)}, self._count, trials.folder)
 
-    def _work(self, task: dict[str, object], count: int, folder: Path) -> None:
+    def _work(self, task: Mapping[str, object], count: int, folder: Path) -> None:
         self._task.update(task)
         slots = {slot: self._start(slot) for slot in range(count)}
         try:
@@ -92,7 +92,9 @@ class Workers:
         if status in (0, FAILED_FAST, 128 + signal.SIGINT, 128 + signal.SIGTERM):
             return False
         how = f"was killed ({signal.Signals(-status).name})" if status < 0 else f"ended with status {status}"
-        lost = [path.parent for path in folder.glob(f"*/{lock.HEARTBEAT}") if lock.holder_pid(path.parent) == process.pid]
+        lost = [
+            path.parent for path in folder.glob(f"*/{lock.HEARTBEAT}") if lock.holder_pid(path.parent) == process.pid
+        ]
         for run_dir in lost:
             with lock.locked(run_dir):
                 runs.update_summary(run_dir, status="failed", error=f"its process {how}")
