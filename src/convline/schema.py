@@ -4,6 +4,7 @@ They hold types and meanings, never values: a value has one home, the YAML file.
 a pattern's variables are the user's own; `build_network` checks those. Ranges are in `ranges.py`.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,13 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
 from convline.class_folders import count_classes
+
+OF_SWEEPS = ("rerun", "fail_fast", "workers", "sweep")  # settings of the root that say how many runs are done, not what
+
+
+def is_of_sweeps(word: str) -> bool:
+    """Whether an override such as `workers=2` or `sweep.trials=5` sets one of those."""
+    return re.split(r"[=./@]", word.lstrip("+~"), maxsplit=1)[0] in OF_SWEEPS
 
 
 @dataclass
@@ -34,6 +42,10 @@ class Train:
     name: str | None = None  # of the run directory; MODEL_DATA if null
     tta: str | None = MISSING  # test-time augmentation, reported beside the plain figure: flip, flip+shift or null
     debug: bool = MISSING  # show the traceback of a user's mistake too
+    rerun: str = MISSING  # "none" also takes what another version of the code has done as it is
+    fail_fast: bool = MISSING  # end at the first job that fails
+    workers: int = MISSING  # processes that do jobs side by side
+    sweep: Any = MISSING
 
 
 @dataclass
@@ -223,6 +235,19 @@ class EarlyStopping:
     min_delta: float = MISSING
 
 
+@dataclass
+class Sweep:
+    """A search by `convline.sweeps.search`."""
+
+    sampler: Any = MISSING  # of Optuna
+    pruner: Any = None  # null: every trial is trained to its end
+    trials: int = MISSING  # in all, those of earlier commands included
+    seed: int = MISSING  # of what is tried; not of the runs
+    objectives: list[str] = MISSING  # each of val/acc, val/loss, parameters, macs, seconds
+    storage: str | None = MISSING  # URL of a database, as SQLAlchemy has it; null: study.db in the sweep's folder
+    space: dict[str, str] = MISSING  # setting: what may be typed for it, such as tag(log, interval(0.001, 0.1))
+
+
 SCHEMAS = {
     "train": Train,
     "classifier": Classifier,
@@ -242,6 +267,7 @@ SCHEMAS = {
     "hparams": HParams,
     "training_images": TrainingImages,
     "early_stopping": EarlyStopping,
+    "sweep": Sweep,
 }
 
 

@@ -1,6 +1,7 @@
 """One run: config -> objects -> fit -> test -> record."""
 
 import copy
+import json
 import logging
 import os
 import shlex
@@ -24,8 +25,10 @@ from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal, stoppable
 from convline.classifier import Classifier
 from convline.data.module import DataModule
-from convline.errors import Interrupted, UserError, first_line
+from convline.data.shared import shared_source
+from convline.errors import Interrupted, Pruned, UserError, first_line
 from convline.evaluation import evaluate
+from convline.lock import locked
 from convline.table import Table, layer_table
 
 FIGURES = ("val/acc", "val/loss", "test/acc", "test/loss")
@@ -45,17 +48,15 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> 
     Raises:
         UserError: a setting or the data are wrong; if that shows before training, no directory is left behind.
     """
-    if "root" in cfg.data:  # the run may be resumed from another folder; an empty variable is none
-        cfg.data.root = str(Path(cfg.data.root or "data").absolute())
     run_dir = runs.create(parent, name)
-    try:
-        OmegaConf.save(OmegaConf.create(OmegaConf.to_container(cfg, resolve=True)), run_dir / "config.yaml")
-        runs.update_summary(run_dir, status="running", choices=choices, pid=os.getpid(), seconds=0.0)
-        return _train(cfg, run_dir, None)
-    except UserError:
-        if "started" not in runs.read_summary(run_dir):
-            shutil.rmtree(run_dir)
-        raise
+    runs.lay_out(run_dir, cfg, choices=choices)
+    with locked(run_dir), stoppable(_resume_command(run_dir)):
+        try:
+            return proceed(run_dir)
+        except UserError:
+            if "started" not in runs.read_summary(run_dir):
+                shutil.rmtree(run_dir)
+            raise
 
 
 def resume(run_dir: Path) -> dict[str, Any]:
@@ -64,18 +65,32 @@ def resume(run_dir: Path) -> dict[str, Any]:
     Raises:
         UserError: `run_dir` is no run, is running, or its checkpoints are damaged.
     """
-    cfg, summary = runs.read_config(run_dir), runs.read_summary(run_dir)
+    runs.read_config(run_dir)
+    summary = runs.read_summary(run_dir)
     if summary["status"] == "finished":
         report_run.notice(f"{run_dir} is finished already; nothing was done.")
         report_run.closing_panel(run_dir, summary)
         return summary
-    with runs.locked(run_dir):  # nobody is writing the checkpoints
-        checkpoint, complaints = runs.newest_checkpoint(run_dir)
+    with locked(run_dir), stoppable(_resume_command(run_dir)):
+        return proceed(run_dir)
+
+
+def proceed(run_dir: Path) -> dict[str, Any]:
+    """Train the run that lies in a directory, which this process has locked, from its newest checkpoint or the start.
+
+    Returns:
+        What summary.json holds at the end.
+    Raises:
+        UserError: a setting, the data or the checkpoints are wrong.
+    """
+    cfg, is_new = runs.read_config(run_dir), runs.read_summary(run_dir)["status"] == "waiting"
+    checkpoint, complaints = runs.newest_checkpoint(run_dir)
     for complaint in complaints:
         report_run.notice(f"{complaint}\n  Going on from {checkpoint} instead.")
-    report_run.notice(
-        f"Going on from {checkpoint}." if checkpoint else "There is no checkpoint yet: from the beginning."
-    )
+    if checkpoint:
+        report_run.notice(f"Going on from {checkpoint}.")
+    elif not is_new:
+        report_run.notice("There is no checkpoint yet: from the beginning.")
     runs.update_summary(run_dir, status="running", pid=os.getpid())
     return _train(cfg, run_dir, checkpoint)
 
@@ -102,13 +117,7 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     pl.seed_everything(cfg.seed, verbose=False)
-    steps = cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches
-    limits = {key: cfg.trainer[key] for key in LIMITS}
-    for_shape = ("channels", "image_size")  # they make input_shape, which the data module takes
-    data = _instantiate(
-        cfg, "data", for_shape, seed=cfg.seed, steps_per_execution=steps, channels_last=cfg.channels_last, **limits
-    )
-    data.read()
+    data = data_of(cfg)
     if cfg.tta is not None and not data.mirrored_alike:
         data.notices.append(f"warning: tta={cfg.tta} mirrors images, but mirrored ones show another class or none")
     if cfg.tta == "flip+shift" and min(data.input_shape[1:]) < 2:
@@ -123,6 +132,28 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
         compile=cfg.compile,
     )
     return data, classifier
+
+
+def data_of(cfg: DictConfig) -> DataModule:
+    """The data of a config, read and checked.
+
+    Raises:
+        UserError: the files are missing or damaged, or do not fit the config.
+    """
+    settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
+    depends_on = {key: settings[key] for key in ("source", "root") if key in settings}
+    data = _instantiate(
+        cfg,
+        "data",
+        without=("source", "channels", "image_size"),  # the last two make input_shape, which the data module takes
+        source=shared_source(_instantiate(cfg, "data.source"), json.dumps(depends_on)),
+        seed=cfg.seed,
+        steps_per_execution=cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches,
+        channels_last=cfg.channels_last,
+        **{key: cfg.trainer[key] for key in LIMITS},
+    )
+    data.read()
+    return data
 
 
 def fitting_table(network: nn.Module, data: DataModule, world_size: int) -> Table:
@@ -161,11 +192,6 @@ def _takes_one_image(network: nn.Module, shape: tuple[int, ...]) -> bool:
 
 def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str, Any]:
     """Fit, test and record; whatever happens, summary.json says so."""
-    with runs.locked(run_dir), stoppable(_resume_command(run_dir)):
-        return _train_locked(cfg, run_dir, checkpoint)
-
-
-def _train_locked(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str, Any]:
     clock = time.perf_counter()
     earlier = runs.read_summary(run_dir)["seconds"]
     try:
@@ -184,7 +210,8 @@ def _train_locked(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> di
             _fit(trainer, classifier, data, checkpoint)
         outcome = _test(cfg, run_dir, trainer.strategy.root_device, classifier, data)
     except BaseException as error:
-        status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
+        stopped = isinstance(error, Interrupted | KeyboardInterrupt)
+        status = "interrupted" if stopped else "pruned" if isinstance(error, Pruned) else "failed"
         seconds = earlier + time.perf_counter() - clock
         runs.update_summary(run_dir, status=status, error=first_line(error), seconds=seconds)
         _show_outcome(cfg, run_dir, {})
@@ -204,12 +231,12 @@ def _has_stopped(checkpoint: Path | None) -> bool:
 
 
 def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:
-    runs.check_data(run_dir, data.fingerprint())
-    environment = {**runs.environment(data.fingerprint()), "split": data.split_record()}
-    code = environment["code"]
-    identity = runs.identity(cfg, f"{code['version']} {code['commit']} {code['changes']}", data.fingerprint())
+    fingerprint = data.fingerprint()
+    runs.check_data(run_dir, fingerprint)
     if not (run_dir / "environment.json").exists():  # a resumed run keeps what it began with
+        environment = {**runs.environment(fingerprint), "split": data.split_record()}
         runs.write_json(run_dir / "environment.json", environment)
+        identity = runs.identity(cfg, runs.code_key(), fingerprint)
         runs.update_summary(run_dir, identity=identity, started=environment["started"])
 
 
