@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,21 @@ from convline.data.split import Split
 from convline.data.statistics import channel_statistics
 from convline.data.streaming import StreamingLoader
 from convline.errors import UserError
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Some images.
+
+    Args:
+        images: as the network gets them; float32, N×C×H×W, on the device that was asked for.
+        pictures: the same for the eye; uint8, N×C×H×W, on the host.
+        labels: int64, N, on the host.
+    """
+
+    images: Tensor
+    pictures: Tensor
+    labels: Tensor
 
 
 class DataModule(LightningDataModule):
@@ -214,6 +230,35 @@ class DataModule(LightningDataModule):
             return self._loader(device, self.val_indices, self.train_labels, walk)
         test = self._checked(self._source("test"))
         return self._loader(device, torch.arange(len(test)), test.labels, walk, images=test.images)
+
+    def num_images(self, part: str) -> int:
+        """How many images of "val" or "test" are evaluated."""
+        limit = self.limit_val_batches if part == "val" else self.limit_test_batches
+        number = len(self.val_indices if part == "val" else self._checked(self._source("test")))
+        return min(number, limit * self.eval_batch_size) if limit else number
+
+    def examples(self, part: str, places: Tensor, device: torch.device) -> Examples:
+        """Images of one part ("val" or "test"), by their places in the order of `eval_loader`."""
+        assert self._train_set is not None
+        source, index = self._train_set, places
+        if part == "val":
+            index = self.val_indices[places]
+        else:
+            source = self._checked(self._source("test"))
+        labels = self.train_labels[index] if part == "val" else source.labels[index]
+        prepare = Prepare(self.mean, self.std, self.input_shape, torch.device("cpu"), self.channels_last)
+        images, _ = prepare(source.images[index], labels, index)
+        return Examples(images.to(device), self.displayed(images), labels)
+
+    def displayed(self, images: Tensor) -> Tensor:
+        """Normalised images N×C×H×W, on the host, as uint8 for the eye."""
+        return Prepare(self.mean, self.std, self.input_shape, torch.device("cpu")).displayed(images).contiguous()
+
+    def pixel_limits(self) -> tuple[Tensor, Tensor]:
+        """The normalised values of the darkest and of the brightest pixel: float32, C×1×1 each."""
+        channels = (self.input_shape[0], 1, 1)
+        low, high = -self.mean / self.std, (1 - self.mean) / self.std
+        return low.float().view(-1, 1, 1).expand(channels), high.float().view(-1, 1, 1).expand(channels)
 
     def preview(self, rows: int, columns: int) -> Tensor:
         """The first training images as training will show them; uint8 rows×columns×C×H×W.
