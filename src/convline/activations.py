@@ -40,7 +40,7 @@ def outputs(
     network: nn.Module,
     images: Tensor,
     wanted: Callable[[nn.Module], bool],
-    keep: Callable[[Tensor], Any] = Tensor.detach,
+    keep: Callable[[nn.Module, Tensor], Any],
 ) -> dict[str, Any]:
     """One forward pass in evaluation mode, and what came out of the layers.
 
@@ -48,7 +48,7 @@ def outputs(
         network: a compiled one runs uncompiled, since compiled code skips hooks.
         images: float32, N×C×H×W, on the network's device.
         wanted: which layers.
-        keep: what of a layer's output; the whole tensor if nothing else is said.
+        keep: what of a layer and its output.
     Returns:
         By the layers' names, in the order of the forward pass.
     """
@@ -56,7 +56,7 @@ def outputs(
 
     def note(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(output, Tensor):
-            found[name] = keep(output)
+            found[name] = keep(module, output)
 
     hooks = [m.register_forward_hook(partial(note, name)) for name, m in layers(network).items() if wanted(m)]
     try:

@@ -20,6 +20,13 @@ class Views(StrEnum):
     FLIP_SHIFT = "flip+shift"
 
 
+class Part(StrEnum):
+    """Images that no network was trained on."""
+
+    VAL = "val"
+    TEST = "test"
+
+
 @app.callback()
 def _describe() -> None:
     """Tools around the runs of `python train.py`."""
@@ -47,6 +54,31 @@ def evaluate(
     from convline.reevaluation import reevaluate
 
     reevaluate(run_dir, tta)
+
+
+@app.command()
+def figures(
+    run_dir: Annotated[Path, typer.Argument(help="A run's directory.")],
+    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="This picture; may be repeated.")] = None,
+    part: Annotated[Part, typer.Option(help="Whose images.")] = Part.VAL,
+    svg: Annotated[bool, typer.Option("--svg", help="Write SVG files too.")] = False,
+    beside: Annotated[list[Path] | None, typer.Option(metavar="RUN_DIR", help="Another run in the same curves.")] = None,
+) -> None:
+    """Draw what a run's network has learned into its folder pictures."""
+    from convline.figures.gallery import save
+
+    save(run_dir, only or (), part, svg, beside or ())
+
+
+@app.command()
+def dashboard(
+    runs: Annotated[Path, typer.Argument(help="A folder of runs.")] = Path("runs"),
+    port: Annotated[int | None, typer.Option(help="0: any free one; if left out, 6006 or the next free one.")] = None,
+) -> None:
+    """Start TensorBoard on a folder of runs, for this machine's browser."""
+    from convline.dashboard import show
+
+    show(runs, port)
 
 
 def main() -> None:

@@ -29,8 +29,10 @@ from convline.errors import UserError, first_line
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tensorboard")
 # Settings that change where a run is written or how it looks, not what it computes.
-NOT_IDENTITY = ("name", "runs_dir", "debug", "logger", "callbacks.progress", "callbacks.hparams",
-                "callbacks.throughput", "callbacks.training_images", "data.root", "data.loader", "data.num_workers", "trainer.profiler", "trainer.log_every_n_steps")  # fmt: skip
+NOT_IDENTITY = ("name", "runs_dir", "debug", "logger", "data.root", "data.loader", "data.num_workers", "trainer.profiler",
+                "trainer.log_every_n_steps", *(f"callbacks.{name}" for name in ("progress", "hparams", "throughput",
+                "training_images", "norms", "histograms", "class_accuracy", "memory", "description", "pr_curves",
+                "projector", "pictures")))  # fmt: skip
 
 
 def create(parent: Path, name: str) -> Path:

@@ -113,7 +113,7 @@ def layer_views(network: nn.Module, input_shape: Sequence[int]) -> dict[str, Vie
 
 def _recorded(network: nn.Module, input_shape: Sequence[int]) -> _Recorder:
     shape = tuple(input_shape)
-    twin = _twin(network).eval()
+    twin = meta_twin(network).eval()
     recorder = _Recorder(twin)
     floats = [p.dtype for p in twin.parameters() if p.is_floating_point()]
     image = torch.empty(1, *shape, device="meta", dtype=floats[0] if floats else None)
@@ -128,7 +128,7 @@ def _recorded(network: nn.Module, input_shape: Sequence[int]) -> _Recorder:
     return recorder
 
 
-def _twin(network: nn.Module) -> nn.Module:
+def meta_twin(network: nn.Module) -> nn.Module:
     """A copy on the meta device, without the original's hooks; no weight's memory is ever copied."""
     memo: dict[int, Any] = {}
     for tensor in itertools.chain(network.parameters(), network.buffers()):

@@ -18,6 +18,7 @@ from torch import nn
 
 from convline import ranks, report_run, runs
 from convline.build import LIMITS, build, instantiated
+from convline.callbacks import after_test
 from convline.callbacks.checkpoint import BestAndLast
 from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal, stoppable
@@ -26,6 +27,7 @@ from convline.data.module import DataModule
 from convline.errors import Interrupted, UserError, first_line
 from convline.evaluation import evaluate
 from convline.table import Table, layer_table
+from convline.trained import TrainedRun
 
 FIGURES = ("val/acc", "val/loss", "test/acc", "test/loss")
 
@@ -149,6 +151,7 @@ def _train_locked(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> di
         else:
             _fit(trainer, classifier, data, checkpoint)
         outcome = _test(cfg, run_dir, trainer.strategy.root_device, classifier, data)
+        after_test.tell(trainer, TrainedRun(run_dir, data, classifier.evaluated))
     except BaseException as error:
         status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
         seconds = earlier + time.perf_counter() - clock

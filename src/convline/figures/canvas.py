@@ -77,9 +77,14 @@ def text_width(text: str, size: float = NORMAL) -> float:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
+    """The figure as a PNG file, without the channel of transparency that `savefig` would add."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    agg = FigureCanvasAgg(figure)
+    agg.draw()
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None}, pil_kwargs={"compress_level": 4})
+    Image.fromarray(np.asarray(agg.buffer_rgba())[..., :3]).save(buffer, format="png", compress_level=4)
     return buffer.getvalue()
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from convline.activations import UNCHANGED, outputs
 from convline.figures import canvas
@@ -18,7 +18,7 @@ from convline.trained import Run, opened
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_LAYERS = 24  # rows; of more, as many are chosen evenly
+MOST_LAYERS = 24  # rows
 SIDE, STRIP = 42, 16  # pixels: a map's side, a dense layer's height
 GAP, BETWEEN = 2, 12  # pixels between maps, and between images
 
@@ -44,13 +44,15 @@ def feature_maps(run: Run, num_images: int = 3, num_channels: int = 8) -> Figure
     return draw(as_tiles(examples.pictures.numpy()), names, evenly(made), num_channels)
 
 
-def _on_host(output: Tensor) -> NDArray[np.float32]:
+def _on_host(module: nn.Module, output: Tensor) -> NDArray[np.float32]:
     return output.detach().float().cpu().numpy()
 
 
 def evenly(made: Maps) -> Maps:
-    """`MOST_LAYERS` of the layers at most, the first and the last one among them."""
+    """`MOST_LAYERS` of the layers at most, the first and the last one among them; rather none within forks."""
     names = list(made)
+    if len(names) > MOST_LAYERS:
+        names = [name for name in names if ".branch" not in name]
     if len(names) > MOST_LAYERS:
         names = [names[round(place)] for place in np.linspace(0, len(names) - 1, MOST_LAYERS)]
     return {name: made[name] for name in names}
