@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from commands import ROOT, SMALL, convline, run_dirs, train
 
@@ -48,12 +49,18 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
+DATA_PAGE = (ROOT / "docs" / "data.md").read_text()
+TYPED = {c: None for page in (README, DATA_PAGE) for c in commands(page) if "resume=" not in c and "evaluate" not in c}
+
+
 @pytest.mark.realdata
-@pytest.mark.parametrize("command", [c for c in commands(README) if "resume=" not in c and "evaluate" not in c])
-def test_commands_of_the_readme_run(
+@pytest.mark.parametrize("command", TYPED)
+def test_commands_of_readme_and_data_page_run(
     command: str, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONVLINE_DATA", str(data_root))
+    monkeypatch.setenv("CONVLINE_CACHE", str(tmp_path / "cache"))
+    make_photographs(tmp_path / "photos")
     program, *words = shlex.split(command.removeprefix("python "))
     short = ["trainer.max_epochs=1", *(f"trainer.limit_{part}_batches=1" for part in ("train", "val", "test"))]
     if program == "convline":
@@ -63,20 +70,30 @@ def test_commands_of_the_readme_run(
     assert done.status == 0, done.err
 
 
+def make_photographs(folder: Path) -> None:
+    """A folder of one's own images, as docs/data.md has it."""
+    for number in range(200):
+        path = folder / ("cat" if number % 2 else "dog") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((40, 30), 40 + number).save(path)
+
+
 def test_resume_and_evaluate_as_the_readme_types_them(tmp_path: Path) -> None:
     assert train(tmp_path, *SMALL).status == 0
     (run_dir,) = run_dirs(tmp_path)
-    typed = [shlex.split(command)[1:] for command in commands(README) if "resume=" in command or "evaluate" in command]
-    assert [words[0].split("=")[0] for words in typed] == ["train.py", "evaluate"]
+    pages = commands(README) + commands(DATA_PAGE)
+    typed = [shlex.split(command)[1:] for command in pages if "resume=" in command or "evaluate" in command]
+    assert [words[0].split("=")[0] for words in typed] == ["train.py", "evaluate", "evaluate"]
     named = re.search(r"runs/\S+", README)
     assert named
     for words in typed:
         words = [word.replace(named.group().rstrip(","), str(run_dir)) for word in words]
+        words = [word.replace("RUN_DIR", str(run_dir)) for word in words]
         done = train(tmp_path, *words[1:]) if words[0] == "train.py" else convline(tmp_path, *words)
         assert done.status == 0, done.err
 
 
-@pytest.mark.parametrize("option", re.findall(r"\| `([a-z_.]+=.*)` \|", README))
+@pytest.mark.parametrize("option", re.findall(r"\| `([a-z_./]+=.*)` \|", README))
 def test_options_of_the_readme_are_options(option: str) -> None:
     from convline.config import load_config
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from commands import shell
-from convline.data.module import DataModule
 from convline.data.loader import Loader
+from convline.data.module import DataModule
 from convline.data.resident import ResidentLoader
 from convline.data.sources import Images, Part, digits, synthetic
 from convline.errors import UserError

@@ -100,7 +100,7 @@ def test_auto_is_resident_for_what_fits_and_says_why_it_is_not() -> None:
     huge = torch.empty(2**40, dtype=torch.uint8, device="meta")
     choice = choose("auto", huge, CPU)
     assert choice.name == "dataloader"
-    assert "the images take 1024.0 GiB, more than half of the" in choice.reason
+    assert "1,048,576.0 MiB of images, more than half of the" in choice.reason
     assert choose("resident", huge, CPU).name == "resident"
 
 

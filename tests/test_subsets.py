@@ -129,7 +129,8 @@ def test_the_same_split_in_another_process() -> None:
     settings = "val_size=100, train_fraction=0.5, label_noise=0.2, imbalance=5.0, split_seed=3"
     code = (
         "from convline.data.sources import digits; from convline.data.split import Split; "
-        f"p = Split({settings}).parts(digits('train').labels); print(p.train.tolist(), p.val.tolist(), p.train_labels.tolist())"
+        f"p = Split({settings}).parts(digits('train').labels); "
+        "print(p.train.tolist(), p.val.tolist(), p.train_labels.tolist())"
     )
     here = Split(val_size=100, train_fraction=0.5, label_noise=0.2, imbalance=5.0, split_seed=3).parts(
         digits("train").labels

@@ -22,8 +22,9 @@ def test_flip_is_the_mean_of_the_image_and_its_mirror_image() -> None:
 
 
 def test_shifted_views_weigh_half() -> None:
-    # The first image, 0 1 2 / 3 4 5 / 6 7 8, has the upper corners 0, 2: mean 1. Moved up and left by one it begins at 4,
-    # with the reflected 4 behind 5: corners 4, 4. Moved down and right it begins with the reflected 4, then 3, 4: 4, 4.
+    # The first image, 0 1 2 / 3 4 5 / 6 7 8, has the upper corners 0, 2: mean 1. Moved up and left by one it begins
+    # at 4, with the reflected 4 behind 5: corners 4, 4. Moved down and right it begins with the reflected 4, then
+    # 3, 4: corners 4, 4.
     assert averaged(corners, IMAGES, "flip+shift")[0].tolist() == [0.5 * 1 + 0.25 * 4 + 0.25 * 4] * 2
 
 

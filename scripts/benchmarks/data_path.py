@@ -48,7 +48,8 @@ def compare_data(
         normalise = transforms.Normalize(mean.tolist(), std.tolist())
         theirs.transform = transforms.Compose([transforms.ToTensor(), normalise])
         apart = max(
-            float((theirs[i][0] - prepare.normalise(images[i : i + 1])[0]).abs().max()) for i in range(0, len(images), 97)
+            float((theirs[i][0] - prepare.normalise(images[i : i + 1])[0]).abs().max())
+            for i in range(0, len(images), 97)
         )
         assert apart < 1e-5, "the two ways make different images"
         loaders = {n: DataLoader(theirs, BATCH_SIZE, shuffle=True, num_workers=n) for n in NUM_WORKERS}

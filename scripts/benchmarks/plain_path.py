@@ -27,12 +27,13 @@ def compare_plain(target: float, num_rounds: int, num_images: int = 50_000) -> C
     prepare = Prepare(mean, std, SHAPE, torch.device("cpu"))
     walk = Walk(BATCH_SIZE, order_seed=0, steps_per_execution=16)
     ours = ResidentLoader(data.images, data.labels, torch.arange(len(data)), prepare, walk)
-    scale, shift = ((v.float().view(1, -1, 1, 1)) for v in (1 / (255 * std), -mean / std))
+    rows = data.images.permute(0, 2, 3, 1).flatten(1)  # the same memory, a row for each image
+    scale, shift = ((values.float().repeat(32 * 32)) for values in (1 / (255 * std), -mean / std))
 
     def by_hand() -> Iterator[tuple[Tensor, Tensor]]:
         for index in torch.randperm(len(data)).split(BATCH_SIZE):
-            batch = data.images.index_select(0, index).to(torch.float32, memory_format=torch.channels_last)
-            yield batch.mul_(scale).add_(shift), data.labels.index_select(0, index)
+            batch = rows.index_select(0, index).to(torch.float32).mul_(scale).add_(shift)
+            yield batch.view(-1, 32, 32, 3).permute(0, 3, 1, 2), data.labels.index_select(0, index)
 
     samples = interleaved(lambda: our_epoch(ours), lambda: epoch(by_hand()), num_rounds)
     return Comparison(

@@ -92,7 +92,7 @@ def _checked(top: Path, names: list[str]) -> tuple[str, ...]:
     if len(names) >= 2:
         return tuple(names)
     if not names:
-        images = sum(entry.suffix.lower() in IMAGE_SUFFIXES for entry in top.iterdir())
+        images = sum(entry.name.lower().endswith(IMAGE_SUFFIXES) for entry in top.iterdir())
         found = f"{images:,} images lie directly in {top}" if images else f"{top} holds no folders"
         raise UserError(f"{found}, but folders tell the classes.\n{LAYOUT}")
     inner = _folders_in(top / names[0])
@@ -104,9 +104,13 @@ def _folders_in(folder: Path) -> list[str]:
     """Names of the folders in it, without hidden ones, in natural order."""
     try:
         with os.scandir(folder) as entries:
-            return sorted((e.name for e in entries if e.is_dir() and not e.name.startswith(".")), key=natural)
+            names = sorted((e.name for e in entries if e.is_dir() and not e.name.startswith(".")), key=natural)
     except OSError as error:
         raise UserError(f"the folder {folder} cannot be read: {error.strerror}") from error
+    for name in names:
+        if not name.isprintable():
+            raise UserError(f"the folder {os.fsencode(name)!r} in {folder} has a name that cannot be shown; rename it")
+    return names
 
 
 def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:

@@ -71,6 +71,7 @@ class Classifier(LightningModule):
             self.network.compile()
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
         self.label_smoothing = label_smoothing
+        self.class_weights: Tensor | None
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.accumulate_grad_batches = accumulate_grad_batches
         self.gradient_clip_norm = gradient_clip_norm

@@ -47,4 +47,5 @@ def _serve(runs: Path, port: int | None) -> str:
     try:
         return str(board.launch())
     except program.TensorBoardServerException as error:
-        raise UserError(f"TensorBoard cannot start: {error.msg}\n  Type another port: convline dashboard --port 0") from error
+        remedy = "Type another port: convline dashboard --port 0"
+        raise UserError(f"TensorBoard cannot start: {error.msg}\n  {remedy}") from error

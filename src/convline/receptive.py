@@ -22,7 +22,7 @@ class View:
     Args:
         field: height and width of the window in the input, in pixels; padding counts as pixels.
         step: pixels of the input between neighbouring positions.
-        start: row and column of the input where the first position's window begins; negative where it begins in padding.
+        start: row and column of the input where the first position's window begins; negative within padding.
     """
 
     field: Pair

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from convline import report_run
+from convline import ledger, report_run
 from convline.evaluation import Evaluation, evaluate
 from convline.trained import TrainedRun
 
@@ -27,6 +27,7 @@ def reevaluate(run_dir: Path, tta: str | None = None) -> Evaluation:
     if cfg.compile:
         network.compile()
     evaluation = evaluate(network, run.data.eval_loader("test", run.device), cfg.trainer.precision)
+    ledger.record(run_dir, "evaluate", run.data.fingerprint())  # before anybody sees the figures
     report_run.notice(f"test/acc {evaluation.accuracy:.6f}\ntest/loss {evaluation.loss:.6f}")
     if tta is not None:
         augmented = evaluate(network, run.data.eval_loader("test", run.device), cfg.trainer.precision, tta)

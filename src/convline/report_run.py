@@ -20,7 +20,7 @@ def notice(text: str) -> None:
 
 
 def opening_lines(run_dir: Path, data: DataModule, table: Table, about_loader: str) -> None:
-    """What is trained on what, and where it is written; `about_loader`: what is unusual in how the images get there."""
+    """What is trained on what, and where it is written; `about_loader`: how the images get there."""
     shape = "×".join(map(str, data.input_shape))
     notice(
         f"{len(data.train_indices):,} training and {len(data.val_indices):,} validation images {shape}, "

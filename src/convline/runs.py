@@ -22,17 +22,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from convline.errors import UserError, first_line
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tensorboard")
 # Settings that change where a run is written or how it looks, not what it computes.
-NOT_IDENTITY = ("name", "runs_dir", "debug", "logger", "data.root", "data.loader", "data.num_workers", "trainer.profiler",
-                "trainer.log_every_n_steps", *(f"callbacks.{name}" for name in ("progress", "hparams", "throughput",
-                "training_images", "norms", "histograms", "class_accuracy", "memory", "description", "pr_curves",
-                "projector", "pictures")))  # fmt: skip
+NOT_IDENTITY = ("name", "runs_dir", "debug", "logger", "data.root", "data.loader", "data.num_workers",
+                "trainer.profiler", "trainer.log_every_n_steps", *(f"callbacks.{name}" for name in (
+                "progress", "hparams", "throughput", "training_images", "norms", "histograms", "class_accuracy",
+                "memory", "description", "pr_curves", "projector", "pictures")))  # fmt: skip
+
+UNKNOWN_DATA = "unknown data"
 
 
 def create(parent: Path, name: str) -> Path:
@@ -128,10 +129,23 @@ def check_data(run_dir: Path, fingerprint: str) -> None:
     began_with = json.loads(path.read_text())["data_fingerprint"] if path.is_file() else fingerprint
     if began_with != fingerprint:
         raise UserError(
-            f"the data are not those that {run_dir} was trained on: their fingerprint is {fingerprint}, not {began_with}.\n"
-            "  Files below data.root have changed, or another version of the code splits them. Put the old ones back, or "
-            "start a new run."
+            f"the data are not those that {run_dir} was trained on: their fingerprint is {fingerprint}, not "
+            f"{began_with}.\n  Files below data.root have changed, or another version of the code splits them. Put the "
+            "old ones back, or start a new run."
         )
+
+
+def data_name(choices: Mapping[str, Any], cfg: Mapping[str, Any]) -> str:
+    """What a run's data set is called: the chosen option of the group, or else the function that gives the images.
+
+    Args:
+        choices: which option was taken of each config group.
+        cfg: the config, or what could be read of it.
+    """
+    try:
+        return str(choices.get("data") or cfg["data"]["source"]["_target_"].rpartition(".")[2])
+    except (KeyError, TypeError, AttributeError):
+        return UNKNOWN_DATA
 
 
 def _not_a_run(run_dir: Path, file: str, error: Exception) -> UserError:
@@ -147,6 +161,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or damaged, or holds code, which is never executed.
     """
+    import torch  # takes seconds, which reading a folder of runs need not wait for
+
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is not a zip file" if path.is_file() else "it is not there")
@@ -198,14 +214,14 @@ def identity(cfg: DictConfig, code: str, data: str) -> str:
         code: version of the code.
         data: fingerprint of the data.
     """
-    kept = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))
+    kept = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))  # values may refer to what is left out
     assert isinstance(kept, DictConfig)
     for key in NOT_IDENTITY:
         parent, _, last = key.rpartition(".")
         node = OmegaConf.select(kept, parent) if parent else kept
         if node is not None and last in node:
             del node[last]
-    text = json.dumps([OmegaConf.to_container(kept, resolve=True), code, data], sort_keys=True)
+    text = json.dumps([OmegaConf.to_container(kept), code, data], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -229,6 +245,8 @@ def code_version() -> dict[str, Any]:
 
 def environment(data_fingerprint: str) -> dict[str, Any]:
     """What the run ran on: command, code, versions, hardware, data."""
+    import torch
+
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "command": [Path(sys.executable).name, *sys.argv],

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over the batches of an epoch so far: loss times images, hits (not whole where images are mixed), images, batches."""
+    """Sums over the batches of an epoch so far: loss times images, hits, images, batches.
+
+    Hits are no whole number where images are mixed.
+    """
 
     loss_sum: float = 0.0
     hits: float = 0.0

@@ -8,9 +8,10 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from convline import runs
+from convline import ledger, runs
 from convline.build import data_of, initial_network
-from convline.data.module import DataModule, Examples
+from convline.data.examples import Examples, examples, num_images
+from convline.data.module import DataModule
 from convline.errors import UserError
 from convline.evaluation import Evaluation
 
@@ -25,6 +26,7 @@ class TrainedRun:
 
     def __init__(self, run_dir: Path, data: DataModule | None = None, network: nn.Module | None = None) -> None:
         self.run_dir = run_dir
+        self._has_looked = False
         if data is not None:
             self.data = data
         if network is not None:
@@ -89,6 +91,7 @@ class TrainedRun:
         Raises:
             UserError: the run is not finished.
         """
+        self._note_look(part)
         path = self.run_dir / "predictions" / f"{part}.npz"
         try:
             with np.load(path, allow_pickle=False) as saved:
@@ -105,13 +108,20 @@ class TrainedRun:
             part: "val" or "test".
             places: in the order of `predictions`; a number stands for so many first ones, or as many as there are.
         """
+        self._note_look(part)
         if isinstance(places, int):
-            places = torch.arange(min(places, self.data.num_images(part)))
-        return self.data.examples(part, places, self.device)
+            places = torch.arange(min(places, num_images(self.data, part)))
+        return examples(self.data, part, places, self.device)
+
+    def _note_look(self, part: str) -> None:
+        """A look at the test set leaves a trace; one for all figures that are drawn together."""
+        if part == "test" and not self._has_looked:
+            ledger.record(self.run_dir, "figures", self.data.fingerprint())
+            self._has_looked = True
 
     def one_of_each_class(self, number: int) -> Examples:
         """The first validation image of each of the first so many classes; always the same ones."""
-        labels = self.data.train_labels[self.data.val_indices[: self.data.num_images("val")]]
+        labels = self.data.train_labels[self.data.val_indices[: num_images(self.data, "val")]]
         firsts = [(labels == label).nonzero() for label in range(self.data.num_classes)]
         places = [int(found[0]) for found in firsts if len(found)][:number]
         return self.examples("val", torch.tensor(places))

@@ -16,7 +16,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from convline import ranks, report_run, runs
+from convline import ledger, ranks, report_run, runs
 from convline.build import LIMITS, build, instantiated
 from convline.callbacks import after_test
 from convline.callbacks.checkpoint import BestAndLast
@@ -240,6 +240,8 @@ def _test(
     class_accuracy = {}
     for part in ("val", "test"):
         evaluation = evaluate(classifier.evaluated, data.eval_loader(part, device), cfg.trainer.precision)
+        if part == "test":
+            ledger.record(run_dir, "train", data.fingerprint())
         evaluation.save(run_dir / "predictions" / f"{part}.npz")
         metrics[f"{part}/acc"], metrics[f"{part}/loss"] = evaluation.accuracy, evaluation.loss
         if cfg.tta is not None:

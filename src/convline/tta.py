@@ -19,7 +19,8 @@ def averaged(network: Network, images: Tensor, tta: str | None) -> Tensor:
         network: images B×C×H×W to logits.
         images: normalised.
         tta: "flip": the image and its mirror image, alike; "flip+shift": also both moved by one pixel up and left and
-            by one down and right, the border reflected, with half the weight of the unmoved ones; None: the image alone.
+            by one down and right, the border reflected, with half the weight of the unmoved ones; None: the image
+            alone.
     """
     if tta is None:
         return network(images)

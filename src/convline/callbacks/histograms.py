@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from convline.activations import ACTIVATIONS, layers, outputs
 from convline.callbacks.event_file import chosen_epochs, event_writer
 from convline.classifier import Classifier
+from convline.data.examples import examples, num_images
 from convline.data.module import DataModule
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ class Histograms(Callback):
         for name, gradient in gradients.items():
             write_histogram(writer, f"gradients/{name}", gradient, step)
         data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
-        number = min(self.num_images, data.eval_batch_size, data.num_images("val"))
-        images = data.examples("val", torch.arange(number), pl_module.device).images
+        number = min(self.num_images, data.eval_batch_size, num_images(data, "val"))
+        images = examples(data, "val", torch.arange(number), pl_module.device).images
         for name, (values, dead) in outputs(pl_module.network, images, _is_shown, _told).items():
             write_histogram(writer, f"activations/{name}", values, step)
             if dead is not None:

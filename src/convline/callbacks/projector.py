@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from convline.activations import evaluating, layers
 from convline.callbacks.after_test import AfterTest
-from convline.data.module import Examples
+from convline.data.examples import Examples
 from convline.figures.mosaic import as_tiles, fitted, mosaic
 from convline.trained import TrainedRun
 

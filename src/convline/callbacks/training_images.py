@@ -15,8 +15,8 @@ SMALLEST = 48  # pixels of an image's shorter side in the picture, at least
 class TrainingImages(Callback):
     """Writes `pictures/training_images.png`, and the same into TensorBoard's images tab, before the first step.
 
-    With augmentation a row is one image: first as it is stored, then as the first epochs show it. Without, every image is
-    another one. The loader of the training is not touched.
+    With augmentation a row is one image: first as it is stored, then as the first epochs show it. Without, every image
+    is another one. The loader of the training is not touched.
     """
 
     def __init__(self, rows: int = 8, columns: int = 8) -> None:

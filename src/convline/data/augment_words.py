@@ -61,8 +61,8 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "crop": Operation(
         (Parameter("pad", "pixels", 4), Parameter("mode", "border", "reflect")),
-        "pads each side by `pad` pixels, mirrored at the border or 0 (black), and cuts out the original size at a "
-        "random place",
+        "pads each side by `pad` pixels and cuts out the original size at a random place; `mode` reflect mirrors the "
+        "image at its border, zero makes it black",
         "He et al. 2015 (zero); Zagoruyko & Komodakis 2016 (reflect)",
     ),
     "translate": Operation(
@@ -109,8 +109,8 @@ OPERATIONS: dict[str, Operation] = {
             Parameter("saturation", "strength", 0),
             Parameter("hue", "turn", 0),
         ),
-        "multiplies brightness, contrast and saturation by 1 ± the given number each, and turns the hue by up to "
-        "`hue`, in this order; the latter two need colour images",
+        "multiplies brightness by 1 ± `brightness`, contrast by 1 ± `contrast`, saturation by 1 ± `saturation`, and "
+        "turns the hue by up to `hue` of the colour circle, in this order; the latter two need colour images",
         "Howard 2013, arXiv 1312.5402",
     ),
     "randaugment": Operation(

@@ -15,11 +15,11 @@ class Backend:
 
     Args:
         name: "resident" or "dataloader".
-        reason: why "auto" chose that, for the user; empty if it goes without saying.
+        reason: why, for the user.
     """
 
     name: str
-    reason: str = ""
+    reason: str
 
 
 def choose(wanted: str, images: Tensor, device: torch.device) -> Backend:
@@ -31,16 +31,15 @@ def choose(wanted: str, images: Tensor, device: torch.device) -> Backend:
         images: the official training set, on the host; may be memory-mapped.
         device: where the network is.
     """
-    if wanted != "auto":
-        return Backend(wanted)
-    size, memory = images.nbytes, _memory(device)
-    if size <= MOST * memory:
-        return Backend("resident")
-    return Backend(
-        "dataloader",
-        f"the images take {size / 2**30:.1f} GiB, more than half of the {memory / 2**30:.1f} GiB of memory of "
-        f"{'the device' if device.type == 'cuda' else 'the machine'}: workers bring them (data.loader=dataloader)",
-    )
+    size = f"{images.nbytes / 2**20:,.1f} MiB of images"
+    if wanted == "auto" and images.nbytes > MOST * _memory(device):
+        free = f"{_memory(device) / 2**20:,.0f} MiB {'free on the device' if device.type == 'cuda' else 'of memory'}"
+        return Backend(
+            "dataloader", f"{size}, more than half of the {free}: workers bring them (data.loader=dataloader)"
+        )
+    if wanted == "dataloader":
+        return Backend("dataloader", f"{size}, brought by workers")
+    return Backend("resident", f"{size}, resident on {device}")
 
 
 def _memory(device: torch.device) -> int:

@@ -98,7 +98,7 @@ class Loader(ABC):
     def _gather(self, position: int) -> tuple[Tensor, Tensor, Tensor]:
         """uint8 images, labels and indices of the batch at this position of the epoch."""
 
-    def _start(self) -> None:
+    def _start(self) -> None:  # noqa: B027
         """Called before the first batch of an epoch, or of the rest of one."""
 
     def batch_indices(self, position: int) -> Tensor:

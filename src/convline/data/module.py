@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +19,6 @@ from convline.data.split import Split
 from convline.data.statistics import channel_statistics
 from convline.data.streaming import StreamingLoader
 from convline.errors import UserError
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Some images.
-
-    Args:
-        images: as the network gets them; float32, N×C×H×W, on the device that was asked for.
-        pictures: the same for the eye; uint8, N×C×H×W, on the host.
-        labels: int64, N, on the host.
-    """
-
-    images: Tensor
-    pictures: Tensor
-    labels: Tensor
 
 
 class DataModule(LightningDataModule):
@@ -84,7 +68,8 @@ class DataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self._source = source if root is None else lambda part: source(Path(root), part)
-        self.input_shape, self.num_classes = tuple(input_shape), num_classes
+        channels, height, width = input_shape
+        self.input_shape, self.num_classes = (channels, height, width), num_classes
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self._augmentations = parse_augment(augment)
         self._loader_kind, self._num_workers = loader, num_workers
@@ -96,6 +81,7 @@ class DataModule(LightningDataModule):
         self.overfit_batches = overfit_batches
         self.notices: list[str] = []
         self._train_set: Images | None = None
+        self._fingerprint: str | None = None
         self._on_device: tuple[torch.device, Tensor] | None = None
         self._backends: dict[torch.device, Backend] = {}
         self._train_loader: Loader | None = None
@@ -117,7 +103,8 @@ class DataModule(LightningDataModule):
                 f"data.batch_size={self.batch_size} is larger than the {len(self.train_indices):,} training images.\n"
                 f"  Type a smaller one: data.batch_size={min(32, len(self.train_indices))}"
             )
-        test = self._checked(self._source("test"))  # its files, before anything is trained; nothing is kept or looked at
+        # the test set's files are checked before anything is trained; nothing of them is kept or looked at
+        test = self._checked(self._source("test"))
         if test.images.shape[1:] != images.images.shape[1:]:
             raise UserError(
                 f"the training images are {_times(images.images.shape[1:])}, but those of the test set "
@@ -126,6 +113,7 @@ class DataModule(LightningDataModule):
         del test
         self.mean, self.std = channel_statistics(images.images, self.train_indices)
         self.classes = images.classes
+        self.notices.extend(images.notices)
         self._train_set = images
         self._pipeline = self._make_pipeline(images)
 
@@ -147,8 +135,8 @@ class DataModule(LightningDataModule):
             raise UserError("the training or the test set of these data holds no images")
         if channels not in (1, self.input_shape[0]):
             raise UserError(
-                f"the data have {channels} channels, but the config says {self.input_shape[0]}; only grey images can be "
-                f"repeated.\n  Type: data.channels={channels}"
+                f"the data have {channels} channels, but the config says {self.input_shape[0]}; only grey images can "
+                f"be repeated.\n  Type: data.channels={channels}"
             )
         if classes != self.num_classes:
             raise UserError(
@@ -161,9 +149,12 @@ class DataModule(LightningDataModule):
         """A hash of the training set's pixels and labels and of the split: 16 hexadecimal digits."""
         self.read()
         assert self._train_set is not None
+        if self._fingerprint is not None:
+            return self._fingerprint
         digest = hashlib.blake2b(self._train_set.fingerprint().encode(), digest_size=8)
         digest.update(self.split_record()["fingerprint"].encode())
-        return digest.hexdigest()
+        self._fingerprint = digest.hexdigest()
+        return self._fingerprint
 
     def split_record(self) -> dict[str, Any]:
         """How many images train and validate, and a hash of which they are and of their labels in training."""
@@ -185,10 +176,14 @@ class DataModule(LightningDataModule):
         """Shuffled batches of the training split on the trainer's device, dealt out among its ranks."""
         order_seed = None if self.overfit_batches else self.seed
         walk = self._fit_walk(self.batch_size, self._train_limit, order_seed)
-        self._train_loader = self._loader(self._device, self.train_indices, self.train_labels, walk, self._pipeline)
+        self._train_loader = self.training_loader(self._device, walk)
         if self._train_state is not None:
             self._train_loader.load_state_dict(self._train_state)
         return self._train_loader
+
+    def training_loader(self, device: torch.device, walk: Walk) -> Loader:
+        """The training split, augmented, on any device and in any batches."""
+        return self._loader(device, self.train_indices, self.train_labels, walk, self._pipeline)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the training loader is, for the checkpoint."""
@@ -228,37 +223,16 @@ class DataModule(LightningDataModule):
         walk = Walk(self.eval_batch_size, limit=limit)
         if part == "val":
             return self._loader(device, self.val_indices, self.train_labels, walk)
-        test = self._checked(self._source("test"))
-        return self._loader(device, torch.arange(len(test)), test.labels, walk, images=test.images)
+        images, labels, indices = self.stored(part)
+        return self._loader(device, indices, labels, walk, images=images)
 
-    def num_images(self, part: str) -> int:
-        """How many images of "val" or "test" are evaluated."""
-        limit = self.limit_val_batches if part == "val" else self.limit_test_batches
-        number = len(self.val_indices if part == "val" else self._checked(self._source("test")))
-        return min(number, limit * self.eval_batch_size) if limit else number
-
-    def examples(self, part: str, places: Tensor, device: torch.device) -> Examples:
-        """Images of one part ("val" or "test"), by their places in the order of `eval_loader`."""
+    def stored(self, part: str) -> tuple[Tensor, Tensor, Tensor]:
+        """A set of images as its source gives them, their labels, and which of them make a part ("val" or "test")."""
         assert self._train_set is not None
-        source, index = self._train_set, places
         if part == "val":
-            index = self.val_indices[places]
-        else:
-            source = self._checked(self._source("test"))
-        labels = self.train_labels[index] if part == "val" else source.labels[index]
-        prepare = Prepare(self.mean, self.std, self.input_shape, torch.device("cpu"), self.channels_last)
-        images, _ = prepare(source.images[index], labels, index)
-        return Examples(images.to(device), self.displayed(images), labels)
-
-    def displayed(self, images: Tensor) -> Tensor:
-        """Normalised images N×C×H×W, on the host, as uint8 for the eye."""
-        return Prepare(self.mean, self.std, self.input_shape, torch.device("cpu")).displayed(images).contiguous()
-
-    def pixel_limits(self) -> tuple[Tensor, Tensor]:
-        """The normalised values of the darkest and of the brightest pixel: float32, C×1×1 each."""
-        channels = (self.input_shape[0], 1, 1)
-        low, high = -self.mean / self.std, (1 - self.mean) / self.std
-        return low.float().view(-1, 1, 1).expand(channels), high.float().view(-1, 1, 1).expand(channels)
+            return self._train_set.images, self.train_labels, self.val_indices
+        test = self._checked(self._source("test"))
+        return test.images, test.labels, torch.arange(len(test))
 
     def preview(self, rows: int, columns: int) -> Tensor:
         """The first training images as training will show them; uint8 rows×columns×C×H×W.

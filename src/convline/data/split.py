@@ -94,7 +94,7 @@ class Split:
             )
 
     def _validation(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        said = f"data.val_size={self.val_size}" if self.val_size is not None else f"data.val_fraction={self.val_fraction}"
+        said = f"data.val_size={self.val_size}" if self.val_size else f"data.val_fraction={self.val_fraction}"
         if self.fold is not None:
             said = f"data.num_folds={self.num_folds}"
             chosen = _fold(labels, self.fold, self.num_folds, self.split_seed)
@@ -115,7 +115,7 @@ class Split:
         """Fewer of each class, always the first ones in the order drawn for it."""
         if self.train_fraction is None and self.per_class is None and self.imbalance == 1:
             return train
-        orders = {label: members for label, members in _drawn_orders(labels, train, self.split_seed)}
+        orders = dict(_drawn_orders(labels, train, self.split_seed))
         if self.per_class is not None:
             for label, members in orders.items():
                 if len(members) < self.per_class:

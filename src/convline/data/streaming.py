@@ -20,7 +20,7 @@ class StreamingLoader(Loader):
     is done elsewhere. Images may be memory-mapped from a file larger than memory.
 
     Args:
-        images: uint8, N×C×H×W, on the host.
+        images: uint8, N×C×H×W, channels-last, on the host.
         labels: int64, N, on the host.
         indices: which of them to go through.
         prepare, walk: see `Loader`.
@@ -57,10 +57,10 @@ class _Gather(Dataset[Gathered]):
     """Indexed by a batch's indices."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
-        self.images, self.labels = images, labels
+        self.images_NHWC, self.labels = images.permute(0, 2, 3, 1), labels
 
     def __getitem__(self, index: Tensor) -> Gathered:
-        return self.images.index_select(0, index), self.labels.index_select(0, index), index
+        return self.images_NHWC.index_select(0, index).permute(0, 3, 1, 2), self.labels.index_select(0, index), index
 
 
 class _Remaining(Sampler[Tensor]):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convline.activations import evaluating, layers
+from convline.data.examples import displayed, pixel_limits
 from convline.figures import canvas
 from convline.figures.mosaic import as_tiles, mosaic
 from convline.trained import Run, opened
@@ -43,13 +44,13 @@ def preferences(run: Run, num_filters: int = 10, seed: int = 0) -> Figure:
     if len(names) > MOST_LAYERS:
         names = [names[round(place)] for place in np.linspace(0, len(names) - 1, MOST_LAYERS)]
     generator = torch.Generator().manual_seed(seed)
-    low, high = run.data.pixel_limits()
+    low, high = pixel_limits(run.data)
     rows = []
     for name in names:
         start = (low + high) / 2 + 0.1 * torch.randn(num_filters, *run.data.input_shape, generator=generator)
         start = start[: len(named[name].weight)]
         found = preferred(run.network, named[name], start, (low, high), generator)
-        rows.append((name, as_tiles(run.data.displayed(found).numpy())))
+        rows.append((name, as_tiles(displayed(run.data, found).numpy())))
     return draw(rows, num_filters)
 
 

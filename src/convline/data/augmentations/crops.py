@@ -12,17 +12,19 @@ from convline.data.augmentations.base import Augmentation, Draws, Shape, Stream
 from convline.data.augmentations.layout import as_rows, from_rows, layout_of, rows_of
 
 
-def shifted(images: Tensor, corners: Tensor, pad: int, border: Tensor | None) -> Tensor:
+def shifted(images: Tensor, corners: Tensor, pad: int, border: Tensor | str) -> Tensor:
     """Pad the images and cut a window of the original size out of each.
 
     Args:
         images: B×C×H×W.
         corners: whole numbers 0 to 2·`pad`, B×2: row and column of the window's corner in the padded image.
         pad: pixels on each side, fewer than the image has.
-        border: one value for each channel, of the padding; None mirrors the image there, its last pixel not repeated.
+        border: of the padding: one value for each channel, or "zero", or "reflect", which mirrors the image there
+            without repeating its last pixel.
     """
     rows, per_pixel = as_rows(images)
-    padded = _mirror_padded(images, pad) if border is None else _padded(rows, per_pixel, pad, border)
+    reflects = isinstance(border, str) and border == "reflect"
+    padded = _mirror_padded(images, pad) if reflects else _padded(rows, per_pixel, pad, border)
     num_images, planes, height, width = padded.shape
     # A view that holds the window at every number of the buffer; selecting from it copies row by row, without an index
     # for each pixel.
@@ -35,11 +37,12 @@ def shifted(images: Tensor, corners: Tensor, pad: int, border: Tensor | None) ->
     return from_rows(windows.index_select(0, starts), images.shape[1])
 
 
-def _padded(rows: Tensor, per_pixel: int, pad: int, border: Tensor) -> Tensor:
+def _padded(rows: Tensor, per_pixel: int, pad: int, border: Tensor | str) -> Tensor:
     num_images, planes, height, width = rows.shape
     side = pad * per_pixel
-    padded = rows.new_empty(num_images, planes, height + 2 * pad, width + 2 * side)
-    padded.copy_(rows_of(border, padded, per_pixel))
+    padded = rows.new_zeros(num_images, planes, height + 2 * pad, width + 2 * side)
+    if isinstance(border, Tensor):
+        padded.copy_(rows_of(border, padded, per_pixel))
     padded[:, :, pad : pad + height, side : side + width] = rows
     return padded
 
@@ -92,7 +95,7 @@ class Crop(Augmentation):
 
     def __call__(self, images: Tensor, draws: Tensor, fill: Tensor) -> Tensor:
         """Cut the windows out."""
-        return shifted(images, draws.long(), self.pad, None if self.mode == "reflect" else torch.zeros_like(fill))
+        return shifted(images, draws.long(), self.pad, self.mode)
 
 
 @dataclass(frozen=True)

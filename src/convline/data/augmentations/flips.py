@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convline.data.augmentations.base import Augmentation, Draws, Shape, Stream
-from convline.data.augmentations.layout import select_images
+from convline.data.augmentations.layout import as_rows, from_rows, layout_of
 
 
 def mirrored(images: Tensor, chosen: Tensor) -> Tensor:
@@ -17,8 +17,10 @@ def mirrored(images: Tensor, chosen: Tensor) -> Tensor:
 
     Taken from both versions of the batch: no size depends on the draws, so a GPU never waits.
     """
-    both = torch.cat([images, images.flip(3)])
-    return select_images(both, torch.arange(len(images), device=images.device) + len(images) * chosen)
+    layout = layout_of(images)
+    both = torch.cat([as_rows(version, layout)[0] for version in (images, images.flip(3))])
+    index = torch.arange(len(images), device=images.device) + len(images) * chosen
+    return from_rows(both.index_select(0, index), images.shape[1])
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def transformed(images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
             degrees.
         fill: C values; a pixel that lies partly outside the original gets its share of them.
     Returns:
-        float32, the same as torchvision's `affine` gives for each image.
+        float32; what torchvision's `affine` gives for each image with these parameters and a fill of 0.
     """
     height, width = images.shape[2:]
     x = torch.arange(width, device=images.device) - (width - 1) / 2  # of pixel centres, from the image's

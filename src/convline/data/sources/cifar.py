@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from convline.data.sources.files import check_md5, damaged, download
-from convline.data.sources.images import Images, Part
+from convline.data.sources.images import Images, Part, lay_channels_last
 
 
 def cifar10(root: Path, part: Part) -> Images:
@@ -49,7 +49,8 @@ def _read(published: Any, name: str, labels_key: str, root: Path, part: Part) ->
         labels += content[labels_key]
     classes = tuple(_text(label) for label in _load(folder / meta["filename"], meta["md5"])[meta["key"]])
     assert images is not None
-    return Images(torch.from_numpy(images.reshape(-1, 3, 32, 32)), torch.tensor(labels), classes)
+    planes = torch.from_numpy(images.reshape(-1, 3, 32, 32))
+    return Images(lay_channels_last(planes), torch.tensor(labels), classes)
 
 
 def _load(path: Path, md5: str) -> dict[str, Any]:

@@ -63,9 +63,9 @@ def folder(
 
     array, note = cached_array(
         place=cache_directory() / "folders" / f"{_plain(root.absolute().name)}-{_hash(os.path.realpath(root))}",
-        version=_hash([FORM, layout.classes, [(file.name, file.size, file.modified) for file in every]]),
+        version=_hash([FORM, [(f.name, f.size, f.modified) for kept in files.values() for f in kept]]),
         settings=_hash([channels, height, width, resize, "all" in layout.parts and [test_fraction, test_seed]]),
-        max_shape=(len(every), channels, height, width),
+        max_shape=(len(every), height, width, channels),
         make_rows=lambda: _decode_with_bar(root, every, (channels, height, width), resize, broken_now),
         make_note=make_note,
     )
@@ -96,7 +96,7 @@ def _decode_with_bar(
             if isinstance(image, str):
                 broken[file.name] = image
             else:
-                yield image
+                yield image.transpose(1, 2, 0)  # channels last, as `Images` wants them
             bar.advance(task)
     if len(broken) == len(files):
         raise UserError(_describe(root, broken, len(files)))
@@ -109,7 +109,7 @@ def _take(
     labels = {name: [file.label for file in files if file.name not in broken] for name, files in parts.items()}
     start = 0 if part == "train" else len(labels["train"])
     images = torch.from_numpy(np.asarray(array[start : start + len(labels[part])]))
-    return Images(images, torch.tensor(labels[part], dtype=torch.int64), classes)
+    return Images(images.permute(0, 3, 1, 2), torch.tensor(labels[part], dtype=torch.int64), classes)
 
 
 def _describe(root: Path, broken: dict[str, str], num_files: int) -> str:

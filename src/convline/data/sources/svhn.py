@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from convline.data.sources.files import check_md5, damaged, download
-from convline.data.sources.images import DIGITS, Images, Part, swap_sides
+from convline.data.sources.images import DIGITS, Images, Part, lay_channels_last, swap_sides
 
 COUNTS = {"train": 73_257, "test": 26_032}  # http://ufldl.stanford.edu/housenumbers/
 
@@ -38,4 +38,4 @@ def svhn(root: Path, part: Part) -> Images:
     # MATLAB stores the first index fastest: backwards, the same memory is N×C×W×H
     images = torch.from_numpy(pixels.transpose())
     swap_sides(images)
-    return Images(images, torch.from_numpy(labels % 10), DIGITS, mirrored_alike=False)
+    return Images(lay_channels_last(images), torch.from_numpy(labels % 10), DIGITS, mirrored_alike=False)

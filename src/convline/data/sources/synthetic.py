@@ -19,7 +19,7 @@ def synthetic(
     count = num_train if part == "train" else num_test
     draws = torch.Generator().manual_seed(seed + (1 if part == "train" else 2))
     labels = torch.arange(count) % num_classes
-    images = torch.empty(count, *shape, dtype=torch.uint8)
+    images = torch.empty(count, *shape, dtype=torch.uint8, memory_format=torch.channels_last)
     for start in range(0, count, 4096):  # never a float copy of the whole
         chosen = labels[start : start + 4096]
         noisy = prototypes[chosen] + noise * torch.randn(len(chosen), *shape, generator=draws)

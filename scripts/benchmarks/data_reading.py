@@ -1,7 +1,7 @@
 """From the files of CIFAR-10 to data that are ready to train on: time, and memory at its highest.
 
-Ours in a child process that has imported what it needs, against torchvision's CIFAR10, which reads and verifies the same
-files but does not split them, compute statistics or hash them. The children say themselves what it took.
+Ours in a child process that has imported what it needs, against torchvision's CIFAR10, which reads and verifies the
+same files but does not split them, compute statistics or hash them. The children say themselves what it took.
 """
 
 import json
