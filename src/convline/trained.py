@@ -59,13 +59,14 @@ class TrainedRun:
         Raises:
             UserError: the checkpoint is missing or damaged.
         """
+        cfg = self.cfg
         state = runs.load_checkpoint(self.run_dir / "checkpoints" / "best.ckpt")["state_dict"]
         prefix = "average.module." if any(key.startswith("average.module.") for key in state) else "network."
-        network = initial_network(self.cfg)
+        network = initial_network(cfg)
         network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-        if self.cfg.channels_last:
+        if cfg.channels_last:
             network = network.to(memory_format=torch.channels_last)
-        gpu = self.cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+        gpu = cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
         return network.to("cuda" if gpu else "cpu").eval()
 
     @cached_property
@@ -97,6 +98,7 @@ class TrainedRun:
             with np.load(path, allow_pickle=False) as saved:
                 return Evaluation(torch.from_numpy(saved["logits"]), torch.from_numpy(saved["labels"]))
         except (OSError, ValueError, KeyError) as error:
+            runs.read_summary(self.run_dir)  # if it is no run at all, that is said instead
             raise UserError(
                 f"{path} is missing or damaged: the run is not finished.\n  Type: python train.py resume={self.run_dir}"
             ) from error
