@@ -1,5 +1,6 @@
 # make train    install what is needed and train LeNet on the embedded digits; ARGS="model=lenet data=mnist" for more
 # make test     the whole test suite
+# make dashboard  TensorBoard on runs/
 # make check    what CI runs: test, lint, types, layers, spelling
 # make lock     pin the newest versions that pyproject.toml allows
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: train test lint check lock clean
+.PHONY: train test dashboard lint check lock clean
 .DEFAULT_GOAL := help
 .PHONY: help
 help:
@@ -26,6 +27,9 @@ train: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+dashboard: $(INSTALLED)
+	$(BIN)/convline dashboard $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["convline.training", "convline.reevaluation", "convline.cli", "hydra.main"])
 
-# Small enough for a test, with dropout and batch norm so that random and running state matter.
+# Small enough for a test, with dropout and batch norm so that random and running state matter, and without pictures.
 SMALL = [
     "data=synthetic",
     "data.source.num_train=600",
@@ -25,6 +25,8 @@ SMALL = [
     "data.batch_size=16",
     "trainer.accelerator=cpu",
     "trainer.max_epochs=2",
+    "callbacks.pictures=null",
+    "callbacks.projector=null",
     'model.pattern="CONV(4) -> BATCHNORM -> RELU -> POOL -> DROPOUT(0.3) -> FC(16) -> RELU -> FC"',
 ]
 

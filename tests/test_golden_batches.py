@@ -7,7 +7,7 @@ import torch
 
 from convline.config import load_config
 from convline.data.loader import Walk
-from convline.training import build
+from convline.build import build
 
 GOLDEN = {
     "digits": "b90cc9f829b7e4ff",

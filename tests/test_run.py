@@ -66,7 +66,7 @@ class TestRunDirectory:
         assert told["metrics"]["val/acc"] == pytest.approx(float(best["val/acc"]))
         assert told["metrics"]["val/loss"] == pytest.approx(float(best["val/loss"]), rel=1e-5)
         assert f"{told['metrics']['test/acc']:.2%}" in done.out
-        assert f"tensorboard --logdir {run_dir.parent.name}" in done.out
+        assert f"convline dashboard {run_dir.parent.name}" in done.out
 
     def test_predictions_are_the_figures(self, finished: tuple[Path, Done]) -> None:
         run_dir, _ = finished

@@ -16,7 +16,7 @@ MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
 def test_every_network_trains(data: str, tmp_path: Path, data_root: Path) -> None:
     words = [f"model={','.join(MODELS)}", f"data={data}", f"data.root={data_root}", "trainer.max_epochs=1"]
     few = ["trainer=one_batch", "data.batch_size=4", "data.eval_batch_size=4", "trainer.accelerator=cpu"]
-    done = Running(["-m", *few, *words], tmp_path).wait(240)
+    done = Running(["-m", *few, *words, "callbacks=plain"], tmp_path).wait(240)
     assert done.status == 0, done.err
     summaries = [json.loads((run_dir / "summary.json").read_text()) for run_dir in run_dirs(tmp_path)]
     assert sorted(summary["choices"]["model"] for summary in summaries) == MODELS

@@ -20,17 +20,17 @@ torch.set_num_threads(1)
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 """
 OURS = """
-from convline import config, training
+from convline import build, config
 from lightning.pytorch import Trainer
 cfg = config.load_config(["data=cifar10"])
 import torchvision.datasets
-data = training._instantiate(cfg, "data", ("channels", "image_size"))
+data = build.instantiated(cfg, "data", ("channels", "image_size"))
 work = lambda: (data.read(), data.fingerprint())
 """
 OTHER = """
 from torchvision.datasets import CIFAR10
 from lightning.pytorch import Trainer
-from convline import config, training
+from convline import build, config
 root = sys.argv[1]
 work = lambda: [CIFAR10(root, train=train, download=True) for train in (True, False)]
 """

@@ -79,6 +79,7 @@ class Classifier(LightningModule):
         self.train_sums = Sums()
         self._val_sums: Tensor | None = None
         self._unread: _Unread | None = None
+        self.unclipped_norm: Tensor | None = None  # of the last gradient, if it is clipped
         self._last_rate = math.nan  # learning rate of the last optimizer step that was read
         self._rng: dict[str, Any] | None = None
 
@@ -147,7 +148,7 @@ class Classifier(LightningModule):
 
     def _optimizer_step(self, optimizer: LightningOptimizer, scheduler: LambdaLR) -> None:
         if self.gradient_clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip_norm)
+            self.unclipped_norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip_norm)
         optimizer.step()
         optimizer.zero_grad()
         scheduler.step()
@@ -200,13 +201,17 @@ class Classifier(LightningModule):
         self._read_losses()
         self._val_sums = torch.zeros(3, device=self.device)
 
-    def validation_step(self, execution: Execution, batch_idx: int) -> None:
-        """Add an execution's losses and hits to the sums."""
+    def validation_step(self, execution: Execution, batch_idx: int) -> dict[str, Tensor]:
+        """Add an execution's losses and hits to the sums; gives its logits and labels to the callbacks."""
         assert self._val_sums is not None
+        logits_of, labels_of = [], []
         for images, labels in execution:
             logits = self(images)
+            logits_of.append(logits)
+            labels_of.append(labels)
             loss = F.cross_entropy(logits, labels, reduction="sum")
             self._val_sums += torch.stack([loss, _num_hits(logits, labels), loss.new_tensor(len(labels))])
+        return {"logits": torch.cat(logits_of), "labels": torch.cat(labels_of)}
 
     def on_validation_epoch_end(self) -> None:
         """Log the figures over all ranks."""

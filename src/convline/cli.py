@@ -94,6 +94,31 @@ def compare(
     compare_runs(groups, by, on.value, metric.value, json)
 
 
+@app.command()
+def figures(
+    run_dir: Annotated[Path, typer.Argument(help="A run's directory.")],
+    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="This picture; may be repeated.")] = None,
+    part: Annotated[Part, typer.Option(help="Whose images.")] = Part.VAL,
+    svg: Annotated[bool, typer.Option("--svg", help="Write SVG files too.")] = False,
+    beside: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="Another run in the same curves.")] = None,
+) -> None:
+    """Draw what a run's network has learned into its folder pictures."""
+    from convline.figures.gallery import save
+
+    save(run_dir, only or (), part, svg, beside or ())
+
+
+@app.command()
+def dashboard(
+    runs: Annotated[Path, typer.Argument(help="A folder of runs.")] = Path("runs"),
+    port: Annotated[int | None, typer.Option(help="0: any free one; if left out, 6006 or the next free one.")] = None,
+) -> None:
+    """Start TensorBoard on a folder of runs, for this machine's browser."""
+    from convline.dashboard import show
+
+    show(runs, port)
+
+
 def main() -> None:
     """Entry of the `convline` command."""
     sys.exit(guarded(_run, sys.argv[1:]))

@@ -26,7 +26,7 @@ EXAMPLES
   python train.py -m data=mnist optimizer.lr=0.1,0.01 seed=0,1       a sweep of four runs
   python train.py data=mnist trainer=gpu trainer.precision=bf16-mixed compile=true
 
-Results go to runs/; look at them with: tensorboard --logdir runs"""
+Results go to runs/; look at them with: convline dashboard runs"""
 
 
 def page() -> str:

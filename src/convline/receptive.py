@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from convline.layers import GlobalAvgPool2d, Local2d, PadShortcut, Pool2d
+from convline.layers import Conv2dSame, GlobalAvgPool2d, Local2d, PadShortcut, Pool2d, same_padding
 
 Pair = tuple[float, float]  # height, width
 
@@ -22,10 +22,12 @@ class View:
     Args:
         field: height and width of the window in the input, in pixels; padding counts as pixels.
         step: pixels of the input between neighbouring positions.
+        start: row and column of the input where the first position's window begins; negative within padding.
     """
 
     field: Pair
     step: Pair
+    start: Pair = (0, 0)
 
     @staticmethod
     def pixel() -> View:
@@ -39,16 +41,18 @@ class View:
         if not known or len(known) < len(views):
             return None
         field = max(view.field[0] for view in known), max(view.field[1] for view in known)
-        return View(field, known[0].step)
+        start = min(view.start[0] for view in known), min(view.start[1] for view in known)
+        return View(field, known[0].step, start)
 
-    def through(self, kernel: Pair, stride: Pair) -> View:
-        """The view after a window of `kernel` positions that moves by `stride` positions.
+    def through(self, kernel: Pair, stride: Pair, before: Pair = (0, 0)) -> View:
+        """The view after a window of `kernel` positions that moves by `stride` positions, after `before` of padding.
 
         Source: Araujo, Norris & Sim, "Computing Receptive Fields of ConvNets", Distill 2019, eq. 2.
         """
         field = [f + (k - 1) * s for f, k, s in zip(self.field, kernel, self.step, strict=True)]
         step = [s * by for s, by in zip(self.step, stride, strict=True)]
-        return View((field[0], field[1]), (step[0], step[1]))
+        start = [at - s * pad for at, s, pad in zip(self.start, self.step, before, strict=True)]
+        return View((field[0], field[1]), (step[0], step[1]), (start[0], start[1]))
 
     @property
     def side(self) -> int:
@@ -84,7 +88,7 @@ def view_after(module: nn.Module, before: View, incoming: Sequence[int], outgoin
     sides = float(incoming[2]), float(incoming[3])
     match module:
         case nn.Conv2d() | nn.MaxPool2d() | nn.AvgPool2d() | Pool2d() | Local2d():
-            return before.through(*_window(module))
+            return before.through(*_window(module), _padding(module, incoming))
         case PadShortcut():
             return before.through((1, 1), (module.stride, module.stride))
         case nn.Flatten() | GlobalAvgPool2d():
@@ -93,7 +97,8 @@ def view_after(module: nn.Module, before: View, incoming: Sequence[int], outgoin
             shrink = sides[0] / outgoing[2], sides[1] / outgoing[3]
             return before.through((_widest(int(sides[0]), outgoing[2]), _widest(int(sides[1]), outgoing[3])), shrink)
         case nn.Upsample():  # bilinear: each pixel is mixed from two neighbours in each direction
-            return before.through((2, 2), (sides[0] / outgoing[2], sides[1] / outgoing[3]))
+            shrink = sides[0] / outgoing[2], sides[1] / outgoing[3]
+            return before.through((2, 2), shrink, (0.5 - shrink[0] / 2, 0.5 - shrink[1] / 2))
     return None
 
 
@@ -109,6 +114,19 @@ def _window(module: nn.Module) -> tuple[Pair, Pair]:
     dilation = _pair(getattr(module, "dilation", 1))
     spread = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
     return (spread[0], spread[1]), stride
+
+
+def _padding(module: nn.Module, incoming: Sequence[int]) -> Pair:
+    """Positions of padding above and left of the incoming map."""
+    if isinstance(module, Local2d):
+        return module.pad[0][0], module.pad[1][0]
+    if isinstance(module, Conv2dSame) or module.padding == "same":
+        kernel, stride = _window(module)
+        above, left = (
+            same_padding(int(i), int(k), int(s))[0] for i, k, s in zip(incoming[2:], kernel, stride, strict=True)
+        )
+        return above, left
+    return _pair(module.padding)
 
 
 def _pair(value: object) -> Pair:

@@ -97,8 +97,23 @@ def layer_table(network: nn.Module, input_shape: Sequence[int]) -> Table:
     Raises:
         ValueError: the network cannot take such images.
     """
+    return Table(tuple(input_shape), tuple(_recorded(network, input_shape).layers))
+
+
+def layer_views(network: nn.Module, input_shape: Sequence[int]) -> dict[str, View | None]:
+    """What one position of each layer sees of the input, by the layer's name; None where it cannot be told.
+
+    Args:
+        network, input_shape: as for `layer_table`.
+    Raises:
+        ValueError: the network cannot take such images.
+    """
+    return _recorded(network, input_shape).of_layer
+
+
+def _recorded(network: nn.Module, input_shape: Sequence[int]) -> _Recorder:
     shape = tuple(input_shape)
-    twin = _twin(network).eval()
+    twin = meta_twin(network).eval()
     recorder = _Recorder(twin)
     floats = [p.dtype for p in twin.parameters() if p.is_floating_point()]
     image = torch.empty(1, *shape, device="meta", dtype=floats[0] if floats else None)
@@ -110,10 +125,10 @@ def layer_table(network: nn.Module, input_shape: Sequence[int]) -> Table:
         raise ValueError(
             f"the network cannot take images of {'×'.join(map(str, shape))}: {first_line(error)}"
         ) from error
-    return Table(shape, tuple(recorder.layers))
+    return recorder
 
 
-def _twin(network: nn.Module) -> nn.Module:
+def meta_twin(network: nn.Module) -> nn.Module:
     """A copy on the meta device, without the original's hooks; no weight's memory is ever copied."""
     memo: dict[int, Any] = {}
     for tensor in itertools.chain(network.parameters(), network.buffers()):
@@ -131,6 +146,7 @@ class _Recorder:
 
     def __init__(self, network: nn.Module) -> None:
         self.layers: list[Layer] = []
+        self.of_layer: dict[str, View | None] = {}
         self.counted: set[int] = set()  # ids of parameters that a row has already
         self.views: dict[int, View | None] = {}  # by id of a tensor
         self.alive: list[Tensor] = []  # an id is unique only as long as its tensor lives
@@ -139,7 +155,7 @@ class _Recorder:
             if isinstance(module, Add):
                 for branch in module.children():
                     branch.register_forward_hook(self.leave_branch)
-            if _is_layer(module):
+            if is_layer(module):
                 module.register_forward_hook(partial(self.record, name))
 
     def note(self, tensor: Tensor, view: View | None) -> None:
@@ -157,12 +173,14 @@ class _Recorder:
             return
         view = self.view(module, inputs[0], output)
         self.note(output, view)
+        name = name or type(module).__name__.lower()
+        self.of_layer[name] = view
         new = {id(p): p for p in module.parameters(recurse=False) if id(p) not in self.counted}
         self.counted |= set(new)
         shape = tuple(output.shape[1:])
         self.layers.append(
             Layer(
-                name=name or type(module).__name__.lower(),
+                name=name,
                 kind=type(module).__name__,
                 output_shape=shape,
                 parameters=sum(p.numel() for p in new.values()),
@@ -181,7 +199,7 @@ class _Recorder:
         return view_after(module, before, incoming.shape, output.shape) if before else None
 
 
-def _is_layer(module: nn.Module) -> bool:
+def is_layer(module: nn.Module) -> bool:
     """Leaves, forks, and what holds weights of its own beside its children; not a branch with nothing in it."""
     if isinstance(module, nn.Sequential):
         return False

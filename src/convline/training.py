@@ -1,7 +1,6 @@
 """One run: config -> objects -> fit -> test -> record."""
 
 import copy
-import json
 import logging
 import os
 import shlex
@@ -13,26 +12,25 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from lightning.pytorch.plugins.environments import LightningEnvironment
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
 from convline import ledger, ranks, report_run, runs
+from convline.build import LIMITS, build, instantiated
+from convline.callbacks import after_test
 from convline.callbacks.checkpoint import BestAndLast
 from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal, stoppable
 from convline.classifier import Classifier
 from convline.data.module import DataModule
-from convline.data.shared import shared_source
 from convline.errors import Interrupted, Pruned, UserError, first_line
 from convline.evaluation import evaluate
 from convline.lock import locked
 from convline.table import Table, layer_table
+from convline.trained import TrainedRun
 
 FIGURES = ("val/acc", "val/loss", "test/acc", "test/loss")
-LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches")
 
 
 def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> dict[str, Any]:
@@ -108,54 +106,6 @@ def fit_rank(run_dir: Path, checkpoint: Path | None) -> None:
             torch.distributed.destroy_process_group()
 
 
-def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
-    """Data and classifier of a config, seeded; the data are read and checked.
-
-    Raises:
-        UserError: a part of the config does not fit.
-    """
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
-    pl.seed_everything(cfg.seed, verbose=False)
-    data = data_of(cfg)
-    if cfg.tta is not None and not data.mirrored_alike:
-        data.notices.append(f"warning: tta={cfg.tta} mirrors images, but mirrored ones show another class or none")
-    if cfg.tta == "flip+shift" and min(data.input_shape[1:]) < 2:
-        raise UserError("tta=flip+shift moves images by a pixel, for which they need at least 2×2.\n  Type: tta=flip")
-    network = _instantiate(cfg, "model")
-    classifier = _instantiate(cfg, "classifier")(
-        network=network,
-        class_weights=data.class_weights() if cfg.classifier.class_weights == "balanced" else None,
-        optimizer=_instantiate(cfg, "optimizer"),
-        scheduler=_instantiate(cfg, "scheduler"),
-        channels_last=cfg.channels_last,
-        compile=cfg.compile,
-    )
-    return data, classifier
-
-
-def data_of(cfg: DictConfig) -> DataModule:
-    """The data of a config, read and checked.
-
-    Raises:
-        UserError: the files are missing or damaged, or do not fit the config.
-    """
-    settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
-    depends_on = {key: settings[key] for key in ("source", "root") if key in settings}
-    data = _instantiate(
-        cfg,
-        "data",
-        without=("source", "channels", "image_size"),  # the last two make input_shape, which the data module takes
-        source=shared_source(_instantiate(cfg, "data.source"), json.dumps(depends_on)),
-        seed=cfg.seed,
-        steps_per_execution=cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches,
-        channels_last=cfg.channels_last,
-        **{key: cfg.trainer[key] for key in LIMITS},
-    )
-    data.read()
-    return data
-
-
 def fitting_table(network: nn.Module, data: DataModule, world_size: int) -> Table:
     """The network's layer table, if it takes the images, in batches of that size, and gives a logit for each class.
 
@@ -209,6 +159,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
         else:
             _fit(trainer, classifier, data, checkpoint)
         outcome = _test(cfg, run_dir, trainer.strategy.root_device, classifier, data)
+        after_test.tell(trainer, TrainedRun(run_dir, data, classifier.evaluated))
     except BaseException as error:
         stopped = isinstance(error, Interrupted | KeyboardInterrupt)
         status = "interrupted" if stopped else "pruned" if isinstance(error, Pruned) else "failed"
@@ -251,7 +202,7 @@ def _resume_command(run_dir: Path) -> str:
 
 
 def _make_trainer(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> pl.Trainer:
-    callbacks = [_instantiate(cfg, f"callbacks.{name}") for name, node in (cfg.callbacks or {}).items() if node]
+    callbacks = [instantiated(cfg, f"callbacks.{name}") for name, node in (cfg.callbacks or {}).items() if node]
     keeper = next((c for c in callbacks if isinstance(c, BestAndLast)), None)
     loggers = []
     for name in [name for name, node in (cfg.logger or {}).items() if node]:
@@ -259,8 +210,8 @@ def _make_trainer(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> pl
         if checkpoint is not None and cfg.logger[name]["_target_"].endswith("TensorBoardLogger"):
             # what a killed run logged after its last checkpoint comes again
             extra["purge_step"] = runs.load_checkpoint(checkpoint)["global_step"] + 1
-        loggers.append(_instantiate(cfg, f"logger.{name}", **extra))
-    return _instantiate(
+        loggers.append(instantiated(cfg, f"logger.{name}", **extra))
+    return instantiated(
         cfg,
         "trainer",
         without=LIMITS,  # counted in batches, which the data module does
@@ -307,21 +258,6 @@ def _test(
             metrics[f"{part}/acc_tta"], metrics[f"{part}/loss_tta"] = augmented.accuracy, augmented.loss
         class_accuracy[part] = dict(zip(data.classes, evaluation.class_accuracy(), strict=True))
     return {"metrics": metrics, "best_epoch": best_epoch, "class_accuracy": class_accuracy}
-
-
-def _instantiate(cfg: DictConfig, key: str, without: tuple[str, ...] = (), **extra: Any) -> Any:
-    """Make the object that a part of the config describes; what its class says of wrong arguments is for the user."""
-    node: Any = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=True)
-    try:
-        return instantiate({k: v for k, v in node.items() if k not in without}, _convert_="all", **extra)
-    except InstantiationException as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, UserError):
-            raise cause from error
-        if isinstance(cause, ValueError):  # says itself what is wrong; a pattern's error draws the place
-            raise UserError(str(cause)) from error
-        remedy = "\n  Type trainer=auto for what is there." if key == "trainer" else ""
-        raise UserError(f"{key} cannot be made as it is configured: {cause}{remedy}") from error
 
 
 def _quiet() -> None:

@@ -254,13 +254,21 @@ class DataModule(LightningDataModule):
         walk = Walk(self.eval_batch_size, limit=limit)
         if part == "val":
             return self._loader(device, self.val_indices, self.train_labels, walk)
+        images, labels, indices = self.stored(part)
+        return self._loader(device, indices, labels, walk, images=images)
+
+    def stored(self, part: str) -> tuple[Tensor, Tensor, Tensor]:
+        """A set of images as its source gives them, their labels, and which of them make a part ("val" or "test")."""
+        assert self._train_set is not None
+        if part == "val":
+            return self._train_set.images, self.train_labels, self.val_indices
         test = self._checked(self._source("test"))
         if test.fingerprint() != self._test_fingerprint:
             raise UserError(
                 "the test set has changed since the run began, so it is not evaluated: training images may be in it.\n"
                 "  Put the files back as they were and resume the run, or start a new one."
             )
-        return self._loader(device, torch.arange(len(test)), test.labels, walk, images=test.images)
+        return test.images, test.labels, torch.arange(len(test))
 
     @property
     def stored_shape(self) -> tuple[int, ...]:

@@ -1,0 +1,79 @@
+"""What a run is, in TensorBoard: its pattern, layers, command and environment as text, its network as a graph."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from convline.callbacks.event_file import event_writer
+from convline.classifier import Classifier
+from convline.data.module import DataModule
+from convline.graph import graph_def
+from convline.runs import read_config
+from convline.table import Table, layer_table
+
+# The Custom Scalars tab: train against validation, and what tells of the health of a training.
+LAYOUT = {
+    "train against validation": {
+        "loss": ["Multiline", ["^train/loss$", "^val/loss$"]],
+        "accuracy": ["Multiline", ["^train/acc$", "^val/acc$"]],
+    },
+    "classes": {"validation accuracy of each class": ["Multiline", ["^val_acc_by_class/.*"]]},
+    "health": {
+        "learning rate": ["Multiline", ["^lr$"]],
+        "norms of gradient and weights": ["Multiline", ["^norms/gradient$", "^norms/weights$"]],
+        "update to weights": ["Multiline", ["^norms/update_to_weights$"]],
+        "share of dead ReLUs": ["Multiline", ["^dead_relus/.*"]],
+    },
+}
+
+
+class Description(Callback):
+    """Fills the Text and the Graphs tab when a run begins, and lays out the Custom Scalars tab."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write them, but not again when a run goes on."""
+        writer = event_writer(trainer)
+        if writer is None or trainer.global_step:
+            return
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        assert isinstance(pl_module, Classifier)
+        data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
+        run_dir = Path(trainer.default_root_dir)
+        for tag, text in texts(run_dir, layer_table(pl_module.network, data.input_shape)).items():
+            writer.add_text(tag, text, 0)
+        graph = graph_def(pl_module.network, data.input_shape)
+        writer._get_file_writer().add_event(Event(graph_def=graph.SerializeToString()))
+        writer.add_custom_scalars(LAYOUT)
+
+
+def texts(run_dir: Path, table: Table) -> dict[str, str]:
+    """What the Text tab shows, by tag, in Markdown."""
+    found = {"layers": markdown(table)}
+    pattern = read_config(run_dir).model.get("pattern")
+    if pattern:
+        found["pattern"] = _verbatim(str(pattern))
+    path = run_dir / "environment.json"
+    if path.is_file():
+        environment: dict[str, Any] = json.loads(path.read_text())
+        found["command"] = _verbatim(shlex.join(map(str, environment.pop("command"))))
+        found["environment"] = _verbatim(json.dumps(environment, indent=2))
+    return found
+
+
+def _verbatim(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.strip().splitlines())
+
+
+def markdown(table: Table) -> str:
+    """The layer table, with its sums."""
+    head = "| layer | output | parameters | multiply-adds | receptive field |\n|---|---|--:|--:|--:|"
+    lines = [
+        f"| {layer.name} | {'×'.join(map(str, layer.output_shape))} | {layer.parameters:,} | {layer.macs:,} "
+        f"| {layer.receptive_field or ''} |"
+        for layer in table.layers
+    ]
+    return "\n".join([head, *lines, f"| **sum** | | **{table.parameters:,}** | **{table.macs:,}** | |"])

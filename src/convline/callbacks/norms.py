@@ -1,0 +1,79 @@
+"""Curves of the norms of gradient and weights, and of how far a step moves the weights."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.nn.utils import get_total_norm
+
+from convline.classifier import Classifier
+
+
+class Norms(Callback):
+    """Logs `norms/gradient`, `norms/weights` and `norms/update_to_weights` at the points of the step curves.
+
+    They are L2 norms over all trained parameters together: of the gradient as the backward pass left it, before any
+    clipping; of the weights before the step; and of the step divided by the weights'. Nothing waits for the device: the
+    numbers are read when the next execution is over, and at the end of the epoch.
+    """
+
+    def __init__(self) -> None:
+        self._unread: list[tuple[int, Tensor]] = []
+        self._before: list[Tensor] = []
+        self._norms: tuple[Tensor, Tensor] | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Watch the optimizer's steps."""
+        (optimizer,) = trainer.optimizers
+        weights = [p for group in optimizer.param_groups for p in group["params"]]
+
+        def before(*_: Any) -> None:
+            if (trainer.global_step + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+                return
+            assert isinstance(pl_module, Classifier)
+            clipped = pl_module.unclipped_norm
+            gradient = get_total_norm([p.grad for p in weights if p.grad is not None]) if clipped is None else clipped
+            self._before = [p.detach().clone() for p in weights]
+            self._norms = gradient, get_total_norm(self._before)
+
+        def after(*_: Any) -> None:
+            if self._norms is None:
+                return
+            gradient, size = self._norms
+            moved = get_total_norm([p.detach() - old for p, old in zip(weights, self._before, strict=True)])
+            self._unread.append((trainer.global_step + 1, torch.stack([gradient, size, moved / size])))
+            self._norms, self._before = None, []
+
+        self._hooks = [optimizer.register_step_pre_hook(before), optimizer.register_step_post_hook(after)]
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log what the executions before this one have left: the device has long computed it."""
+        self._log(trainer, before=trainer.global_step - len(batch) + 1)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the rest."""
+        self._log(trainer)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Log the rest: whoever resumes from the checkpoint does not do those steps again."""
+        self._log(trainer)
+
+    def _log(self, trainer: Trainer, before: int | None = None) -> None:
+        kept = []
+        for step, values in self._unread:
+            if before is not None and step >= before:
+                kept.append((step, values))
+                continue
+            gradient, size, ratio = values.tolist()
+            named = {"norms/gradient": gradient, "norms/weights": size, "norms/update_to_weights": ratio}
+            for logger in trainer.loggers:
+                logger.log_metrics(named, step=step)
+        self._unread = kept
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the optimizer alone again."""
+        for hook in self._hooks:
+            hook.remove()

@@ -1,0 +1,72 @@
+"""Draws pictures of what the network has learned: at the end of a run, and at the end of some epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightning.pytorch import LightningModule, Trainer
+
+from convline import figures
+from convline.callbacks.after_test import AfterTest
+from convline.callbacks.event_file import add_picture, chosen_epochs, event_writer
+from convline.classifier import Classifier
+from convline.errors import first_line
+from convline.figures.canvas import png
+from convline.trained import TrainedRun
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class Pictures(AfterTest):
+    """Writes pictures as `pictures/NAME.png`, and into TensorBoard's Images tab.
+
+    A picture that cannot be drawn of this network is left out with a line that says why.
+
+    Args:
+        at_end: names of `convline.figures.BY_NAME`, drawn once the best network has been tested.
+        at_epochs: names of those that need no predictions, drawn for TensorBoard alone, of the network as it is.
+        times: at the end of how many epochs of a run, evenly, the first and the last one among them.
+    """
+
+    def __init__(self, at_end: Sequence[str], at_epochs: Sequence[str], times: int) -> None:
+        self.at_end, self.at_epochs, self.times = at_end, at_epochs, times
+        for name in (*at_end, *at_epochs):
+            figures.by_name(name)  # a name that is none is known before the training
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Choose the epochs."""
+        self._epochs = chosen_epochs(trainer.max_epochs or 1, self.times) if self.at_epochs else set()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the network as it is."""
+        writer = event_writer(trainer)
+        if writer is None or trainer.current_epoch + 1 not in self._epochs:
+            return
+        assert isinstance(pl_module, Classifier)
+        run = TrainedRun(Path(trainer.default_root_dir), trainer.datamodule, pl_module.evaluated)  # type: ignore[attr-defined]
+        for name in self.at_epochs:
+            drawn = self._draw(name, run)
+            if drawn is not None:
+                add_picture(writer, f"by epoch/{name}", drawn, trainer.global_step)
+
+    def after_test(self, run: TrainedRun, writer: SummaryWriter | None, step: int) -> None:
+        """Draw the network that was tested."""
+        folder = run.run_dir / "pictures"
+        folder.mkdir(exist_ok=True)
+        for name in self.at_end:
+            drawn = self._draw(name, run)
+            if drawn is not None:
+                (folder / f"{name}.png").write_bytes(drawn)
+                if writer is not None:
+                    add_picture(writer, f"pictures/{name}", drawn, step)
+
+    @staticmethod
+    def _draw(name: str, run: TrainedRun) -> bytes | None:
+        try:
+            return png(figures.by_name(name)(run))
+        except Exception as error:  # a picture is not worth a run
+            print(f"no picture of {name}: {first_line(error)}", flush=True)
+            return None

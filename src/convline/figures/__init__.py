@@ -1,0 +1,63 @@
+"""Pictures of what a network has learned: one function each, run directory in, matplotlib figure out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from convline.errors import UserError, nearest
+from convline.figures.activation_maximisation import preferences
+from convline.figures.confusion_matrix import confusion
+from convline.figures.explanation import explanations
+from convline.figures.fields_of_view import receptive_fields
+from convline.figures.first_filters import filters
+from convline.figures.layer_maps import feature_maps
+from convline.figures.prediction_grid import predictions
+from convline.figures.reliability_diagram import reliability
+from convline.figures.shift_curve import shifts
+from convline.figures.worst_mistakes import mistakes
+from convline.trained import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "BY_NAME",
+    "by_name",
+    "confusion",
+    "explanations",
+    "feature_maps",
+    "filters",
+    "mistakes",
+    "predictions",
+    "preferences",
+    "receptive_fields",
+    "reliability",
+    "shifts",
+]
+
+BY_NAME: dict[str, Callable[[Run], Figure]] = {
+    "filters": filters,
+    "feature_maps": feature_maps,
+    "predictions": predictions,
+    "mistakes": mistakes,
+    "confusion": confusion,
+    "confusion_normalised": partial(confusion, normalised=True),
+    "reliability": reliability,
+    "explanations": explanations,
+    "receptive_fields": receptive_fields,
+    "preferences": preferences,
+    "shifts": shifts,
+}
+
+
+def by_name(name: str) -> Callable[[Run], Figure]:
+    """The function of a picture's name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in BY_NAME:
+        raise UserError(f"there is no picture '{name}'{nearest(name, BY_NAME)}.\n  Pictures: {', '.join(BY_NAME)}")
+    return BY_NAME[name]

@@ -1,0 +1,118 @@
+"""What a filter looks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from convline.activations import evaluating, layers
+from convline.data.examples import displayed, pixel_limits
+from convline.figures import canvas
+from convline.figures.mosaic import as_tiles, mosaic
+from convline.trained import Run, opened
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SIDE = 64  # pixels of an image, at least
+MOST_LAYERS = 6
+STEPS, RATE = 96, 0.12  # of gradient ascent; the length of a step in standard deviations of the pixels
+MOVE = 2  # pixels by which the image is moved at random before each step
+DECAY = 0.01  # of the image towards grey, in each step
+
+
+def preferences(run: Run, num_filters: int = 10, seed: int = 0) -> Figure:
+    """Images that excite single filters most, found by gradient ascent from noise: a row for each layer with weights.
+
+    The last row is that of the classes. Takes seconds for a small network and minutes for a large one.
+
+    Args:
+        run: with a checkpoint.
+        num_filters: of each layer, the first ones.
+        seed: of the noise; torch's own random state is left alone.
+    Raises:
+        UserError: the run's checkpoint or its data are missing.
+    """
+    run = opened(run)
+    named = {name: m for name, m in layers(run.network).items() if isinstance(m, nn.Conv2d | nn.Linear)}
+    names = list(named)
+    if len(names) > MOST_LAYERS:
+        names = [names[round(place)] for place in np.linspace(0, len(names) - 1, MOST_LAYERS)]
+    generator = torch.Generator().manual_seed(seed)
+    low, high = pixel_limits(run.data)
+    rows = []
+    for name in names:
+        start = (low + high) / 2 + 0.1 * torch.randn(num_filters, *run.data.input_shape, generator=generator)
+        start = start[: len(named[name].weight)]
+        found = preferred(run.network, named[name], start, (low, high), generator)
+        rows.append((name, as_tiles(displayed(run.data, found).numpy())))
+    return draw(rows, num_filters)
+
+
+def preferred(
+    network: nn.Module, layer: nn.Module, images: Tensor, limits: tuple[Tensor, Tensor], generator: torch.Generator
+) -> Tensor:
+    """Images that make the output of a layer's first filters large: image k that of filter k, averaged over its map.
+
+    Gradient ascent by steps of one length, on the output after ELU: what lies below zero hardly counts, as after ReLU,
+    but has a gradient. Before each step the image is moved a little, which keeps out patterns that
+    are tuned to single pixels.
+
+    Args:
+        network: images to logits.
+        layer: one of its convolutions or dense layers.
+        images: to begin with; float32, N×C×H×W, on the host.
+        limits: lowest and highest value of a pixel, C×1×1 each.
+        generator: of the moves.
+    Returns:
+        N×C×H×W, on the host.
+
+    Source: Erhan, Bengio, Courville & Vincent, "Visualizing Higher-Layer Features of a Deep Network", 2009; the moves
+    from Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017.
+    """
+    kept: list[Tensor] = []
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        kept.append(output)
+
+    device = next(layer.parameters()).device
+    low, high = (limit.to(device) for limit in limits)
+    images, own = images.to(device), torch.arange(len(images), device=device)
+    hook = layer.register_forward_hook(note)
+    try:
+        with evaluating(network):
+            for _ in range(STEPS):
+                down, right = torch.randint(-MOVE, MOVE + 1, (2,), generator=generator).tolist()
+                images = images.roll((down, right), (2, 3)).requires_grad_()
+                with torch.enable_grad():
+                    network.forward(images)
+                    excited = F.elu(kept.pop()[own, own].reshape(len(own), -1)).mean(dim=1)
+                    (gradient,) = torch.autograd.grad(excited.sum(), images)
+                length = gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
+                images = images.detach() + RATE * gradient / length
+                images = images + DECAY * ((low + high) / 2 - images)
+                images = torch.minimum(torch.maximum(images, low), high).roll((-down, -right), (2, 3))
+    finally:
+        hook.remove()
+    return images.cpu()
+
+
+def draw(rows: list[tuple[str, NDArray[np.uint8]]], columns: int) -> Figure:
+    """The figure: a row for each layer."""
+    drawn = [(name, mosaic(tiles, columns, SIDE, 4)) for name, tiles in rows]
+    left = 30 + max(canvas.text_width(name) for name, _ in rows)
+    height = drawn[0][1].shape[0] + 10
+    width = max(pixels.shape[1] for _, pixels in drawn)
+    figure = canvas.blank(left + max(width, 300) + 12, 62 + height * len(drawn))
+    canvas.write(figure, 12, 10, "What the first filters of each layer look for", canvas.LARGE, bold=True)
+    canvas.write(figure, 12, 30, "images that excite them most, grown from noise", canvas.SMALL, canvas.FAINT)
+    for place, (name, pixels) in enumerate(drawn):
+        top = 56 + place * height
+        canvas.write(figure, 12, top + height / 2 - 14, name)
+        canvas.paste(figure, pixels, left, top)
+    return figure

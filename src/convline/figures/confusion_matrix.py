@@ -1,0 +1,107 @@
+"""Which classes are taken for which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convline.figures import canvas
+from convline.trained import Run, opened
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_WITH_NUMBERS = 20  # classes
+MOST_LISTED = 20  # confusions, beside a matrix without numbers
+_BLUE, _RED = np.array([31, 95, 191]), np.array([198, 40, 40])
+
+
+def confusion(run: Run, part: str = "val", normalised: bool = False) -> Figure:
+    """The confusion matrix: rows are true classes, columns predicted ones; blue is right, red is wrong.
+
+    Args:
+        run: of a finished run.
+        part: "val" or "test".
+        normalised: per cent of each true class in the cells, instead of images.
+    Raises:
+        UserError: the run's predictions are missing.
+    """
+    run = opened(run)
+    predictions = run.predictions(part)
+    counts = matrix(predictions.labels.numpy(), predictions.logits.argmax(dim=1).numpy(), predictions.logits.shape[1])
+    return draw(counts, run.classes, normalised, f"{len(predictions.labels):,} {canvas.PARTS[part]} images")
+
+
+def matrix(labels: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int) -> NDArray[np.int64]:
+    """Images of each true class (row) that were taken for each class (column)."""
+    return np.bincount(labels * num_classes + predicted, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Each row divided by its sum; a class without images has a row of zeros."""
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+
+def draw(counts: NDArray[np.int64], classes: Sequence[str], normalised: bool, caption: str) -> Figure:
+    """The figure of a matrix; cells are coloured by their share of the row, errors on a scale of their own."""
+    number = len(classes)
+    cell = 46 if number <= 12 else 36 if number <= MOST_WITH_NUMBERS else max(8, 900 // number)
+    size = canvas.NORMAL if cell >= 14 else 5.0
+    names = max(canvas.text_width(name, size) for name in classes)
+    left, top, side = 40 + names, 62, cell * number
+    with_numbers = number <= MOST_WITH_NUMBERS
+    figure = canvas.blank(left + side + (20 if with_numbers else 330), top + side + names + 46)
+    is_of = "per cent of each true class" if normalised else "images"
+    canvas.write(figure, 12, 10, f"Confusion matrix, {is_of}", canvas.LARGE, bold=True)
+    accuracy = counts.trace() / max(counts.sum(), 1)
+    canvas.write(figure, 12, 30, f"{caption}, {accuracy:.2%} right (blue)", colour=canvas.FAINT)
+    axes = canvas.axes_at(figure, left, top, side, side)
+    axes.imshow(_colours(shares(counts)), interpolation="nearest", aspect="auto")
+    places = range(number)
+    turned = 90 if names > 2 * cell / 3 else 0
+    axes.set_xticks(places, classes, fontsize=size, rotation=turned, parse_math=False)
+    axes.set_yticks(places, classes, fontsize=size, parse_math=False)
+    axes.tick_params(length=0, pad=3)
+    axes.set_xlabel("predicted", fontsize=canvas.NORMAL)
+    axes.set_ylabel("true", fontsize=canvas.NORMAL)
+    if with_numbers:
+        _write_numbers(axes, counts, normalised)
+    else:
+        _list_confusions(figure, counts, classes, left + side + 24, top)
+    return figure
+
+
+def _colours(of_row: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """White to blue on the diagonal; elsewhere white to red, by the root, so that single errors are seen."""
+    wrong = of_row * (1 - np.eye(len(of_row)))
+    depth = np.sqrt(wrong / (wrong.max() or 1)) * 0.9
+    np.fill_diagonal(depth, of_row.diagonal() * 0.9)
+    ink = np.where(np.eye(len(of_row), dtype=bool)[..., None], _BLUE, _RED)
+    return np.rint(255 + (ink - 255) * depth[..., None]).astype(np.uint8)
+
+
+def _write_numbers(axes: object, counts: NDArray[np.int64], normalised: bool) -> None:
+    """A number in each cell that is not empty."""
+    of_row = shares(counts)
+    dark = _colours(of_row).mean(axis=2) < 140
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        count, share = counts[row, column], 100 * of_row[row, column]
+        text = f"{share:.1f}" if normalised else f"{count:,}"
+        colour = "white" if dark[row, column] else canvas.INK
+        axes.text(column, row, text, ha="center", va="center", fontsize=canvas.NORMAL, color=colour)  # type: ignore[attr-defined]
+
+
+def _list_confusions(
+    figure: Figure, counts: NDArray[np.int64], classes: Sequence[str], left: float, top: float
+) -> None:
+    """The pairs that are confused most, in words, where cells are too small for numbers."""
+    wrong = counts * (1 - np.eye(len(counts), dtype=np.int64))
+    canvas.write(figure, left, top, "most frequent confusions", bold=True)
+    for line, place in enumerate(np.argsort(-wrong, axis=None, kind="stable")[:MOST_LISTED], 1):
+        row, column = divmod(int(place), len(counts))
+        if wrong[row, column]:
+            text = f"{wrong[row, column]:>4,}  {classes[row]} taken for {classes[column]}"
+            canvas.write(figure, left, top + 18 * line, text, canvas.NORMAL)

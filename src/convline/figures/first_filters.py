@@ -1,0 +1,94 @@
+"""The first layer's weights as images."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from convline.activations import layers
+from convline.errors import UserError
+from convline.figures import canvas
+from convline.figures.mosaic import mosaic, signed
+from convline.trained import Run, opened
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST = 64  # filters
+SIDE, WIDTH = 36, 150  # pixels of a filter and of all of them, at least
+
+
+def filters(run: Run) -> Figure:
+    """The first layer's filters before training, after it, and how they changed: middle grey is zero.
+
+    Of colour images the three channels are red, green and blue; a dense first layer has one image a unit.
+
+    Args:
+        run: with a checkpoint.
+    Raises:
+        UserError: the run's checkpoint is missing, or its first layer has no filters.
+    """
+    run = opened(run)
+    name, after = first_weights(run.network, tuple(run.cfg.data.input_shape))
+    before = first_weights(run.initial_network, tuple(run.cfg.data.input_shape))[1]
+    return draw(name, before, after)
+
+
+def first_weights(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[str, NDArray[np.float32]]:
+    """Name and weights, filters×C×H×W, of the first layer with weights.
+
+    Raises:
+        UserError: it is no convolution, nor a dense layer on the pixels.
+    """
+    for name, module in layers(network).items():
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, Tensor) and isinstance(module, nn.Conv2d):
+            return name, weight.detach().cpu().numpy()
+        if isinstance(module, nn.Linear) and module.in_features == math.prod(input_shape):
+            return name, module.weight.detach().cpu().reshape(-1, *input_shape).numpy()
+        if isinstance(weight, Tensor):
+            raise UserError(
+                f"the first layer, {name}, is a {type(module).__name__} and has no filters that can be drawn"
+            )
+    raise UserError("the network has no weights")
+
+
+def tiles(weights: NDArray[np.float32], limit: float) -> NDArray[np.uint8]:
+    """Filters×C×H×W as filters×H×W×3: three channels are red, green, blue; of other numbers the mean is grey."""
+    if weights.shape[1] != 3:
+        weights = weights.mean(axis=1, keepdims=True).repeat(3, axis=1)
+    return signed(weights, limit).transpose(0, 2, 3, 1)
+
+
+def draw(name: str, before: NDArray[np.float32], after: NDArray[np.float32]) -> Figure:
+    """The figure: three mosaics, the first two on one scale."""
+    number = len(after)
+    before, after = before[:MOST], after[:MOST]
+    columns = math.ceil(math.sqrt(len(after)))
+    limit, change = float(max(abs(before).max(), abs(after).max())), float(abs(after - before).max())
+    panels = [
+        ("before training", before, limit),
+        ("after training", after, limit),
+        ("change", after - before, change),
+    ]
+    drawn = [
+        (title, mosaic(tiles(values, scale), columns, max(SIDE, WIDTH // columns)), scale)
+        for title, values, scale in panels
+    ]
+    height, width = drawn[0][1].shape[:2]
+    across = max(width, WIDTH) + 24
+    figure = canvas.blank(max(3 * across, 420), height + 82)
+    shown = f"the first {MOST} of {number}" if number > MOST else f"{number}"
+    size = f"{after.shape[3]}×{after.shape[2]}×{after.shape[1]}"
+    canvas.write(figure, 12, 10, f"Filters of {name}: {shown}, each {size}", canvas.LARGE, bold=True)
+    for place, (title, pixels, scale) in enumerate(drawn):
+        canvas.write(figure, 12 + place * across, 36, title)
+        canvas.write(
+            figure, 12 + place * across, 51, f"black -{scale:.2g}, white {scale:.2g}", canvas.SMALL, canvas.FAINT
+        )
+        canvas.paste(figure, pixels, 12 + place * across, 70)
+    return figure

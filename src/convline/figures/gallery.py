@@ -1,0 +1,50 @@
+"""`convline figures RUN_DIR`: the pictures of a run as files."""
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+
+from convline import figures
+from convline.errors import UserError, first_line
+from convline.figures.canvas import png, svg
+from convline.trained import Run, TrainedRun
+
+
+def save(
+    run_dir: Path, names: Sequence[str] = (), part: str = "val", as_svg: bool = False, others: Sequence[Run] = ()
+) -> list[Path]:
+    """Draw pictures of a run into its folder `pictures`.
+
+    Args:
+        run_dir: of a finished run.
+        names: of `convline.figures.BY_NAME`; none stands for all that can be drawn of this network.
+        part: whose images are shown, "val" or "test", where a picture leaves a choice.
+        as_svg: write NAME.svg beside NAME.png, for print.
+        others: further runs, for pictures that compare.
+    Returns:
+        The files.
+    Raises:
+        UserError: there is no such run or picture, or one that was named cannot be drawn.
+    """
+    run = TrainedRun(run_dir)
+    chosen = {name: figures.by_name(name) for name in names or figures.BY_NAME}
+    written = []
+    folder = run_dir / "pictures"
+    assert run.cfg is not None  # a run directory, before a folder is made in it
+    folder.mkdir(exist_ok=True)
+    for name, draw in chosen.items():
+        parameters = inspect.signature(draw).parameters
+        compared = others if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters.values()) else ()
+        try:
+            figure = draw(run, *compared, **({"part": part} if "part" in parameters else {}))
+        except UserError as error:
+            if names:
+                raise
+            print(f"no picture of {name}: {first_line(error)}", flush=True)
+            continue
+        for ending, content in (("png", png), *((("svg", svg),) if as_svg else ())):
+            path = folder / f"{name}.{ending}"
+            path.write_bytes(content(figure))
+            written.append(path)
+            print(path, flush=True)
+    return written

@@ -1,0 +1,359 @@
+"""What a run shows beside its curves: that it is right, and that nothing of it changes the training."""
+
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import precision_score, recall_score
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+
+from commands import SMALL, convline, run_dirs, train
+from convline import figures, runs
+from convline.activations import evaluating, outputs
+from convline.build import build, initial_network
+from convline.callbacks.event_file import chosen_epochs
+from convline.callbacks.histograms import dead_share, write_histogram
+from convline.callbacks.projector import embeddings
+from convline.errors import UserError
+from convline.figures.canvas import png
+from convline.network import build_network
+from convline.trained import TrainedRun
+from test_resume import curves, without_the_kill
+
+# Dropout and batch norm are in it, so that random and running state matter; plain SGD, so that steps can be checked.
+WORDS = [
+    *(word for word in SMALL if not word.startswith("callbacks")),
+    "trainer.log_every_n_steps=5",
+    "steps_per_execution=3",
+    "scheduler=constant",
+    "optimizer.momentum=0",
+    "optimizer.nesterov=false",
+    "optimizer.weight_decay=0",
+    "optimizer.lr=0.1",
+]
+STEPS_PER_EPOCH = 34
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with everything that there is to see."""
+    folder = tmp_path_factory.mktemp("watched")
+    done = train(folder, *WORDS, "callbacks=everything")
+    assert done.status == 0, done.err
+    assert "no picture" not in done.out
+    (run_dir,) = run_dirs(folder)
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def events(watched: Path) -> EventAccumulator:
+    everything = dict.fromkeys(("scalars", "images", "histograms", "tensors"), 0)
+    return EventAccumulator(str(watched), size_guidance=everything).Reload()
+
+
+def weights(run_dir: Path, name: str) -> dict[str, torch.Tensor]:
+    return torch.load(run_dir / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
+def points(events: EventAccumulator, tag: str) -> dict[int, float]:
+    return {point.step: point.value for point in events.Scalars(tag)}
+
+
+def test_nothing_changes_the_training(watched: Path, tmp_path: Path) -> None:
+    assert train(tmp_path, *WORDS, "callbacks=plain").status == 0
+    (plain,) = run_dirs(tmp_path)
+    for name in ("best", "last"):
+        one, other = weights(watched, name), weights(plain, name)
+        assert all(torch.equal(one["state_dict"][key], value) for key, value in other["state_dict"].items())
+        assert torch.equal(one["rng"]["cpu"], other["rng"]["cpu"])
+    assert curves(watched) == curves(plain)
+    identities = [json.loads((run_dir / "summary.json").read_text())["identity"] for run_dir in (watched, plain)]
+    assert identities[0] == identities[1]
+
+
+def test_a_network_is_left_as_it_was() -> None:
+    network = build_network("CONV(3, 3) -> BATCHNORM -> DROPOUT -> FC", (1, 6, 6), 2)
+    network.train()
+    network.bn1.eval()  # as one freezes it
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    state = torch.get_rng_state()
+    outputs(network, torch.randn(4, 1, 6, 6, generator=torch.Generator()), lambda module: True, lambda *_: None)
+    assert [module.training for module in network.children()] == [True, False, True, True, True]
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not any(module._forward_hooks for module in network.modules())
+    with pytest.raises(ValueError, match="broken"), evaluating(network):
+        raise ValueError("broken")
+    assert network.training
+
+
+def test_layers_of_a_compiled_network_are_seen() -> None:
+    network = build_network("CONV(3, 3) -> RELU -> FC", (1, 6, 6), 2)
+    network.compile(backend="eager")
+    images = torch.randn(4, 1, 6, 6)
+    network(images)  # compiles
+    found = outputs(network, images, lambda module: isinstance(module, nn.ReLU), lambda _, output: output)
+    assert list(found) == ["relu1"]
+    assert found["relu1"].shape == (4, 3, 6, 6)
+
+
+class TestNorms:
+    def test_of_plain_sgd(self, events: EventAccumulator) -> None:
+        """Without momentum and decay a step is the learning rate times the gradient."""
+        gradient, size = points(events, "norms/gradient"), points(events, "norms/weights")
+        moved = points(events, "norms/update_to_weights")
+        assert list(gradient) == list(size) == list(moved) == list(range(5, 2 * STEPS_PER_EPOCH, 5))
+        for step, value in gradient.items():
+            assert moved[step] * size[step] == pytest.approx(0.1 * value, rel=1e-3)
+
+    def test_the_weights_are_those_before_the_step(self, watched: Path, tmp_path: Path) -> None:
+        done = train(
+            tmp_path, *WORDS, "trainer.log_every_n_steps=1", "trainer.limit_train_batches=2", "callbacks.pictures=null"
+        )
+        assert done.status == 0, done.err
+        (run_dir,) = run_dirs(tmp_path)
+        first = EventAccumulator(str(run_dir)).Reload().Scalars("norms/weights")[0]
+        network = initial_network(runs.read_config(run_dir))
+        assert first.step == 1
+        norm = torch.stack([p.detach().norm() for p in network.parameters()]).norm().item()
+        assert first.value == pytest.approx(norm, rel=1e-6)
+
+    def test_a_clipped_gradient_is_shown_as_it_was(self, tmp_path: Path, events: EventAccumulator) -> None:
+        words = ["classifier.gradient_clip_norm=0.01", "trainer.log_every_n_steps=1", "trainer.max_epochs=1"]
+        assert train(tmp_path, *WORDS, *words, "callbacks.pictures=null").status == 0
+        (run_dir,) = run_dirs(tmp_path)
+        clipped = EventAccumulator(str(run_dir)).Reload()
+        gradient, size = points(clipped, "norms/gradient"), points(clipped, "norms/weights")
+        moved = points(clipped, "norms/update_to_weights")
+        assert min(gradient.values()) > 0.1
+        for step in gradient:
+            assert moved[step] * size[step] == pytest.approx(0.1 * 0.01, rel=1e-3)
+
+    def test_a_resumed_run_has_each_point_once(self, tmp_path: Path) -> None:
+        words = [*WORDS, "callbacks.pictures=null", "callbacks.checkpoint.every_n_steps=7"]
+        kill = "+callbacks.kill={_target_: kill_at.KillAt, step: 41}"
+        assert train(tmp_path, *words, kill).status == -signal.SIGKILL
+        (run_dir,) = run_dirs(tmp_path)
+        without_the_kill(run_dir)
+        assert train(tmp_path, f"resume={run_dir}").status == 0
+        found = EventAccumulator(str(run_dir), size_guidance={"scalars": 0, "histograms": 0}).Reload()
+        for tag in ("norms/gradient", "train/loss_step"):
+            assert [point.step for point in found.Scalars(tag)] == list(range(5, 2 * STEPS_PER_EPOCH, 5))
+        assert [point.step for point in found.Histograms("gradients/conv1")] == [34, 68]
+        assert [point.step for point in found.Scalars("val_acc_by_class/class 0")] == [34, 68]
+
+
+class TestHistograms:
+    def test_of_each_layer_at_each_epoch(self, events: EventAccumulator) -> None:
+        tags = set(events.Tags()["histograms"])
+        layers = {"conv1", "fc1", "fc2"}
+        assert tags == {
+            *(f"{kind}/{name}" for kind in ("weights", "gradients", "activations") for name in layers),
+            "activations/relu1",
+            "activations/relu2",
+        }
+        for tag in tags:
+            assert [found.step for found in events.Histograms(tag)] == [34, 68]
+
+    def test_the_last_weights(self, watched: Path, events: EventAccumulator) -> None:
+        found = events.Histograms("weights/fc1")[-1].histogram_value
+        saved = weights(watched, "last")["state_dict"]["network.fc1.weight"]
+        assert found.num == sum(found.bucket) == saved.numel()
+        assert (found.min, found.max) == pytest.approx((saved.min().item(), saved.max().item()))
+        assert found.sum == pytest.approx(saved.double().sum().item())
+        assert found.sum_squares == pytest.approx(saved.double().square().sum().item())
+
+    def test_buckets_by_hand(self, tmp_path: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        with SummaryWriter(str(tmp_path)) as writer:
+            write_histogram(writer, "a", torch.tensor([0.0, 0.01, 0.5, 1.0]), 7)
+            write_histogram(writer, "alike", torch.full((5,), 3.0), 7)
+            write_histogram(writer, "broken", torch.tensor([1.0, float("nan")]), 7)
+        found = EventAccumulator(str(tmp_path)).Reload()
+        (one,), (alike,) = found.Histograms("a"), found.Histograms("alike")
+        counts = dict(zip(one.histogram_value.bucket_limit, one.histogram_value.bucket, strict=True))
+        assert {round(limit, 6): count for limit, count in counts.items() if count} == {0.025: 2, 0.525: 1, 1.0: 1}
+        assert sum(alike.histogram_value.bucket) == 5
+        assert found.Tags()["histograms"] == ["a", "alike"]
+
+    def test_dead_units(self, events: EventAccumulator) -> None:
+        maps = torch.zeros(2, 3, 2, 2)
+        maps[1, 1, 0, 1] = 0.1  # one of three maps is alive, on one image
+        assert dead_share(maps) == pytest.approx(2 / 3)
+        assert dead_share(torch.tensor([[0.0, 1.0], [0.0, 0.0]])) == 0.5
+        assert {"dead_relus/relu1", "dead_relus/relu2"} <= set(events.Tags()["scalars"])
+        assert all(0 <= value < 1 for value in points(events, "dead_relus/relu2").values())
+
+    def test_chosen_epochs(self) -> None:
+        assert chosen_epochs(5, 10) == {1, 2, 3, 4, 5}
+        assert chosen_epochs(100, 3) == {1, 51, 100}
+        assert chosen_epochs(7, 1) == {7}
+        assert len(chosen_epochs(90, 10)) == 10
+
+
+def test_class_accuracy_and_memory(watched: Path, events: EventAccumulator) -> None:
+    summary = runs.read_summary(watched)
+    step = STEPS_PER_EPOCH * summary["best_epoch"]
+    for name, accuracy in summary["class_accuracy"]["val"].items():
+        assert points(events, f"val_acc_by_class/{name}")[step] == pytest.approx(accuracy, abs=1e-6)
+    assert all(0.05 < value < 100 for value in points(events, "memory/peak_GiB").values())
+
+
+def test_precision_and_recall(watched: Path, events: EventAccumulator) -> None:
+    said = TrainedRun(watched).predictions("val")
+    chances = said.logits.softmax(dim=1).numpy()
+    tags = [tag for tag in events.Tags()["tensors"] if tag.startswith("validation/")]
+    assert len(tags) == 10
+    for number in (0, 7):
+        (found,) = events.Tensors(f"validation/class {number}")
+        curve = np.array(found.tensor_proto.float_val).reshape(6, -1)
+        threshold = 40 / 126  # of 127 thresholds
+        right, guesses = said.labels.numpy() == number, chances[:, number] >= threshold
+        assert curve[4, 40] == pytest.approx(precision_score(right, guesses, zero_division=0))
+        assert curve[5, 40] == pytest.approx(recall_score(right, guesses))
+
+
+def test_text_graph_and_layout(watched: Path, events: EventAccumulator) -> None:
+    def text(tag: str) -> str:
+        return str(events.Tensors(f"{tag}/text_summary")[0].tensor_proto.string_val[0], "utf8")
+
+    assert "CONV(4) -> BATCHNORM" in text("pattern")
+    assert "train.py data=synthetic" in text("command")
+    assert f'"torch": "{torch.__version__.split("+")[0]}"' in text("environment")
+    assert "| conv1 | 4×16×16 | 40 |" in text("layers")
+    graph = {node.name: node for node in events.Graph().node}
+    assert list(graph["bn1"].input) == ["conv1"]
+    shape = graph["pool1"].attr["_output_shapes"].list.shape[0]
+    assert [dim.size for dim in shape.dim] == [-1, 4, 8, 8]
+    assert "custom_scalars__config__" in events.Tags()["tensors"]
+
+
+class TestPictures:
+    def test_every_picture_is_a_file_and_in_the_images_tab(self, watched: Path, events: EventAccumulator) -> None:
+        for name in figures.BY_NAME:
+            content = (watched / "pictures" / f"{name}.png").read_bytes()
+            (found,) = events.Images(f"pictures/{name}")
+            assert found.encoded_image_string == content
+            assert Image.open(watched / "pictures" / f"{name}.png").size == (found.width, found.height)
+            assert found.step == 2 * STEPS_PER_EPOCH
+
+    def test_by_epoch(self, events: EventAccumulator) -> None:
+        for name in ("filters", "feature_maps"):
+            first, last = events.Images(f"by epoch/{name}")
+            assert (first.step, last.step) == (34, 68)
+            assert first.encoded_image_string != last.encoded_image_string
+
+    @pytest.mark.parametrize("name", figures.BY_NAME)
+    def test_drawn_again_from_the_directory_they_are_the_same(self, name: str, watched: Path) -> None:
+        assert png(figures.BY_NAME[name](watched)) == (watched / "pictures" / f"{name}.png").read_bytes()
+
+    def test_one_that_cannot_be_drawn_does_not_fail_the_run(self, tmp_path: Path) -> None:
+        words = [word for word in WORDS if not word.startswith("model.pattern")]
+        done = train(tmp_path, *words, "model=dense", "callbacks.pictures.at_end=[receptive_fields,filters]")
+        assert done.status == 0, done.err
+        assert "no picture of receptive_fields: the network has no layer with a window" in done.out
+        (run_dir,) = run_dirs(tmp_path)
+        assert (run_dir / "pictures" / "filters.png").is_file()
+
+    def test_a_misspelt_name_is_told_before_the_training(self, tmp_path: Path) -> None:
+        done = train(tmp_path, *WORDS, "callbacks.pictures.at_end=[confusoin]")
+        assert done.status == 1
+        assert "there is no picture 'confusoin' (did you mean 'confusion'?)" in done.err
+        assert run_dirs(tmp_path) == []
+
+
+def test_projector(watched: Path) -> None:
+    run = TrainedRun(watched)
+    table = np.loadtxt(watched / "projector" / "points.tsv")
+    expected, logits = embeddings(run.network, run.examples("val", 500).images, batch_size=7)
+    assert table.shape == (60, 16)
+    assert np.allclose(table, expected, rtol=1e-3, atol=1e-6)
+    assert torch.allclose(logits, run.predictions("val").logits, atol=1e-5)
+    head, *lines = (watched / "projector" / "labels.tsv").read_text().splitlines()
+    assert head.split("\t") == ["right", "predicted", "true"]
+    guesses, labels = logits.argmax(dim=1).tolist(), run.predictions("val").labels.tolist()
+    for line, guess, label in zip(lines, guesses, labels, strict=True):
+        assert line.split("\t") == ["yes" if guess == label else "no", run.classes[guess], run.classes[label]]
+    sprites = np.asarray(Image.open(watched / "projector" / "sprites.png"))
+    assert sprites.shape == (8 * 16, 8 * 16, 3)
+    picture = run.examples("val", 10).pictures[9, 0].numpy()
+    assert (sprites[16:32, 16:32, 0] == picture).all()  # the tenth image is the second of the second row
+
+
+class TestReadingBack:
+    def test_the_network_before_training_is_the_one_that_build_makes(self, watched: Path) -> None:
+        cfg = runs.read_config(watched)
+        state = torch.get_rng_state()
+        alone = initial_network(cfg).state_dict()
+        assert torch.equal(torch.get_rng_state(), state)
+        built = build(cfg)[1].network.state_dict()
+        assert all(torch.equal(alone[key], value) for key, value in built.items())
+
+    def test_the_network_gives_the_stored_predictions(self, watched: Path) -> None:
+        run = TrainedRun(watched)
+        with torch.no_grad():
+            logits = run.network(run.examples("val", 60).images)
+        assert torch.allclose(logits, run.predictions("val").logits, atol=1e-5)
+
+    def test_averaged_weights_are_taken_where_there_are_some(self, tmp_path: Path) -> None:
+        assert train(tmp_path, *SMALL, "classifier.ema_decay=0.9", "trainer.max_epochs=1").status == 0
+        (run_dir,) = run_dirs(tmp_path)
+        run = TrainedRun(run_dir)
+        with torch.no_grad():
+            logits = run.network(run.examples("val", 60).images)
+        assert torch.allclose(logits, run.predictions("val").logits, atol=1e-5)
+        state = weights(run_dir, "best")["state_dict"]
+        assert torch.equal(run.network.fc1.weight.detach(), state["average.module.fc1.weight"])
+
+    def test_one_of_each_class(self, watched: Path) -> None:
+        examples = TrainedRun(watched).one_of_each_class(4)
+        assert examples.labels.tolist() == [0, 1, 2, 3]
+        assert examples.pictures.dtype == torch.uint8
+
+    def test_what_is_no_finished_run(self, watched: Path, tmp_path: Path) -> None:
+        (tmp_path / "half").mkdir()
+        for name in ("config.yaml", "summary.json"):
+            (tmp_path / "half" / name).write_bytes((watched / name).read_bytes())
+        with pytest.raises(UserError, match=r"val\.npz is missing or damaged: the run is not finished"):
+            figures.confusion(tmp_path / "half")
+        with pytest.raises(UserError, match=r"best\.ckpt is damaged"):
+            figures.filters(tmp_path / "half")
+        for figure in (figures.filters, figures.confusion):
+            with pytest.raises(UserError, match="is not a run directory"):
+                figure(tmp_path / "nowhere")
+
+
+class TestTheCommand:
+    def test_draws_what_is_named(self, watched: Path, tmp_path: Path) -> None:
+        only = ["--only", "confusion", "--only", "shifts"]
+        done = convline(tmp_path, "figures", str(watched), *only, "--svg", "--beside", str(watched))
+        assert done.status == 0, done.err
+        folder = watched / "pictures"
+        named = [folder / f"{name}.{ending}" for name in ("confusion", "shifts") for ending in ("png", "svg")]
+        assert done.out.splitlines() == list(map(str, named))
+        assert (folder / "shifts.svg").read_text().count("max pooling") == 2
+        assert (folder / "confusion.svg").read_text().startswith("<?xml")
+
+    def test_looks_at_the_test_set_leave_a_trace(self, watched: Path, tmp_path: Path) -> None:
+        ledger = watched.parent / "test_ledger.csv"
+        before = len(ledger.read_text().splitlines())
+        only = ["--only", "confusion", "--only", "mistakes"]
+        assert convline(tmp_path, "figures", str(watched), *only).status == 0
+        assert len(ledger.read_text().splitlines()) == before
+        assert convline(tmp_path, "figures", str(watched), *only, "--part", "test").status == 0
+        assert len(ledger.read_text().splitlines()) == before + 1
+        assert ",figures," in ledger.read_text().splitlines()[-1]
+
+    def test_mistakes_of_typing(self, watched: Path, tmp_path: Path) -> None:
+        done = convline(tmp_path, "figures", str(watched), "--only", "filtres")
+        assert done.status == 1
+        assert done.err.startswith("error: there is no picture 'filtres' (did you mean 'filters'?)")
+        done = convline(tmp_path, "figures", "nowhere")
+        assert done.status == 1
+        assert "nowhere is not a run directory" in done.err
