@@ -5,9 +5,9 @@ import hashlib
 import pytest
 import torch
 
+from convline.build import build
 from convline.config import load_config
 from convline.data.loader import Walk
-from convline.build import build
 
 GOLDEN = {
     "digits": "b90cc9f829b7e4ff",
