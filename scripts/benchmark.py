@@ -14,10 +14,11 @@ from rich.console import Console
 from benchmarks import mnist, tables
 from benchmarks.augmented_path import compare_augmented
 from benchmarks.data_path import compare_data
+from benchmarks.data_reading import compare_reading
 from benchmarks.fit import compare_fit
 from benchmarks.measure import ALLOWED_CORES, Comparison, pin
 from benchmarks.plain_path import compare_plain
-from benchmarks.reading import compare_reading
+from benchmarks.report_time import compare_report
 from benchmarks.startup import compare_startup
 
 FIT_TARGETS = {"lenet": 1.05, "dense": 1.35}  # at most so many times the bare loop's time
@@ -26,6 +27,7 @@ AUGMENTED_TARGET = 15.0  # at least so many times as fast
 PLAIN_TARGET = 1.1  # at most so many times the time of doing it by hand
 READING_TARGET = 3.0  # at most so many times torchvision's time for less
 STARTUP_TARGET = 1.3  # at most so many times the imports' time
+REPORT_TARGET = 5.0  # at most so many times the time that importing pandas and matplotlib takes
 
 
 class Which(StrEnum):
@@ -38,6 +40,7 @@ class Which(StrEnum):
     DATA_PLAIN = "data-plain"
     DATA_READING = "data-reading"
     STARTUP = "startup"
+    REPORT = "report"
     ALL = "all"
 
 
@@ -58,6 +61,9 @@ def measure(which: Which, num_rounds: int, num_epochs: int, num_threads: int) ->
     if which is Which.STARTUP:
         pin(1)
         return compare_startup(STARTUP_TARGET, num_rounds)
+    if which is Which.REPORT:
+        pin(1)
+        return compare_report(REPORT_TARGET, num_rounds)
     pin(num_threads)
     model = which.removeprefix("fit-")
     return compare_fit(model, FIT_TARGETS[model], num_rounds, num_epochs, num_threads)

@@ -1,6 +1,7 @@
-"""Draw docs/dashboard.png: TensorBoard on a folder of runs, as a browser shows it.
+"""Draw the pictures of the documentation: TensorBoard on a folder of runs, or a report's page, as a browser shows them.
 
     python scripts/screenshot.py runs docs/dashboard.png
+    python scripts/screenshot.py runs/…_sweep/report.html docs/report.png
 
 Needs Debian's chromium and the package playwright, neither of which Convline itself needs.
 """
@@ -15,7 +16,19 @@ CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
-def main(runs: Path, picture: Path) -> None:
+def report(page_file: Path, picture: Path) -> None:
+    """Take the picture of a whole report."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as browsers:
+        page = browsers.chromium.launch(executable_path=CHROMIUM, args=FLAGS).new_page(
+            viewport={"width": 1200, "height": 900}
+        )
+        page.goto(f"file://{page_file.resolve()}")
+        page.screenshot(path=picture, full_page=True)
+
+
+def dashboard(runs: Path, picture: Path) -> None:
     """Start TensorBoard on loopback, take the picture of the loss and accuracy curves, and stop it."""
     from playwright.sync_api import sync_playwright
 
@@ -43,4 +56,5 @@ def main(runs: Path, picture: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    source, target = map(Path, sys.argv[1:])
+    (report if source.suffix == ".html" else dashboard)(source, target)

@@ -1,7 +1,13 @@
 """Fixtures and rules for the whole suite."""
 
+import atexit
 import os
+import shutil
+import tempfile
+import urllib.request
 from pathlib import Path
+from typing import Any
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -10,6 +16,8 @@ from commands import ROOT
 
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests start; two of them share the cores
+os.environ["CONVLINE_CACHE"] = tempfile.mkdtemp(prefix="convline-cache-")  # nobody's own
+atexit.register(shutil.rmtree, os.environ["CONVLINE_CACHE"], ignore_errors=True)
 
 REAL_FILES = {
     "mnist": "MNIST/raw/train-images-idx3-ubyte",
@@ -39,3 +47,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def data_root() -> Path:
     """The folder with the real MNIST and CIFAR-10."""
     return real_data_root()
+
+
+@pytest.fixture
+def no_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that reaches for the network fails at once, as on a machine without one."""
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise URLError("no network in tests")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)

@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import benchmark
-from benchmarks import data_path, fit, measure, mnist, startup, tables
+from benchmarks import data_path, fit, measure, mnist, report_time, startup, tables
 from benchmarks.measure import Comparison, Sample
 from convline.config import load_config
+from convline.reporting.report import report
 
 TINY = [
     "data=synthetic",
@@ -104,7 +105,7 @@ def test_fits_that_differ_are_refused(dense: SimpleNamespace) -> None:
 
 
 def test_our_fit_is_measured_with_everything_on(dense: SimpleNamespace) -> None:
-    (run_dir,) = dense.folder.iterdir()
+    (run_dir,) = (path for path in dense.folder.iterdir() if path.is_dir())
     assert (run_dir / "checkpoints" / "best.ckpt").is_file()
     assert (run_dir / "metrics.csv").is_file()
     assert list(run_dir.glob("events.out.*"))
@@ -126,6 +127,19 @@ def test_data_without_the_real_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "synthetic" in said
     cfg = load_config(words)
     assert (list(cfg.data.input_shape), cfg.data.source.num_train, cfg.data.batch_size) == ([1, 28, 28], 60_000, 128)
+
+
+def test_the_report_that_is_measured_reads_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def here(command: list[str]) -> Sample:
+        with patch.object(sys, "argv", command[2:]):  # "-c" takes the place of the program's name
+            exec(compile(command[2], "", "exec"), {}) if "report" in command[2] else None
+        return Sample(1, 10)
+
+    monkeypatch.setattr(report_time, "child", here)
+    monkeypatch.setattr("convline.cli.main", lambda: report([Path(sys.argv[2])]))
+    measured = report_time.compare_report(target=5, num_rounds=1, num_runs=7)
+    assert measured.notes["page_bytes"] > 10_000
+    assert "1.0 s of processor time, 10.0 s by the clock" in measured.notes["remark"]
 
 
 def test_train_ends_after_its_first_step_and_a_failure_is_told(tmp_path: Path) -> None:

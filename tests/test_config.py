@@ -1,6 +1,7 @@
 """Every option of every group composes, fits its schema and names what exists."""
 
 import itertools
+import re
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from convline.ranges import RANGES
 from convline.schema import SCHEMAS
 
 OPTIONS = [f"{group}={option}" for group, options in groups().items() for option in options]
+# no default can name a user's folder; here the groups' folders stand for classes
+NEEDED = {"data=folder": [f"data.root={CONF_DIR}"]}
 
 
 def targets(node: Any) -> list[str]:
@@ -25,7 +28,7 @@ def targets(node: Any) -> list[str]:
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_option_composes_and_its_targets_exist(option: str) -> None:
-    cfg = load_config([option])
+    cfg = load_config([option, *NEEDED.get(option, [])])
     container = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     found = targets(container)
     assert len(found) >= 8
@@ -42,10 +45,12 @@ def test_option_says_what_it_is_in_its_first_line(option: str) -> None:
     assert len(head) > 10
 
 
-def test_every_data_set_names_its_source() -> None:
-    for name in ("digits", "mnist", "cifar10"):
+def test_every_data_set_names_its_source_licence_and_size() -> None:
+    for name in set(groups()["data"]) - {"synthetic", "folder"}:
         text = (CONF_DIR / "data" / f"{name}.yaml").read_text()
         assert "# Source: " in text
+        assert re.search(r"CC BY|MIT licence|no licence stated|non-commercial", text), name
+        assert re.search(r"[0-9×]+, [0-9]+ classes; (.* MB download|inside scikit-learn)", text.splitlines()[0]), name
 
 
 def test_groups_are_typed() -> None:
@@ -57,7 +62,9 @@ def test_groups_are_typed() -> None:
 
 
 def test_ranges_name_settings_that_exist() -> None:
-    composed: list[DictConfig] = [load_config([option]) for option in OPTIONS if not option.startswith("model")]
+    composed: list[DictConfig] = [
+        load_config([option, *NEEDED.get(option, [])]) for option in OPTIONS if not option.startswith("model")
+    ]
     for key in RANGES:
         assert any(OmegaConf.select(cfg, key, default="absent") != "absent" for cfg in composed), key
 
@@ -93,6 +100,7 @@ def test_expand_sweep_orders_as_hydra_does() -> None:
         ("classifier.ema=0.9", "classifier.ema_decay"),
         ("data.batchsize=3", "data.batch_size"),
         ("callbacks.checkpoint.monitr=val/acc", "callbacks.checkpoint.monitor"),
+        ("data=emnist", "emnist_balanced"),  # begins with it; mnist only resembles it
     ],
 )
 def test_the_nearest_right_word_is_named(word: str, suggestion: str) -> None:

@@ -61,6 +61,15 @@ def test_bright_images_do_not_overflow() -> None:
     assert (mean.item(), std.item()) == (0.5, 0.5)
 
 
+@pytest.mark.parametrize("count", [2 * 33_025, 2 * 33_025 + 2])
+def test_many_tiny_images_do_not_overflow(count: int) -> None:
+    # 33,025 × 255² is the last such sum below 2³¹; the first half of the images are bright, the others dark
+    images = torch.zeros(count, 1, 1, 1, dtype=torch.uint8)
+    images[: count // 2] = 255
+    mean, std = channel_statistics(images, torch.arange(count))
+    assert (mean.item(), std.item()) == (0.5, 0.5)
+
+
 def test_the_images_are_left_as_they_were() -> None:
     images = random_images((10, 1, 4, 4))
     before = images.clone()

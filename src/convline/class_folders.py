@@ -13,6 +13,7 @@ from convline.errors import UserError
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 VALIDATION = ("val", "valid", "validation")
+LIKE_PARTS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval")  # in any case
 LAYOUT = "  Put the images of each class into a folder of its own: FOLDER/<class>/<image>, and type data.root=FOLDER"
 
 
@@ -53,6 +54,11 @@ def find_classes(root: str | Path) -> ClassFolders:
         raise UserError(f"data.root={root} is {'a file' if os.path.exists(top) else 'not there'}.\n{LAYOUT}")
     names = _folders_in(top)
     parts = [name for name in ("train", "test", *VALIDATION) if name in names and _folders_in(top / name)]
+    if not parts and (meant := [name for name in names if name.lower() in LIKE_PARTS and _folders_in(top / name)]):
+        raise UserError(
+            f"{top} has {' and '.join(f'the folder {name}' for name in meant)}, with folders inside: these look like "
+            "parts, not classes.\n  The two parts are spelled train and test: rename them, or name one part's folder"
+        )
     if "train" in parts or "test" in parts:
         return _official(top, names, parts)
     return ClassFolders(_checked(top, names), {"all": top})
@@ -92,7 +98,7 @@ def _checked(top: Path, names: list[str]) -> tuple[str, ...]:
     if len(names) >= 2:
         return tuple(names)
     if not names:
-        images = sum(entry.suffix.lower() in IMAGE_SUFFIXES for entry in top.iterdir())
+        images = sum(entry.name.lower().endswith(IMAGE_SUFFIXES) for entry in top.iterdir())
         found = f"{images:,} images lie directly in {top}" if images else f"{top} holds no folders"
         raise UserError(f"{found}, but folders tell the classes.\n{LAYOUT}")
     inner = _folders_in(top / names[0])
@@ -104,9 +110,13 @@ def _folders_in(folder: Path) -> list[str]:
     """Names of the folders in it, without hidden ones, in natural order."""
     try:
         with os.scandir(folder) as entries:
-            return sorted((e.name for e in entries if e.is_dir() and not e.name.startswith(".")), key=natural)
+            names = sorted((e.name for e in entries if e.is_dir() and not e.name.startswith(".")), key=natural)
     except OSError as error:
         raise UserError(f"the folder {folder} cannot be read: {error.strerror}") from error
+    for name in names:
+        if not name.isprintable():
+            raise UserError(f"the folder {os.fsencode(name)!r} in {folder} has a name that cannot be shown; rename it")
+    return names
 
 
 def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:

@@ -48,6 +48,52 @@ def evaluate(
     reevaluate(run_dir, tta)
 
 
+@app.command()
+def report(
+    folders: Annotated[list[Path] | None, typer.Argument(help="Folders of runs, sweeps or runs; default: runs")] = None,
+    metric: Annotated[str | None, typer.Option(help="What sorts; default: what chose the checkpoints.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as CSV.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="... as Markdown.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="... as a page with plots.")] = None,
+) -> None:
+    """Print a table of runs, seeds folded; unless a file is named, write report.csv, .md and .html beside them."""
+    from convline.reporting.report import report as report_runs
+
+    report_runs(folders or [Path("runs")], metric, csv, markdown, html)
+
+
+class Part(StrEnum):
+    """The images that figures are of."""
+
+    TEST = "test"
+    VAL = "val"
+
+
+class Figure(StrEnum):
+    """What is compared."""
+
+    ACC = "acc"
+    LOSS = "loss"
+
+
+@app.command()
+def compare(
+    groups: Annotated[
+        list[str], typer.Argument(metavar="A B", help="Two folders, or A1 A2 vs B1 B2, or one and --by.")
+    ],
+    by: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Split by a setting: model, or model=lenet,vgg11")
+    ] = None,
+    on: Annotated[Part, typer.Option(help="Which images' figures.")] = Part.TEST,
+    metric: Annotated[Figure, typer.Option(help="Which figure.")] = Figure.ACC,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write everything as JSON.")] = None,
+) -> None:
+    """Say whether the data support a difference between two groups of runs, and how many more seeds would."""
+    from convline.reporting.compare import compare as compare_runs
+
+    compare_runs(groups, by, on.value, metric.value, json)
+
+
 def main() -> None:
     """Entry of the `convline` command."""
     sys.exit(guarded(_run, sys.argv[1:]))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from convline import report_run, runs
+from convline import ledger, report_run, runs
 from convline.evaluation import Evaluation, evaluate
 from convline.training import build
 
@@ -29,6 +29,7 @@ def reevaluate(run_dir: Path, tta: str | None = None) -> Evaluation:
     device = torch.device("cuda" if gpu else "cpu")
     classifier.to(device)
     evaluation = evaluate(classifier.evaluated, data.eval_loader("test", device), cfg.trainer.precision)
+    ledger.record(run_dir, "evaluate", data.fingerprint())  # before anybody sees the figures
     report_run.notice(f"test/acc {evaluation.accuracy:.6f}\ntest/loss {evaluation.loss:.6f}")
     if tta is not None:
         augmented = evaluate(classifier.evaluated, data.eval_loader("test", device), cfg.trainer.precision, tta)

@@ -33,6 +33,8 @@ NOT_IDENTITY = (*OF_SWEEPS, "name", "runs_dir", "debug", "logger", "callbacks.pr
                 "callbacks.throughput", "callbacks.training_images", "callbacks.pruning", "data.root", "data.loader",
                 "data.num_workers", "trainer.profiler", "trainer.log_every_n_steps")  # fmt: skip
 
+UNKNOWN_DATA = "unknown data"
+
 
 def create(parent: Path, name: str) -> Path:
     """Make a run's directory `parent`/`name` that did not exist, with `-2`, `-3`, … if it did.
@@ -155,6 +157,19 @@ def check_data(run_dir: Path, fingerprint: str) -> None:
         )
 
 
+def data_name(choices: Mapping[str, Any], cfg: Mapping[str, Any]) -> str:
+    """What a run's data set is called: the chosen option of the group, or else the function that gives the images.
+
+    Args:
+        choices: which option was taken of each config group.
+        cfg: the config, or what could be read of it.
+    """
+    try:
+        return str(choices.get("data") or cfg["data"]["source"]["_target_"].rpartition(".")[2])
+    except (KeyError, TypeError, AttributeError):
+        return UNKNOWN_DATA
+
+
 def _not_a_run(run_dir: Path, file: str, error: Exception) -> UserError:
     what = "there is no such folder" if not run_dir.is_dir() else f"its {file} cannot be read ({first_line(error)})"
     return UserError(
@@ -168,7 +183,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or damaged, or holds code, which is never executed.
     """
-    import torch
+    import torch  # takes seconds, which reading a folder of runs need not wait for
 
     try:
         if not zipfile.is_zipfile(path):

@@ -19,7 +19,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from convline import ranks, report_run, runs
+from convline import ledger, ranks, report_run, runs
 from convline.callbacks.checkpoint import BestAndLast
 from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal, stoppable
@@ -118,6 +118,10 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
         torch.set_num_threads(cfg.threads)
     pl.seed_everything(cfg.seed, verbose=False)
     data = data_of(cfg)
+    if cfg.tta is not None and not data.mirrored_alike:
+        data.notices.append(f"warning: tta={cfg.tta} mirrors images, but mirrored ones show another class or none")
+    if cfg.tta == "flip+shift" and min(data.input_shape[1:]) < 2:
+        raise UserError("tta=flip+shift moves images by a pixel, for which they need at least 2×2.\n  Type: tta=flip")
     network = _instantiate(cfg, "model")
     classifier = _instantiate(cfg, "classifier")(
         network=network,
@@ -295,6 +299,8 @@ def _test(
     class_accuracy = {}
     for part in ("val", "test"):
         evaluation = evaluate(classifier.evaluated, data.eval_loader(part, device), cfg.trainer.precision)
+        if part == "test":
+            ledger.record(run_dir, "train", data.fingerprint())
         evaluation.save(run_dir / "predictions" / f"{part}.npz")
         metrics[f"{part}/acc"], metrics[f"{part}/loss"] = evaluation.accuracy, evaluation.loss
         if cfg.tta is not None:
@@ -327,6 +333,6 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # the figures are reduced already
     warnings.filterwarnings("ignore", message=".*torch.distributed.nn.functional.all_gather.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*srun.* command is available on your system but is not used.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # a run need not be a job of Slurm
     warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")

@@ -78,7 +78,7 @@ def _open(path: Path, max_shape: tuple[int, ...]) -> tuple[np.ndarray, Note] | N
         status = path.stat()
         if [status.st_size, status.st_mtime_ns] != kept["file"]:
             return None
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
+        array = np.lib.format.open_memmap(path, mode="c")
         if array.dtype == np.uint8 and array.shape[1:] == max_shape[1:]:
             return array, dict(kept["note"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -106,7 +106,7 @@ def _write(
                 final = _head((num_rows, *max_shape[1:]))
                 assert len(final) == len(head), "NumPy leaves room for the longest number"
                 file.write(final)
-            note = make_note(np.load(temporary, mmap_mode="c", allow_pickle=False))
+            note = make_note(np.lib.format.open_memmap(temporary, mode="c"))
             status = temporary.stat()
             sidecar.write_text(json.dumps({"file": [status.st_size, status.st_mtime_ns], "note": note}))
             os.replace(temporary, path)

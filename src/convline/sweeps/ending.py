@@ -27,7 +27,7 @@ def closing() -> Iterator[Callable[[Path, Sequence[Path]], None]]:
                 yield lambda folder, directories: known.append((folder, directories))
             finally:
                 for folder, directories in known:
-                    from convline.report import report_sweep
+                    from convline.reporting.report import report_sweep
 
                     report_sweep(folder)
                     if text := figure(directories):

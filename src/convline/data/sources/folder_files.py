@@ -47,7 +47,7 @@ def list_files(root: Path, layout: ClassFolders) -> tuple[dict[str, list[File]],
             found = _walk(top / name, within + name, (_identity(root), _identity(top)))
             before = len(files[part])
             for path, entry in sorted(found, key=lambda pair: natural(pair[0])):
-                if os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES:
+                if path.lower().endswith(IMAGE_SUFFIXES):
                     files[part].append(_file(entry, path, label))
                 else:
                     others.append(path)

@@ -1,0 +1,84 @@
+"""test_ledger.csv: each look at a test set is a line, so that a reader can see how fresh the test set still was."""
+
+import csv
+import fcntl
+import io
+import os
+import time
+from pathlib import Path
+
+from convline import runs
+from convline.errors import UserError, first_line
+
+NAME = "test_ledger.csv"
+COLUMNS = ("time", "how", "run", "data", "fingerprint", "identity")
+
+
+def folder(run_dir: Path, runs_dir: str) -> Path:
+    """Where the ledger of a run lies: in its `runs_dir`, also when that is read from another folder or was moved.
+
+    Args:
+        run_dir: the run's directory; a sweep's jobs lie two levels below `runs_dir`.
+        runs_dir: the setting, relative to where the run was started.
+    Returns:
+        `runs_dir` as seen from here if the run lies in it; else the nearest folder above the run of that name; else
+        the nearest that holds a ledger; else the one that the run lies in.
+    """
+    above = list(Path(os.path.abspath(run_dir)).parents)
+    from_here = Path(os.path.abspath(runs_dir))
+    if from_here in above:
+        return from_here
+    name = tuple(part for part in Path(runs_dir).parts if part not in ("..", os.sep))
+    named = [path for path in above if name and path.parts[-len(name) :] == name]
+    return next(iter([*named, *(path for path in above if (path / NAME).is_file())]), above[0])
+
+
+def record(run_dir: Path, how: str, fingerprint: str) -> None:
+    """Add a line for one evaluation on the test set of a run's data. Several processes may do so at once.
+
+    Args:
+        run_dir: of the run whose network was evaluated; its config and summary are read.
+        how: "train" for the test at the end of a training, "evaluate" for a later one.
+        fingerprint: of the data and their split.
+    Raises:
+        UserError: the ledger cannot be written; a look that leaves no trace is refused.
+    """
+    cfg, summary = runs.read_config(run_dir), runs.read_summary(run_dir)
+    data = runs.data_name(summary.get("choices", {}), cfg)
+    path = folder(run_dir, cfg.runs_dir) / NAME
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    run = os.path.relpath(run_dir, path.parent)
+    _append(path, (now, how, run, data, fingerprint, summary.get("identity", "")))
+
+
+def _append(path: Path, line: tuple[str, ...]) -> None:
+    try:
+        with open(path, "a", newline="") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            text = io.StringIO(newline="")
+            writer = csv.writer(text, lineterminator="\n")
+            if os.fstat(file.fileno()).st_size == 0:
+                writer.writerow(COLUMNS)
+            writer.writerow(line)
+            file.write(text.getvalue())
+            file.flush()  # before the lock goes
+    except OSError as error:
+        raise UserError(
+            f"the test set's ledger {path} cannot be written: {error.strerror}.\n"
+            "  Every evaluation on the test set is recorded there. Make the file writable."
+        ) from error
+
+
+def count(runs_dir: Path, data: str) -> int:
+    """How often the test set of a data set was looked at, by the runs of a folder; 0 if it has no ledger.
+
+    Raises:
+        UserError: the ledger cannot be read.
+    """
+    try:
+        with open(runs_dir / NAME, newline="", errors="replace") as file:
+            return sum(line.get("data") == data for line in csv.DictReader(file))
+    except FileNotFoundError:
+        return 0
+    except (OSError, csv.Error) as error:
+        raise UserError(f"the test set's ledger {runs_dir / NAME} cannot be read: {first_line(error)}") from error

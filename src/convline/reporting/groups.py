@@ -1,0 +1,132 @@
+"""Which runs are compared with which: two groups, each one configuration with its seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from convline.errors import UserError, nearest
+from convline.reporting import records
+from convline.reporting.fold import Configuration, configurations
+from convline.reporting.records import Run
+from convline.reporting.settings import ABSENT, differing, named, short_names
+from convline.reporting.statistics import Sample
+from convline.reporting.text import lower_is_better, plural, show
+
+AGAINST = "vs"
+
+
+@dataclass(frozen=True)
+class Group:
+    """One side of a comparison.
+
+    Args:
+        name: what sets it apart from the other side.
+        runs: finished ones of one configuration, one a seed, in the order of their seeds.
+        notes: what was left out, and why.
+    """
+
+    name: str
+    runs: list[Run]
+    notes: list[str] = field(default_factory=list)
+
+    def sample(self, metric: str) -> Sample:
+        """A metric over the seeds."""
+        return Sample(tuple(run.metrics[metric] for run in self.runs))
+
+
+def two_groups(words: Sequence[str], by: str | None, metric: str) -> tuple[Group, Group]:
+    """The two sides that a command line names.
+
+    Args:
+        words: `A B`; or `A1 A2 vs B1 B2`, folders of each side; or, with `by`, folders of runs to be split.
+        by: a setting, `model` or `lr` or `optimizer.lr`; with two of its values if it has more: `model=lenet,dense`.
+        metric: that every run must have.
+    Raises:
+        UserError: there are not two groups, or one has no finished run.
+    """
+    if by is not None:
+        titles, sides = _split(records.find([Path(word) for word in words]), by)
+    else:
+        paths = _two_sides(words)
+        titles = [" ".join(map(str, side)) for side in paths]
+        sides = [records.find(side) for side in paths]
+    if shared := {run.folder.resolve() for run in sides[0]} & {run.folder.resolve() for run in sides[1]}:
+        raise UserError(f"both sides hold the run {min(shared)}; a run cannot be compared with itself.")
+    rows = [_one_configuration(title, side, metric) for title, side in zip(titles, sides, strict=True)]
+    names = _names([row for row, _ in rows], titles)
+    first, second = (Group(name, row.runs, notes) for name, (row, notes) in zip(names, rows, strict=True))
+    return first, second
+
+
+def _two_sides(words: Sequence[str]) -> list[list[Path]]:
+    paths = [Path(word) for word in words]
+    if AGAINST in words:
+        at = list(words).index(AGAINST)
+        sides = [paths[:at], paths[at + 1 :]]
+        if all(sides) and AGAINST not in words[at + 1 :]:
+            return sides
+    elif len(paths) == 2:
+        return [[path] for path in paths]
+    raise UserError(
+        f"compare takes two groups of runs, but got: {' '.join(words)}\n"
+        "  Two folders (runs or sweeps):   convline compare A B\n"
+        f"  Several folders on a side:      convline compare A1 A2 {AGAINST} B1 B2\n"
+        "  One sweep, split by a setting:  convline compare SWEEP --by model"
+    )
+
+
+def _split(found: list[Run], by: str) -> tuple[list[str], list[list[Run]]]:
+    """Runs by the values of a setting."""
+    asked, _, wanted = by.partition("=")
+    settings = {run.folder: named(run) for run in found if run.settings}
+    keys = list(dict.fromkeys(key for each in settings.values() for key in each))
+    matching = [key for key in keys if key == asked] or [key for key in keys if key.endswith(f".{asked}")]
+    if len(matching) != 1:
+        several = f"is one of {', '.join(matching)}: type it in full" if matching else "is no setting of these runs"
+        raise UserError(f"--by {asked}: this {several}{nearest(asked, keys) if not matching else ''}.")
+    groups: dict[str, list[Run]] = {}
+    for run in found:
+        if run.folder in settings:
+            groups.setdefault(show(settings[run.folder].get(matching[0], ABSENT)), []).append(run)
+    chosen = wanted.split(",") if wanted else list(groups)
+    if len(chosen) != 2 or any(value not in groups for value in chosen):
+        example = ",".join(list(groups)[:2]) if len(groups) > 1 else "A,B"
+        raise UserError(
+            f"--by {by}: this must give two groups, but {asked} has {plural(len(groups), 'value')} here: "
+            f"{', '.join(groups)}.\n  Type two of them, such as: --by {asked}={example}"
+        )
+    return [f"{asked}={value}" for value in chosen], [groups[value] for value in chosen]
+
+
+def _one_configuration(title: str, side: list[Run], metric: str) -> tuple[Configuration, list[str]]:
+    """The configuration of a side; of several the best by validation, as a sweep would choose."""
+    finished = [run for run in side if run.is_finished and metric in run.metrics]
+    if not finished:
+        raise UserError(f"{title}: none of {plural(len(side), 'run')} there is finished and has {metric}.")
+    if len({run.data for run in finished}) > 1:
+        names = sorted({run.data for run in finished})
+        raise UserError(f"{title}: its runs are on different data sets ({', '.join(names)}); name those of one.")
+    notes = []
+    if len(side) > len(finished):
+        notes.append(f"{plural(len(side) - len(finished), 'run')} not finished and left out")
+    rows = configurations(finished, by_code=False)
+    monitor = finished[0].monitor
+    sign = 1 if lower_is_better(monitor) else -1
+    best = min(rows, key=lambda row: (not row.sample(monitor).n, sign * row.sample(monitor).mean))
+    if len(rows) > 1:
+        keys = differing([row.settings for row in rows])
+        label = ", ".join(f"{name}={show(best.value(key))}" for key, name in short_names(keys).items())
+        notes.append(f"the best of {len(rows)} configurations by {monitor}: {label}")
+    if best.repeats:
+        notes.append(f"{plural(len(best.repeats), 'run')} with the seed of another one left out")
+    if len({run.code for run in best.runs}) > 1:
+        notes.append("its runs are of different versions of the code")
+    return best, notes
+
+
+def _names(rows: list[Configuration], titles: list[str]) -> list[str]:
+    """What sets the two apart, or the folders' names if nothing does."""
+    keys = short_names(differing([row.settings for row in rows]))
+    if not keys:
+        return titles
+    return [", ".join(f"{name}={show(row.value(key))}" for key, name in keys.items()) for row in rows]

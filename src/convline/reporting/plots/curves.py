@@ -1,0 +1,61 @@
+"""Learning curves: the metric after each epoch, with a band over the seeds."""
+
+from collections.abc import Sequence
+
+from convline.reporting.fold import Configuration, Table
+from convline.reporting.plots.style import FULL, SERIES, Plot, Point, as_svg, drawing, robust_limits
+from convline.reporting.statistics import Sample
+from convline.reporting.text import head, is_share, shortened
+
+
+def learning_curves(table: Table, marked: Sequence[Point]) -> Plot | None:
+    """The curves of the best configurations; None if no run left any."""
+    curves = [(point, found) for point in marked[: len(SERIES)] if (found := curve(point.row, table.metric))]
+    if not curves:
+        return None
+    from matplotlib.ticker import MaxNLocator
+
+    scale = 100 if is_share(table.metric) else 1
+    legend = []
+    with drawing(FULL, 320) as figure:
+        axes = figure.add_subplot()
+        longest = 0.0
+        for colour, (point, found) in reversed(list(zip(SERIES, curves, strict=False))):
+            epochs = list(found)
+            means = [scale * sample.mean for sample in found.values()]
+            (line,) = axes.plot(epochs, means, color=colour, linewidth=1.8, zorder=3)
+            line.set_url(f"#{point.anchor}")
+            if len(epochs) == 1:
+                axes.plot(epochs, means, "o", color=colour)
+            if all(sample.n > 1 for sample in found.values()):
+                spread = [scale * sample.sd for sample in found.values()]
+                lower = [m - s for m, s in zip(means, spread, strict=True)]
+                upper = [m + s for m, s in zip(means, spread, strict=True)]
+                axes.fill_between(epochs, lower, upper, color=colour, alpha=0.16, linewidth=0)
+            longest = max(longest, epochs[-1])
+            legend.append((colour, f"{point.rank}  {shortened(table.label(point.row), 90)}"))
+        samples = [sample for _, found in curves for sample in found.values()]
+        every = [scale * (s.mean + side * (s.sd if s.n > 1 else 0)) for s in samples for side in (-1, 0, 1)]
+        axes.set_ylim(*robust_limits(every, table.metric))
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.margins(x=0.01)
+        axes.set_ylabel(head(table.metric))
+        svg = as_svg(figure, f"learning curves: {table.metric} by epoch")
+    which = f"The best {len(curves)} of {len(marked)} configurations. " if len(marked) > len(curves) else ""
+    bands = (
+        "Bands: mean ± sample standard deviation over seeds."
+        if any(p.row.sample(table.metric).n > 1 for p, _ in curves)
+        else ""
+    )
+    return Plot("curves", "Learning curves", svg, FULL, f"{which}{bands}".strip(), tuple(reversed(legend)))
+
+
+def curve(row: Configuration, metric: str) -> dict[float, Sample]:
+    """The metric of all seeds by epoch, as far as every seed came."""
+    each = [{line["epoch"]: line[metric] for line in run.epochs if metric in line} for run in row.runs]
+    each = [values for values in each if values]
+    if not each:
+        return {}
+    common = set(each[0]).intersection(*each[1:])
+    return {epoch: Sample(tuple(values[epoch] for values in each)) for epoch in sorted(common)}

@@ -1,0 +1,113 @@
+"""Each setting against the metric, and what a search found important."""
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convline.reporting.fold import Table
+from convline.reporting.plots.scales import Scale, effect, has, place, scale
+from convline.reporting.plots.style import (
+    DOT,
+    HALF,
+    INK,
+    THIRD,
+    Plot,
+    Point,
+    as_svg,
+    beyond,
+    drawing,
+    limits,
+    scatter,
+)
+from convline.reporting.text import head
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST = 12  # settings that are drawn, those with the largest effect
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+def axes_by_effect(table: Table, marked: Sequence[Point]) -> list[Scale]:
+    """An axis for each setting that differs, the one with the largest effect on the metric first."""
+    found = [axis for key in table.columns if (axis := scale(key, marked))]
+    return sorted(found, key=lambda axis: -effect(axis, marked))
+
+
+def against_metric(table: Table, marked: Sequence[Point], by_effect: Sequence[Scale], alone: float) -> list[Plot]:
+    """A plot for each setting, of the width `alone` if there is one."""
+    shown = by_effect[:MOST]
+    # rows of three, but no plot alone in its row: the last ones are wider
+    num_wide = {0: 0, 1: min(len(shown), 4), 2: 2}[len(shown) % 3]
+    widths = [alone] if len(shown) == 1 else [THIRD] * (len(shown) - num_wide) + [HALF] * num_wide
+    return [_one(table, marked, axis, width) for axis, width in zip(shown, widths, strict=True)]
+
+
+def _one(table: Table, marked: Sequence[Point], axis: Scale, width: float) -> Plot:
+    shown = [point for point in marked if has(point, axis.key)]
+    xs = [place(axis, point) for point in shown]
+    with drawing(width, 236) as figure:
+        axes = figure.add_subplot()
+        axes.set_ylim(*limits(marked, table.metric))
+        if axis.kind == "side by side":
+            _medians(axes, xs, shown)
+            # dots of like values beside each other; the golden ratio spreads any number of them evenly
+            xs = [
+                x + 0.44 * ((GOLDEN * point.rank) % 1 - 0.5) * (len(shown) > 3)
+                for x, point in zip(xs, shown, strict=True)
+            ]
+            axes.set_xlim(-0.5, len(axis.values) - 0.5)
+        scatter(axes, xs, shown, table.metric)
+        places, labels = axis.ticks()
+        is_long = sum(map(len, labels)) > 36
+        axes.set_xticks(places, labels, rotation=30 if is_long else 0, ha="right" if is_long else "center")
+        axes.grid(axis="x", visible=axis.kind != "side by side")
+        axes.set_ylabel(head(table.metric))
+        name = table.columns[axis.key]
+        missing = len(marked) - len(shown)
+        caption = f"{axis.key}{', log scale' if axis.kind == 'log' else ''}"
+        if missing:
+            caption += f"; {missing} of {len(marked)} configurations have none"
+        caption += beyond(limits(marked, table.metric), shown)
+        return Plot("setting", name, as_svg(figure, f"{name} against {table.metric}"), width, caption)
+
+
+def _medians(axes: "Axes", xs: Sequence[float], shown: Sequence[Point]) -> None:
+    for x in sorted(set(xs)):
+        ys = [point.y for other, point in zip(xs, shown, strict=True) if other == x]
+        if len(ys) > 1:
+            middle = statistics.median(ys)
+            axes.plot([x - 0.32, x + 0.32], [middle, middle], color=INK, alpha=0.55, linewidth=1.4, zorder=2)
+
+
+def importance(folder: Path) -> Plot | None:
+    """How much each setting mattered in a search: `importance.json` in the sweep's folder, `{"optimizer.lr": 0.7, …}`.
+
+    None if there is none that can be read.
+    """
+    try:
+        content = json.loads((folder / "importance.json").read_text())
+        shares = {str(key): float(value) for key, value in content.items() if math.isfinite(value)}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    return _bars(dict(sorted(shares.items(), key=lambda item: -item[1])[:MOST])) if shares else None
+
+
+def _bars(shares: Mapping[str, float]) -> Plot:
+    with drawing(HALF, max(220, 60 + 26 * len(shares))) as figure:
+        axes = figure.add_subplot()
+        places = list(range(len(shares)))
+        axes.barh(places, list(shares.values()), color=DOT, height=0.62)
+        for y, share in zip(places, shares.values(), strict=True):
+            axes.annotate(f"{share:.2f}", (share, y), (4, 0), textcoords="offset points", va="center", fontsize=10)
+        axes.set_yticks(places, list(shares))
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlim(0, 1.15 * max(max(shares.values()), 1e-9))
+        axes.set_xlabel("share of the metric's variance")
+        svg = as_svg(figure, "importance of each setting")
+    return Plot("importance", "Importance", svg, HALF, "As the search estimated it over its trials.")

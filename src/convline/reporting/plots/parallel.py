@@ -1,0 +1,96 @@
+"""All settings at once: an axis for each, a line for each configuration."""
+
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from convline.reporting.fold import Table
+from convline.reporting.plots.scales import Scale, has, place
+from convline.reporting.plots.style import BEST, FULL, INK, Plot, Point, as_svg, drawing, robust_limits, shades
+from convline.reporting.text import head
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_AXES = 9
+MISSING = -0.07  # where a line goes that has no such setting: below the axis
+
+
+def parallel_coordinates(
+    table: Table, marked: Sequence[Point], by_effect: Sequence[Scale], width: float
+) -> Plot | None:
+    """Lines through the values of each configuration, the metric on the last axis; None for fewer than two settings."""
+    axes_shown = list(by_effect[:MOST_AXES])[::-1]  # the largest effect next to the metric
+    if len(axes_shown) < 2 or len(marked) < 3:
+        return None
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    ys = [point.y for point in marked]
+    thickness = 1.3 if len(marked) <= 100 else 0.8
+    low, high = robust_limits(ys, table.metric)
+    colours, norm = shades(ys, table.metric)
+    with drawing(width, 330 if width == FULL else 290) as figure:
+        axes = figure.add_subplot()
+        axes.set_axis_off()
+        axes.set_xlim(-0.35, len(axes_shown) + 0.35)
+        axes.set_ylim(-0.12, 1.12)
+        for point in reversed(marked):  # the best on top
+            heights = [_height(axis, point) for axis in axes_shown]
+            heights.append(min(max((point.y - low) / (high - low), 0.0), 1.0))
+            vertices, codes = [(0.0, heights[0])], [Path.MOVETO]
+            for x, (here, there) in enumerate(itertools.pairwise(heights)):
+                vertices += [(x + 0.5, here), (x + 0.5, there), (x + 1.0, there)]
+                codes += [Path.CURVE4] * 3
+            is_best = point.rank == 1
+            line = PathPatch(
+                Path(vertices, codes),
+                fill=False,
+                edgecolor=BEST if is_best else colours(norm(point.y)),
+                linewidth=2.4 if is_best else thickness,
+                alpha=1 if is_best else 0.75 if len(marked) <= 100 else 0.4,
+            )
+            line.set_url(f"#{point.anchor}")
+            axes.add_patch(line)
+        for x, axis in enumerate(axes_shown):
+            places, labels = axis.ticks()
+            name = table.columns[axis.key] + (" (log)" if axis.kind == "log" else "")
+            _draw_axis(axes, x, name, [_share(axis, p) for p in places], labels)
+        marks = _round_marks(low, high)
+        _draw_axis(
+            axes,
+            len(axes_shown),
+            head(table.metric),
+            [(m - low) / (high - low) for m in marks],
+            [f"{m:g}" for m in marks],
+        )
+        svg = as_svg(figure, f"parallel coordinates of all settings and {table.metric}")
+    caption = "A line is a configuration: the darker, the better; the best in orange."
+    if any(not has(point, axis.key) for point in marked for axis in axes_shown):
+        caption += " A line that passes below an axis has no such setting."
+    return Plot("parallel", "All settings together", svg, width, caption)
+
+
+def _height(axis: Scale, point: Point) -> float:
+    return _share(axis, place(axis, point)) if has(point, axis.key) else MISSING
+
+
+def _share(axis: Scale, position: float) -> float:
+    """Of the way from the axis's lowest value to its highest."""
+    low, high = (axis.position(axis.values[end]) for end in (0, -1))
+    return (position - low) / (high - low)
+
+
+def _round_marks(low: float, high: float) -> list[float]:
+    from matplotlib.ticker import MaxNLocator
+
+    return [float(mark) for mark in MaxNLocator(5).tick_values(low, high) if low <= mark <= high]
+
+
+def _draw_axis(axes: "Axes", x: int, name: str, heights: Sequence[float], labels: Sequence[str]) -> None:
+    axes.plot([x, x], [0, 1], color=INK, linewidth=1, zorder=4)
+    axes.text(x, 1.055, name, ha="center", va="bottom", fontsize=11, fontweight="bold")
+    for height, label in zip(heights, labels, strict=True):
+        axes.plot([x - 0.012, x + 0.012], [height, height], color=INK, linewidth=1, zorder=4)
+        box = {"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 1.2}
+        axes.text(x + 0.025, height, label, ha="left", va="center", fontsize=10, bbox=box, zorder=5)

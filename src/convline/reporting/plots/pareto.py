@@ -1,0 +1,106 @@
+"""What a better figure costs: the metric against parameters and time, with the Pareto front."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from convline.reporting.fold import Table
+from convline.reporting.plots.scales import spreads_over_decades
+from convline.reporting.plots.style import (
+    BEST,
+    HALF,
+    INK,
+    Plot,
+    Point,
+    as_svg,
+    beyond,
+    drawing,
+    limits,
+    scatter,
+)
+from convline.reporting.text import count, duration, head, lower_is_better
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COSTS = {"parameters": "parameters", "seconds": "seconds of training and test"}
+
+
+def against_costs(table: Table, marked: Sequence[Point]) -> list[Plot]:
+    """A plot for each cost that differs among the configurations."""
+    found = []
+    for cost, name in COSTS.items():
+        shown = [point for point in marked if point.row.mean(cost) > 0]
+        if len({point.row.mean(cost) for point in shown}) > 1:
+            found.append(_one(table, shown, cost, name))
+    return found
+
+
+def front(costs: Sequence[float], figures: Sequence[float], lower: bool) -> list[int]:
+    """The indices of the Pareto front, cheapest first: no other point is as good in both and better in one.
+
+    Args:
+        costs: the lower the better.
+        figures: of the same points.
+        lower: whether the lower figure is the better one.
+    """
+    sign = 1 if lower else -1
+    order = sorted(range(len(costs)), key=lambda i: (costs[i], sign * figures[i]))
+    kept: list[int] = []
+    for index in order:
+        if not kept or sign * figures[index] < sign * figures[kept[-1]]:
+            kept.append(index)
+    return kept
+
+
+def _one(table: Table, shown: Sequence[Point], cost: str, name: str) -> Plot:
+    xs = [point.row.mean(cost) for point in shown]
+    is_log = spreads_over_decades(sorted(xs))
+    best = front(xs, [point.y for point in shown], lower_is_better(table.metric))
+    with drawing(HALF, 290) as figure:
+        axes = figure.add_subplot()
+        axes.set_ylim(*limits(shown, table.metric))
+        if is_log:
+            axes.set_xscale("log")
+        axes.margins(x=0.09)
+        steps_x = [xs[i] for i in best]
+        steps_y = [shown[i].y for i in best]
+        axes.step(steps_x, steps_y, where="post", color=BEST, alpha=0.55, linewidth=1.5, zorder=2)
+        scatter(axes, xs, shown, table.metric)
+        for index in _spread_out(best, xs, [point.y for point in shown], axes):
+            point = shown[index]
+            axes.annotate(
+                str(point.rank), (xs[index], point.y), (-5, 5), textcoords="offset points",
+                fontsize=10, color=INK, ha="right", va="bottom",
+            )  # fmt: skip
+        _ticks(axes, cost, is_log)
+        axes.set_xlabel(f"{name}{' (log scale)' if is_log else ''}")
+        axes.set_ylabel(head(table.metric))
+        svg = as_svg(figure, f"{table.metric} against {name}, with the Pareto front")
+    title = f"{table.metric} against {'time' if cost == 'seconds' else cost}"
+    say = duration if cost == "seconds" else count
+    begin = say(shown[best[0]].row.mean(cost))
+    off = beyond(limits(shown, table.metric), shown)
+    caption = f"Numbers are ranks along the Pareto front, which begins at {begin}{off}."
+    return Plot("pareto", title, svg, HALF, caption)
+
+
+def _spread_out(best: Sequence[int], xs: Sequence[float], ys: Sequence[float], axes: "Axes") -> list[int]:
+    """Those of the front, the best first, whose numbers do not fall on one another."""
+    axes.autoscale_view()  # else the limits are found when it is drawn
+    kept: list[tuple[int, float, float]] = []
+    for index in reversed(best):
+        x, y = axes.transAxes.inverted().transform(axes.transData.transform((xs[index], ys[index])))
+        if all(abs(x - other_x) > 0.08 or abs(y - other_y) > 0.07 for _, other_x, other_y in kept):
+            kept.append((index, x, y))
+    return [index for index, _, _ in kept]
+
+
+def _ticks(axes: "Axes", cost: str, is_log: bool) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    if is_log:
+        low, high = axes.get_xlim()
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if math.log10(high / low) < 2.5 else (1.0,)))
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: count(x) if cost == "parameters" else f"{x:g}"))

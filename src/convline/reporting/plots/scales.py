@@ -1,0 +1,107 @@
+"""A setting as an axis: few values stand side by side, many numbers on a linear or logarithmic scale."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convline.reporting.plots.style import Point
+from convline.reporting.settings import ABSENT
+from convline.reporting.text import shortened, show
+
+FEW = 8  # values that are set side by side, in order
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where the values of a setting lie on an axis.
+
+    Args:
+        key: the setting.
+        values: the different ones, in order.
+        kind: "side by side", "linear" or "log".
+    """
+
+    key: str
+    values: tuple[Any, ...]
+    kind: str
+
+    def position(self, value: Any) -> float:
+        """Along the axis: an index for values side by side, else the number, its logarithm on a log scale."""
+        if self.kind == "side by side":
+            return float(self.values.index(value))
+        return math.log10(value) if self.kind == "log" else float(value)
+
+    def ticks(self) -> tuple[list[float], list[str]]:
+        """Positions and labels: every value, or a few round numbers between the ends."""
+        if self.kind == "side by side":
+            return [float(i) for i in range(len(self.values))], [shortened(show(v), 14) for v in self.values]
+        from matplotlib.ticker import MaxNLocator
+
+        low, high = self.position(self.values[0]), self.position(self.values[-1])
+        if self.kind == "log" and high - low < 3:  # decades are too few: 1, 2 and 5 of each
+            whole = [d * 10.0**e for e in range(math.floor(low), math.ceil(high) + 1) for d in (1, 2, 5)]
+            places = [math.log10(number) for number in whole]
+        elif self.kind == "log":
+            step = math.ceil((high - low) / 6)
+            places = [float(e) for e in range(math.floor(low), math.ceil(high) + 1, step)]
+        else:
+            places = [float(place) for place in MaxNLocator(5).tick_values(low, high)]
+        margin = 1e-9 * (high - low)
+        places = [place for place in places if low - margin <= place <= high + margin]
+        return places, [f"{10**place if self.kind == 'log' else place:.6g}" for place in places]
+
+
+def has(point: Point, key: str) -> bool:
+    """Whether a configuration has the setting."""
+    return point.row.value(key) != ABSENT
+
+
+def scale(key: str, marked: Sequence[Point]) -> Scale | None:
+    """The axis of a setting; None if it does not differ among the configurations that have it."""
+    values: list[Any] = []
+    for point in marked:
+        value = _hashable(point.row.value(key))
+        if has(point, key) and value not in values:
+            values.append(value)
+    if len(values) < 2:
+        return None
+    are_numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    values.sort(key=lambda v: (v is not None, isinstance(v, str), v if isinstance(v, int | float) else 0, str(v)))
+    if len(values) <= FEW or not are_numbers:
+        return Scale(key, tuple(values), "side by side")
+    return Scale(key, tuple(values), "log" if spreads_over_decades(values) else "linear")
+
+
+def spreads_over_decades(numbers: Sequence[float]) -> bool:
+    """Whether sorted numbers lie more evenly on a logarithmic scale: their median is nearer to the middle there."""
+    low, middle, high = numbers[0], numbers[len(numbers) // 2], numbers[-1]
+    if low <= 0 or high <= 3 * low:
+        return False
+    on_log = math.log(middle / low) / math.log(high / low)
+    return abs(on_log - 0.5) < abs((middle - low) / (high - low) - 0.5)
+
+
+def _hashable(value: Any) -> Any:
+    return show(value) if isinstance(value, list) else value
+
+
+def place(axis: Scale, point: Point) -> float:
+    """Where a configuration lies on the axis."""
+    return axis.position(_hashable(point.row.value(axis.key)))
+
+
+def effect(axis: Scale, marked: Sequence[Point]) -> float:
+    """The share of the metric's variance that lies between groups of like values, from 0 to 1; 0 where none differs.
+
+    Many numbers are cut into eight groups of like size first. (Correlation ratio η²: Fisher, "Statistical Methods for
+    Research Workers", 1925.)
+    """
+    known = sorted((place(axis, p), p.y) for p in marked if has(p, axis.key))
+    groups: dict[float, list[float]] = {}
+    for index, (x, y) in enumerate(known):
+        groups.setdefault(x if axis.kind == "side by side" else index * FEW // len(known), []).append(y)
+    mean = math.fsum(y for _, y in known) / len(known)
+    total = math.fsum((y - mean) ** 2 for _, y in known)
+    between = math.fsum(len(ys) * (math.fsum(ys) / len(ys) - mean) ** 2 for ys in groups.values())
+    return between / total if total else 0.0

@@ -1,0 +1,205 @@
+"""How the plots look, and how they become inline SVG whose marks lead to the table's rows."""
+
+import contextlib
+import io
+import math
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from convline.reporting.fold import Configuration, Table
+from convline.reporting.text import is_share, lower_is_better
+
+if TYPE_CHECKING:  # takes half a second to import: only when a page is drawn
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap, Normalize
+    from matplotlib.figure import Figure
+
+FEW = 24  # configurations whose single seeds are drawn
+FULL, HALF, THIRD = 1040.0, 496.0, 314.0  # widths in pixels of the page's columns
+INK, FAINT, LINE = "#1f2937", "#6b7280", "#e5e7eb"
+DOT, BEST = "#3b76c4", "#e8590c"
+SHADES = ("#dce8f5", "#93bde6", "#3f7fc6", "#12366b")  # worse to better
+SERIES = ("#e8590c", "#2b6cb0", "#2f855a", "#8e44ad", "#b7791f", "#0f8b8d")
+RC: dict[Any, Any] = {
+    "text.parse_math": False,  # a dollar in a setting is a dollar
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "convline",  # the same page from the same runs
+    "font.size": 11.0,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#9ca3af",
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": LINE,
+    "grid.linewidth": 0.8,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 10.0,
+    "ytick.labelsize": 10.0,
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing with the words around it.
+
+    Args:
+        kind: what sort of plot, in one word.
+        title: what is seen.
+        svg: the drawing.
+        width: `FULL`, `HALF` or `THIRD`.
+        caption: how to read it.
+        legend: colours and what they stand for.
+    """
+
+    kind: str
+    title: str
+    svg: str
+    width: float
+    caption: str = ""
+    legend: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Point:
+    """A configuration with a figure.
+
+    Args:
+        row: the configuration.
+        anchor: id of its row on the page.
+        rank: from 1, the best.
+        y: mean of the metric, an accuracy in per cent.
+        sd: its sample standard deviation; nan for one seed.
+        each: the figure of each seed.
+    """
+
+    row: Configuration
+    anchor: str
+    rank: int
+    y: float
+    sd: float
+    each: tuple[float, ...]
+
+
+def points(table: Table, prefix: str) -> list[Point]:
+    """The rows that have a figure, the best first; `prefix` begins the rows' ids on the page."""
+    scale = 100 if is_share(table.metric) else 1
+    samples = [row.sample(table.metric) for row in table.measured]
+    return [
+        Point(
+            row,
+            f"{prefix}{rank}",
+            rank,
+            scale * sample.mean,
+            scale * sample.sd,
+            tuple(scale * v for v in sample.values),
+        )
+        for rank, (row, sample) in enumerate(zip(table.measured, samples, strict=True), 1)
+    ]
+
+
+@contextlib.contextmanager
+def drawing(width: float, height: float) -> Iterator["Figure"]:
+    """A figure of so many pixels, in the page's style; to be drawn and turned into SVG inside."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(RC), warnings.catch_warnings():
+        # the browser draws the text, with fonts of its own; matplotlib only measures it
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield Figure(figsize=(width / 72, height / 72), layout="constrained")
+
+
+def as_svg(figure: "Figure", title: str) -> str:
+    """Inline SVG that fills its column; ids that nothing refers to are left out, since a page has several plots."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
+    svg = re.sub(r"\n\s*", "\n", svg.replace(' target="_blank"', ""))  # a mark leads to a row of the same page
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda found: found.group() if found.group(1) in used else "", svg)
+    label = title.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+
+
+def robust_limits(values: Sequence[float], metric: str) -> tuple[float, float]:
+    """Limits of an axis of metrics: those of the values, but runs that went wrong do not squeeze all others together.
+
+    On the worse side, what lies beyond three times the interquartile range is cut off.
+    """
+    ordered = sorted(values)
+    low, high = ordered[0], ordered[-1]
+    quarter, three_quarters = ordered[len(ordered) // 4], ordered[(3 * len(ordered)) // 4]
+    reach = 3 * (three_quarters - quarter)
+    if reach > 0 and lower_is_better(metric):
+        high = max(value for value in ordered if value <= three_quarters + reach)
+    elif reach > 0:
+        low = min(value for value in ordered if value >= quarter - reach)
+    margin = 0.06 * (high - low) or abs(high) * 0.01 or 0.01
+    return low - margin, high + margin
+
+
+def limits(marked: Sequence[Point], metric: str) -> tuple[float, float]:
+    """Robust limits for all that `scatter` draws."""
+    values = [point.y for point in marked]
+    if len(marked) <= FEW:
+        values += [value for point in marked for value in point.each]
+        values += [point.y + side * point.sd for point in marked for side in (-1, 1) if not math.isnan(point.sd)]
+    return robust_limits(values, metric)
+
+
+def shades(values: Sequence[float], metric: str) -> "tuple[Colormap, Normalize]":
+    """Colours for a metric: the better, the darker."""
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
+
+    low, high = robust_limits(values, metric)
+    names = SHADES[::-1] if lower_is_better(metric) else SHADES
+    return LinearSegmentedColormap.from_list("better", names), Normalize(low, high, clip=True)
+
+
+def scatter(axes: "Axes", xs: Sequence[float], marked: Sequence[Point], metric: str) -> None:
+    """Dots, the best in its own colour; those off the axis as triangles on its edge.
+
+    Where there are few, a bar shows the standard deviation over seeds, and faint dots the single seeds.
+    """
+    low, high = axes.get_ylim()
+    size = 44 if len(marked) <= FEW else 26 if len(marked) <= 100 else 14
+    for x, point in zip(xs, marked, strict=True) if len(marked) <= FEW else ():
+        if not math.isnan(point.sd) and low <= point.y <= high:
+            colour = BEST if point.rank == 1 else DOT
+            axes.errorbar(x, point.y, point.sd, color=colour, alpha=0.4, linewidth=1.4, fmt="none")
+            axes.scatter([x] * len(point.each), point.each, s=12, color=colour, alpha=0.35, linewidths=0)
+    for is_off in (False, True):
+        kept = [(x, p) for x, p in zip(xs, marked, strict=True) if (not low <= p.y <= high) == is_off]
+        if not kept:
+            continue
+        dots = axes.scatter(
+            [x for x, _ in kept],
+            [min(max(p.y, low), high) for _, p in kept],
+            s=32 if is_off else size,
+            c=[FAINT if is_off else BEST if p.rank == 1 else DOT for _, p in kept],
+            alpha=0.85,
+            linewidths=0.6,
+            edgecolors="white",
+            marker=("v" if not lower_is_better(metric) else "^") if is_off else "o",
+            clip_on=not is_off,
+            zorder=3,
+        )
+        dots.set_urls([f"#{p.anchor}" for _, p in kept])
+
+
+def beyond(limits: tuple[float, float], marked: Sequence[Point]) -> str:
+    """A clause for the caption if some configurations lie off the axis."""
+    number = sum(not limits[0] <= point.y <= limits[1] for point in marked)
+    return f"; triangles: {number} beyond the axis" if number else ""

@@ -1,0 +1,214 @@
+"""Run directories -> records. Of a half-written or damaged run, what is known is kept, and what is not is said."""
+
+import csv
+import json
+import math
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from convline import ledger, runs
+from convline.errors import UserError, first_line
+
+FILES = ("config.yaml", "summary.json", "environment.json")
+SKIPPED = ("checkpoints", "predictions")
+FINISHED, INCOMPLETE = "finished", "incomplete"
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is known of one run.
+
+    Args:
+        folder: its directory.
+        status: as summary.json has it; "incomplete" where files are missing or damaged.
+        error: the first line of what went wrong; empty if nothing did.
+        data: name of the data set.
+        fingerprint: of the data and their split; empty if not known.
+        code: version of the code; empty if not known.
+        choices: which option was taken of each config group.
+        settings: the config, flat: `{"optimizer.lr": 0.1, "seed": 0, …}`.
+        metrics: final figures, such as `{"val/acc": 0.9}`; finite numbers only.
+        seconds: of training and test; nan if not known. So are `parameters` and `macs`.
+        started: ISO 8601; empty if not known.
+    """
+
+    folder: Path
+    status: str
+    error: str = ""
+    data: str = ""
+    fingerprint: str = ""
+    code: str = ""
+    choices: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = math.nan
+    parameters: float = math.nan
+    macs: float = math.nan
+    started: str = ""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its figures count."""
+        return self.status == FINISHED
+
+    @property
+    def seed(self) -> Any:
+        """None if not known."""
+        return self.settings.get("seed")
+
+    @property
+    def monitor(self) -> str:
+        """The validation metric that chose its checkpoint; "val/acc" if none of validation did."""
+        watched = str(self.settings.get("callbacks.checkpoint.monitor", ""))
+        return watched if watched.startswith("val/") else "val/acc"
+
+    @property
+    def home(self) -> Path:
+        """The folder of all runs, where the ledger lies."""
+        return ledger.folder(self.folder, str(self.settings.get("runs_dir", "runs")))
+
+    @cached_property
+    def epochs(self) -> list[dict[str, float]]:
+        """The lines of metrics.csv, read when first asked for; those that cannot be read are left out."""
+        return list(_epochs(self.folder / "metrics.csv"))
+
+
+def find(folders: Iterable[Path]) -> list[Run]:
+    """The runs in some folders and below: run directories, sweeps, or whole trees; each once, by path.
+
+    Raises:
+        UserError: a folder is not there, or there is no run in any.
+    """
+    folders = list(folders)
+    for folder in folders:
+        if not folder.is_dir():
+            what = "is a file" if folder.exists() else "is not there"
+            raise UserError(f"{folder} {what}; type a folder of runs, a sweep's or a run's: convline report runs")
+    paths = {path.resolve(): path for folder in folders for path in _run_dirs(folder)}
+    if not paths:
+        raise UserError(
+            f"there is no run in {', '.join(map(str, folders))}.\n"
+            "  Runs are made by python train.py, in the folder runs unless runs_dir says otherwise;\n"
+            "  to report on another folder, type: convline report FOLDER"
+        )
+    return [read(path) for path in sorted(paths.values())]
+
+
+def _run_dirs(folder: Path) -> Iterator[Path]:
+    for path, folders, files in os.walk(folder):
+        if any(name in files for name in FILES) or "checkpoints" in folders:
+            yield Path(path)
+        folders[:] = [name for name in folders if name not in SKIPPED and not name.startswith(".")]
+
+
+def read(folder: Path) -> Run:
+    """One run directory, whatever state it is in."""
+    complaints: list[str] = []
+    config = _mapping(folder / "config.yaml", complaints)
+    summary = _mapping(folder / "summary.json", complaints)
+    environment = _mapping(folder / "environment.json", [])  # written late: a run that failed early has none
+    status, metrics = str(summary.get("status", INCOMPLETE)), _numbers(summary.get("metrics"))
+    if "status" not in summary and not any(complaint.startswith("summary") for complaint in complaints):
+        complaints.append("summary.json holds no status")
+    if status == FINISHED and not metrics:
+        complaints.append("summary.json holds no metrics")
+    if status == FINISHED and complaints:
+        status = INCOMPLETE
+    error = printable(str(summary.get("error") or "").strip().splitlines()[:1])
+    choices = {str(k): str(v) for k, v in _dict(summary.get("choices")).items()}
+    return Run(
+        folder=folder,
+        status=status,
+        error=error or "; ".join(complaints),
+        data=runs.data_name(choices, config),
+        fingerprint=str(environment.get("data_fingerprint") or ""),
+        code=_code(_dict(environment.get("code"))),
+        choices=choices,
+        settings=dict(_flat(config)),
+        metrics=metrics,
+        seconds=_number(summary.get("seconds")),
+        parameters=_number(summary.get("parameters")),
+        macs=_number(summary.get("macs")),
+        started=str(summary.get("started") or ""),
+    )
+
+
+def printable(lines: list[str]) -> str:
+    """Lines as one, without characters that would move a terminal's cursor."""
+    return "".join(char if char.isprintable() else " " for char in " ".join(lines))
+
+
+def sign_of_life(run: Run) -> float:
+    """Seconds since a run's directory was last written to; nan if it cannot be seen."""
+    try:
+        files = [run.folder, *run.folder.iterdir(), *(run.folder / "checkpoints").glob("*")]
+        return time.time() - max(file.stat().st_mtime for file in files)
+    except OSError:
+        return math.nan
+
+
+def _mapping(path: Path, complaints: list[str]) -> dict[str, Any]:
+    """A JSON or YAML file that holds a mapping; empty, and a complaint, if it does not."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file) if path.suffix == ".json" else yaml.load(file, _Loader)
+        if isinstance(content, dict):
+            return content
+        complaints.append(f"{path.name} is damaged")
+    except FileNotFoundError:
+        complaints.append(f"{path.name} is missing")
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        complaints.append(f"{path.name} cannot be read: {printable([first_line(error)])}")
+    return {}
+
+
+def _flat(node: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _dict(value: Any) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else math.nan
+
+
+def _numbers(value: Any) -> dict[str, float]:
+    found = {str(key): _number(number) for key, number in _dict(value).items()}
+    return {key: number for key, number in found.items() if not math.isnan(number)}
+
+
+def _code(code: dict[Any, Any]) -> str:
+    """Such as `0.1.0`, `7fcd378` or, with changes that were not committed, `7fcd378+9a3b`."""
+    version = str(code.get("commit") or "")[:7] or str(code.get("version") or "")
+    return f"{version}+{str(code['changes'])[:4]}" if code.get("changes") else version
+
+
+def _epochs(path: Path) -> Iterator[dict[str, float]]:
+    try:
+        with open(path, newline="", encoding="utf-8", errors="replace") as file:
+            for line in csv.DictReader(file):
+                found = {}
+                for key, text in line.items():
+                    try:
+                        found[key] = float(text)
+                    except (TypeError, ValueError):
+                        continue
+                if "epoch" in found:
+                    yield found
+    except (OSError, csv.Error):
+        return

@@ -1,0 +1,128 @@
+"""What a few seeds say: mean, spread, intervals, and how many more seeds would say enough."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+CONFIDENCE, ALPHA, POWER = 0.95, 0.05, 0.80
+MOST_SEEDS = 1000  # more are not worth counting
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One metric of several seeds."""
+
+    values: tuple[float, ...]
+
+    @property
+    def n(self) -> int:
+        """How many."""
+        return len(self.values)
+
+    @cached_property
+    def mean(self) -> float:
+        """nan for none."""
+        return math.fsum(self.values) / self.n if self.n else math.nan
+
+    @cached_property
+    def sd(self) -> float:
+        """Sample standard deviation, with n − 1; nan for fewer than two."""
+        if self.n < 2:
+            return math.nan
+        return math.sqrt(math.fsum((value - self.mean) ** 2 for value in self.values) / (self.n - 1))
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """95 % confidence interval of the mean by Student's t, for other seeds; nan for fewer than two."""
+        from scipy.special import stdtrit
+
+        if self.n < 2:
+            return math.nan, math.nan
+        half = float(stdtrit(self.n - 1, 0.5 + CONFIDENCE / 2)) * self.sd / math.sqrt(self.n)
+        return self.mean - half, self.mean + half
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference of two means, A − B.
+
+    Args:
+        value: as observed.
+        low, high: 95 % confidence interval.
+        p: probability of a difference at least as large if there were none.
+        n: values of A, or pairs.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+    n: int
+
+    @property
+    def is_supported(self) -> bool:
+        """Whether the interval excludes 0."""
+        return self.low > 0 or self.high < 0
+
+
+def welch(a: Sample, b: Sample) -> Difference | None:
+    """Difference of the means of two independent samples; None if one has fewer than two values.
+
+    Source: Welch, "The generalization of 'Student's' problem when several different population variances are
+    involved", Biometrika 1947.
+    """
+    if min(a.n, b.n) < 2:
+        return None
+    if a.sd == b.sd == 0:
+        return _without_spread(a.mean - b.mean, a.n)
+    from scipy import stats
+
+    test = stats.ttest_ind(a.values, b.values, equal_var=False)
+    low, high = test.confidence_interval(CONFIDENCE)
+    return Difference(a.mean - b.mean, float(low), float(high), float(test.pvalue), a.n)
+
+
+def paired(a: Sample, b: Sample) -> Difference | None:
+    """Mean of the differences of two samples whose values belong together in their order; None below two pairs."""
+    if a.n < 2:
+        return None
+    differences = Sample(tuple(x - y for x, y in zip(a.values, b.values, strict=True)))
+    if differences.sd == 0:
+        return _without_spread(differences.mean, a.n)
+    from scipy import stats
+
+    low, high = differences.interval
+    return Difference(differences.mean, low, high, float(stats.ttest_rel(a.values, b.values).pvalue), a.n)
+
+
+def _without_spread(value: float, n: int) -> Difference:
+    return Difference(value, value, value, 0.0 if value else 1.0, n)
+
+
+def seeds_needed(difference: float, sd_a: float, sd_b: float) -> int | None:
+    """Seeds of each of two configurations with which Welch's test finds their difference in four of five experiments.
+
+    Args:
+        difference: of the true means.
+        sd_a, sd_b: true standard deviations over seeds.
+    Returns:
+        The smallest number, at least 2, with a power of 80 % at α = 0.05, two-sided; None if 1,000 are too few.
+
+    Source: the noncentral t distribution; Cohen, "Statistical Power Analysis for the Behavioral Sciences", 1988, ch. 2.
+    """
+    import numpy as np
+    from scipy import stats
+
+    if difference == 0:
+        return None
+    if sd_a == sd_b == 0:
+        return 2
+    n = np.arange(2, MOST_SEEDS + 1)
+    variance_a, variance_b = sd_a**2, sd_b**2
+    freedom = (n - 1) * (variance_a + variance_b) ** 2 / (variance_a**2 + variance_b**2)
+    shift = abs(difference) / np.sqrt((variance_a + variance_b) / n)
+    critical = stats.t.ppf(1 - ALPHA / 2, freedom)
+    power = stats.nct.sf(critical, freedom, shift) + stats.nct.cdf(-critical, freedom, shift)
+    # far out in its tail the distribution's sum gives nan; there the power is 1
+    enough = n[np.where(np.isnan(power), shift > critical, power >= POWER)]
+    return int(enough[0]) if len(enough) else None

@@ -1,0 +1,370 @@
+"""`convline compare`: intervals, tests and seeds needed by hand, by scipy and by simulation; its words."""
+
+import json
+import math
+import sys
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from scipy import stats
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+
+from benchmarks.made_runs import base_config, make_run
+from commands import SMALL, convline, run_dirs, train
+from convline import ledger
+from convline.errors import UserError
+from convline.reporting import predictions
+from convline.reporting.compare import as_dict
+from convline.reporting.comparison import comparison
+from convline.reporting.groups import two_groups
+from convline.reporting.statistics import Sample, paired, seeds_needed, welch
+from convline.reporting.verdict import words
+
+CONFIG = base_config()
+LABELS = np.arange(400) % 4
+
+
+def made(
+    folder: Path, accuracy: float, model: str = "lenet", seed: int = 0, lr: float = 0.1, **summary: object
+) -> Path:
+    """A finished run without predictions; its test accuracy is `accuracy`, its validation accuracy 0.2 points more."""
+    settings = {"model.pattern": model, "optimizer.lr": lr, "seed": seed}
+    return make_run(folder, CONFIG, settings, accuracy + 0.002, {"model": model}, **summary)
+
+
+def predict(run: Path, right: np.ndarray, labels: np.ndarray = LABELS, part: str = "test") -> Path:
+    """Save logits that are right where it is said."""
+    chosen = np.where(right, labels, (labels + 1) % 4)
+    logits = np.eye(4, dtype=np.float32)[chosen] * 3
+    (run / "predictions").mkdir(exist_ok=True)
+    np.savez(run / "predictions" / f"{part}.npz", logits=logits, labels=labels)
+    return run
+
+
+def two_models(folder: Path, a: list[float], b: list[float]) -> list[str]:
+    for model, figures in (("lenet", a), ("dense", b)):
+        for seed, accuracy in enumerate(figures):
+            made(folder / model / f"seed={seed}", accuracy, model, seed)
+    return [str(folder / "lenet"), str(folder / "dense")]
+
+
+# --- intervals over seeds -------------------------------------------------------------------------------------------
+
+
+def test_welch_by_hand() -> None:
+    # means 3 and 7; variances 1 and 4; standard error sqrt(1/3 + 4/3) = sqrt(5/3)
+    # degrees of freedom (5/3)² / ((1/3)²/2 + (4/3)²/2) = (25/9) / (17/18) = 50/17
+    found = welch(Sample((2.0, 3.0, 4.0)), Sample((5.0, 7.0, 9.0)))
+    assert found is not None
+    half = stats.t.ppf(0.975, 50 / 17) * math.sqrt(5 / 3)
+    assert (found.value, found.low, found.high) == pytest.approx((-4, -4 - half, -4 + half))
+    assert found.p == pytest.approx(2 * stats.t.sf(4 / math.sqrt(5 / 3), 50 / 17))
+    assert not welch(Sample((1.0, 2.0)), Sample((3.0, 4.0))).is_supported  # type: ignore[union-attr]
+    assert welch(Sample((1.0, 1.1)), Sample((3.0, 3.1))).is_supported  # type: ignore[union-attr]
+
+
+def test_pairs_by_hand() -> None:
+    # differences 1, 2, 3: mean 2, standard deviation 1
+    found = paired(Sample((2.0, 5.0, 9.0)), Sample((1.0, 3.0, 6.0)))
+    assert found is not None
+    half = 4.302653 / math.sqrt(3)
+    assert (found.value, found.low, found.high) == pytest.approx((2, 2 - half, 2 + half), abs=1e-6)
+    assert found.p == pytest.approx(2 * stats.t.sf(2 * math.sqrt(3), 2))
+    assert found.n == 3
+
+
+def test_without_a_spread() -> None:
+    one, same, other = Sample((0.5,)), Sample((0.5, 0.5)), Sample((0.6, 0.6))
+    assert welch(one, same) is None
+    assert paired(one, one) is None
+    equal, apart = welch(same, same), welch(other, same)
+    assert equal is not None
+    assert (equal.low, equal.high, equal.p, equal.is_supported) == (0, 0, 1, False)
+    assert apart is not None
+    assert (apart.low, apart.high, apart.p, apart.is_supported) == pytest.approx((0.1, 0.1, 0, True))
+    pairs = paired(other, same)
+    assert pairs is not None
+    assert pairs.is_supported
+
+
+@pytest.mark.parametrize(("size", "number"), [(0.2, 394), (0.5, 64), (0.8, 26), (1.0, 17), (1.2, 12), (2.0, 6)])
+def test_seeds_needed_are_those_of_the_printed_tables(size: float, number: int) -> None:
+    # Cohen 1988, table 2.4.1, a₂ = 0.05, power 0.80: 393, 64, 26, 17, 12; 394 where his interpolation says 393
+    assert seeds_needed(3 * size, 3.0, 3.0) == number
+
+
+def test_seeds_needed_give_the_power_also_with_unequal_spreads() -> None:
+    number = seeds_needed(1.0, 0.5, 2.0)
+    assert number is not None
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(1, 0.5, (20_000, number)), rng.normal(0, 2.0, (20_000, number))
+    found = (stats.ttest_ind(a, b, axis=1, equal_var=False).pvalue < 0.05).mean()
+    assert found == pytest.approx(0.8, abs=0.015)
+
+
+def test_seeds_needed_at_the_ends() -> None:
+    assert seeds_needed(0.0, 1.0, 1.0) is None
+    assert seeds_needed(0.05, 1.0, 1.0) is None  # 2 × (1.96 + 0.84)² / 0.05² are more than 6,000
+    assert seeds_needed(1e6, 1.0, 1.0) == 2
+    assert seeds_needed(-1.0, 1.0, 1.0) == seeds_needed(1.0, 1.0, 1.0)
+    assert seeds_needed(0.1, 0.0, 0.0) == 2
+    assert seeds_needed(1.0, 0.0, 1.0) is not None
+
+
+# --- on the same images ---------------------------------------------------------------------------------------------
+
+
+def test_mcnemar_by_hand() -> None:
+    a = np.array([1] * 8 + [0] * 2 + [1] * 5 + [0] * 3, dtype=bool)
+    b = np.array([0] * 8 + [1] * 2 + [1] * 5 + [0] * 3, dtype=bool)
+    only_a, only_b, p = predictions.mcnemar(a, b)
+    assert (only_a, only_b) == (8, 2)
+    assert p == pytest.approx(2 * (1 + 10 + 45) / 2**10)  # twice the chance of at most 2 heads in 10
+    assert predictions.mcnemar(a, a) == (0, 0, 1.0)
+
+
+def test_the_bootstrap_is_the_normal_interval_for_many_images() -> None:
+    differences = np.random.default_rng(1).choice([-1.0, 0.0, 1.0], 4000, p=[0.05, 0.85, 0.10])
+    found = predictions.bootstrap(differences)
+    half = 1.96 * differences.std() / math.sqrt(4000)
+    assert found.value == differences.mean()
+    again = predictions.bootstrap(differences)
+    assert (again.low, again.high) == (found.low, found.high), "the same data give the same interval"
+    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), abs=0.05 * half)
+
+
+def test_the_bootstrap_covers_the_truth() -> None:
+    rng = np.random.default_rng(2)
+    with patch.object(predictions, "NUM_RESAMPLES", 499):
+        intervals = [predictions.bootstrap(rng.choice([-1.0, 0.0, 1.0], 300, p=[0.1, 0.7, 0.2])) for _ in range(300)]
+    covered = np.mean([found.low <= 0.1 <= found.high for found in intervals])
+    assert 0.91 <= covered <= 0.98  # 95 %, of 300
+
+
+def test_one_figure_an_image() -> None:
+    logits = np.array([[2.0, 0.0], [0.0, 1.0]], dtype=np.float32)
+    labels = np.array([0, 0])
+    assert predictions._figures(logits, labels, "acc").tolist() == [1.0, 0.0]
+    assert predictions._figures(logits, labels, "loss") == pytest.approx([math.log1p(math.exp(-2)), math.log1p(math.e)])
+    large = np.array([[1e4, 0.0]], dtype=np.float32)
+    assert predictions._figures(large, labels[1:], "loss") == pytest.approx([0.0])
+
+
+def test_networks_of_the_same_seed_are_paired(tmp_path: Path) -> None:
+    folders = two_models(tmp_path, [0.9, 0.9, 0.9], [0.8, 0.8])
+    for number, run in enumerate(sorted(tmp_path.glob("*/seed=*"))):
+        predict(run, np.arange(400) >= 10 * number)  # dense 0, 1; lenet 0, 1, 2
+    images = comparison(folders, None, "test", "acc").images
+    assert images is not None
+    assert images.by_seed
+    assert [pair.runs for pair in images.pairs] == [("seed=0", "seed=0"), ("seed=1", "seed=1")]
+    assert [(pair.only_a, pair.only_b) for pair in images.pairs] == [(0, 20), (0, 20)]
+    # A is right on 1 − (20 + 30 + 40) / 3 / 400 of the images, B on 1 − (0 + 10) / 2 / 400
+    assert images.difference.value == pytest.approx((5 - 30) / 400)
+    assert images.num_images == 400
+
+
+def test_other_images_are_refused(tmp_path: Path) -> None:
+    a, b = made(tmp_path / "a", 0.9), made(tmp_path / "b", 0.8, "dense")
+    predict(a, LABELS >= 0)
+    predict(b, LABELS >= 0, LABELS[::-1].copy())
+    with pytest.raises(UserError, match="not evaluated on the same test images: their labels differ"):
+        comparison([str(a), str(b)], None, "test", "acc")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04half", b"not a zip", b"\x93NUMPY\x01\x00"])
+def test_damaged_predictions_are_named(content: bytes, tmp_path: Path) -> None:
+    a, b = made(tmp_path / "a", 0.9), made(tmp_path / "b", 0.8, "dense")
+    predict(a, LABELS >= 0)
+    predict(b, LABELS >= 0)
+    (b / "predictions" / "test.npz").write_bytes(content)
+    with pytest.raises(UserError, match=r"b/predictions/test\.npz is damaged"):
+        comparison([str(a), str(b)], None, "test", "acc")
+
+
+def test_without_predictions_other_data_are_refused(tmp_path: Path) -> None:
+    a, b = made(tmp_path / "a", 0.9), made(tmp_path / "b", 0.8, "dense")
+    assert comparison([str(a), str(b)], None, "test", "acc").images is None
+    content = json.loads((b / "environment.json").read_text()) | {"data_fingerprint": "other"}
+    (b / "environment.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="not on the same data"):
+        comparison([str(a), str(b)], None, "test", "acc")
+
+
+# --- groups ---------------------------------------------------------------------------------------------------------
+
+
+def names(*group: str, by: str | None = None) -> list[tuple[str, list[str]]]:
+    return [(side.name, [run.folder.name for run in side.runs]) for side in two_groups(group, by, "test/acc")]
+
+
+def test_groups_are_folders_lists_or_values_of_a_setting(tmp_path: Path) -> None:
+    a, b = two_models(tmp_path, [0.9, 0.91], [0.8, 0.81])
+    expected = [("model=lenet", ["seed=0", "seed=1"]), ("model=dense", ["seed=0", "seed=1"])]
+    assert names(a, b) == expected
+    assert names(f"{a}/seed=0", f"{a}/seed=1", "vs", b) == expected
+    assert names(str(tmp_path), by="model") == expected[::-1]
+    assert names(str(tmp_path), by="model=lenet,dense") == expected
+    assert names(f"{a}/seed=0", f"{a}/seed=1") == [(f"{a}/seed=0", ["seed=0"]), (f"{a}/seed=1", ["seed=1"])]
+
+
+def test_of_several_configurations_validation_chooses(tmp_path: Path) -> None:
+    for lr, accuracy in ((0.1, 0.9), (0.2, 0.95), (0.3, 0.8)):
+        for seed in (0, 1):
+            made(tmp_path / "a" / f"{lr},{seed}", accuracy, lr=lr, seed=seed)
+    made(tmp_path / "b", 0.7, "dense")
+    made(tmp_path / "a" / "broken", 0.99, status="failed")
+    a, _ = two_groups([str(tmp_path / "a"), str(tmp_path / "b")], None, "test/acc")
+    assert [run.folder.name for run in a.runs] == ["0.2,0", "0.2,1"]
+    assert a.notes == ["1 run not finished and left out", "the best of 3 configurations by val/acc: lr=0.2"]
+
+
+def test_of_several_configurations_the_lowest_loss_is_chosen_where_it_is_watched(tmp_path: Path) -> None:
+    for lr, accuracy in ((0.1, 0.9), (0.2, 0.95)):
+        run = made(tmp_path / "a" / f"{lr}", accuracy, lr=lr)
+        config = (run / "config.yaml").read_text().replace("monitor: val/acc", "monitor: val/loss")
+        (run / "config.yaml").write_text(config)
+    made(tmp_path / "b", 0.7, "dense")
+    a, _ = two_groups([str(tmp_path / "a"), str(tmp_path / "b")], None, "test/acc")
+    assert [run.folder.name for run in a.runs] == ["0.2"]
+    assert a.notes == ["the best of 2 configurations by val/loss: lr=0.2"]
+
+
+@pytest.mark.parametrize(
+    ("group", "by", "said"),
+    [
+        (["A"], None, "compare takes two groups of runs, but got: A"),
+        (["A", "B", "A"], None, "convline compare A1 A2 vs B1 B2"),
+        (["A", "vs"], None, "compare takes two groups"),
+        (["A", "vs", "B", "vs", "A"], None, "compare takes two groups"),
+        (["A", "nowhere"], None, "nowhere is not there"),
+        (["A", "A"], None, "a run cannot be compared with itself"),
+        (["A", "failed"], None, "none of 1 run there is finished and has test/acc"),
+        (["."], "model", "model has 3 values here: .*--by model="),
+        (["."], "model=lenet", "this must give two groups"),
+        (["."], "model=lenet,vgg", "this must give two groups"),
+        (["."], "modle", r"no setting of these runs \(did you mean 'model'\?\)"),
+        (["."], "_target_", "is one of .*: type it in full"),
+    ],
+)
+def test_what_is_no_two_groups_is_one_screen(
+    group: list[str], by: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, model in (("A", "lenet"), ("B", "dense"), ("C", "alexnet")):
+        made(Path(name), 0.9, model)
+    made(Path("failed"), 0.9, status="failed")
+    with pytest.raises(UserError, match=f"(?s){said}"):
+        two_groups(group, by, "test/acc")
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+def said(folders: list[str], part: str = "test", figure: str = "acc") -> str:
+    return " ".join(words(comparison(folders, None, part, figure)))
+
+
+def test_a_clear_difference_is_said(tmp_path: Path) -> None:
+    text = said(two_models(tmp_path, [0.990, 0.991, 0.992], [0.970, 0.971, 0.972]))
+    assert text.startswith(
+        "The data support a difference: model=lenet is better than model=dense in test/acc, by 2.00 points"
+    )
+    assert "with 95 % confidence between 1.77 and 2.23 points." in text  # 2 ± 2.776 × 0.1 × sqrt(2/3)
+
+
+def test_the_better_one_is_named_for_a_loss_too(tmp_path: Path) -> None:
+    text = said(two_models(tmp_path, [0.990, 0.991, 0.992], [0.970, 0.971, 0.972]), figure="loss")
+    assert "model=lenet is better than model=dense in test/loss, by 0.0400" in text
+
+
+def test_no_difference_says_how_many_seeds_would_settle_it(tmp_path: Path) -> None:
+    folders = two_models(tmp_path, [0.980, 0.982, 0.984], [0.979, 0.981, 0.983])  # 0.1 points, deviation 0.2
+    needed = seeds_needed(0.001, 0.002, 0.002)
+    text = said(folders)
+    assert text.startswith(
+        "The data do not support a difference: the 95 % interval of A − B over seeds, -0.35 to +0.55"
+    )
+    assert f"about {needed} seeds of each, {needed - 3} more, would confirm it" in text  # type: ignore[operator]
+    assert "Paired by seed (3 pairs), the interval is +0.10 to +0.10 points, which excludes 0." in text
+    nearly = said(two_models(tmp_path / "nearly", [0.98, 0.99], [0.98001, 0.99001]))
+    assert "more than 1,000 seeds of each would be needed" in nearly
+    equal = said(two_models(tmp_path / "equal", [0.98, 0.99], [0.99, 0.98]))
+    assert "no difference that more seeds could confirm" in equal
+
+
+def test_one_seed_gives_no_verdict_but_mcnemar(tmp_path: Path) -> None:
+    folders = two_models(tmp_path, [0.99], [0.97])
+    text = said(folders)
+    assert text.startswith("No verdict on the configurations: there is one seed of A and B")
+    assert "no saved logits" in text
+    predict(tmp_path / "lenet" / "seed=0", np.arange(400) >= 4)
+    predict(tmp_path / "dense" / "seed=0", np.arange(400) < 380)
+    text = said(folders)
+    assert "of 400 test images A alone has 20 right and B alone 4; the data support a difference in accuracy" in text
+    assert "there is one seed of B" in said(two_models(tmp_path / "more", [0.99, 0.98], [0.97]))
+
+
+def test_validation_figures_come_with_a_warning(tmp_path: Path) -> None:
+    folders = two_models(tmp_path, [0.99, 0.98], [0.97, 0.96])
+    assert "These are validation figures, which have chosen the checkpoints" in said(folders, part="val")
+    assert "validation figures" not in said(folders)
+
+
+def test_looks_at_the_test_set_are_told(tmp_path: Path) -> None:
+    folders = two_models(tmp_path / "runs", [0.99, 0.98], [0.97, 0.96])
+    for run in (tmp_path / "runs").glob("*/*"):
+        ledger.record(run, "train", "f")
+    assert "The test set was looked at 4 times" in said(folders)
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_as_it_is_made_is_compared(tmp_path: Path) -> None:
+    words_ = [word for word in SMALL if not word.startswith("'model") and not word.startswith("model")]
+    done = train(tmp_path, "-m", *words_, "model=dense,lenet", "seed=0,1", "trainer.max_epochs=1")
+    assert done.status == 0, done.err
+    sweep = run_dirs(tmp_path)[0].parent
+    done = convline(tmp_path, "compare", str(sweep), "--by", "model", "--json", "out.json")
+    assert done.status == 0, done.err
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert lines[0] == "test/acc of the checkpoints that validation chose"
+    assert lines[1].startswith("A model=dense test/acc % ")
+    assert lines[1].endswith("(2) seeds 0, 1")
+    assert "A − B (points) 95 % interval by" in lines
+    assert any(line.startswith("over images ") and line.endswith("bootstrap, 100 images") for line in lines)
+    assert "A alone right B alone right McNemar's p" in lines
+    assert any(line.startswith("seed 1 ") for line in lines)
+    assert "The test set was looked at 4 times" in done.out
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert content["metric"] == "test/acc"
+    assert content["a"]["seeds"] == [0, 1]
+    value = content["a"]["mean"] - content["b"]["mean"]
+    assert content["over_seeds"]["value"] == pytest.approx(value)
+    assert content["images"]["difference"]["value"] == pytest.approx(value), "logits and summary say the same"
+    assert len(content["images"]["pairs"]) == 2
+    on_val = convline(tmp_path, "compare", str(sweep), "--by", "model", "--on", "val", "--metric", "loss")
+    assert on_val.status == 0, on_val.err
+    assert on_val.out.startswith("val/loss of the checkpoints")
+
+
+def test_a_mistake_is_one_screen_and_a_status(tmp_path: Path) -> None:
+    done = convline(tmp_path, "compare", "a")
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith("error: compare takes two groups of runs, but got: a\n")
+    made(tmp_path / "a", 0.9)
+    made(tmp_path / "b", 0.8, "dense")
+    done = convline(tmp_path, "compare", "a", "b", "--json", "missing/x.json")
+    assert done.status == 1
+    assert "error: --json missing/x.json: it cannot be written" in done.err
+
+
+def test_everything_is_json(tmp_path: Path) -> None:
+    folders = two_models(tmp_path, [0.99], [0.97])
+    json.dumps(as_dict(comparison(folders, None, "test", "acc")), allow_nan=False)
+    folders = two_models(tmp_path / "two", [0.99, 0.98], [0.97, 0.96])
+    json.dumps(as_dict(comparison(folders, None, "test", "acc")), allow_nan=False)
