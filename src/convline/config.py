@@ -182,7 +182,9 @@ def check_words(words: Sequence[str]) -> None:
         if override.key_or_group in groups() and (found := _unknown_option(override)):
             raise UserError(found)
         if override.key_or_group.startswith("data.augment."):  # Hydra would fail on a key of a list
-            raise UserError(f"'{override.key_or_group}': data.augment is a list.\n  Type: 'data.augment=[flip, crop(4)]'")
+            raise UserError(
+                f"'{override.key_or_group}': data.augment is a list.\n  Type: 'data.augment=[flip, crop(4)]'"
+            )
 
 
 @functools.cache
