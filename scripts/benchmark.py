@@ -20,6 +20,7 @@ from benchmarks.measure import ALLOWED_CORES, Comparison, pin
 from benchmarks.plain_path import compare_plain
 from benchmarks.report_time import compare_report
 from benchmarks.startup import compare_startup
+from benchmarks.sweep import compare_sweep
 
 FIT_TARGETS = {"lenet": 1.05, "dense": 1.35}  # at most so many times the bare loop's time
 DATA_TARGET = 50.0  # at least so many times as fast
@@ -27,6 +28,8 @@ AUGMENTED_TARGET = 15.0  # at least so many times as fast
 PLAIN_TARGET = 1.1  # at most so many times the time of doing it by hand
 READING_TARGET = 3.0  # at most so many times torchvision's time for less
 STARTUP_TARGET = 1.3  # at most so many times the imports' time
+SWEEP_TARGET = 1.5  # at least so many times as fast
+JOB_TARGET = 0.5  # at most so many processor seconds beside a job's training
 REPORT_TARGET = 5.0  # at most so many times the time that importing pandas and matplotlib takes
 
 
@@ -40,6 +43,7 @@ class Which(StrEnum):
     DATA_PLAIN = "data-plain"
     DATA_READING = "data-reading"
     STARTUP = "startup"
+    SWEEP = "sweep"
     REPORT = "report"
     ALL = "all"
 
@@ -61,6 +65,9 @@ def measure(which: Which, num_rounds: int, num_epochs: int, num_threads: int) ->
     if which is Which.STARTUP:
         pin(1)
         return compare_startup(STARTUP_TARGET, num_rounds)
+    if which is Which.SWEEP:
+        pin(1)
+        return compare_sweep(SWEEP_TARGET, JOB_TARGET, num_rounds, num_epochs)
     if which is Which.REPORT:
         pin(1)
         return compare_report(REPORT_TARGET, num_rounds)

@@ -18,6 +18,7 @@ from benchmarks.made_runs import base_config, make_run, make_sweep
 from commands import SMALL, convline, shell, train
 from convline import ledger, runs
 from convline.errors import UserError
+from convline.lock import locked
 from convline.reporting import records, terminal
 from convline.reporting.files import as_markdown
 from convline.reporting.fold import Table, tables
@@ -266,8 +267,12 @@ def test_a_directory_that_was_only_just_made_is_listed(tmp_path: Path) -> None:
     assert (run.status, run.error) == ("incomplete", "config.yaml is missing; summary.json is missing")
 
 
-def test_a_running_run_says_how_far_it_is(tmp_path: Path) -> None:
-    run = records.read(changed(made(tmp_path / "a", 0.9), status="running", error=None, metrics={}))
+def test_a_running_run_says_how_far_it_is_and_a_dead_one_is_interrupted(tmp_path: Path) -> None:
+    folder = changed(made(tmp_path / "a", 0.9), status="running", error=None, metrics={})
+    assert records.read(folder).status == "interrupted"
+    with locked(folder):
+        run = records.read(folder)
+    assert run.status == "running"
     assert why(run).startswith("after epoch 8: val/acc 89.98 %, last sign of life ")
 
 

@@ -164,7 +164,8 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
         stopped = isinstance(error, Interrupted | KeyboardInterrupt)
         status = "interrupted" if stopped else "pruned" if isinstance(error, Pruned) else "failed"
         seconds = earlier + time.perf_counter() - clock
-        runs.update_summary(run_dir, status=status, error=first_line(error), seconds=seconds)
+        why = None if status == "pruned" else first_line(error)
+        runs.update_summary(run_dir, status=status, error=why, seconds=seconds)
         _show_outcome(cfg, run_dir, {})
         raise
     seconds = earlier + time.perf_counter() - clock

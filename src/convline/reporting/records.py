@@ -15,6 +15,7 @@ import yaml
 
 from convline import ledger, runs
 from convline.errors import UserError, first_line
+from convline.lock import is_held
 
 FILES = ("config.yaml", "summary.json", "environment.json")
 SKIPPED = ("checkpoints", "predictions")
@@ -120,6 +121,8 @@ def read(folder: Path) -> Run:
         complaints.append("summary.json holds no status")
     if status == FINISHED and not metrics:
         complaints.append("summary.json holds no metrics")
+    if status == "running" and not is_held(folder):
+        status = "interrupted"  # its process died and could not say so
     if status == FINISHED and complaints:
         status = INCOMPLETE
     error = printable(str(summary.get("error") or "").strip().splitlines()[:1])
@@ -194,7 +197,7 @@ def _numbers(value: Any) -> dict[str, float]:
 
 def _code(code: dict[Any, Any]) -> str:
     """Such as `0.1.0`, `7fcd378` or, with changes that were not committed, `7fcd378+9a3b`."""
-    version = str(code.get("commit") or "")[:7] or str(code.get("version") or "")
+    version = str(code.get("tree") or code.get("commit") or "")[:7] or str(code.get("version") or "")
     return f"{version}+{str(code['changes'])[:4]}" if code.get("changes") else version
 
 

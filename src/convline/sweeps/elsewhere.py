@@ -1,12 +1,15 @@
 """Jobs by a launcher of Hydra's, such as submitit's for Slurm: each is a task, which finds its folder by name."""
 
 import json
+import os
+import signal
 import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -14,7 +17,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, flag_override
 
 from convline import lock, runs
-from convline.errors import UserError, first_line
+from convline.errors import Interrupted, UserError, first_line
 from convline.sweeps.perform import perform, report_failure
 from convline.sweeps.trials import Trials
 
@@ -130,8 +133,29 @@ def task(cfg: DictConfig) -> None:
     is_search = (directory / "sweep.json").is_file()
     folder = directory if is_search else directory.parent
     sys.argv = json.loads((folder / "sweep.json").read_text())["command"]
-    with stoppable(""), sharing():
+    with _warned(), stoppable(""), sharing():
         if is_search:
             reopen(folder).do(fail_fast=False)
         else:
             perform(directory, "job")
+
+
+@contextmanager
+def _warned() -> Iterator[None]:
+    """Slurm warns of the end of a task's time by SIGUSR2: the job is saved first, then submitit may queue it again."""
+    received: list[int] = []
+    requeue = signal.getsignal(signal.SIGUSR2)
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        received.append(signum)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(signal.SIGUSR2, stop)
+    try:
+        yield
+    except Interrupted:
+        if received and callable(requeue):
+            requeue(signal.SIGUSR2, None)
+        raise
+    finally:
+        signal.signal(signal.SIGUSR2, requeue)

@@ -38,7 +38,7 @@ def sweep(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None:
 def _sweep(jobs: list[Job], cfg: DictConfig, context: HydraContext) -> None:
     with closing() as show:
         directories = _open(jobs, cfg)
-        show(directories[0].parent, directories)
+        show(directories[0].parent)
         failed_before = {path for path in directories if runs.status(path) == "failed"}
         todo = [path for path in directories if path not in failed_before]
         until_done(todo, launcher(cfg, context), cfg.fail_fast)

@@ -40,7 +40,7 @@ def search(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None
         trials = open_trials(words, cfg.sweep, wanted_folder(cfg)[0])
         with closing() as show:
             print(trials.summary())
-            show(trials.folder, [])
+            show(trials.folder)
             launcher(cfg, context).search(trials)
         conclude(trials)
 
