@@ -50,7 +50,21 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 DATA_PAGE = (ROOT / "docs" / "data.md").read_text()
-TYPED = {c: None for page in (README, DATA_PAGE) for c in commands(page) if "resume=" not in c and "evaluate" not in c}
+SWEEPS_PAGE = (ROOT / "docs" / "sweeps.md").read_text()
+OF_RUNS = (
+    "resume=",
+    "convline evaluate",
+    "convline report",
+    "convline compare",
+    "convline dashboard",
+    "convline figures",
+)
+TYPED = {
+    command: None
+    for page in (README, DATA_PAGE, SWEEPS_PAGE)
+    for command in commands(page)
+    if not any(of_runs in command for of_runs in OF_RUNS)
+}
 
 
 @pytest.mark.realdata
@@ -70,7 +84,7 @@ def test_commands_of_readme_and_data_page_run(
     assert done.status == 0, done.err
 
 
-@pytest.mark.parametrize("page", [README, DATA_PAGE], ids=["README", "data"])
+@pytest.mark.parametrize("page", [README, DATA_PAGE, SWEEPS_PAGE], ids=["README", "data", "sweeps"])
 def test_commands_can_be_typed_into_a_shell(page: str) -> None:
     for command in commands(page):
         assert shell("bash", "-n", "-c", command).err == "", command
