@@ -43,10 +43,14 @@ class Done:
 class Running:
     """A command that runs in `folder`; its output goes to files there."""
 
-    def __init__(self, words: list[str], folder: Path, program: str = "train") -> None:
+    def __init__(
+        self, words: list[str], folder: Path, program: str = "train", environment: dict[str, str] | None = None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._files = folder / f".out-{time.monotonic_ns()}", folder / f".err-{time.monotonic_ns()}"
-        self.process = _context.Process(target=_call, args=(program, words, str(folder), *map(str, self._files)))
+        self.process = _context.Process(
+            target=_call, args=(program, words, str(folder), *map(str, self._files), environment)
+        )
         self.process.start()
 
     def wait(self, seconds: float = 120) -> Done:
@@ -60,8 +64,9 @@ class Running:
         return Done(self.process.exitcode, out, err)
 
 
-def _call(program: str, words: list[str], folder: str, out: str, err: str) -> None:
+def _call(program: str, words: list[str], folder: str, out: str, err: str, environment: dict[str, str] | None) -> None:
     os.chdir(folder)
+    os.environ.update(environment or {})
     for descriptor, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     sys.stdout = os.fdopen(1, "w", buffering=1)

@@ -44,6 +44,7 @@ CASES = {
     "fraction that leaves a class empty": (["data.train_fraction=0.001"], ["data.train_fraction=0.001 leaves class"]),
     "unknown way to validate": (["data.val=last"], ["data.val=last", "stratified, first"]),
     "unknown weights": (["classifier.class_weights=inverse"], ["class_weights=inverse", "none, balanced"]),
+    "key of a list": (["data.augment.flip=1"], ["data.augment is a list"]),
     "unknown views": (["tta=crop"], ["tta=crop", "flip, flip+shift"]),
     "nesterov without momentum": (["optimizer.momentum=0"], ["nesterov", "optimizer.momentum=0.9"]),
     "nothing to train with": (["~optimizer"], ["'optimizer'", "choose one"]),

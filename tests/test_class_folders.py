@@ -124,3 +124,11 @@ def test_a_misspelt_key_beside_a_missing_root_is_the_one_that_is_named() -> None
 def test_a_wrong_value_beside_the_root_is_what_is_named() -> None:
     with pytest.raises(UserError, match=r"data\.image_size.*'big'"):
         load_config(["data=folder", "data.root=x", "data.image_size=big"])
+
+
+@pytest.mark.parametrize("parts", [("Train", "Test"), ("training", "testing"), ("TRAIN", "Val")])
+def test_parts_by_other_names_are_no_classes(parts: tuple[str, str], tmp_path: Path) -> None:
+    make(tmp_path, *(f"{part}/{label}/1.png" for part in parts for label in ("cat", "dog")))
+    with pytest.raises(UserError, match=f"the folder {parts[0]}.*look like parts, not classes") as caught:
+        find_classes(tmp_path)
+    assert "spelled train and test" in str(caught.value)

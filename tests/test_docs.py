@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from commands import ROOT, SMALL, convline, run_dirs, train
+from commands import ROOT, SMALL, convline, run_dirs, shell, train
 
 README = (ROOT / "README.md").read_text()
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -68,6 +68,12 @@ def test_commands_of_readme_and_data_page_run(
     else:
         done = train(tmp_path, *words, *([] if "--help" in words else short))
     assert done.status == 0, done.err
+
+
+@pytest.mark.parametrize("page", [README, DATA_PAGE], ids=["README", "data"])
+def test_commands_can_be_typed_into_a_shell(page: str) -> None:
+    for command in commands(page):
+        assert shell("bash", "-n", "-c", command).err == "", command
 
 
 def make_photographs(folder: Path) -> None:

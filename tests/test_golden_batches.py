@@ -5,18 +5,18 @@ import hashlib
 import pytest
 import torch
 
+from convline.build import build
 from convline.config import load_config
 from convline.data.loader import Walk
-from convline.training import build
 
 GOLDEN = {
     "digits": "b90cc9f829b7e4ff",
-    "synthetic": "1314b2004e96ec8a",
+    "synthetic": "361ba67632a6b425",
     "mnist": "f9dd5dfa5ea590b8",
     "cifar10": "50c72c7afa5bc08e",
-    "mnist data/augment=mnist": "37584c6ebe6fb283",
+    "mnist data.augment=[crop(2),cutout(6)]": "d54c6e9d6ce21c64",
     "cifar10 data/augment=cifar": "2f4d81a1c9504b62",
-    "cifar10 data/augment=strong data.train_fraction=0.1 data.label_noise=0.2": "3ad8e5dbc34ce1d0",
+    "cifar10 data/augment=strong data.train_fraction=0.1 data.label_noise=0.2": "1a0a65334096a8db",
 }
 REAL = ("mnist", "cifar10")
 

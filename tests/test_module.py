@@ -218,16 +218,46 @@ def test_a_batch_larger_than_the_training_split_is_refused_and_one_as_large_is_n
     assert len(labels_of(data.train_dataloader())) == 48
 
 
-# --- fingerprint ----------------------------------------------------------------------------------------------------
-
-
-def altered(image: int = 0, pixel: int = 0, label: int | None = None) -> DataModule:
-    """The usual data with one pixel of one image raised, and perhaps its label another."""
-    plain = make_data()
+def test_a_test_set_that_changes_meanwhile_is_not_evaluated() -> None:
+    plain, seen = make_data(), []
 
     def source(part: Part) -> Images:
         images = plain._source(part)
         if part == "test":
+            seen.append(part)
+            images.images[0].view(-1)[0] += len(seen) > 1
+        return images
+
+    data = make_data(source=source)
+    data.read()
+    with pytest.raises(UserError, match="the test set has changed since the run began"):
+        data.eval_loader("test", torch.device("cpu"))
+
+
+def test_overfitting_and_the_preview_mix_the_classes_of_sorted_files() -> None:
+    plain = make_data(num_train=90)
+
+    def source(part: Part) -> Images:
+        images = plain._source(part)
+        order = images.labels.argsort(stable=True)
+        return Images(images.images[order], images.labels[order], images.classes)
+
+    data = attach(make_data(num_train=90, source=source, overfit_batches=2, batch_size=8))
+    assert set(labels_of(data.train_dataloader())) == {0, 1, 2}
+    assert labels_of(data.train_dataloader()) == labels_of(data.val_dataloader())
+
+
+# --- fingerprint ----------------------------------------------------------------------------------------------------
+
+
+def altered(image: int = 0, pixel: int = 0, label: int | None = None, part: Part = "train") -> DataModule:
+    """The usual data with one pixel of one image raised, and perhaps its label another."""
+    changed = part
+    plain = make_data()
+
+    def source(part: Part) -> Images:
+        images = plain._source(part)
+        if part != changed:
             return images
         images.images[image].view(-1)[pixel] += 1
         if label is not None:
@@ -265,6 +295,7 @@ def test_fingerprint_sees_every_change_of_pixels_labels_or_split() -> None:
         altered(pixel=8).fingerprint(),
         altered(image=59, pixel=8).fingerprint(),
         altered(pixel=0, label=2).fingerprint(),
+        altered(pixel=0, part="test").fingerprint(),
     ]
     assert len(set(prints)) == len(prints)
 

@@ -1,5 +1,7 @@
 """The loader behind worker processes: the resident one's batches, bit for bit, wherever it begins."""
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from convline.data.loader import Batch, Loader, Walk
 from convline.data.prepare import Prepare
 from convline.data.resident import ResidentLoader
 from convline.data.streaming import StreamingLoader
+from convline.errors import UserError
 
 DRAWS = torch.Generator().manual_seed(0)
 IMAGES = torch.randint(0, 256, (37, 3, 6, 6), dtype=torch.uint8, generator=DRAWS)
@@ -114,6 +117,24 @@ def test_a_run_with_workers_is_bitwise_the_run_without(tmp_path: Path) -> None:
         weights.append(torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"])
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def workers_of(loader: Loader) -> list[int]:
+    return [worker.pid for worker in loader._batches._workers]  # type: ignore[attr-defined]
+
+
+def test_workers_are_out_of_reach_of_signals_to_the_group_and_their_death_is_explained() -> None:
+    _, streaming = pair(2, Walk(1, order_seed=3))
+    streaming.next_batch()
+    for pid in workers_of(streaming):
+        assert os.getpgid(pid) != os.getpgrp()
+        os.kill(pid, signal.SIGINT)
+    for _ in range(5):
+        streaming.next_batch()
+    for pid in workers_of(streaming):
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(UserError, match=r"a worker that brings the images has died"):
+        epoch(streaming)
 
 
 @pytest.mark.gpu

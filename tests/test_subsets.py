@@ -92,9 +92,11 @@ def test_a_long_tail_falls_exponentially() -> None:
     assert counts(labels, train) == [101, 10, 1]
 
 
-def test_a_class_keeps_at_most_what_it_has() -> None:
-    train = Split(imbalance=2).parts(LABELS).train  # 90, 63.6 and 45 are wanted of 36, 54 and 90
-    assert counts(LABELS, train) == [36, 54, 45]
+def test_a_long_tail_has_its_ratio_whatever_the_classes_had() -> None:
+    # of 36, 54 and 90: the first class is the scarce one; 36, 36 / sqrt(2) and 18
+    assert counts(LABELS, Split(imbalance=2).parts(LABELS).train) == [36, 25, 18]
+    few_last = labels_of(100, 60, 40)  # of 90, 54 and 36: 36 * 2, 36 * sqrt(2), 36
+    assert counts(few_last, Split(imbalance=2).parts(few_last).train) == [72, 51, 36]
 
 
 # --- wrong labels -----------------------------------------------------------------------------------------------------
@@ -166,6 +168,7 @@ def test_the_split_depends_on_nothing_global() -> None:
         ({"val_size": 2}, "data.val_size=2 leaves class 0 without validation images"),
         ({"train_fraction": 0.005}, "data.train_fraction=0.005 leaves class"),
         ({"per_class": 37}, "data.per_class=37 is more than the 36 training images of class 0"),
+        ({"val": "first", "val_size": 2}, "data.val=first with data.val_size=2 leaves class"),
         ({"imbalance": 1000.0}, "data.imbalance=1000.0 leaves class 2 without training images"),
     ],
 )
@@ -176,6 +179,6 @@ def test_settings_that_cannot_be_are_refused(settings: dict, complaint: str) -> 
 
 
 def test_first_images_that_hold_all_of_a_class_are_refused() -> None:
-    labels = torch.tensor([0] * 5 + [1] * 20)
-    with pytest.raises(UserError, match=r"data\.val_size=5 leaves class 0 without training images"):
-        Split(val="first", val_size=5).parts(labels)
+    labels = torch.tensor([1] + [0] * 5 + [1] * 20)
+    with pytest.raises(UserError, match=r"data\.val_size=6 leaves class 0 without training images"):
+        Split(val="first", val_size=6).parts(labels)

@@ -1,5 +1,6 @@
 """Config -> data, network, classifier."""
 
+import json
 from typing import Any
 
 import lightning.pytorch as pl
@@ -11,6 +12,7 @@ from torch import nn
 
 from convline.classifier import Classifier
 from convline.data.module import DataModule
+from convline.data.shared import shared_source
 from convline.errors import UserError
 
 LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches")
@@ -26,6 +28,10 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
         torch.set_num_threads(cfg.threads)
     pl.seed_everything(cfg.seed, verbose=False)
     data = data_of(cfg)
+    if cfg.tta is not None and not data.mirrored_alike:
+        data.notices.append(f"warning: tta={cfg.tta} mirrors images, but mirrored ones show another class or none")
+    if cfg.tta == "flip+shift" and min(data.input_shape[1:]) < 2:
+        raise UserError("tta=flip+shift moves images by a pixel, for which they need at least 2×2.\n  Type: tta=flip")
     network = instantiated(cfg, "model")
     classifier = instantiated(cfg, "classifier")(
         network=network,
@@ -44,11 +50,17 @@ def data_of(cfg: DictConfig) -> DataModule:
     Raises:
         UserError: the files are missing or damaged, or do not fit the config.
     """
-    steps = cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches
-    limits = {key: cfg.trainer[key] for key in LIMITS}
-    for_shape = ("channels", "image_size")  # they make input_shape, which the data module takes
+    settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
+    depends_on = {key: settings[key] for key in ("source", "root") if key in settings}
     data = instantiated(
-        cfg, "data", for_shape, seed=cfg.seed, steps_per_execution=steps, channels_last=cfg.channels_last, **limits
+        cfg,
+        "data",
+        without=("source", "channels", "image_size"),  # the last two make input_shape, which the data module takes
+        source=shared_source(instantiated(cfg, "data.source"), json.dumps(depends_on)),
+        seed=cfg.seed,
+        steps_per_execution=cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches,
+        channels_last=cfg.channels_last,
+        **{key: cfg.trainer[key] for key in LIMITS},
     )
     data.read()
     return data

@@ -13,6 +13,7 @@ from convline.errors import UserError
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 VALIDATION = ("val", "valid", "validation")
+LIKE_PARTS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval")  # in any case
 LAYOUT = "  Put the images of each class into a folder of its own: FOLDER/<class>/<image>, and type data.root=FOLDER"
 
 
@@ -53,6 +54,11 @@ def find_classes(root: str | Path) -> ClassFolders:
         raise UserError(f"data.root={root} is {'a file' if os.path.exists(top) else 'not there'}.\n{LAYOUT}")
     names = _folders_in(top)
     parts = [name for name in ("train", "test", *VALIDATION) if name in names and _folders_in(top / name)]
+    if not parts and (meant := [name for name in names if name.lower() in LIKE_PARTS and _folders_in(top / name)]):
+        raise UserError(
+            f"{top} has {' and '.join(f'the folder {name}' for name in meant)}, with folders inside: these look like "
+            "parts, not classes.\n  The two parts are spelled train and test: rename them, or name one part's folder"
+        )
     if "train" in parts or "test" in parts:
         return _official(top, names, parts)
     return ClassFolders(_checked(top, names), {"all": top})

@@ -1,6 +1,7 @@
-"""The two ways a run can end without being a bug in Convline."""
+"""The ways a run can end without being a bug in Convline."""
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -25,6 +26,13 @@ class Interrupted(BaseException):
         super().__init__(signum, hint)
         self.signum = signum
         self.hint = hint
+
+    def __str__(self) -> str:
+        return f"stopped by {signal.Signals(self.signum).name}"
+
+
+class Pruned(Exception):  # noqa: N818  (no error: the search decided that the run is not worth going on with)
+    """The search ended this run early, since others did better at its age."""
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

@@ -61,6 +61,6 @@ def evaluate(network: nn.Module, loader: Loader, precision: str, tta: str | None
     with torch.autocast(loader.device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
         for execution in loader:
             for images, targets in execution:
-                logits.append(averaged(network, images, tta).float())
+                logits.append(averaged(network, images, tta))
                 labels.append(targets)
     return Evaluation(torch.cat(logits).cpu(), torch.cat(labels).cpu())

@@ -1,6 +1,5 @@
 """The command `python train.py`: words of the command line -> configs -> runs, and one screen for what goes wrong."""
 
-import hashlib
 import os
 import sys
 import time
@@ -12,13 +11,13 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from convline import config, manual, ranges, schema
 from convline.errors import Interrupted, UserError
 from convline.quoting import quote_units
+from convline.sweeps.seeds import spread
 
 
 def main(words: list[str] | None = None) -> int:
@@ -36,7 +35,7 @@ def main(words: list[str] | None = None) -> int:
     if any(word.startswith("resume=") for word in words):  # a path is no matter for Hydra's grammar
         return guarded(lambda: _resume(words), words)
     schema.register()
-    return guarded(lambda: _under_hydra(words), words)
+    return guarded(lambda: _under_hydra(spread(words)), words)
 
 
 def guarded(command: Callable[[], int | None], words: list[str]) -> int:
@@ -66,64 +65,35 @@ def _complain(text: str) -> None:
 
 
 def _under_hydra(words: list[str]) -> int:
-    """Hand over to Hydra, which calls `_job` once or, with -m, once for each combination."""
+    """Hand over to Hydra, which calls `_run`, or with -m a sweeper of `convline.sweeps`."""
     settings = get_args_parser().parse_args(words).overrides
     config.check_words(settings)
     # Hydra would print a screen of its own for errors of composition and exit; ours names the nearest right word.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     statuses: list[int] = []
-    swept = {o.get_key_element() for o in config.parse_overrides(settings) if o.is_sweep_override()}
 
-    def job(cfg: DictConfig) -> float | None:
-        # a failed job is reported at once and does not stop the others; an interruption does
-        value: list[float | None] = []
-        statuses.append(guarded(lambda: value.append(_job(cfg, swept)), words))
-        if statuses[-1] > 128 and HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise Interrupted(statuses[-1] - 128)
-        return value[0] if value else None
+    def run(cfg: DictConfig) -> None:
+        statuses.append(guarded(lambda: _run(cfg), words))
 
-    sys.argv = [sys.argv[0], *words]
+    sys.argv = [sys.argv[0], *words]  # which Hydra reads
     try:
-        hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="train")(job)()
+        hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="train")(run)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError((_bad_combination(settings) if swept else "") or config.explain(error, settings)) from error
-    if len(statuses) > 1 and any(statuses):
-        _complain(f"{sum(map(bool, statuses))} of {len(statuses)} jobs failed; see above")
+        raise UserError(config.explain(error, settings)) from error
     return max(statuses, default=0)
 
 
-def _bad_combination(settings: list[str]) -> str:
-    """Hydra composes every job of a sweep before it starts the first one; say which of them it was."""
-    for combination in config.expand_sweep(settings):
-        try:
-            config.load_config(combination)
-        except UserError as error:
-            return f"in the combination {' '.join(combination)}:\n  {error}"
-    return ""
-
-
-def _job(cfg: DictConfig, swept: set[str]) -> float | None:
-    """One run, alone or in a sweep; the value that a sweep looks at is the best of what the checkpoints watch."""
-    hydra_cfg = HydraConfig.get()
-    overrides = list(hydra_cfg.overrides.task)
+def _run(cfg: DictConfig) -> None:
+    """One run."""
     ranges.check(cfg)
+    for word in HydraConfig.get().overrides.task:
+        if schema.is_of_sweeps(word):
+            raise UserError(f"{word} has an effect in a sweep only: add -m, or leave it out.")
     from convline import training  # torch and lightning take seconds: only for a config that is right
 
-    choices = {k: v for k, v in hydra_cfg.runtime.choices.items() if v and not k.startswith(("hydra", "schema"))}
-    if hydra_cfg.mode == RunMode.MULTIRUN:
-        parent, name = Path(hydra_cfg.sweep.dir), _job_name(overrides, swept)
-        name = f"{cfg.name},{name}".replace("/", "-") if cfg.name else name
-        print(f"── job {hydra_cfg.job.num}: {' '.join(overrides)}", flush=True)
-    else:
-        name = (cfg.name or f"{choices['model']}_{choices['data']}").replace("/", "-")
-        parent, name = Path(cfg.runs_dir), f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}"
-    summary = training.start(cfg, parent, name, choices)
-    return summary["metrics"][_watched(cfg)]
-
-
-def _watched(cfg: DictConfig) -> str:
-    checkpoint = (cfg.callbacks or {}).get("checkpoint")
-    return checkpoint.monitor if checkpoint and checkpoint.monitor.startswith("val/") else "val/acc"
+    choices = config.choices_of(HydraConfig.get())
+    name = (cfg.name or f"{choices['model']}_{choices['data']}").replace("/", "-")
+    training.start(cfg, Path(cfg.runs_dir), f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}", choices)
 
 
 def _resume(words: list[str]) -> int:
@@ -138,16 +108,3 @@ def _resume(words: list[str]) -> int:
 
     training.resume(Path(run_dir))
     return 0
-
-
-def _job_name(overrides: list[str], swept: set[str]) -> str:
-    """Readable and short: the last part of each swept key with its value, such as `model=lenet,lr=0.1,seed=0`."""
-    parts = []
-    for word in overrides:
-        key, _, value = word.partition("=")
-        if key in swept:
-            parts.append(f"{key.split('.')[-1]}={value}")
-    text = "".join(c if c.isalnum() or c in "=.,_-+" else "-" for c in ",".join(parts)) or "default"
-    if len(text) > 120:
-        text = f"{text[:100]}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
-    return text

@@ -1,35 +1,36 @@
 """One rank of a data-parallel run, started by `convline.ranks`: `python -m convline.rank_process RUN CHECKPOINT`."""
 
-import os
+import signal
 import sys
-import threading
-import time
+import traceback
+from contextlib import suppress
 from pathlib import Path
 
-from convline.errors import Interrupted
-from convline.main import guarded
+from convline import ranks
+from convline.children import end_with_parent
+from convline.errors import Interrupted, Pruned, UserError, first_line
 from convline.training import fit_rank
 
 
 def main() -> int:
-    """Fit; says what went wrong as `python train.py` would, but leaves it to the watcher to say how to go on."""
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    return guarded(_fit, [])
-
-
-def _end_with_parent(parent: int) -> None:
-    """A rank whose watcher was killed would go on writing into a directory that nobody holds."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
+    """Fit; leaves it to the watcher to say what went wrong and how to go on."""
+    end_with_parent()
+    return _fit()
 
 
 def _fit() -> int:
     run_dir, checkpoint = sys.argv[1:]
     try:
         fit_rank(Path(run_dir), Path(checkpoint) if checkpoint else None)
-    except Interrupted as stop:
-        return 128 + stop.signum
+    except (Interrupted, KeyboardInterrupt) as stop:
+        return 128 + getattr(stop, "signum", signal.SIGINT)
+    except Pruned:
+        return ranks.PRUNED
+    except Exception as error:
+        why = str(error) if isinstance(error, UserError) else f"{first_line(error)}\n{traceback.format_exc()}"
+        with suppress(FileExistsError), open(Path(run_dir) / ranks.REASON, "x") as file:
+            file.write(why)
+        return 1
     return 0
 
 

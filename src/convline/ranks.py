@@ -5,19 +5,18 @@ values than those of the job that is running. This process trains nothing: it wa
 run instead of leaving the others waiting for it.
 """
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from convline.errors import Interrupted, UserError
+from convline.children import forwarded_signals, start
+from convline.errors import Interrupted, Pruned, UserError
 
 PATIENCE = 10  # seconds that the other ranks get to end by themselves
+PRUNED = 3  # exit status of a rank whose run the search ended
+REASON = "rank-error.txt"  # in the run's directory: why the first rank that failed did
 
 
 def fit(run_dir: Path, checkpoint: Path | None, world_size: int, hint: str) -> None:
@@ -30,21 +29,19 @@ def fit(run_dir: Path, checkpoint: Path | None, world_size: int, hint: str) -> N
         hint: what to type to go on after an interruption.
     Raises:
         Interrupted: Ctrl-C or SIGTERM came; the ranks have saved the state.
-        UserError: a rank failed; it has said why.
+        Pruned: the search ended the run.
+        UserError: a rank failed.
     """
+    reason = run_dir / REASON
+    reason.unlink(missing_ok=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
-    environment = {**os.environ, **address, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-m", "convline.rank_process", str(run_dir), str(checkpoint or "")]
-    ranks = [
-        # a session of their own: Ctrl-C reaches this process alone, which tells them
-        subprocess.Popen(command, env={**environment, "LOCAL_RANK": str(rank)}, start_new_session=True)
-        for rank in range(world_size)
-    ]
+    words = [str(run_dir), str(checkpoint or "")]
+    ranks = [start("convline.rank_process", words, {**address, "LOCAL_RANK": str(rank)}) for rank in range(world_size)]
     try:
-        with _forwarded_signals(ranks) as received:
+        with forwarded_signals(ranks) as received:
             _wait(ranks)
     finally:
         for process in ranks:
@@ -54,8 +51,12 @@ def fit(run_dir: Path, checkpoint: Path | None, world_size: int, hint: str) -> N
     stopped = [status - 128 for status in statuses if status - 128 in (signal.SIGINT, signal.SIGTERM)]
     if stopped and (received or len(stopped) == world_size):  # a scheduler may signal the ranks themselves
         raise Interrupted((received or stopped)[0], hint)
+    if PRUNED in statuses:
+        raise Pruned
     if any(statuses):
-        raise UserError(f"the ranks of this run ended with the statuses {statuses}; the reason stands above.")
+        if reason.is_file():
+            raise UserError(reason.read_text())
+        raise UserError(f"the ranks of this run ended with the statuses {statuses}; -9 is a rank that was killed.")
 
 
 def _wait(ranks: list[subprocess.Popen]) -> None:
@@ -67,21 +68,3 @@ def _wait(ranks: list[subprocess.Popen]) -> None:
         if failed_at is not None and time.monotonic() - failed_at > PATIENCE:
             return
         time.sleep(0.05)
-
-
-@contextmanager
-def _forwarded_signals(ranks: list[subprocess.Popen]) -> Iterator[list[int]]:
-    """Pass Ctrl-C and SIGTERM on to every rank; yields the list of what came."""
-    received: list[int] = []
-
-    def forward(signum: int, frame: object) -> None:
-        received.append(signum)
-        for process in ranks:
-            process.send_signal(signum)
-
-    previous = {signum: signal.signal(signum, forward) for signum in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)

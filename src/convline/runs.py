@@ -6,7 +6,7 @@ checkpoints/       best.ckpt, last.ckpt                predictions/       val.np
 summary.json       status, identity, final figures, times
 """
 
-import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -16,8 +16,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,19 +24,32 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from convline.errors import UserError, first_line
+from convline.lock import is_held
+from convline.schema import OF_SWEEPS
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tensorboard")
-# Settings that change where a run is written or how it looks, not what it computes.
-NOT_IDENTITY = ("name", "runs_dir", "debug", "logger", "data.root", "data.loader", "data.num_workers",
+# Settings that change where a run is written, how it looks and what runs beside it, not what it computes.
+NOT_IDENTITY = (*OF_SWEEPS, "name", "runs_dir", "debug", "logger", "data.root", "data.loader", "data.num_workers",
                 "trainer.profiler", "trainer.log_every_n_steps", *(f"callbacks.{name}" for name in (
-                "progress", "hparams", "throughput", "training_images", "norms", "histograms", "class_accuracy",
-                "memory", "description", "pr_curves", "projector", "pictures")))  # fmt: skip
+                "pruning", "progress", "hparams", "throughput", "training_images", "norms", "histograms",
+                "class_accuracy", "memory", "description", "pr_curves", "projector", "pictures")))  # fmt: skip
 
 UNKNOWN_DATA = "unknown data"
 
 
 def create(parent: Path, name: str) -> Path:
-    """Make a directory `parent`/`name` that did not exist, with `-2`, `-3`, … if it did.
+    """Make a run's directory `parent`/`name` that did not exist, with `-2`, `-3`, … if it did.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    path = make_new(parent, name)
+    (path / "checkpoints").mkdir()
+    return path
+
+
+def make_new(parent: Path, name: str) -> Path:
+    """Make a folder that did not exist, named likewise.
 
     Raises:
         UserError: it cannot be written.
@@ -50,7 +62,6 @@ def create(parent: Path, name: str) -> Path:
                 path.mkdir()  # the one test-and-make that two processes cannot both win
             except FileExistsError:
                 continue
-            (path / "checkpoints").mkdir()
             return path
     except OSError as error:
         raise UserError(
@@ -60,19 +71,21 @@ def create(parent: Path, name: str) -> Path:
     raise UserError(f"{parent} holds 10,000 runs named {name} already; name another folder: runs_dir=FOLDER")
 
 
-@contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
-    """Keep other processes from training in this directory; the system takes the lock away when this one ends.
+def lay_out(run_dir: Path, cfg: DictConfig, **summary: Any) -> None:
+    """Fill the directory of a run that is still to come: its config, and a summary that says that it is waiting.
 
-    Raises:
-        UserError: another process has it.
+    Args:
+        run_dir: that of the run.
+        cfg: the whole config; a relative `data.root` is made absolute, so that the run can go on in another folder.
+        summary: what else is known of the run.
     """
-    with open(run_dir / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"{run_dir} is still running, in another process. End that first.") from error
-        yield
+    content: Any = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    if "root" in content.data:
+        content.data.root = str(Path(content.data.root or "data").absolute())  # an empty variable is none
+    for key in OF_SWEEPS:  # which a run's config need not know
+        content.pop(key, None)
+    OmegaConf.save(content, run_dir / "config.yaml")
+    update_summary(run_dir, status="waiting", seconds=0.0, **summary)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -102,6 +115,16 @@ def read_summary(run_dir: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise _not_a_run(run_dir, "summary.json", error) from error
     return summary
+
+
+def status(run_dir: Path) -> str:
+    """waiting, running, finished, failed, interrupted or pruned; a run whose process died counts as interrupted.
+
+    Raises:
+        UserError: `run_dir` is no run directory.
+    """
+    told = str(read_summary(run_dir)["status"])
+    return "interrupted" if told == "running" and not is_held(run_dir) else told
 
 
 def read_config(run_dir: Path) -> DictConfig:
@@ -214,19 +237,25 @@ def identity(cfg: DictConfig, code: str, data: str) -> str:
         code: version of the code.
         data: fingerprint of the data.
     """
-    kept = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))  # values may refer to what is left out
-    assert isinstance(kept, DictConfig)
+    kept: Any = OmegaConf.to_container(cfg, resolve=True)  # whole: values may refer to what is left out
     for key in NOT_IDENTITY:
-        parent, _, last = key.rpartition(".")
-        node = OmegaConf.select(kept, parent) if parent else kept
-        if node is not None and last in node:
-            del node[last]
-    text = json.dumps([OmegaConf.to_container(kept), code, data], sort_keys=True)
+        node, *path = kept, *key.split(".")
+        while len(path) > 1 and isinstance(node, dict):
+            node = node.get(path.pop(0))
+        if isinstance(node, dict):
+            node.pop(path[0], None)
+    text = json.dumps([kept, code, data], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+@functools.cache  # what this process has loaded is what was there when it began
 def code_version() -> dict[str, Any]:
-    """Version, git commit, and a hash of what differs from it, new files included; nulls outside a git checkout."""
+    """What code this is; nulls outside a git checkout.
+
+    Returns:
+        `version`; `commit` of the checkout; `tree`, git's hash of the package as committed, which a commit of anything
+        else leaves alone; whether the package is `dirty`; `changes`, a hash of what differs, new files included.
+    """
     folder = Path(__file__).parent
 
     def git(*words: str) -> str | None:
@@ -236,11 +265,23 @@ def code_version() -> dict[str, Any]:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    commit, changes = git("rev-parse", "HEAD"), git("diff", "HEAD", "--", ".")
+    commit, tree = (git("rev-parse", "HEAD", "HEAD:./") or "\n").split("\n")
+    changes = git("diff", "HEAD", "--", ".")
     for name in sorted((git("ls-files", "--others", "--exclude-standard", "--", ".") or "").splitlines()):
         changes = f"{changes}\n{name}\n{(folder / name).read_text(errors='replace')}"
-    changed = hashlib.blake2b(changes.encode(), digest_size=8).hexdigest() if changes else None
-    return {"version": version("convline"), "commit": commit, "dirty": bool(changes), "changes": changed}
+    return {
+        "version": version("convline"),
+        "commit": commit or None,
+        "tree": tree or None,
+        "dirty": bool(changes),
+        "changes": hashlib.blake2b(changes.encode(), digest_size=8).hexdigest() if changes else None,
+    }
+
+
+def code_key() -> str:
+    """The version of the code, as it goes into a run's identity."""
+    code = code_version()
+    return f"{code['version']} {code['tree']} {code['changes']}"
 
 
 def environment(data_fingerprint: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ They hold types and meanings, never values: a value has one home, the YAML file.
 a pattern's variables are the user's own; `build_network` checks those. Ranges are in `ranges.py`.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,14 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
 from convline.class_folders import count_classes
+from convline.schema_callbacks import CALLBACKS
+
+OF_SWEEPS = ("rerun", "fail_fast", "workers", "sweep")  # settings of the root that say how many runs are done, not what
+
+
+def is_of_sweeps(word: str) -> bool:
+    """Whether an override such as `workers=2` or `sweep.trials=5` sets one of those."""
+    return re.split(r"[=./@]", word.lstrip("+~"), maxsplit=1)[0] in OF_SWEEPS
 
 
 @dataclass
@@ -34,6 +43,10 @@ class Train:
     name: str | None = None  # of the run directory; MODEL_DATA if null
     tta: str | None = MISSING  # test-time augmentation, reported beside the plain figure: flip, flip+shift or null
     debug: bool = MISSING  # show the traceback of a user's mistake too
+    rerun: str = MISSING  # "none" also takes what another version of the code has done as it is
+    fail_fast: bool = MISSING  # end at the first job that fails
+    workers: int = MISSING  # processes that do jobs side by side
+    sweep: Any = MISSING
 
 
 @dataclass
@@ -174,118 +187,20 @@ class Trainer:
 
 
 @dataclass
-class Checkpoint:
-    """`convline.callbacks.checkpoint.BestAndLast`."""
+class Sweep:
+    """A search by `convline.sweeps.search`."""
 
-    _target_: str = MISSING
-    monitor: str = MISSING
-    every_n_steps: int | None = MISSING  # also within an epoch; null: at its end only
-
-
-@dataclass
-class Progress:
-    """`convline.callbacks.progress.Progress`."""
-
-    _target_: str = MISSING
-
-
-@dataclass
-class Throughput:
-    """`convline.callbacks.throughput.Throughput`."""
-
-    _target_: str = MISSING
-
-
-@dataclass
-class HParams:
-    """`convline.callbacks.hparams.HParams`."""
-
-    _target_: str = MISSING
-
-
-@dataclass
-class TrainingImages:
-    """`convline.callbacks.training_images.TrainingImages`."""
-
-    _target_: str = MISSING
-    rows: int = MISSING
-    columns: int = MISSING
-
-
-@dataclass
-class Norms:
-    """`convline.callbacks.norms.Norms`."""
-
-    _target_: str = MISSING
-
-
-@dataclass
-class Histograms:
-    """`convline.callbacks.histograms.Histograms`."""
-
-    _target_: str = MISSING
-    times: int = MISSING  # epochs of a run at whose end they are written, evenly
-    num_images: int = MISSING  # validation images whose activations are shown
-
-
-@dataclass
-class ClassAccuracy:
-    """`convline.callbacks.class_accuracy.ClassAccuracy`."""
-
-    _target_: str = MISSING
-
-
-@dataclass
-class Memory:
-    """`convline.callbacks.memory.Memory`."""
-
-    _target_: str = MISSING
-
-
-@dataclass
-class Description:
-    """`convline.callbacks.description.Description`."""
-
-    _target_: str = MISSING
-
-
-@dataclass
-class PrCurves:
-    """`convline.callbacks.pr_curves.PrCurves`."""
-
-    _target_: str = MISSING
-
-
-@dataclass
-class Projector:
-    """`convline.callbacks.projector.Projector`."""
-
-    _target_: str = MISSING
-    num_images: int = MISSING  # validation images that are points
-
-
-@dataclass
-class Pictures:
-    """`convline.callbacks.pictures.Pictures`."""
-
-    _target_: str = MISSING
-    at_end: list[str] = MISSING  # names of `convline.figures.BY_NAME`
-    at_epochs: list[str] = MISSING  # ... of those that need no predictions
-    times: int = MISSING  # epochs of a run at whose end the latter are drawn, evenly
-
-
-@dataclass
-class EarlyStopping:
-    """lightning.pytorch.callbacks.EarlyStopping."""
-
-    _target_: str = MISSING
-    monitor: str = MISSING
-    mode: str = MISSING
-    patience: int = MISSING  # epochs without improvement
-    min_delta: float = MISSING
+    sampler: Any = MISSING  # of Optuna
+    pruner: Any = None  # null: every trial is trained to its end
+    trials: int = MISSING  # in all, those of earlier commands included
+    seed: int = MISSING  # of what is tried; not of the runs
+    objectives: list[str] = MISSING  # each of val/acc, val/loss, parameters, macs, seconds
+    storage: str | None = MISSING  # URL of a database, as SQLAlchemy has it; null: study.db in the sweep's folder
+    space: dict[str, str] = MISSING  # setting: what may be typed for it, such as tag(log, interval(0.001, 0.1))
 
 
 SCHEMAS = {
+    **CALLBACKS,
     "train": Train,
     "classifier": Classifier,
     "data": Data,
@@ -298,20 +213,7 @@ SCHEMAS = {
     "decay_schedule": DecaySchedule,
     "onecycle_schedule": OneCycleSchedule,
     "trainer": Trainer,
-    "checkpoint": Checkpoint,
-    "progress": Progress,
-    "throughput": Throughput,
-    "hparams": HParams,
-    "training_images": TrainingImages,
-    "norms": Norms,
-    "histograms": Histograms,
-    "class_accuracy": ClassAccuracy,
-    "memory": Memory,
-    "description": Description,
-    "pr_curves": PrCurves,
-    "projector": Projector,
-    "pictures": Pictures,
-    "early_stopping": EarlyStopping,
+    "sweep": Sweep,
 }
 
 

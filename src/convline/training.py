@@ -13,7 +13,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
 from convline import ledger, ranks, report_run, runs
@@ -24,8 +24,9 @@ from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal, stoppable
 from convline.classifier import Classifier
 from convline.data.module import DataModule
-from convline.errors import Interrupted, UserError, first_line
+from convline.errors import Interrupted, Pruned, UserError, first_line
 from convline.evaluation import evaluate
+from convline.lock import locked
 from convline.table import Table, layer_table
 from convline.trained import TrainedRun
 
@@ -45,17 +46,15 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> 
     Raises:
         UserError: a setting or the data are wrong; if that shows before training, no directory is left behind.
     """
-    if "root" in cfg.data:  # the run may be resumed from another folder; an empty variable is none
-        cfg.data.root = str(Path(cfg.data.root or "data").absolute())
     run_dir = runs.create(parent, name)
-    try:
-        OmegaConf.save(OmegaConf.create(OmegaConf.to_container(cfg, resolve=True)), run_dir / "config.yaml")
-        runs.update_summary(run_dir, status="running", choices=choices, pid=os.getpid(), seconds=0.0)
-        return _train(cfg, run_dir, None)
-    except UserError:
-        if "started" not in runs.read_summary(run_dir):
-            shutil.rmtree(run_dir)
-        raise
+    runs.lay_out(run_dir, cfg, choices=choices)
+    with locked(run_dir), stoppable(_resume_command(run_dir)):
+        try:
+            return proceed(run_dir)
+        except UserError:
+            if "started" not in runs.read_summary(run_dir):
+                shutil.rmtree(run_dir)
+            raise
 
 
 def resume(run_dir: Path) -> dict[str, Any]:
@@ -64,18 +63,32 @@ def resume(run_dir: Path) -> dict[str, Any]:
     Raises:
         UserError: `run_dir` is no run, is running, or its checkpoints are damaged.
     """
-    cfg, summary = runs.read_config(run_dir), runs.read_summary(run_dir)
+    runs.read_config(run_dir)
+    summary = runs.read_summary(run_dir)
     if summary["status"] == "finished":
         report_run.notice(f"{run_dir} is finished already; nothing was done.")
         report_run.closing_panel(run_dir, summary)
         return summary
-    with runs.locked(run_dir):  # nobody is writing the checkpoints
-        checkpoint, complaints = runs.newest_checkpoint(run_dir)
+    with locked(run_dir), stoppable(_resume_command(run_dir)):
+        return proceed(run_dir)
+
+
+def proceed(run_dir: Path) -> dict[str, Any]:
+    """Train the run that lies in a directory, which this process has locked, from its newest checkpoint or the start.
+
+    Returns:
+        What summary.json holds at the end.
+    Raises:
+        UserError: a setting, the data or the checkpoints are wrong.
+    """
+    cfg, is_new = runs.read_config(run_dir), runs.read_summary(run_dir)["status"] == "waiting"
+    checkpoint, complaints = runs.newest_checkpoint(run_dir)
     for complaint in complaints:
         report_run.notice(f"{complaint}\n  Going on from {checkpoint} instead.")
-    report_run.notice(
-        f"Going on from {checkpoint}." if checkpoint else "There is no checkpoint yet: from the beginning."
-    )
+    if checkpoint:
+        report_run.notice(f"Going on from {checkpoint}.")
+    elif not is_new:
+        report_run.notice("There is no checkpoint yet: from the beginning.")
     runs.update_summary(run_dir, status="running", pid=os.getpid())
     return _train(cfg, run_dir, checkpoint)
 
@@ -129,11 +142,6 @@ def _takes_one_image(network: nn.Module, shape: tuple[int, ...]) -> bool:
 
 def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str, Any]:
     """Fit, test and record; whatever happens, summary.json says so."""
-    with runs.locked(run_dir), stoppable(_resume_command(run_dir)):
-        return _train_locked(cfg, run_dir, checkpoint)
-
-
-def _train_locked(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str, Any]:
     clock = time.perf_counter()
     earlier = runs.read_summary(run_dir)["seconds"]
     try:
@@ -153,7 +161,8 @@ def _train_locked(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> di
         outcome = _test(cfg, run_dir, trainer.strategy.root_device, classifier, data)
         after_test.tell(trainer, TrainedRun(run_dir, data, classifier.evaluated))
     except BaseException as error:
-        status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
+        stopped = isinstance(error, Interrupted | KeyboardInterrupt)
+        status = "interrupted" if stopped else "pruned" if isinstance(error, Pruned) else "failed"
         seconds = earlier + time.perf_counter() - clock
         runs.update_summary(run_dir, status=status, error=first_line(error), seconds=seconds)
         _show_outcome(cfg, run_dir, {})
@@ -173,12 +182,12 @@ def _has_stopped(checkpoint: Path | None) -> bool:
 
 
 def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:
-    runs.check_data(run_dir, data.fingerprint())
-    environment = {**runs.environment(data.fingerprint()), "split": data.split_record()}
-    code = environment["code"]
-    identity = runs.identity(cfg, f"{code['version']} {code['commit']} {code['changes']}", data.fingerprint())
+    fingerprint = data.fingerprint()
+    runs.check_data(run_dir, fingerprint)
     if not (run_dir / "environment.json").exists():  # a resumed run keeps what it began with
+        environment = {**runs.environment(fingerprint), "split": data.split_record()}
         runs.write_json(run_dir / "environment.json", environment)
+        identity = runs.identity(cfg, runs.code_key(), fingerprint)
         runs.update_summary(run_dir, identity=identity, started=environment["started"])
 
 
@@ -259,5 +268,6 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # the figures are reduced already
     warnings.filterwarnings("ignore", message=".*torch.distributed.nn.functional.all_gather.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # a run need not be a job of Slurm
     warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")

@@ -13,7 +13,7 @@ Network = Callable[[Tensor], Tensor]
 
 
 def averaged(network: Network, images: Tensor, tta: str | None) -> Tensor:
-    """Logits B×classes.
+    """Logits B×classes, float32.
 
     Args:
         network: images B×C×H×W to logits.
@@ -23,7 +23,7 @@ def averaged(network: Network, images: Tensor, tta: str | None) -> Tensor:
             alone.
     """
     if tta is None:
-        return network(images)
+        return network(images).float()
     if tta == "flip":
         return _with_mirror(network, images)
     padded = F.pad(images, (1, 1, 1, 1), mode="reflect")
@@ -32,4 +32,4 @@ def averaged(network: Network, images: Tensor, tta: str | None) -> Tensor:
 
 
 def _with_mirror(network: Network, images: Tensor) -> Tensor:
-    return (network(images) + network(images.flip(-1))) / 2
+    return (network(images).float() + network(images.flip(-1)).float()) / 2  # bfloat16 would round the mean

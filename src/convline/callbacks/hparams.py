@@ -8,15 +8,21 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import OmegaConf
 
-from convline.runs import read_config, read_summary
+from convline.runs import identity, read_config, read_summary
 
 METRICS = ("result/val/acc", "result/val/loss", "result/test/acc", "result/test/loss")
 
 
-CHOICES = ("data", "model", "optimizer", "scheduler")
+CHOICES = ("data", "data/augment", "model", "optimizer", "scheduler")
 KEYS = (
     "seed",
     "data.batch_size",
+    "data.train_fraction",
+    "data.per_class",
+    "data.fold",
+    "data.label_noise",
+    "data.imbalance",
+    "classifier.class_weights",
     "optimizer.lr",
     "optimizer.momentum",
     "optimizer.weight_decay",
@@ -36,7 +42,8 @@ class HParams(Callback):
     curves, and the last value of a curve is not the best one.
 
     The settings are read from the run directory: names of the chosen options, and the values of `KEYS`. Runs that
-    differ only in their seed share a group: one line of the tab, their metrics averaged.
+    differ only in their seed, and in nothing that is not shown either, share a group: one line of the tab, their
+    metrics averaged.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -48,7 +55,7 @@ class HParams(Callback):
         from torch.utils.tensorboard.summary import hparams
 
         settings = flat_settings(Path(trainer.default_root_dir))
-        group = ", ".join(f"{key}={value}" for key, value in sorted(settings.items()) if key != "seed")
+        group = _group(Path(trainer.default_root_dir))
         loggers[0].hparams.update(settings)  # what Lightning writes to hparams.yaml
         experiment, _, _ = hparams(settings, dict.fromkeys(METRICS, 0.0))
         start = SessionStartInfo(group_name=group, start_time_secs=time.time())
@@ -58,6 +65,13 @@ class HParams(Callback):
         writer = loggers[0].experiment
         writer._get_file_writer().add_summary(experiment)
         _add(writer, "_hparams_/session_start_info", session_start_info=start)
+
+
+def _group(run_dir: Path) -> str:
+    """The same for runs that compute the same but for their seed."""
+    cfg = read_config(run_dir)
+    cfg.seed = 0
+    return identity(cfg, code="", data="")
 
 
 def write_outcome(run_dir: Path, metrics: dict[str, float]) -> None:

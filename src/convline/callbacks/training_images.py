@@ -8,6 +8,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from convline.data.module import DataModule
+from convline.data.preview import preview
 
 SMALLEST = 48  # pixels of an image's shorter side in the picture, at least
 
@@ -28,7 +29,7 @@ class TrainingImages(Callback):
         path = Path(trainer.default_root_dir) / "pictures" / "training_images.png"
         if not trainer.is_global_zero or path.exists():
             return
-        picture = _grid(data.preview(self.rows, self.columns))
+        picture = _grid(preview(data, self.rows, self.columns))
         from PIL import Image
 
         path.parent.mkdir(exist_ok=True)

@@ -3,7 +3,8 @@
 Notable choices:
 - All randomness is drawn by NumPy, once an epoch, a row for each image of the training set. So what happens to an image
   depends on (seed, epoch, image) alone: not on the batch size, the number of ranks, the device or where a run was
-  resumed. torch's global random numbers are left alone.
+  resumed. Mixing is the exception: whom an image meets depends on its batch. torch's global random numbers are left
+  alone.
 - Images stay in 0…255, bytes as long as the operations allow; normalising comes after.
 """
 
@@ -78,24 +79,14 @@ class Pipeline:
         self.steps, self.input_shape, self.num_classes, self.seed = steps, input_shape, num_classes, seed
         self._fill = fill.float()
 
-    @property
-    def mirrors(self) -> bool:
-        """Are images mirrored left and right? Digits and letters are then no longer what they were."""
-        return any(step.mirrors for step in self.steps)
-
-    @property
-    def mixes(self) -> bool:
-        """Are targets soft, B×num_classes instead of labels?"""
-        return any(step.mixes for step in self.steps)
-
     def draws(self, epoch: int, num_images: int) -> list[Tensor]:
         """Everything random of one epoch.
 
         Args:
             epoch: from 0.
-            num_images: of the whole training split.
+            num_images: of the whole official training set.
         Returns:
-            For each step a float32 tensor num_images×k on the processor; row i belongs to image i of the split.
+            For each step a float32 tensor num_images×k on the processor; row i belongs to image i of that set.
         """
         streams = (Stream(self.seed, number, epoch) for number in range(len(self.steps)))
         return [

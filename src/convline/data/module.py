@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
@@ -19,6 +20,8 @@ from convline.data.split import Split
 from convline.data.statistics import channel_statistics
 from convline.data.streaming import StreamingLoader
 from convline.errors import UserError
+
+MIXED = 2**32  # beside the seed, keeps this order apart from those of the epochs
 
 
 class DataModule(LightningDataModule):
@@ -42,8 +45,8 @@ class DataModule(LightningDataModule):
         split: settings of `Split`.
 
     Attributes:
-        num_classes: as given.
         notices: what a user should know of these data before they are trained on.
+        pipeline: of the augmentation; None if there is none.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class DataModule(LightningDataModule):
         **split: Any,
     ) -> None:
         super().__init__()
-        self._source = source if root is None else lambda part: source(Path(root), part)
+        self._source = source if root is None else lambda part: source(Path(root).expanduser(), part)
         channels, height, width = input_shape
         self.input_shape, self.num_classes = (channels, height, width), num_classes
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
@@ -110,12 +113,13 @@ class DataModule(LightningDataModule):
                 f"the training images are {_times(images.images.shape[1:])}, but those of the test set "
                 f"{_times(test.images.shape[1:])}"
             )
+        self._test_fingerprint = test.fingerprint()
         del test
         self.mean, self.std = channel_statistics(images.images, self.train_indices)
         self.classes = images.classes
         self.notices.extend(images.notices)
         self._train_set = images
-        self._pipeline = self._make_pipeline(images)
+        self.pipeline = self._make_pipeline(images)
 
     def _make_pipeline(self, images: Images) -> Pipeline | None:
         if not self._augmentations:
@@ -146,12 +150,13 @@ class DataModule(LightningDataModule):
         return images
 
     def fingerprint(self) -> str:
-        """A hash of the training set's pixels and labels and of the split: 16 hexadecimal digits."""
+        """A hash of all pixels and labels, the test set's too, and of the split: 16 hexadecimal digits."""
         self.read()
         assert self._train_set is not None
         if self._fingerprint is not None:
             return self._fingerprint
         digest = hashlib.blake2b(self._train_set.fingerprint().encode(), digest_size=8)
+        digest.update(self._test_fingerprint.encode())
         digest.update(self.split_record()["fingerprint"].encode())
         self._fingerprint = digest.hexdigest()
         return self._fingerprint
@@ -162,6 +167,23 @@ class DataModule(LightningDataModule):
         for part in (self.train_indices, self.val_indices, self.train_labels):
             digest.update(part.numpy().data)
         return {"train": len(self.train_indices), "val": len(self.val_indices), "fingerprint": digest.hexdigest()}
+
+    def mixed_train_indices(self) -> Tensor:
+        """The training split in a fixed order with its classes mixed: files may well be sorted by them."""
+        order = np.random.default_rng([self.seed, MIXED]).permutation(len(self.train_indices))
+        return self.train_indices[torch.from_numpy(order)]
+
+    @property
+    def train_images(self) -> Tensor:
+        """The whole official training set as stored; uint8, N×C×H×W."""
+        assert self._train_set is not None
+        return self._train_set.images
+
+    @property
+    def mirrored_alike(self) -> bool:
+        """Whether a mirrored image still shows its class."""
+        assert self._train_set is not None
+        return self._train_set.mirrored_alike
 
     def class_weights(self) -> Tensor:
         """Weights that make all classes count alike in training: mean 1 over the training images; float32, classes."""
@@ -176,14 +198,18 @@ class DataModule(LightningDataModule):
         """Shuffled batches of the training split on the trainer's device, dealt out among its ranks."""
         order_seed = None if self.overfit_batches else self.seed
         walk = self._fit_walk(self.batch_size, self._train_limit, order_seed)
-        self._train_loader = self.training_loader(self._device, walk)
+        if self.overfit_batches:
+            indices = self.mixed_train_indices()
+            self._train_loader = self._loader(self._device, indices, self.train_labels, walk, self.pipeline)
+        else:
+            self._train_loader = self.training_loader(self._device, walk)
         if self._train_state is not None:
             self._train_loader.load_state_dict(self._train_state)
         return self._train_loader
 
     def training_loader(self, device: torch.device, walk: Walk) -> Loader:
         """The training split, augmented, on any device and in any batches."""
-        return self._loader(device, self.train_indices, self.train_labels, walk, self._pipeline)
+        return self._loader(device, self.train_indices, self.train_labels, walk, self.pipeline)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the training loader is, for the checkpoint."""
@@ -213,12 +239,17 @@ class DataModule(LightningDataModule):
         """The validation split in order; with `overfit_batches`, the training batches instead."""
         if self.overfit_batches:
             walk = self._fit_walk(self.batch_size, self.overfit_batches)
-            return self._loader(self._device, self.train_indices, self.train_labels, walk)
+            return self._loader(self._device, self.mixed_train_indices(), self.train_labels, walk)
         walk = self._fit_walk(self.eval_batch_size, self.limit_val_batches)
         return self._loader(self._device, self.val_indices, self.train_labels, walk)
 
     def eval_loader(self, part: str, device: torch.device) -> Loader:
-        """The images of one part ("val" or "test") in order, for evaluation outside the trainer."""
+        """The images of one part ("val" or "test") in order, for evaluation outside the trainer.
+
+        Raises:
+            UserError: the test set is no longer the one that was there when the data were read. With a folder of one's
+                own images, training images might be among it.
+        """
         limit = self.limit_val_batches if part == "val" else self.limit_test_batches
         walk = Walk(self.eval_batch_size, limit=limit)
         if part == "val":
@@ -232,29 +263,12 @@ class DataModule(LightningDataModule):
         if part == "val":
             return self._train_set.images, self.train_labels, self.val_indices
         test = self._checked(self._source("test"))
+        if test.fingerprint() != self._test_fingerprint:
+            raise UserError(
+                "the test set has changed since the run began, so it is not evaluated: training images may be in it.\n"
+                "  Put the files back as they were and resume the run, or start a new one."
+            )
         return test.images, test.labels, torch.arange(len(test))
-
-    def preview(self, rows: int, columns: int) -> Tensor:
-        """The first training images as training will show them; uint8 rows×columns×C×H×W.
-
-        With augmentation each row is one image: as it is stored, then in the first epochs. The training is not touched.
-        """
-        assert self._train_set is not None
-        cpu, pipeline = torch.device("cpu"), self._pipeline
-        prepare = Prepare(self.mean, self.std, self.input_shape, cpu, False)
-        index = self.train_indices[: rows if pipeline else rows * columns]
-        images, labels = self._train_set.images[index], self.train_labels[index]
-        if pipeline is None:
-            shown = [prepare(images, labels, index)[0]]
-        else:
-            augmented = Prepare(self.mean, self.std, self.input_shape, cpu, False, pipeline)
-            shown = [prepare(images, labels, index)[0]]
-            for epoch in range(columns - 1):
-                augmented.start_epoch(epoch, len(self._train_set))
-                shown.append(augmented(images, labels, index)[0])
-        pictures = prepare.displayed(torch.stack(shown, dim=1).flatten(0, 1))
-        blank = torch.full((rows * columns - len(pictures), *pictures.shape[1:]), 255, dtype=torch.uint8)
-        return torch.cat([pictures, blank]).unflatten(0, (rows, columns))
 
     @property
     def stored_shape(self) -> tuple[int, ...]:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from convline.errors import UserError
 
-# numbers that keep the draws for different purposes apart, beside the user's seed
-_SUBSET, _NOISE, _FOLDS = 1, 2, 3
+# beside the user's seed, these keep draws for different purposes apart, from each other and from an epoch's number
+_SUBSET, _NOISE, _FOLDS = 2**32 + 1, 2**32 + 2, 2**32 + 3
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Split:
         per_class: so many training images of each class instead.
         label_noise: share of the training labels that are replaced, each by one of the others, uniformly.
         imbalance: images of the first class for one of the last, falling exponentially in between (Cui et al., "Class-
-            balanced loss", 2019); each class keeps at most what it has.
+            balanced loss", 2019), with as many images as that leaves.
         split_seed: of all choices.
     """
 
@@ -107,8 +107,9 @@ class Split:
         indices = torch.arange(len(labels))
         train, val = indices[~chosen], indices[chosen]
         _check_classes(labels, train, f"{said} leaves class {{}} without training images; choose another value.")
-        if self.val != "first":  # in the order of the files, a class may well come late
-            _check_classes(labels, val, f"{said} leaves class {{}} without validation images; choose another value.")
+        if self.val == "first":
+            said = f"data.val=first with {said}"  # files may well be sorted by class
+        _check_classes(labels, val, f"{said} leaves class {{}} without validation images; choose another value.")
         return train, val
 
     def _subset(self, labels: Tensor, train: Tensor) -> Tensor:
@@ -132,10 +133,9 @@ class Split:
             ends = np.cumsum([len(m) for m in orders.values()])[:-1]
             orders = {label: m[k] for (label, m), k in zip(orders.items(), np.split(kept, ends), strict=True)}
         if self.imbalance > 1:
-            largest = max(len(members) for members in orders.values())
-            for rank, (label, members) in enumerate(orders.items()):
-                size = round(largest * self.imbalance ** (-rank / max(len(orders) - 1, 1)))
-                orders[label] = members[:size]
+            shares = self.imbalance ** (-np.arange(len(orders)) / max(len(orders) - 1, 1))
+            largest = min(len(members) / share for members, share in zip(orders.values(), shares, strict=True))
+            orders = {label: m[: round(largest * s)] for (label, m), s in zip(orders.items(), shares, strict=True)}
         said = ", ".join(
             f"data.{key}={value}"
             for key, value in (("train_fraction", self.train_fraction), ("imbalance", self.imbalance))
@@ -154,7 +154,7 @@ class Split:
         if len(classes) < 2:
             raise UserError(f"data.label_noise={self.label_noise} needs at least two classes.")
         rng = np.random.default_rng([self.split_seed, _NOISE])
-        # drawn for all images, so that a larger share, or more images, only adds to the wrong ones
+        # drawn for all images, so that a larger share only adds to the wrong ones
         ranks, steps = rng.random(len(labels)), rng.integers(1, len(classes), len(labels))
         members = train.numpy()
         wrong = members[np.argsort(ranks[members], kind="stable")[: round(self.label_noise * len(members))]]

@@ -1,5 +1,6 @@
 """The loader for data larger than the device: torch's DataLoader brings the batches from the host's memory."""
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from convline.data.loader import Loader, Walk
 from convline.data.prepare import Prepare
+from convline.errors import UserError, first_line
 
 Gathered = tuple[Tensor, Tensor, Tensor]
 
@@ -40,7 +42,7 @@ class StreamingLoader(Loader):
             num_workers=num_workers,
             pin_memory=prepare.device.type == "cuda",
             persistent_workers=num_workers > 0,
-            worker_init_fn=_leave_signals_alone,
+            worker_init_fn=_keep_out_of_signals,
             generator=torch.Generator(),  # of the workers' seeds, which would come out of the network's random numbers
         )
 
@@ -49,7 +51,16 @@ class StreamingLoader(Loader):
         self._batches = iter(self._source)
 
     def _gather(self, position: int) -> Gathered:
-        images, labels, index = (part.to(self.device, non_blocking=True) for part in next(self._batches))
+        try:
+            batch = next(self._batches)
+        except (RuntimeError, ConnectionError) as error:
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+                raise
+            raise UserError(
+                f"a worker that brings the images has died: {first_line(error)}\n"
+                "  If memory ran out, type fewer: data.num_workers=1; or data.num_workers=0 for none."
+            ) from error
+        images, labels, index = (part.to(self.device, non_blocking=True) for part in batch)
         return images, labels, index
 
 
@@ -76,7 +87,12 @@ class _Remaining(Sampler[Tensor]):
         return iter(self.batches)
 
 
-def _leave_signals_alone(worker: int) -> None:
-    """An interruption is the training process's to handle, which still wants the batches that are under way."""
+def _keep_out_of_signals(worker: int) -> None:
+    """An interruption is the training process's to handle, which still wants the batches that are under way.
+
+    So a worker leaves the group that a terminal, a scheduler or `timeout` sends its signals to.
+    """
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which multiprocessing ends it by

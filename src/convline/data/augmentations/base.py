@@ -41,8 +41,8 @@ class Augmentation:
     """One operation with its arguments. Subclasses are dataclasses whose fields are the arguments.
 
     What is random about an image is drawn by `draw`, for all images of an epoch at once: so an image's draws are a
-    function of (seed, epoch, place of the image in the training split) and of nothing else. `__call__` is exact given
-    those.
+    function of (seed, epoch, place of the image in the official training set) and of nothing else. `__call__` is exact
+    given those.
     """
 
     @property

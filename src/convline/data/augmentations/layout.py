@@ -44,12 +44,6 @@ def rows_of(values: Tensor, rows: Tensor, per_pixel: int) -> Tensor:
     return values.view(1, -1, 1, 1) if per_pixel == 1 else values.repeat(rows.shape[3] // per_pixel).view(1, 1, 1, -1)
 
 
-def select_images(images: Tensor, index: Tensor) -> Tensor:
-    """`images[index]` in the same memory format."""
-    rows, _ = as_rows(images)
-    return from_rows(rows.index_select(0, index), images.shape[1])
-
-
 def replace_boxes(images: Tensor, edges: Tensor, other: Tensor) -> Tensor:
     """The images with what `other` holds inside a box each.
 

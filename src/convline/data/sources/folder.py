@@ -63,7 +63,7 @@ def folder(
 
     array, note = cached_array(
         place=cache_directory() / "folders" / f"{_plain(root.absolute().name)}-{_hash(os.path.realpath(root))}",
-        version=_hash([FORM, [(f.name, f.size, f.modified) for kept in files.values() for f in kept]]),
+        version=_hash([FORM, [_state(root, file) for kept in files.values() for file in kept]]),
         settings=_hash([channels, height, width, resize, "all" in layout.parts and [test_fraction, test_seed]]),
         max_shape=(len(every), height, width, channels),
         make_rows=lambda: _decode_with_bar(root, every, (channels, height, width), resize, broken_now),
@@ -133,6 +133,11 @@ def _unused(
     if broken:
         notices.append(f"{_describe(root, broken, num_files)}\n  They are left out, as data.source.broken=skip says.")
     return tuple(notices)
+
+
+def _state(root: Path, file: File) -> tuple[str, int, int, bool]:
+    """What changes when there may be something else to decode."""
+    return file.name, file.size, file.modified, os.access(root / file.name, os.R_OK)
 
 
 def _plain(name: str) -> str:

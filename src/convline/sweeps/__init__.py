@@ -1,0 +1,1 @@
+"""Many runs by one command: grids and searches that can be stopped, shared and gone on with."""

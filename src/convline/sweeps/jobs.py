@@ -1,0 +1,95 @@
+"""The jobs of a grid: each combination composed, checked and named by what it computes, before one is trained."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from convline import config, runs
+from convline.schema import is_of_sweeps
+
+
+@dataclass(frozen=True)
+class Job:
+    """One combination of a sweep.
+
+    Args:
+        overrides: its words, with one value for each swept setting.
+        swept: those of the swept settings.
+        cfg: its config.
+        choices: which option was taken of each config group.
+        data: fingerprint of its data.
+        identity: hash of all that decides what it computes.
+        recipe: the same hash without the version of the code.
+    """
+
+    overrides: list[str]
+    swept: list[str]
+    cfg: DictConfig
+    choices: dict[str, str]
+    data: str
+    identity: str
+    recipe: str
+
+    @property
+    def name(self) -> str:
+        """Of its directory, readable and short: the last part of each swept key with its value: `lr=0.1,seed=0`."""
+        text = ",".join(word.partition("=")[0].split(".")[-1] + "=" + word.partition("=")[2] for word in self.swept)
+        text = "".join(c if c.isalnum() or c in "=.,_-+" else "-" for c in text) or "default"
+        if len(text) > 120:
+            text = f"{text[:100]}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
+        return text
+
+    def told(self) -> dict[str, Any]:
+        """What its summary says of it before it begins."""
+        hashes = {"identity": self.identity, "recipe": self.recipe}
+        return {"choices": self.choices, "overrides": self.overrides, "swept": self.swept, **hashes}
+
+
+def plan(words: Sequence[str]) -> list[Job]:
+    """The jobs that `-m WORDS` stands for, in order; one for those that compute the same.
+
+    Raises:
+        UserError: a combination is no config, or its data are missing or damaged.
+    """
+    combinations = config.expand_sweep([word for word in words if not is_of_sweeps(word)])
+    keys = {o.get_key_element() for o in config.parse_overrides(words) if o.is_sweep_override()}
+    composed = config.compose_all(combinations)
+    fingerprints: dict[str, str] = {}
+    jobs: dict[str, Job] = {}
+    for combination, (cfg, choices) in zip(combinations, composed, strict=True):
+        swept = [word for word in combination if word.partition("=")[0] in keys]
+        job = describe(combination, swept, cfg, choices, fingerprints)
+        jobs.setdefault(job.identity, job)
+    return list(jobs.values())
+
+
+def describe(
+    overrides: list[str], swept: list[str], cfg: DictConfig, choices: dict[str, str], fingerprints: dict[str, str]
+) -> Job:
+    """A job with its identities.
+
+    Args:
+        overrides, swept, cfg, choices: see `Job`.
+        fingerprints: those known already, by the settings of the data; a new one is added.
+    Raises:
+        UserError: the data are missing or damaged.
+    """
+    key = json.dumps(OmegaConf.to_container(cfg.data, resolve=True))
+    if key not in fingerprints:
+        from convline.build import data_of  # takes seconds: only when every config is right
+
+        fingerprints[key] = data_of(cfg).fingerprint()
+    data = fingerprints[key]
+    return Job(
+        overrides,
+        swept,
+        cfg,
+        choices,
+        data,
+        identity=runs.identity(cfg, runs.code_key(), data),
+        recipe=runs.identity(cfg, "", data),
+    )

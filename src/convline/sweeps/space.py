@@ -1,0 +1,111 @@
+"""What a search may try: settings with lists, ranges and intervals, in Hydra's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+
+from convline import config
+from convline.errors import UserError
+from convline.schema import is_of_sweeps
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One setting that is searched.
+
+    Args:
+        key: its place in the config.
+        distribution: Optuna's.
+        texts: how each value of a list is typed; numbers of ranges and intervals are typed as they are.
+    """
+
+    key: str
+    distribution: BaseDistribution
+    texts: Sequence[tuple[Any, str]] = ()
+
+    def word(self, value: Any) -> str:
+        """The word of the command line that sets this value."""
+        typed = [text for known, text in self.texts if (type(known), known) == (type(value), value)]
+        return f"{self.key}={typed[0] if typed else repr(value)}"
+
+    def extremes(self) -> list[Any]:
+        """Every value of a list; of numbers the lowest and the highest."""
+        if self.texts:
+            return [value for value, _ in self.texts]
+        numbers: Any = self.distribution
+        return [numbers.low, numbers.high]
+
+    def grid(self) -> list[Any]:
+        """All values.
+
+        Raises:
+            UserError: there are infinitely many.
+        """
+        if self.texts:
+            return [value for value, _ in self.texts]
+        numbers: Any = self.distribution
+        if numbers.step is None or numbers.log:
+            raise UserError(f"{self.key} has an interval, but sweep/sampler=grid takes lists and ranges alone.")
+        count = round((numbers.high - numbers.low) / numbers.step) + 1
+        return [numbers.low + number * numbers.step for number in range(count)]
+
+
+def read(words: Sequence[str], space: Mapping[str, str]) -> tuple[list[str], list[Dimension]]:
+    """The words that every trial shares, and what is searched.
+
+    Args:
+        words: of the command line; a setting that has a value there is not searched.
+        space: from `conf/sweep/`: setting and what may be typed for it.
+    Raises:
+        UserError: nothing is to be searched, or not like this.
+    """
+    parsed = config.parse_overrides(words)
+    typed = {override.key_or_group for override in parsed}
+    own = [override for override in parsed if override.is_sweep_override()]
+    fixed = [word for word, override in zip(words, parsed, strict=True) if override not in own]
+    others = config.parse_overrides([f"{key}={text}" for key, text in space.items() if key not in typed])
+    for override in others:
+        if not override.is_sweep_override():
+            raise UserError(f"sweep.space: {override.input_line} is one value, not a list, a range or an interval.")
+    dimensions = [_dimension(override) for override in (*own, *others)]
+    if not dimensions:
+        raise UserError(
+            "a search needs something to search.\n"
+            "  Type an interval, such as 'optimizer.lr=tag(log,interval(0.001,0.1))', or choose a file: sweep=lenet_lr"
+        )
+    return [word for word in fixed if not is_of_sweeps(word)], dimensions
+
+
+def _dimension(override: Override) -> Dimension:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    key, content, word = override.get_key_element(), override.value(), override.input_line
+    if key == "seed":
+        raise UserError(f"{word}: a seed is nothing to choose. Search with one, then type seeds=5 with the best trial.")
+    if isinstance(content, IntervalSweep):
+        low, high, log = content.start, content.end, "log" in content.tags
+        if low is None or high is None or low >= high or (log and low <= 0):
+            raise UserError(f"{word}: an interval goes from a lower to a higher number{', above 0' if log else ''}.")
+        if isinstance(low, int) and isinstance(high, int):
+            return Dimension(key, IntDistribution(low, high, log=log))
+        return Dimension(key, FloatDistribution(low, high, log=log))
+    if isinstance(content, RangeSweep):
+        numbers: list[Any] = list(content.range())
+        if len(numbers) < 2 or "log" in content.tags:
+            raise UserError(f"{word}: a range has several numbers and even steps; for others there is interval(…).")
+        kind: Any = IntDistribution if all(isinstance(number, int) for number in numbers) else FloatDistribution
+        return Dimension(key, kind(min(numbers), max(numbers), step=abs(content.step)))
+    texts = config.sweep_values(override)
+    values = [config.parse_overrides([f"{key}={text}"])[0].value() for text in texts]
+    storable = [
+        value if isinstance(value, bool | int | float | str | None) else text
+        for value, text in zip(values, texts, strict=True)
+    ]
+    return Dimension(key, CategoricalDistribution(storable), list(zip(storable, texts, strict=True)))
