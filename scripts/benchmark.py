@@ -13,6 +13,7 @@ from rich.console import Console
 
 from benchmarks import mnist, tables
 from benchmarks.augmented_path import compare_augmented
+from benchmarks.dashboards import compare_dashboards
 from benchmarks.data_path import compare_data
 from benchmarks.data_reading import compare_reading
 from benchmarks.fit import compare_fit
@@ -30,6 +31,7 @@ READING_TARGET = 3.0  # at most so many times torchvision's time for less
 STARTUP_TARGET = 1.3  # at most so many times the imports' time
 SWEEP_TARGET = 1.5  # at least so many times as fast
 JOB_TARGET = 0.5  # at most so many processor seconds beside a job's training
+DASHBOARDS_TARGET = 1.05  # at most so many times the time of the same run with nothing shown
 REPORT_TARGET = 5.0  # at most so many times the time that importing pandas and matplotlib takes
 
 
@@ -44,6 +46,7 @@ class Which(StrEnum):
     DATA_READING = "data-reading"
     STARTUP = "startup"
     SWEEP = "sweep"
+    DASHBOARDS = "dashboards"
     REPORT = "report"
     ALL = "all"
 
@@ -68,6 +71,9 @@ def measure(which: Which, num_rounds: int, num_epochs: int, num_threads: int) ->
     if which is Which.SWEEP:
         pin(1)
         return compare_sweep(SWEEP_TARGET, JOB_TARGET, num_rounds, num_epochs)
+    if which is Which.DASHBOARDS:
+        pin(1)
+        return compare_dashboards(DASHBOARDS_TARGET, num_rounds)
     if which is Which.REPORT:
         pin(1)
         return compare_report(REPORT_TARGET, num_rounds)

@@ -134,9 +134,10 @@ class TestNorms:
         for step in gradient:
             assert moved[step] * size[step] == pytest.approx(0.1 * 0.01, rel=1e-3)
 
-    def test_a_resumed_run_has_each_point_once(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("step", [31, 41])  # after a checkpoint within the epoch, and after one at its end
+    def test_a_resumed_run_has_each_point_once(self, step: int, tmp_path: Path) -> None:
         words = [*WORDS, "callbacks.pictures=null", "callbacks.checkpoint.every_n_steps=7"]
-        kill = "+callbacks.kill={_target_: kill_at.KillAt, step: 41}"
+        kill = f"+callbacks.kill={{_target_: kill_at.KillAt, step: {step}}}"
         assert train(tmp_path, *words, kill).status == -signal.SIGKILL
         (run_dir,) = run_dirs(tmp_path)
         without_the_kill(run_dir)
@@ -271,7 +272,10 @@ class TestPictures:
 def test_projector(watched: Path) -> None:
     run = TrainedRun(watched)
     table = np.loadtxt(watched / "projector" / "points.tsv")
-    expected, logits = embeddings(run.network, run.examples("val", 500).images, batch_size=7)
+    images = run.examples("val", 500).images
+    _, logits = embeddings(run.network, images, batch_size=7)
+    with torch.no_grad():
+        expected = nn.Sequential(*list(run.network.children())[:-1])(images).numpy()
     assert table.shape == (60, 16)
     assert np.allclose(table, expected, rtol=1e-3, atol=1e-6)
     assert torch.allclose(logits, run.predictions("val").logits, atol=1e-5)

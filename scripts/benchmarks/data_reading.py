@@ -20,11 +20,12 @@ torch.set_num_threads(1)
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 """
 OURS = """
-from convline import build, config
+from convline import config
+from convline.build import instantiated
 from lightning.pytorch import Trainer
 cfg = config.load_config(["data=cifar10"])
 import torchvision.datasets
-data = build.instantiated(cfg, "data", ("channels", "image_size"))
+data = instantiated(cfg, "data", ("channels", "image_size"))
 work = lambda: (data.read(), data.fingerprint())
 """
 OTHER = """

@@ -72,7 +72,7 @@ def compare_fit(
         data: in words, and the settings that choose them; MNIST if None.
     """
     source, words = data or mnist.settings()
-    settings = [f"model={model}", *words, "trainer=cpu", f"trainer.max_epochs={num_epochs}"]
+    settings = [f"model={model}", *words, "trainer=cpu", "callbacks=plain", f"trainer.max_epochs={num_epochs}"]
     cfg = load_config(settings)
     with tempfile.TemporaryDirectory() as folder:
         start, warm = our_fit(cfg, Path(folder))

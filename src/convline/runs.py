@@ -31,8 +31,8 @@ PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "
 # Settings that change where a run is written, how it looks and what runs beside it, not what it computes.
 NOT_IDENTITY = (*OF_SWEEPS, "name", "runs_dir", "debug", "logger", "data.root", "data.loader", "data.num_workers",
                 "trainer.profiler", "trainer.log_every_n_steps", *(f"callbacks.{name}" for name in (
-                "progress", "hparams", "throughput", "training_images", "norms", "histograms", "class_accuracy",
-                "memory", "description", "pr_curves", "projector", "pictures", "pruning")))  # fmt: skip
+                "pruning", "progress", "hparams", "throughput", "training_images", "norms", "histograms",
+                "class_accuracy", "memory", "description", "pr_curves", "projector", "pictures")))  # fmt: skip
 
 UNKNOWN_DATA = "unknown data"
 

@@ -80,9 +80,9 @@ def describe(
     """
     key = json.dumps(OmegaConf.to_container(cfg.data, resolve=True))
     if key not in fingerprints:
-        from convline import build  # torch takes seconds: only when every config is right
+        from convline.build import data_of  # takes seconds: only when every config is right
 
-        fingerprints[key] = build.data_of(cfg).fingerprint()
+        fingerprints[key] = data_of(cfg).fingerprint()
     data = fingerprints[key]
     return Job(
         overrides,

@@ -1,0 +1,138 @@
+"""Trains what docs/dashboards.md shows, and draws its pictures: `python scripts/dashboard_pictures.py FOLDER`.
+
+FOLDER keeps the runs; those that are there are not trained again. MNIST and CIFAR-10 must be in $CONVLINE_DATA or
+./data. Needs Debian's chromium and the package playwright, neither of which Convline itself needs.
+"""
+
+import io
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from convline import figures
+from convline.figures.canvas import png
+from convline.figures.shift_curve import shifts
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+ROOT = Path(__file__).parents[1]
+PICTURES = ROOT / "docs" / "pictures"
+PATTERN = "CONV(6, 5, pad=2) -> RELU -> {0} -> CONV(16, 5, pad=valid) -> RELU -> {0} -> FC(120) -> RELU -> FC"
+RUNS = {
+    **{f"lenet, seed {seed}": ["model=lenet", "data=mnist", f"seed={seed}"] for seed in (0, 1, 2)},
+    "keras_mnist": ["model=keras_mnist", "data=mnist"],
+    "keras_cifar10": ["model=keras_cifar10", "data=cifar10"],
+    "max pooling": ["data=mnist", f'model.pattern="{PATTERN.format("POOL")}"'],
+    "average pooling": ["data=mnist", f'model.pattern="{PATTERN.format("AVGPOOL")}"'],
+    "strides": ["data=mnist", f'model.pattern="{PATTERN.format("CONV(16, 2, 2) -> RELU")}"'],
+}
+# name of the tab: what waits until it is drawn, what else stands in its address
+TABS = {
+    "custom_scalars": ("tf-custom-scalar-multi-line-chart-card path.line[d^=M]", ""),
+    "histograms": ("vz-histogram-timeseries path[d^=M]", "&tagFilter=weights|gradients"),
+    "distributions": ("vz-distribution-chart path.area[d^=M]", "&tagFilter=activations"),
+    "images": ("tf-image-loader img", "&tagFilter=pictures"),
+    "graphs": ("tf-graph-scene g.node", ""),
+    "text": ("tf-markdown-view td", "&tagFilter=pattern|layers"),
+    "pr_curves": ("tf-pr-curve-card path.line[d^=M]", ""),
+    "hparams": ("vaadin-grid-cell-content", ""),
+}
+
+
+def main(folder: Path) -> None:
+    """Train, draw the figures, and take a picture of each tab."""
+    runs = {name: trained(folder, name, words) for name, words in RUNS.items()}
+    mnist, cifar10 = runs["keras_mnist"], runs["keras_cifar10"]
+    for run, names in (
+        (mnist, ("feature_maps", "mistakes", "confusion", "reliability", "receptive_fields", "preferences")),
+        (cifar10, ("filters", "predictions", "explanations")),
+    ):
+        for name in names:
+            write(name, png(figures.by_name(name)(run)))
+    write("shifts", png(shifts(*(runs[name] for name in ("max pooling", "average pooling", "strides")))))
+    with_tabs(folder / "lenet", folder / "keras_mnist")
+
+
+def trained(folder: Path, name: str, words: list[str]) -> Path:
+    """The directory of a run, which is trained if it is not there."""
+    parent = folder / name.partition(",")[0]
+    label = name.replace(", ", "-").replace(" ", "_")
+    found = sorted(parent.glob(f"*_{label}"))
+    if not found:
+        command = [sys.executable, "train.py", *words, f"runs_dir={parent}", f"name={label}", "threads=1"]
+        subprocess.run(command, cwd=ROOT, check=True)
+        found = sorted(parent.glob(f"*_{label}"))
+    return found[-1]
+
+
+def write(name: str, content: bytes) -> None:
+    """Write a picture with 128 colours, which makes it a third as large."""
+    picture = Image.open(io.BytesIO(content)).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    picture.save(PICTURES / f"{name}.png", optimize=True)
+
+
+def with_tabs(several: Path, one: Path) -> None:
+    """Take the tabs' pictures: the curves of several runs, everything else of one."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as browsers:
+        browser = browsers.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        for runs in (several, one):
+            command = [
+                sys.executable,
+                "-c",
+                "from convline.cli import main; main()",
+                "dashboard",
+                str(runs),
+                "--port",
+                "0",
+            ]
+            server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            assert server.stdout is not None
+            found = re.search(r"http://\S+/", server.stdout.readline())
+            assert found
+            page = browser.new_page(viewport={"width": 1300, "height": 860})
+            if runs == several:
+                curves(page, found.group())
+            else:
+                tabs(page, found.group())
+            server.send_signal(signal.SIGINT)
+            server.wait(20)
+        browser.close()
+
+
+def curves(page: Any, address: str) -> None:
+    """The README's picture: loss and accuracy."""
+    page.goto(f"{address}?tagFilter=%5E(train%7Cval)%2F(acc%7Closs)%24&smoothing=0#timeseries")
+    page.wait_for_selector("text=val/loss", timeout=20_000)
+    page.get_by_role("button", name="Settings").first.click()
+    page.wait_for_timeout(3000)
+    write("tab_timeseries", page.screenshot())
+
+
+def tabs(page: Any, address: str) -> None:
+    """Each tab."""
+    page.goto(address)
+    for tab, (content, more) in TABS.items():
+        page.evaluate(f"location.hash = '{tab}{more}'")
+        page.locator(content).first.wait_for(state="attached")
+        page.wait_for_timeout(3000)
+        write(f"tab_{tab}", page.screenshot())
+    page.evaluate("location.hash = 'projector'")
+    page.frame_locator("iframe").first.frame_locator("iframe").locator(
+        "vz-projector:has-text('Points: 500')"
+    ).wait_for()
+    page.wait_for_timeout(6000)
+    write("tab_projector", page.screenshot())
+
+
+if __name__ == "__main__":
+    if not shutil.which(CHROMIUM):
+        raise SystemExit(f"{CHROMIUM} is not there: apt-get install chromium")
+    main(Path(sys.argv[1]).absolute())
