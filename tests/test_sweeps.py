@@ -274,8 +274,8 @@ class TestSeeds:
         assert f"error: {next(word for word in words if word.startswith('seeds'))}" in done.err
 
 
-def test_globs_and_ranges_are_expanded(tmp_path: Path) -> None:
-    done = train(tmp_path, "-m", *TINY, "scheduler=glob(co*)", "seed=range(0,4,step=2)")
+def test_globs_and_ranges_are_expanded_wherever_m_stands(tmp_path: Path) -> None:
+    done = train(tmp_path, *TINY, "-m", "scheduler=glob(co*)", "seed=range(0,4,step=2)")
     assert done.status == 0, done.err
     assert {path.name for path in run_dirs(tmp_path)} == {
         f"scheduler={name},seed={seed}" for name in ("constant", "cosine") for seed in (0, 2)
