@@ -179,10 +179,23 @@ class TestRerun:
         assert "runs/mine/seed=1/config.yaml" in refused.err
         assert trained(refused) == []
 
-    def test_settings_of_sweeps_are_refused_without_one(self, tmp_path: Path) -> None:
-        done = train(tmp_path, *TINY, "fail_fast=true")
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            (["fail_fast=true"], "add -m"),
+            (["sweep=lenet_lr"], "add -m"),
+            (["-m", "seed=0,1", "workers=1,2"], "workers=1,2: a sweep has one value"),
+            (["-m", "seed=0,1", "sweep.trials=5"], "add hydra/sweeper=search"),
+            (["-m", "seed=0,1", "rerun=maybe"], "one of all, failed, none"),
+        ],
+        ids=str,
+    )
+    def test_settings_of_sweeps_are_refused_where_they_do_nothing(
+        self, words: list[str], told: str, tmp_path: Path
+    ) -> None:
+        done = train(tmp_path, *TINY, *words)
         assert done.status == 1
-        assert "add -m" in done.err
+        assert told in done.err
 
 
 class TestSharing:
@@ -274,8 +287,8 @@ class TestSeeds:
         assert f"error: {next(word for word in words if word.startswith('seeds'))}" in done.err
 
 
-def test_globs_and_ranges_are_expanded(tmp_path: Path) -> None:
-    done = train(tmp_path, "-m", *TINY, "scheduler=glob(co*)", "seed=range(0,4,step=2)")
+def test_globs_and_ranges_are_expanded_wherever_m_stands(tmp_path: Path) -> None:
+    done = train(tmp_path, *TINY, "-m", "scheduler=glob(co*)", "seed=range(0,4,step=2)")
     assert done.status == 0, done.err
     assert {path.name for path in run_dirs(tmp_path)} == {
         f"scheduler={name},seed={seed}" for name in ("constant", "cosine") for seed in (0, 2)

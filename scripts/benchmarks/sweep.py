@@ -52,7 +52,7 @@ def compare_sweep(target: float, cost_target: float, num_rounds: int, num_epochs
 
 def _sweep(settings: list[str], rates: tuple[float, ...] = RATES) -> Sample:
     with tempfile.TemporaryDirectory() as folder:
-        sample = child([*_train(folder), "-m", *settings, f"optimizer.lr={','.join(map(str, rates))}"])
+        sample = child([*_train(folder), *settings, "-m", f"optimizer.lr={','.join(map(str, rates))}"])
         done = len(list(Path(folder).glob("*/*/predictions/test.npz")))
         assert done == len(rates), f"{done} of {len(rates)} jobs were done"
         return sample

@@ -76,9 +76,9 @@ def remark(comparison: Comparison) -> str:
         parts.append(notes["data"])
     if "epochs" in notes:
         parts.append(f"epochs: {notes['epochs']}")
-        if notes["same_weights_bitwise"]:
+        if notes.get("same_weights_bitwise"):
             parts.append("both end with bitwise the same weights")
-        else:
+        elif "largest_weight_difference" in notes:
             parts.append(f"both end with the same weights to within {notes['largest_weight_difference']:.1g}")
     if "seconds_by_workers" in notes:
         timed = ", ".join(f"{n}: {s:.2f} s" for n, s in notes["seconds_by_workers"].items())

@@ -181,6 +181,8 @@ def check_words(words: Sequence[str]) -> None:
     for override in parse_overrides(words):
         if override.key_or_group in groups() and (found := _unknown_option(override)):
             raise UserError(found)
+        if override.is_sweep_override() and schema.is_of_sweeps(override.input_line or ""):
+            raise UserError(f"{override.input_line}: a sweep has one value of this, not several.")
         if override.key_or_group.startswith("data.augment."):  # Hydra would fail on a key of a list
             raise UserError(
                 f"'{override.key_or_group}': data.augment is a list.\n  Type: 'data.augment=[flip, crop(4)]'"

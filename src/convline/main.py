@@ -29,6 +29,7 @@ def main(words: list[str] | None = None) -> int:
         The exit status: 0, 1 after an error, 128 + the signal's number after an interruption.
     """
     words = quote_units(sys.argv[1:] if words is None else words)
+    words = sorted(words, key=lambda word: word not in ("-m", "--multirun"))  # Hydra does not take it between others
     if "--help" in words or "-h" in words:
         print(manual.page())
         return 0

@@ -1,7 +1,7 @@
 """Which values a setting may have: what types and schemas let through, and no run could use."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from convline.class_folders import LAYOUT
 from convline.errors import UserError, first_line, nearest, user_error_in
-from convline.schema import Train
+from convline.schema import Train, is_of_sweeps
 
 
 def _above(low: float) -> tuple[Callable[[Any], bool], str]:
@@ -113,10 +113,7 @@ def check(cfg: DictConfig) -> None:
                 f"'{key}' was taken out or replaced by a value, but a run needs it: choose one with {key}=NAME"
             )
     _check_complete(cfg)
-    for key, (holds, expected) in RANGES.items():
-        value = OmegaConf.select(cfg, key)
-        if value is not None and not holds(value):
-            raise UserError(f"{key}={value} is out of range: it must be {expected}.")
+    _check_values(cfg, RANGES)
     if OmegaConf.select(cfg, "optimizer.nesterov") and not cfg.optimizer.momentum:
         raise UserError("optimizer.nesterov=true has no effect without momentum: add optimizer.momentum=0.9")
     stopping = OmegaConf.select(cfg, "callbacks.early_stopping")
@@ -126,6 +123,23 @@ def check(cfg: DictConfig) -> None:
             f"callbacks.early_stopping.mode={stopping.mode} would stop when {stopping.monitor} gets better.\n"
             f"  Type: callbacks.early_stopping.mode={right}"
         )
+
+
+def check_of_sweeps(cfg: DictConfig) -> None:
+    """Refuse values of the settings that are of sweeps alone; those of single runs may have several values still.
+
+    Raises:
+        UserError: names the key, its value and what it may be.
+    """
+    _check_values(cfg, filter(is_of_sweeps, RANGES))
+
+
+def _check_values(cfg: DictConfig, keys: Iterable[str]) -> None:
+    for key in keys:
+        holds, expected = RANGES[key]
+        value = OmegaConf.select(cfg, key)
+        if value is not None and not holds(value):
+            raise UserError(f"{key}={value} is out of range: it must be {expected}.")
 
 
 def _check_complete(cfg: DictConfig) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from convline import runs
+from convline import ranges, runs
 from convline.errors import UserError
 from convline.lock import HeldError, locked
 from convline.sweeps.ending import closing
 from convline.sweeps.folder import by_another_version, open_folder, wanted_folder
-from convline.sweeps.jobs import Job, plan
+from convline.sweeps.jobs import Job, compose, plan
 from convline.sweeps.launch import launcher, until_done
 
 UNDONE = {"failed": "failed", "interrupted": "interrupted", "waiting": "not begun"}
@@ -29,10 +29,14 @@ def sweep(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None:
         Interrupted: Ctrl-C or SIGTERM came; the table of what is there has been printed.
         UserError: a combination is no config, or a job failed.
     """
-    from convline.data.shared import sharing
+    ranges.check_of_sweeps(cfg)
+    if of_search := [word for word in words if word.startswith(("sweep.", "sweep/"))]:
+        raise UserError(f"{of_search[0]} has an effect in a search only: add hydra/sweeper=search, or leave it out.")
+    combinations = compose(words)
+    from convline.data.shared import sharing  # torch, which takes seconds: only when every config is right
 
     with sharing():
-        _sweep(plan(words), cfg, context)
+        _sweep(plan(combinations), cfg, context)
 
 
 def _sweep(jobs: list[Job], cfg: DictConfig, context: HydraContext) -> None:

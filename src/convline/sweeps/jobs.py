@@ -11,6 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from convline import config, runs
 from convline.schema import is_of_sweeps
 
+Composed = tuple[list[str], list[str], DictConfig, dict[str, str]]
+
 
 @dataclass(frozen=True)
 class Job:
@@ -49,20 +51,28 @@ class Job:
         return {"choices": self.choices, "overrides": self.overrides, "swept": self.swept, **hashes}
 
 
-def plan(words: Sequence[str]) -> list[Job]:
-    """The jobs that `-m WORDS` stands for, in order; one for those that compute the same.
+def compose(words: Sequence[str]) -> list[Composed]:
+    """The combinations that `-m WORDS` stands for, in order: all words, swept ones, config, options taken.
 
     Raises:
-        UserError: a combination is no config, or its data are missing or damaged.
+        UserError: one is no config.
     """
     combinations = config.expand_sweep([word for word in words if not is_of_sweeps(word)])
     keys = {o.get_key_element() for o in config.parse_overrides(words) if o.is_sweep_override()}
-    composed = config.compose_all(combinations)
+    swept = [[word for word in combination if word.partition("=")[0] in keys] for combination in combinations]
+    return list(zip(combinations, swept, *zip(*config.compose_all(combinations), strict=True), strict=True))
+
+
+def plan(combinations: Sequence[Composed]) -> list[Job]:
+    """Their jobs; one for those that compute the same.
+
+    Raises:
+        UserError: data are missing or damaged.
+    """
     fingerprints: dict[str, str] = {}
     jobs: dict[str, Job] = {}
-    for combination, (cfg, choices) in zip(combinations, composed, strict=True):
-        swept = [word for word in combination if word.partition("=")[0] in keys]
-        job = describe(combination, swept, cfg, choices, fingerprints)
+    for combination in combinations:
+        job = describe(*combination, fingerprints)
         jobs.setdefault(job.identity, job)
     return list(jobs.values())
 

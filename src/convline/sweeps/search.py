@@ -10,7 +10,7 @@ from typing import Any
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from convline import config, runs
+from convline import config, ranges, runs
 from convline.errors import UserError
 from convline.sweeps import space, study
 from convline.sweeps.ending import closing
@@ -32,6 +32,7 @@ def search(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None
         Interrupted: Ctrl-C or SIGTERM came; the table of what is there has been printed.
         UserError: a setting is wrong, or a trial failed.
     """
+    ranges.check_of_sweeps(cfg)
     if cfg.rerun != "failed":
         raise UserError(f"rerun={cfg.rerun}: a search goes on where it is; for another one type sweep.seed=1")
     from convline.data.shared import sharing
