@@ -11,6 +11,7 @@ from convline.config import load_config
 
 def group(folder: Path, *words: str) -> str:
     OmegaConf.save(load_config(["data=digits", *words]), folder / "config.yaml", resolve=True)
+    (folder / "summary.json").write_text('{"status": "running", "choices": {"data": "digits"}}')
     return _group(folder)
 
 

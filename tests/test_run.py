@@ -243,7 +243,7 @@ class TestMultirun:
     def test_readable_directories_and_a_failed_job(self, tmp_path: Path) -> None:
         done = train(tmp_path, "-m", *SMALL, "trainer.max_epochs=1", "optimizer.lr=0.1,1e9,0.01", "seed=0,1")
         assert done.status == 1
-        assert "2 of 6 jobs failed" in done.err
+        assert "error: 2 failed of 6 jobs" in done.err
         statuses = {run_dir.name: summary(run_dir)["status"] for run_dir in run_dirs(tmp_path)}
         assert len(statuses) == 6
         assert sorted(statuses.values()) == ["failed"] * 2 + ["finished"] * 4
@@ -261,8 +261,10 @@ class TestMultirun:
     def test_the_same_sweep_twice_overwrites_nothing(self, tmp_path: Path) -> None:
         words = ["-m", *SMALL, "trainer.limit_train_batches=1", "seed=0,1", "hydra.sweep.dir=runs/mine"]
         assert train(tmp_path, *words).status == 0
+        before = [(path / "summary.json").read_text() for path in run_dirs(tmp_path)]
         assert train(tmp_path, *words).status == 0
-        assert len(run_dirs(tmp_path)) == 4
+        assert [(path / "summary.json").read_text() for path in run_dirs(tmp_path)] == before
+        assert len(before) == 2
 
 
 def test_help_is_a_manual(tmp_path: Path) -> None:

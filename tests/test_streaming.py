@@ -125,7 +125,8 @@ def workers_of(loader: Loader) -> list[int]:
 
 def test_workers_are_out_of_reach_of_signals_to_the_group_and_their_death_is_explained() -> None:
     _, streaming = pair(2, Walk(1, order_seed=3))
-    streaming.next_batch()
+    for _ in range(2):  # from each worker one: then both have begun
+        streaming.next_batch()
     for pid in workers_of(streaming):
         assert os.getpgid(pid) != os.getpgrp()
         os.kill(pid, signal.SIGINT)

@@ -35,6 +35,10 @@ KEYS = (
 )
 
 
+# Said only where it is otherwise: the tab's table has room for about ten columns.
+USUAL = {"data/augment": "none", "data.label_noise": 0.0, "data.imbalance": 1.0, "classifier.class_weights": "none"}
+
+
 class HParams(Callback):
     """Writes the run's settings when it starts; `write_outcome` adds its end.
 
@@ -68,10 +72,12 @@ class HParams(Callback):
 
 
 def _group(run_dir: Path) -> str:
-    """The same for runs that compute the same but for their seed."""
+    """The same for runs that compute the same but for their seed: the settings for the eye, and a hash of all."""
+    settings = flat_settings(run_dir)
     cfg = read_config(run_dir)
     cfg.seed = 0
-    return identity(cfg, code="", data="")
+    shown = ", ".join(f"{key}={value}" for key, value in sorted(settings.items()) if key != "seed")
+    return f"{shown} ({identity(cfg, code='', data='')})"
 
 
 def write_outcome(run_dir: Path, metrics: dict[str, float]) -> None:
@@ -104,9 +110,9 @@ def _add(writer: Any, tag: str, **content: Any) -> None:
 
 
 def flat_settings(run_dir: Path) -> dict[str, Any]:
-    """The settings that the tab shows: `{"model": "lenet", "optimizer.lr": 0.05, …}`; null settings are left out."""
+    """The settings that the tab shows: `{"model": "lenet", "optimizer.lr": 0.05, …}`; without null and usual ones."""
     chosen = read_summary(run_dir)["choices"]
     cfg = read_config(run_dir)
     settings = {key: chosen[key] for key in CHOICES if key in chosen}
     settings.update({key: OmegaConf.select(cfg, key) for key in KEYS})
-    return {key: value for key, value in settings.items() if value is not None}
+    return {key: value for key, value in settings.items() if value is not None and value != USUAL.get(key)}
