@@ -21,12 +21,20 @@ class TrainedRun:
 
     Args:
         run_dir: the run's.
-        data, network: those of the run, for whoever has them already.
+        cfg, data, network: those of the run, for whoever has them already.
     """
 
-    def __init__(self, run_dir: Path, data: DataModule | None = None, network: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        cfg: DictConfig | None = None,
+        data: DataModule | None = None,
+        network: nn.Module | None = None,
+    ) -> None:
         self.run_dir = run_dir
         self._has_looked = False
+        if cfg is not None:
+            self.cfg = cfg
         if data is not None:
             self.data = data
         if network is not None:

@@ -159,7 +159,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
         else:
             _fit(trainer, classifier, data, checkpoint)
         outcome = _test(cfg, run_dir, trainer.strategy.root_device, classifier, data)
-        after_test.tell(trainer, TrainedRun(run_dir, data, classifier.evaluated))
+        after_test.tell(trainer, TrainedRun(run_dir, cfg, data, classifier.evaluated))
     except BaseException as error:
         stopped = isinstance(error, Interrupted | KeyboardInterrupt)
         status = "interrupted" if stopped else "pruned" if isinstance(error, Pruned) else "failed"

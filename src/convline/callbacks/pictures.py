@@ -46,7 +46,7 @@ class Pictures(AfterTest):
         if writer is None or trainer.current_epoch + 1 not in self._epochs:
             return
         assert isinstance(pl_module, Classifier)
-        run = TrainedRun(Path(trainer.default_root_dir), trainer.datamodule, pl_module.evaluated)  # type: ignore[attr-defined]
+        run = TrainedRun(Path(trainer.default_root_dir), None, trainer.datamodule, pl_module.evaluated)  # type: ignore[attr-defined]
         for name in self.at_epochs:
             drawn = self._draw(name, run)
             if drawn is not None:

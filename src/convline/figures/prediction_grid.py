@@ -21,7 +21,7 @@ SIDE = 56  # pixels of an image, at least
 SHORT = 3  # characters of the longest class's name that still fit on one line with the rest
 
 
-def predictions(run: Run, part: str = "val", rows: int = 4, columns: int = 8) -> Figure:
+def predictions(run: Run, part: str = "val", rows: int = 3, columns: int = 8) -> Figure:
     """The first images of a part, each with `predicted (true) probability`: blue if that is right, red if not.
 
     Args:

@@ -81,18 +81,16 @@ def draw(bins: Bins, caption: str) -> Figure:
     told = f"{caption}; mean confidence {mean_confidence:.2%}, accuracy {mean_accuracy:.2%}"
     canvas.write(figure, 12, 30, told, canvas.SMALL, canvas.FAINT)
     axes = canvas.axes_at(figure, 60, 56, 380, 340)
-    edges, some = np.arange(number) / number, bins.counts > 0
-    width = 0.92 / number
-    axes.bar(edges[some] + 0.5 / number, bins.accuracy[some], width, color="#7ba7dd", label="accuracy")
-    gap = bins.confidence - bins.accuracy
-    axes.bar(edges[some] + 0.5 / number, gap[some], width, bottom=bins.accuracy[some], color="#c62828", alpha=0.3,
-             hatch="///", edgecolor="#c62828", linewidth=0, label="gap to confidence")  # fmt: skip
+    edges = np.arange(number + 1) / number
+    axes.stairs(bins.accuracy, edges, fill=True, color="#7ba7dd", label="accuracy")
+    axes.stairs(bins.confidence, edges, baseline=bins.accuracy, fill=True, color=canvas.WRONG, alpha=0.35, label="gap")
     axes.plot([0, 1], [0, 1], color=canvas.FAINT, linewidth=1, linestyle="--", label="perfectly calibrated")
+    axes.vlines(edges, 0, 1, color="white", linewidth=1.5)
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    axes.set_ylabel("accuracy", fontsize=canvas.NORMAL)
+    axes.set_ylabel("accuracy, and its gap to the confidence", fontsize=canvas.NORMAL)
     axes.legend(loc="upper left", fontsize=canvas.SMALL, frameon=False)
     below = canvas.axes_at(figure, 60, 424, 380, 90)
-    below.bar(edges + 0.5 / number, 100 * bins.counts / total, width, color=canvas.FAINT)
+    below.stairs(100 * bins.counts / total, edges, fill=True, color=canvas.FAINT)
     below.set(xlim=(0, 1))
     below.set_ylabel("% of images", fontsize=canvas.NORMAL)
     below.set_xlabel("confidence: probability of the predicted class", fontsize=canvas.NORMAL)

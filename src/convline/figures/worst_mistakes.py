@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def mistakes(run: Run, part: str = "val", rows: int = 4, columns: int = 8) -> Figure:
+def mistakes(run: Run, part: str = "val", rows: int = 3, columns: int = 8) -> Figure:
     """The wrongly classified images with the highest loss, the worst one first.
 
     Args:
