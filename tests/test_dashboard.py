@@ -136,7 +136,7 @@ def text(page: Any) -> None:
 
 def pr_curves(page: Any) -> None:
     page.locator("tf-pr-curve-card").nth(9).wait_for()
-    assert lines(page, "tf-pr-curve-card") >= 10
+    page.locator("tf-pr-curve-card path.line[d^=M]").nth(9).wait_for(state="attached")
 
 
 def projector(page: Any) -> None:
@@ -154,7 +154,8 @@ def hparams(page: Any) -> None:
 def custom_scalars(page: Any) -> None:
     for words in ("loss", "accuracy"):
         page.locator(f"tf-custom-scalar-multi-line-chart-card:has-text('{words}')").first.wait_for()
-    assert lines(page, "tf-custom-scalar-multi-line-chart-card") >= 4  # loss and accuracy, train and validation
+    drawn = page.locator("tf-custom-scalar-multi-line-chart-card path.line[d^=M]")
+    drawn.nth(3).wait_for(state="attached")  # loss and accuracy, train and validation
 
 
 def timeseries(page: Any) -> None:
