@@ -1,5 +1,7 @@
 """The benchmark script at sizes where its times mean nothing, and none is looked at."""
 
+import contextlib
+import io
 import json
 import sys
 from importlib.metadata import version
@@ -15,7 +17,7 @@ from typer.testing import CliRunner
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import benchmark
-from benchmarks import data_path, fit, measure, mnist, report_time, startup, tables
+from benchmarks import dashboards, data_path, fit, measure, mnist, report_time, startup, tables
 from benchmarks.measure import Comparison, Sample
 from convline.config import load_config
 from convline.reporting.report import report
@@ -127,6 +129,25 @@ def test_data_without_the_real_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "synthetic" in said
     cfg = load_config(words)
     assert (list(cfg.data.input_shape), cfg.data.source.num_train, cfg.data.batch_size) == ([1, 28, 28], 60_000, 128)
+
+
+def test_the_dashboards_that_are_measured_are_all_of_them_and_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[dict[str, object]] = []
+
+    def here(command: list[str], **_: object) -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", ["-c", *command[3:]])
+        cfg = load_config(command[3:])
+        shown.append({name: node for name, node in cfg.callbacks.items() if node is not None})
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            exec(compile(command[2], "", "exec"), {})
+        return SimpleNamespace(returncode=0, stdout=out.getvalue())
+
+    monkeypatch.setattr(dashboards.subprocess, "run", here)
+    measured = dashboards.compare_dashboards(1.05, 1, data=("noise", [*TINY, "trainer.max_epochs=1"]))
+    assert {"pictures", "histograms", "norms", "projector", "hparams"} < set(shown[0])
+    assert set(shown[1]) == {"checkpoint", "progress"}
+    assert measured.our_samples[0].cpu > 0
+    assert 50_000 < measured.notes["event_bytes"] < 20_000_000
 
 
 def test_the_report_that_is_measured_reads_every_run(monkeypatch: pytest.MonkeyPatch) -> None:

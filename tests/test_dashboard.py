@@ -16,6 +16,7 @@ import pytest
 
 from commands import ROOT, convline, run_dirs, train
 
+pytestmark = pytest.mark.xdist_group("dashboard")  # one process trains and browses for all
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 # WebGL without a graphics card, which the projector needs
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]

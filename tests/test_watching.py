@@ -25,6 +25,8 @@ from convline.network import build_network
 from convline.trained import TrainedRun
 from test_resume import curves, without_the_kill
 
+pytestmark = pytest.mark.xdist_group("watching")  # one process trains for all
+
 # Dropout and batch norm are in it, so that random and running state matter; plain SGD, so that steps can be checked.
 WORDS = [
     *(word for word in SMALL if not word.startswith("callbacks")),
@@ -331,6 +333,18 @@ class TestReadingBack:
         for figure in (figures.filters, figures.confusion):
             with pytest.raises(UserError, match="is not a run directory"):
                 figure(tmp_path / "nowhere")
+
+
+@pytest.mark.gpu
+def test_everything_is_drawn_on_a_gpu(tmp_path: Path) -> None:
+    words = [word for word in WORDS if word != "trainer.accelerator=cpu"]
+    done = train(tmp_path, *words, "trainer.accelerator=gpu", "trainer.precision=bf16-mixed", "callbacks=everything")
+    assert done.status == 0, done.err
+    assert "no picture" not in done.out
+    (run_dir,) = run_dirs(tmp_path)
+    assert {path.stem for path in (run_dir / "pictures").iterdir()} >= set(figures.BY_NAME)
+    found = EventAccumulator(str(run_dir)).Reload()
+    assert [point.step for point in found.Scalars("norms/gradient")] == list(range(5, 2 * STEPS_PER_EPOCH, 5))
 
 
 class TestTheCommand:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -42,12 +42,17 @@ class Histograms(Callback):
         """Choose the epochs."""
         self._epochs = chosen_epochs(trainer.max_epochs or 1, self.times)
 
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Count from here, as `Norms` does."""
+        self._step = trainer.global_step
+
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Keep the gradients of the epoch's last step; the optimizer lets go of them, so that nothing is copied."""
         assert isinstance(pl_module, Classifier)
-        if (trainer.global_step + 1) % pl_module.steps_per_epoch or not self._is_due(trainer):
+        self._step += 1
+        if self._step % pl_module.steps_per_epoch or not self._is_due(trainer):
             return
         named = _weights(pl_module.network)
         self._gradients = {name: p.grad for name, p in named.items() if p.grad is not None}

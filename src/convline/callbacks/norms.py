@@ -28,8 +28,11 @@ class Norms(Callback):
         (optimizer,) = trainer.optimizers
         weights = [p for group in optimizer.param_groups for p in group["params"]]
 
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+
         def before(*_: Any) -> None:
-            if (trainer.global_step + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            self._step += 1
+            if self._step % every:
                 return
             assert isinstance(pl_module, Classifier)
             clipped = pl_module.unclipped_norm
@@ -42,10 +45,14 @@ class Norms(Callback):
                 return
             gradient, size = self._norms
             moved = get_total_norm([p.detach() - old for p, old in zip(weights, self._before, strict=True)])
-            self._unread.append((trainer.global_step + 1, torch.stack([gradient, size, moved / size])))
+            self._unread.append((self._step, torch.stack([gradient, size, moved / size])))
             self._norms, self._before = None, []
 
         self._hooks = [optimizer.register_step_pre_hook(before), optimizer.register_step_post_hook(after)]
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Count from here: asking the trainer in every step would cost more than everything else here."""
+        self._step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
