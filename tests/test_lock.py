@@ -113,15 +113,16 @@ def test_a_run_whose_process_died_is_interrupted(tmp_path: Path) -> None:
 def test_many_processes_that_want_one_directory_get_it_in_turn(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from convline.lock import HeldError, locked\n"
-        "for _ in range(200):\n"
+        "held = 0\n"
+        "while held < 50:\n"
         "    try:\n"
         "        with locked(Path(sys.argv[1])):\n"
         "            before = Path(sys.argv[1], 'count').read_text(); time.sleep(0.001)\n"
-        "            Path(sys.argv[1], 'count').write_text(str(int(before) + 1)); print('x', end='')\n"
-        "    except HeldError: pass\n"
+        "            Path(sys.argv[1], 'count').write_text(str(int(before) + 1)); held += 1\n"
+        "    except HeldError: time.sleep(0.0005)\n"
     )
     (tmp_path / "count").write_text("0")
     command = [sys.executable, "-c", code, str(tmp_path)]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    counted = sum(len(process.communicate()[0]) for process in processes)
-    assert counted == int((tmp_path / "count").read_text()) > 100
+    processes = [subprocess.Popen(command) for _ in range(4)]
+    assert [process.wait(120) for process in processes] == [0] * 4
+    assert int((tmp_path / "count").read_text()) == 4 * 50

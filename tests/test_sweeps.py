@@ -275,7 +275,8 @@ class TestSeeds:
         mean = sum(accuracies) / 3
         deviation = (sum((value - mean) ** 2 for value in accuracies) / 2) ** 0.5
         half = 4.302653 * deviation / 3**0.5  # Student's t for two degrees of freedom, 97.5 %
-        assert f"test accuracy {mean:.2%} ± {half:.2%} (95% interval of the mean), 3 seeds" in done.out
+        said = f"with 95 % confidence, between {100 * (mean - half):.2f} and {100 * (mean + half):.2f} %."
+        assert said in done.out.split(f"test/acc is {100 * mean:.2f} %;")[1]
         more = train(tmp_path, *TINY, "seeds=2", "seed=2")
         assert "2 jobs: 1 finished already, 1 to do" in more.out
         assert {path.name for path in run_dirs(tmp_path)} == {"seed=0", "seed=1", "seed=2", "seed=3"}

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +132,7 @@ class Trials:
 
     def _lose(self, number: int) -> None:
         self._set(number, LOST, True)
-        self.study.tell(number, state=_state("FAIL"), skip_if_finished=True)
+        self._finish(number, state="FAIL")
 
     def _lay_out(self, number: int, params: dict[str, Any]) -> Path | None:
         """Make a trial's directory; None if its combination of values is no config, which is a failure."""
@@ -142,7 +142,7 @@ class Trials:
         except UserError as error:
             print(f"── failed: trial {number + 1}: {' '.join(swept)}\n   {first_line(error)}", flush=True)
             self._set(number, "error", first_line(error))
-            self.study.tell(number, state=_state("FAIL"))
+            self._finish(number, state="FAIL")
             return None
         job = describe([*self.fixed, *swept], swept, *composed, self._fingerprints)
         if self.settings.pruner:
@@ -170,14 +170,21 @@ class Trials:
         if summary["status"] == "finished":
             known = {**summary["metrics"], **{key: summary[key] for key in ("parameters", "macs", "seconds")}}
             values = [float(known[objective]) for objective in self.settings.objectives]
-            self.study.tell(number, values, skip_if_finished=True)
+            self._finish(number, values)
         else:
-            state = _state("PRUNED" if summary["status"] == "pruned" else "FAIL")
-            self.study.tell(number, state=state, skip_if_finished=True)
+            self._finish(number, state="PRUNED" if summary["status"] == "pruned" else "FAIL")
+
+    def _finish(self, number: int, values: list[float] | None = None, state: str = "COMPLETE") -> None:
+        """Tell the study how a trial has ended, unless another process has told it."""
+        from optuna.trial import TrialState
+
+        with _unless_told():
+            self.study.tell(number, values, state=TrialState[state], skip_if_finished=True)
 
     def _set(self, number: int, key: str, value: Any) -> None:
         trial = self.study.get_trials(deepcopy=False)[number]
-        self.study._storage.set_trial_user_attr(trial._trial_id, key, value)
+        with _unless_told():
+            self.study._storage.set_trial_user_attr(trial._trial_id, key, value)
 
     @contextmanager
     def _signs_of_life(self, number: int) -> Iterator[None]:
@@ -197,10 +204,13 @@ class Trials:
             ended.set()
 
 
-def _state(name: str) -> Any:
-    from optuna.trial import TrialState
+@contextmanager
+def _unless_told() -> Iterator[None]:
+    """Another process that saw the trial end may tell the study so between any two lines of ours."""
+    from optuna.exceptions import UpdateFinishedTrialError
 
-    return TrialState[name]
+    with suppress(UpdateFinishedTrialError):
+        yield
 
 
 def _short(params: dict[str, Any]) -> str:
