@@ -120,7 +120,7 @@ class TestRunDirectory:
         settings = read("_hparams_/session_start_info").session_start_info.hparams
         assert settings["optimizer.lr"].number_value == 0.05
         assert settings["model"].string_value == "lenet"
-        assert {info.name for info in experiment.hparam_infos} == set(settings)
+        assert {info.name for info in experiment.hparam_infos} > set(settings)  # another run may have the others
         assert read("_hparams_/session_end_info").session_end_info.status == STATUS_SUCCESS
         metrics = summary(run_dir)["metrics"]
         (best,), (test,) = events.Scalars("result/val/acc"), events.Scalars("result/test/acc")

@@ -14,7 +14,8 @@ METRICS = ("result/val/acc", "result/val/loss", "result/test/acc", "result/test/
 
 
 CHOICES = ("data", "data/augment", "model", "optimizer", "scheduler")
-KEYS = (
+WORDS = ("classifier.class_weights", "trainer.precision")
+NUMBERS = (
     "seed",
     "data.batch_size",
     "data.train_fraction",
@@ -22,7 +23,6 @@ KEYS = (
     "data.fold",
     "data.label_noise",
     "data.imbalance",
-    "classifier.class_weights",
     "optimizer.lr",
     "optimizer.momentum",
     "optimizer.weight_decay",
@@ -31,12 +31,9 @@ KEYS = (
     "classifier.gradient_clip_norm",
     "classifier.ema_decay",
     "trainer.max_epochs",
-    "trainer.precision",
 )
-
-
-# Said only where it is otherwise: the tab's table has room for about ten columns.
-USUAL = {"data/augment": "none", "data.label_noise": 0.0, "data.imbalance": 1.0, "classifier.class_weights": "none"}
+# The tab opens with five columns of settings: the first of those that "differ", by name.
+FIRST = ("data", "data.batch_size", "model", "optimizer", "optimizer.lr")
 
 
 class HParams(Callback):
@@ -45,8 +42,8 @@ class HParams(Callback):
     The metrics of the tab have tags of their own (`result/val/acc`, …): torch's `add_hparams` would write NaN into the
     curves, and the last value of a curve is not the best one.
 
-    The settings are read from the run directory: names of the chosen options, and the values of `KEYS`. Runs that
-    differ only in their seed, and in nothing that is not shown either, share a group: one line of the tab, their
+    The settings are read from the run directory: names of the chosen options, and numbers. Runs that
+    differ only in their seed share a group: one line of the tab, their
     metrics averaged.
     """
 
@@ -56,28 +53,42 @@ class HParams(Callback):
         if not loggers or not trainer.is_global_zero:
             return
         from tensorboard.plugins.hparams.plugin_data_pb2 import SessionStartInfo
-        from torch.utils.tensorboard.summary import hparams
 
         settings = flat_settings(Path(trainer.default_root_dir))
         group = _group(Path(trainer.default_root_dir))
         loggers[0].hparams.update(settings)  # what Lightning writes to hparams.yaml
-        experiment, _, _ = hparams(settings, dict.fromkeys(METRICS, 0.0))
         start = SessionStartInfo(group_name=group, start_time_secs=time.time())
         for key, value in settings.items():
-            kind = "bool" if isinstance(value, bool) else "number" if isinstance(value, int | float) else "string"
+            kind = "number" if key in NUMBERS else "string"
             setattr(start.hparams[key], f"{kind}_value", value)
         writer = loggers[0].experiment
-        writer._get_file_writer().add_summary(experiment)
+        _add(writer, "_hparams_/experiment", experiment=_columns())
         _add(writer, "_hparams_/session_start_info", session_start_info=start)
 
 
+def _columns() -> Any:
+    """What the tab can show. The same for all runs: TensorBoard reads that of one of them."""
+    from tensorboard.plugins.hparams.api_pb2 import (
+        DATA_TYPE_FLOAT64,
+        DATA_TYPE_STRING,
+        Experiment,
+        HParamInfo,
+        MetricInfo,
+        MetricName,
+    )
+
+    types = dict.fromkeys((*CHOICES, *WORDS), DATA_TYPE_STRING) | dict.fromkeys(NUMBERS, DATA_TYPE_FLOAT64)
+    return Experiment(
+        hparam_infos=[HParamInfo(name=key, type=kind, differs=key in FIRST) for key, kind in types.items()],
+        metric_infos=[MetricInfo(name=MetricName(tag=tag)) for tag in METRICS],
+    )
+
+
 def _group(run_dir: Path) -> str:
-    """The same for runs that compute the same but for their seed: the settings for the eye, and a hash of all."""
-    settings = flat_settings(run_dir)
+    """The same for runs that compute the same but for their seed: the network's name, and a hash of all settings."""
     cfg = read_config(run_dir)
     cfg.seed = 0
-    shown = ", ".join(f"{key}={value}" for key, value in sorted(settings.items()) if key != "seed")
-    return f"{shown} ({identity(cfg, code='', data='')})"
+    return f"{read_summary(run_dir)['choices'].get('model', 'pattern')} {identity(cfg, code='', data='')[:8]}"
 
 
 def write_outcome(run_dir: Path, metrics: dict[str, float]) -> None:
@@ -110,9 +121,9 @@ def _add(writer: Any, tag: str, **content: Any) -> None:
 
 
 def flat_settings(run_dir: Path) -> dict[str, Any]:
-    """The settings that the tab shows: `{"model": "lenet", "optimizer.lr": 0.05, …}`; without null and usual ones."""
+    """The settings that the tab shows: `{"model": "lenet", "optimizer.lr": 0.05, …}`; those that are null left out."""
     chosen = read_summary(run_dir)["choices"]
     cfg = read_config(run_dir)
     settings = {key: chosen[key] for key in CHOICES if key in chosen}
-    settings.update({key: OmegaConf.select(cfg, key) for key in KEYS})
-    return {key: value for key, value in settings.items() if value is not None and value != USUAL.get(key)}
+    settings.update({key: OmegaConf.select(cfg, key) for key in (*NUMBERS, *WORDS)})
+    return {key: value for key, value in settings.items() if value is not None}
