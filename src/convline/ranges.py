@@ -58,6 +58,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "data.loader": _one_of("auto", "resident", "dataloader"),
     "data.num_workers": _at_least(0),
     "data.num_classes": _at_least(2),
+    "data.normalize": _one_of("standard", "unit"),
     "data.source.split": _one_of("letters", "balanced"),
     "data.source.resize": _one_of("crop", "squash"),
     "data.source.test_fraction": (lambda value: 0 < value < 1, "above 0 and below 1"),

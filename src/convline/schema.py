@@ -74,6 +74,7 @@ class Data:
     num_classes: int = MISSING
     batch_size: int = MISSING  # images a step, on each device
     eval_batch_size: int = MISSING  # images a forward pass in validation and test
+    normalize: str = MISSING  # standard: mean 0 and deviation 1 by channel, of the training images; unit: pixels / 255
     val: str = MISSING  # which images of the official training set validate: stratified, or the first ones
     val_fraction: float = MISSING  # ... so much of it
     val_size: int | None = MISSING  # ... or so many images

@@ -157,6 +157,7 @@ STEPS: dict[str, Callable[..., Made]] = {
     "leaky_relu": _plain(lambda slope: nn.LeakyReLU(slope)),
     "tanh": _plain(nn.Tanh),
     "sigmoid": _plain(nn.Sigmoid),
+    "logsigmoid": _plain(nn.LogSigmoid),
     "gelu": _plain(nn.GELU),
     "silu": _plain(nn.SiLU),
     "softmax": _plain(lambda: nn.Softmax(dim=1)),

@@ -49,6 +49,7 @@ UNITS: dict[str, tuple[Parameter, ...]] = {
     "leaky_relu": (Parameter("slope", "number", 0.01),),
     "tanh": (),
     "sigmoid": (),
+    "logsigmoid": (),
     "gelu": (),
     "silu": (),
     "softmax": (),

@@ -2,7 +2,7 @@
 `convline.sweeps`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.plugins.sweeper import Sweeper
@@ -25,12 +25,20 @@ class Search(Sweeper):
 
 
 class Grid(Search):
-    """Every combination of the lists on the command line; a search where `sweep=NAME` brings a space."""
+    """Every combination of the lists on the command line; a search where `sweep=NAME` brings a space.
+
+    Args:
+        params: lists for settings that the command line does not name, as in Hydra's own sweeper.
+    """
+
+    def __init__(self, params: Mapping[str, str]) -> None:
+        self._params = params
 
     def sweep(self, arguments: Sequence[str]) -> Any:
         """Do them."""
         if self._config.sweep.space:
             return super().sweep(arguments)
         from convline.sweeps.grid import sweep
+        from convline.sweeps.jobs import with_params
 
-        return sweep(arguments, self._config, self._context)
+        return sweep(with_params(arguments, self._params), self._config, self._context)

@@ -34,6 +34,8 @@ class DataModule(LightningDataModule):
         batch_size: images a training step on each device.
         eval_batch_size: images a forward pass in validation and test.
         root: folder of the files, for a source that needs one.
+        normalize: "standard": less the training images' mean and divided by their standard deviation, by channel;
+            "unit": pixels from 0 to 1.
         augment: operations on training images, as text or list; see `parse_augment`.
         loader: "resident", "dataloader", or "auto" for what fits.
         num_workers: processes of the latter.
@@ -57,6 +59,7 @@ class DataModule(LightningDataModule):
         batch_size: int,
         eval_batch_size: int,
         root: str | None = None,
+        normalize: str = "standard",
         augment: str | Sequence[str] = (),
         loader: str = "auto",
         num_workers: int = 0,
@@ -74,6 +77,7 @@ class DataModule(LightningDataModule):
         channels, height, width = input_shape
         self.input_shape, self.num_classes = (channels, height, width), num_classes
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self._normalize = normalize
         self._augmentations = parse_augment(augment)
         self._loader_kind, self._num_workers = loader, num_workers
         self._split = Split(**split)
@@ -115,7 +119,10 @@ class DataModule(LightningDataModule):
             )
         self._test_fingerprint = test.fingerprint()
         del test
-        self.mean, self.std = channel_statistics(images.images, self.train_indices)
+        self._mean_color, std = channel_statistics(images.images, self.train_indices)
+        standard = self._normalize == "standard"
+        self.mean = self._mean_color if standard else torch.zeros_like(std)
+        self.std = std if standard else torch.ones_like(std)
         self.classes = images.classes
         self.notices.extend(images.notices)
         self._train_set = images
@@ -130,7 +137,7 @@ class DataModule(LightningDataModule):
                 f"warning: data.augment has {', '.join(mirroring)}, but a mirrored image of these data shows another "
                 "class or none; the network learns what it will never see"
             )
-        fill = (self.mean * 255).float().expand(self.input_shape[0])
+        fill = (self._mean_color * 255).float().expand(self.input_shape[0])
         return Pipeline(self._augmentations, self.input_shape, self.num_classes, fill, self.seed)
 
     def _checked(self, images: Images) -> Images:

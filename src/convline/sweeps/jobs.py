@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,17 @@ class Job:
         """What its summary says of it before it begins."""
         hashes = {"identity": self.identity, "recipe": self.recipe}
         return {"choices": self.choices, "overrides": self.overrides, "swept": self.swept, **hashes}
+
+
+def with_params(words: Sequence[str], params: Mapping[str, str]) -> list[str]:
+    """The words of a sweep, and an experiment's lists for those settings that the words do not name.
+
+    Args:
+        words: as typed.
+        params: lists of values as they would be typed, by setting.
+    """
+    named = {override.key_or_group for override in config.parse_overrides(words)}
+    return [*words, *(f"{key}={values}" for key, values in params.items() if key not in named)]
 
 
 def compose(words: Sequence[str]) -> list[Composed]:
