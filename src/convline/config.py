@@ -109,6 +109,19 @@ def choices_of(hydra_cfg: Any) -> dict[str, str]:
     return {k: v for k, v in hydra_cfg.runtime.choices.items() if v and not k.startswith(("hydra", "schema", "sweep"))}
 
 
+def sweep_params(overrides: Sequence[str]) -> dict[str, str]:
+    """The lists of values that an experiment brings to a sweep: `hydra.sweeper.params`.
+
+    Args:
+        overrides: of the sweep; its own lists do not matter.
+    """
+    schema.register()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        cfg = compose("train", expand_sweep(overrides)[0], return_hydra_config=True)
+    return {str(key): str(values) for key, values in cfg.hydra.sweeper.params.items()}
+
+
 def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
     """The single configurations that `-m OVERRIDES` stands for, the last list varying fastest, as Hydra orders them.
 

@@ -1,0 +1,65 @@
+"""What the usual choices do: windows, filters, downsampling, padding, pools, activations, dropout."""
+
+from functools import partial
+
+from convline.lessons import plots
+from convline.lessons.findings import Better, Claim, Exactly, Said
+from convline.lessons.lesson import Lesson, Study
+from convline.lessons.results import Results
+from convline.reporting.text import folded
+
+STUDIES = {
+    "kernel": ("3×3 windows", "5×5 windows", "7×7 windows"),
+    "filters": ("32 filters", "64 filters", "128 filters", "256 filters", "32, 64, 128 filters", "16, 32, 64 filters"),
+    "downsampling": ("pooling", "pooling and stride 2", "neither", "stride 2"),
+    "padding": ("padding: same", "padding: valid"),
+    "pooling": ("largest value", "mean", "L2 norm", "mean by distance"),
+    "activation": ("ReLU", "tanh", "sigmoid"),
+    "dropout": ("no dropout", "dropout 0.5"),
+}
+
+
+def _output(stride: int) -> str:
+    from convline.network import build_network
+
+    layer = build_network(f"CONV(8, 3, {stride}, pad=valid) -> FC", input_shape=(1, 7, 7), num_classes=10)
+    return str(layer.fc1.in_features // 8)
+
+
+def _sizes() -> str:
+    return f"7 pixels, windows of 3: {_output(1)} with stride 1, {_output(2)} with stride 2"
+
+
+def _evidence(labels: tuple[str, ...], results: Results) -> str:
+    return "; ".join(f"{label}: {folded('test/acc', results.arm(label).sample('test/acc'))}" for label in labels)
+
+
+def _claims() -> list[Claim]:
+    return [
+        Better("ReLU learns faster than tanh", "ReLU", "tanh"),
+        Better("ReLU learns faster than sigmoid", "ReLU", "sigmoid"),
+        Better("dropout helps against overfitting", "dropout 0.5", "no dropout"),
+        Better("largest values beat means in pools", "largest value", "mean"),
+        Better("padding keeps the border, and accuracy", "padding: same", "padding: valid"),
+        Better("small windows beat large ones", "3×3 windows", "7×7 windows"),
+        Better("strides can stand for pooling", "stride 2", "pooling"),
+        Better("numbers of filters that grow with depth beat a constant one", "32, 64, 128 filters", "64 filters"),
+        Said("“a smaller stride gives a smaller output”", lambda _: _sizes(), "the lesson errs: it gives a larger one"),
+        Said("“padding zero”", partial(_evidence, STUDIES["padding"]),
+             "two things are called so: no padding (size 0, valid) and padding with the value 0 (same)"),
+    ]  # fmt: skip
+
+
+HYPERPARAMETERS = Lesson(
+    "hyperparameters",
+    "What the hyper-parameters do",
+    "One choice at a time is changed in `[CONV(32, 3) -> RELU -> POOL]*3 -> FC(128) -> RELU -> FC`, on 2,000 images of "
+    "CIFAR-10, ten epochs. What holds here holds for so few images and so small a network.",
+    _claims,
+    tuple(Study(f"hyperparameters/{name}", labels) for name, labels in STUDIES.items()),
+    {"hyperparameters": ("Test accuracy by choice", lambda results, _: plots.bars_of_error(
+        results, [label for labels in STUDIES.values() for label in (*labels, "")][:-1],
+        "One choice at a time, 2,000 images of CIFAR-10"))},
+    "Adam with one cycle up to 0.001, batches of 32, Glorot's initialisation, 1,000 validation images; the epoch with the "
+    "best validation accuracy is tested. The largest learning rate is the same for all, and was tuned for none.",
+)  # fmt: skip

@@ -1,0 +1,131 @@
+"""Keras tutorials: a dense layer on MNIST, a ConvNet on MNIST, a ConvNet on CIFAR-10."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convline.lessons import counts, plots
+from convline.lessons.findings import Claim, Exactly, Figure, Said
+from convline.lessons.lesson import Lesson, Study
+from convline.lessons.results import Results
+from convline.reporting.text import folded
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+RMSPROP = (
+    "RMSprop has Keras' constants (ρ 0.9, ε 1e-7); torch adds ε to the root, Keras below it. Weights start as in Keras "
+    "(Glorot's uniform distribution, biases 0), pixels are divided by 255, the loss is the cross-entropy of the logits."
+)
+LOSSES = (1.392, 1.297, 1.243, 1.058, 0.967)
+
+
+def _test(label: str, results: Results) -> str:
+    return f"test {folded('test/acc', results.arm(label).sample('test/acc'))} %"
+
+
+def _dense() -> list[Claim]:
+    return [
+        Exactly("parameters", "7,850", partial(counts.parameters, "experiment=mnist_dense")),
+        Figure("accuracy in the fifth epoch, on training images", "dense", "train/acc@5", 0.9262),
+        Said("“the accuracy of the network is 0.9262”", partial(_test, "dense"),
+             "0.9262 is training accuracy, averaged while the weights still change"),
+    ]  # fmt: skip
+
+
+MNIST_DENSE = Lesson(
+    "mnist_dense",
+    "A dense layer with sigmoid outputs on MNIST",
+    "784 pixels, ten sigmoid outputs, Adam, batches of 32, five epochs: the first network of many Keras tutorials, "
+    "whose log ends with an accuracy of 0.9262.",
+    _dense,
+    (Study("mnist_dense", ("dense",)),),
+    {"dense_curve": ("Training accuracy of each seed by epoch, and the published figure", lambda results, _: plots.epochs(
+        results, "dense", "train/acc", [float("nan")] * 4 + [0.9262], "A dense layer on MNIST: training accuracy"))},
+    "Keras takes the cross-entropy of sigmoid outputs as that of the softmax of their logarithms; so the pattern ends with "
+    "`LOGSIGMOID`, and the argmax is the same. Adam with ε 1e-7, Glorot's initialisation, pixels divided by 255. 1,000 of "
+    "the 60,000 training images validate.",
+    seeds=5,
+)  # fmt: skip
+
+
+def _mnist() -> list[Claim]:
+    words = ("experiment=mnist_keras_convnet",)
+    return [
+        Exactly("parameters", "93,322", partial(counts.parameters, *words)),
+        Exactly("maps", "26×26×32, 13×13×32, 11×11×64, 5×5×64, 3×3×64",
+                partial(counts.shapes, ("Conv", "MaxPool"), *words)),
+        Figure("test accuracy", "convnet", "test/acc", 0.992),
+    ]  # fmt: skip
+
+
+def _picture(name: str, results: Results, first_runs: Mapping[str, Path]) -> matplotlib.figure.Figure:
+    from convline.figures import by_name
+
+    return by_name(name)(next(iter(first_runs.values())))
+
+
+MNIST_KERAS = Lesson(
+    "mnist_keras_convnet",
+    "The ConvNet of the Keras tutorials on MNIST",
+    "Three 3×3 convolutions without padding, two pools, 64 hidden units; RMSprop, batches of 64, five epochs. Source: "
+    "Chollet, “Deep Learning with Python”, 2017, section 5.1, which reaches 99.2 % or so.",
+    _mnist,
+    (Study("mnist_keras_convnet", ("convnet",)),),
+    {"keras_feature_maps": ("Three digits after every layer", partial(_picture, "feature_maps"))},
+    RMSPROP + " 1,000 of the 60,000 training images validate, and the test is of the epoch that they chose.",
+)
+
+
+def _cifar10() -> list[Claim]:
+    words = ("experiment=cifar10_keras_convnet",)
+    return [
+        Exactly("parameters", "528,054", partial(counts.parameters, *words)),
+        Figure("test accuracy of the epoch with the lowest validation loss", "convnet", "test/acc", 0.6485),
+        *(
+            Figure(f"validation loss, epoch {epoch}", "convnet", f"val/loss@{epoch}", loss)
+            for epoch, loss in enumerate(LOSSES, 1)
+        ),
+    ]
+
+
+def _training_grid(results: Results, first_runs: Mapping[str, Path]) -> matplotlib.figure.Figure:
+    from convline.data.preview import preview
+    from convline.figures import canvas
+    from convline.figures.mosaic import as_tiles, mosaic
+    from convline.trained import TrainedRun
+
+    images = preview(TrainedRun(first_runs["convnet"]).data, 3, 12)
+    pixels = mosaic(as_tiles(images.flatten(0, 1).numpy()), 12, 64)
+    figure = canvas.blank(pixels.shape[1], pixels.shape[0])
+    canvas.paste(figure, pixels, 0, 0)
+    return figure
+
+
+def _prediction_grid(results: Results, first_runs: Mapping[str, Path]) -> matplotlib.figure.Figure:
+    from convline.figures import predictions
+
+    return predictions(first_runs["convnet"], rows=4, columns=8)
+
+
+CIFAR10_KERAS = Lesson(
+    "cifar10_keras_convnet",
+    "Three convolutions and dropout on CIFAR-10",
+    "Three blocks of a 2×2 convolution and a pool (16, 32, 64 filters), dropout, 500 hidden units; RMSprop, batches of 32, "
+    "five epochs, and the weights of the epoch with the lowest validation loss. Source: Udacity, course notebooks "
+    "aind2-cnn, cifar10-classification/cifar10_cnn.ipynb.",
+    _cifar10,
+    (Study("cifar10_keras_convnet", ("convnet",)),),
+    {
+        "cifar10_training": ("Training images", _training_grid),
+        "cifar10_loss": ("Validation loss by epoch", lambda results, _: plots.epochs(
+            results, "convnet", "val/loss", LOSSES, "CIFAR-10: validation loss")),
+        "cifar10_predictions": ("Validation images with the predicted class, its probability and (the true class), blue "
+                                "if right and red if wrong", _prediction_grid),
+    },
+    RMSPROP + " The first 5,000 training images validate, as there.",
+    seeds=5,
+)  # fmt: skip

@@ -1,0 +1,52 @@
+"""LeNet-5, as it is taught and as far as its paper can be said."""
+
+from functools import partial
+
+from convline.lessons import counts, plots
+from convline.lessons.findings import Claim, Exactly, Figure
+from convline.lessons.lesson import Lesson, Study
+
+PAPER = "LeCun, Bottou, Bengio & Haffner, “Gradient-Based Learning Applied to Document Recognition”, 1998"
+
+
+def _lenet() -> list[Claim]:
+    return [
+        Exactly("parameters", "61,706", partial(counts.parameters, "experiment=lenet5_mnist")),
+        Figure("test accuracy of the paper's LeNet-5, with an error of 0.95 %", "lenet", "test/acc", 0.9905),
+    ]
+
+
+LENET = Lesson(
+    "lenet5_mnist",
+    "LeNet-5 as it is taught, on MNIST",
+    f"ReLU, largest values, SGD with momentum on batches of 128, five epochs: Convline's defaults. Source of the figure: {PAPER}, "
+    "figure 9 and section III.C (20 passes, no distortions).",
+    _lenet,
+    (Study("lenet5_mnist", ("lenet",)),),
+    {"lenet_seeds": ("Accuracy of each seed", lambda results, _: plots.bars_of_error(
+        results, ["lenet"], "LeNet-5 as it is taught"))},
+    "A tenth of the training images validate.",
+)  # fmt: skip
+
+
+def _lenet_1998() -> list[Claim]:
+    return [
+        Exactly("parameters, of which the paper leaves 900 out in its second convolution", "60,000 and more",
+                partial(counts.parameters, "experiment=lenet5_1998"), "the paper's arrangement, fully connected"),
+        Figure("test accuracy after 20 passes, with an error of 0.95 %", "lenet_1998", "test/acc", 0.9905),
+        Figure("error on the training images, 0.35 %, as accuracy", "lenet_1998", "train/acc@20", 0.9965),
+    ]  # fmt: skip
+
+
+LENET_1998 = Lesson(
+    "lenet5_1998",
+    "LeNet-5 as far as its paper can be said",
+    f"tanh, averages with a trained factor and bias, 20 epochs. Source: {PAPER}.",
+    _lenet_1998,
+    (Study("lenet5_1998", ("lenet_1998",)),),
+    {"lenet_1998_seeds": ("Accuracy of each seed", lambda results, _: plots.bars_of_error(
+        results, ["lenet_1998"], "LeNet-5 of 1998"))},
+    "Said otherwise than in the paper: every map of the second convolution sees all six before it, plain tanh stands for "
+    "1.7159·tanh(2x/3), logits with cross-entropy for radial basis functions, and SGD with momentum on batches of 128 "
+    "for steps after each image by estimated second derivatives. 1,000 images validate.",
+)  # fmt: skip

@@ -1,0 +1,81 @@
+"""Translation: equivariance of the convolution, invariance only from pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convline.lessons import plots
+from convline.lessons.findings import Better, Claim, Said
+from convline.lessons.lesson import Lesson, Study
+from convline.lessons.results import Results
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+    from convline.trained import TrainedRun
+
+LABELS = ("dense", "local, strides", "local, pools", "conv, strides", "conv, pools", "conv, pools, mean of all positions")
+FARTHEST = 4
+
+
+def measure(run: TrainedRun) -> dict[str, float]:
+    """Accuracy on validation images that are moved by some pixels, by distance: "moved/acc 2"."""
+    from convline.figures.shift_curve import shifted
+
+    examples = run.examples("val", 2000)
+    found = shifted(run.network, examples.images, examples.labels)
+    return {f"moved/{distance}/acc": value for distance, value in zip(found.distances, found.accuracy, strict=True)}
+
+
+def _equivariance(_: Results) -> str:
+    """By how much a convolution of a moved image differs from the moved convolution, away from the border."""
+    import torch
+
+    from convline.figures.shift_curve import moved
+    from convline.network import build_network
+
+    torch.manual_seed(0)
+    layer = build_network("CONV(8, 3) -> FC", input_shape=(1, 28, 28), num_classes=10).conv1
+    image = torch.randn(1, 1, 28, 28)
+    difference = layer(moved(image, 3, 2)) - moved(layer(image), 3, 2)
+    return f"largest difference inside the border: {difference[..., 6:-6, 6:-6].abs().max().item():g}"
+
+
+def _claims() -> list[Claim]:
+    two = f"moved/{2}/acc"
+    return [
+        Said("“convolutions are translation invariant”", _equivariance,
+             "they are equivariant: a moved image gives moved maps, the same numbers elsewhere"),
+        Better("convolutions bear a move by 2 pixels better than dense layers", "conv, strides", "dense", two),
+        Better("sharing weights is what does it, not windows", "conv, strides", "local, strides", two),
+        Better("pools make a convolutional network less sensitive", "conv, pools", "conv, strides", two),
+        Better("pools make a local network less sensitive", "local, pools", "local, strides", two),
+        Better("a mean over all positions more so, at 4 pixels", LABELS[5], "conv, pools", f"moved/{FARTHEST}/acc"),
+    ]  # fmt: skip
+
+
+def _curves(results: Results, _: Mapping[str, Path]) -> matplotlib.figure.Figure:
+    distances = range(-FARTHEST, FARTHEST + 1)
+    series = {}
+    for name in LABELS:
+        samples = [results.arm(name).sample(f"moved/{distance}/acc") for distance in distances]
+        if samples[0].n:
+            series[name] = (list(distances), [100 * s.mean for s in samples], [100 * s.sd for s in samples])
+    return plots.lines(series, "Accuracy when digits are moved", "moved by pixels", "% of validation images (± sd)")
+
+
+TRANSLATION = Lesson(
+    "translation",
+    "Moved digits",
+    "Networks that were trained on digits in the middle are shown digits that are moved by up to four pixels, across and "
+    "down.",
+    _claims,
+    (Study("translation", LABELS),),
+    {"translation": ("Accuracy on moved validation images", _curves)},
+    "10,000 images of MNIST, four epochs of Adam with one cycle up to 0.001, batches of 32; no augmentation, or the networks would "
+    "learn to bear moves. The 2,000 moved images are validation images, their edges repeated; the mean of moves across and "
+    "down.",
+    measure=measure,
+)  # fmt: skip

@@ -1,0 +1,49 @@
+"""Six architectures side by side, for small images."""
+
+from functools import partial
+
+from convline.lessons import counts, plots
+from convline.lessons.findings import Claim, Exactly
+from convline.lessons.lesson import Lesson, Study
+
+NAMES = {"lenet": "LeNet", "alexnet": "AlexNet", "zfnet": "ZF Net", "googlenet": "GoogLeNet", "vgg11": "VGGNet (11)",
+         "resnet20": "ResNet-20"}  # fmt: skip
+NOTES = "Stanford's course notes CS231n, “Convolutional Neural Networks: Architectures”"
+
+
+def _published() -> list[Claim]:
+    full = "model=imagenet/"
+
+    def rounded(model: str) -> str:
+        return f"{counts.table_of(full + model).parameters / 1e6:.0f}M"
+
+    return [
+        Exactly(f"AlexNet has 60M parameters ({NOTES})", "60M", partial(rounded, "alexnet"),
+                "61.1M: right to two digits"),
+        Exactly("VGGNet has 140M parameters", "140M", partial(rounded, "vgg16"), "138.4M: right to two digits"),
+        Exactly("most of VGGNet's are in its first dense layer", "102,760,448 weights",
+                lambda: f"{int(counts.of_layer('fc1', full + 'vgg16').replace(',', '')) - 4096:,} weights"),
+        Exactly("GoogLeNet has 4M parameters", "4M", partial(rounded, "googlenet"),
+                "the notes err: 7M, as its paper's table 1 adds up to"),
+        Exactly("ResNet-20 has 0.27M parameters (He et al. 2015, table 6)", "0.27M",
+                lambda: f"{counts.table_of('model=resnet20', 'data=cifar10').parameters / 1e6:.2f}M"),
+    ]  # fmt: skip
+
+
+def _zoo(data: str, title: str) -> Lesson:
+    return Lesson(
+        f"zoo_{data}",
+        f"Six architectures on {title}",
+        f"LeNet, AlexNet, ZF Net, GoogLeNet, VGGNet and ResNet in their forms for small images, each with the same budget: "
+        f"1,000 images of {title}, four epochs of Adam. So few steps say how fast a network begins to learn, not how far it "
+        "comes.",
+        _published,
+        (Study(f"zoo_{data}", tuple(NAMES.values())),),
+        {f"zoo_{data}": (f"Test accuracy after four epochs on 1,000 images of {title}", lambda results, _: plots.bars_of_error(
+            results, list(NAMES.values()), f"Six architectures, 1,000 images of {title}"))},
+        "Batches of 32, learning rate 0.001 warmed up and let down (one cycle), 1,000 validation images. The time of an epoch "
+        "includes validation, and was taken while other programs ran.",
+    )  # fmt: skip
+
+
+ZOO_CIFAR10, ZOO_MNIST = _zoo("cifar10", "CIFAR-10"), _zoo("mnist", "MNIST")

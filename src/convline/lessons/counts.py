@@ -1,0 +1,52 @@
+"""What networks count, worked out without training them."""
+
+import functools
+
+from convline.table import Table
+
+
+@functools.cache
+def table_of(*words: str) -> Table:
+    """The layer table of the network that `python train.py WORDS` would train."""
+    from convline.config import load_config
+    from convline.describe import network_of
+
+    return network_of(load_config(words))[1]
+
+
+def parameters(*words: str) -> str:
+    """Of that network: "61,706"."""
+    return f"{table_of(*words).parameters:,}"
+
+
+def of_layer(name: str, *words: str) -> str:
+    """The parameters of one of its layers."""
+    return f"{next(layer.parameters for layer in table_of(*words).layers if layer.name == name):,}"
+
+
+def shapes(kinds: tuple[str, ...], *words: str) -> str:
+    """Output sizes of its layers of these kinds: "26×26×32, 13×13×32", height first as tutorials write them."""
+    found = [layer.output_shape for layer in table_of(*words).layers if layer.kind.startswith(kinds)]
+    return ", ".join(f"{height}×{width}×{channels}" for channels, height, width in found)
+
+
+def pattern_parameters(pattern: str, *input_shape: int) -> str:
+    """Of a pattern for ten classes."""
+    return f"{_pattern_table(pattern, input_shape).parameters:,}"
+
+
+def first_layer(pattern: str, *input_shape: int) -> str:
+    """Parameters of a pattern's first layer."""
+    return f"{_pattern_table(pattern, input_shape).layers[0].parameters:,}"
+
+
+@functools.cache
+def _pattern_table(pattern: str, input_shape: tuple[int, ...]) -> Table:
+    import torch
+
+    from convline.network import build_network
+    from convline.table import layer_table
+
+    with torch.device("meta"):
+        network = build_network(pattern, input_shape=input_shape, num_classes=10)
+    return layer_table(network, input_shape)
