@@ -12,6 +12,7 @@ from commands import shell
 from convline import by_hand
 from convline.by_hand import KERNELS, convolve, correlate, examples, flipped, gradients, output_size, toeplitz
 from convline.by_hand import figures as pictures
+from convline.by_hand.figures.cells import number
 from convline.by_hand.figures.window import arithmetic
 from convline.figures.canvas import png
 
@@ -145,6 +146,10 @@ def test_the_arithmetic_is_written_out() -> None:
     assert "5·60 − 1·113 − 1·73 = 114" in [text.get_text() for text in figure.texts]
 
 
+def test_numbers_in_tables() -> None:
+    assert [number(value) for value in (0, -3, 2.0, -0.125, 1 / 3)] == ["0", "−3", "2", "−0.12", "0.33"]
+
+
 def test_tables_hold_the_numbers() -> None:
     shown = [text.get_text() for axes in pictures.forward_and_backward().axes for text in axes.texts]
     assert shown[:5] == ["3", "3", "2", "1", "0"]
@@ -157,12 +162,15 @@ def test_tables_hold_the_numbers() -> None:
     [
         pictures.sliding_window,
         lambda: pictures.sliding_window(stride=2, at=(1, 2)),
+        lambda: pictures.sliding_window(np.full((2, 2), 200), [[1, 2], [3, 4]], padding=0),
         pictures.toeplitz_matrix,
         lambda: pictures.toeplitz_matrix([[1.5, -1]], (2, 3), stride=2, padding=1),
         pictures.edge_kernels,
         lambda: pictures.edge_kernels(np.zeros((8, 8), np.uint8), ["identity"]),
+        lambda: pictures.edge_kernels(np.eye(28)),
         pictures.forward_and_backward,
         lambda: pictures.forward_and_backward(stride=2, padding=1),
+        lambda: pictures.forward_and_backward([[1, 2]], [[3]]),
     ],
 )
 def test_figures_are_drawn_within_their_edges(draw) -> None:

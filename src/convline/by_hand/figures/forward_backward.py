@@ -16,7 +16,7 @@ from convline.figures import canvas
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TOP, BETWEEN = 44, 52  # pixels above the tables, and between them
+TOP, BETWEEN, WIDE = 44, 52, 360  # pixels above the tables, between them, and of all of them at least
 
 
 def forward_and_backward(
@@ -42,7 +42,7 @@ def forward_and_backward(
     below = [(of_image, "∂loss/∂image", ""), (of_kernel, "∂loss/∂kernel", "←"), (given, "∂loss/∂output", "")]
     wide = sum(cells.size(values)[0] for values, *_ in above) + 2 * BETWEEN
     high = max(cells.size(values)[1] for values, *_ in above)
-    figure = canvas.blank(wide + 32, TOP + 2 * high + 64)
+    figure = canvas.blank(max(wide, WIDE) + 32, TOP + 2 * high + 64)
     canvas.write(figure, 16, 10, "Forward, then backward", canvas.LARGE, bold=True)
     for row, tables in enumerate((above, below)):
         x, top = 16.0, TOP + row * (high + 32)

@@ -36,13 +36,15 @@ def toeplitz_matrix(
     places = toeplitz(np.arange(1, kernel.size + 1).reshape(kernel.shape), input_shape, stride, padding)
     own = np.arange(1, kernel.size + 1).reshape(kernel.shape)
     left = 40 + kernel.shape[1] * cells.SIDE
-    figure = canvas.blank(left + matrix.shape[1] * SIDE + 16, TOP + max(matrix.shape[0] * SIDE + 20, 160))
-    canvas.write(figure, 16, 10, "Convolution is a product with a matrix", canvas.LARGE, bold=True)
     zeros = 1 - np.count_nonzero(places) / places.size
     said = (
         f"{rows}×{columns} = {matrix.shape[0]} outputs from {input_shape[0]}×{input_shape[1]} = {matrix.shape[1]} "
         f"pixels: {matrix.size} entries, {zeros:.0%} of them zero, the others made of {kernel.size} weights"
     )
+    wide = max(left + matrix.shape[1] * SIDE, 16 + canvas.text_width(said, canvas.SMALL))
+    high = max(matrix.shape[0] * SIDE, kernel.shape[0] * cells.SIDE)
+    figure = canvas.blank(wide + 16, TOP + high + 26)
+    canvas.write(figure, 16, 10, "Convolution is a product with a matrix", canvas.LARGE, bold=True)
     canvas.write(figure, 16, 32, said, canvas.SMALL, canvas.FAINT)
     cells.table(figure, kernel, 16, TOP - 10, "kernel", tints(own))
     cells.table(figure, matrix, left, TOP - 10, "matrix", tints(places), side=SIDE)

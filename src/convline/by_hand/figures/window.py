@@ -55,11 +55,12 @@ def sliding_window(
     ]
     wide = sum(cells.size(values)[0] for values, *_ in tables) + BETWEEN * (len(tables) - 1)
     high = max(cells.size(values)[1] for values, *_ in tables)
+    told = arithmetic(seen, kernel)
+    title = "The kernel slides over the image; each place gives one number"
+    wide = max(wide, canvas.text_width(title, canvas.LARGE), canvas.text_width(told))
     figure = canvas.blank(wide + 32, TOP + high + 16)
-    canvas.write(
-        figure, 16, 10, "The kernel slides over the image; each place gives one number", canvas.LARGE, bold=True
-    )
-    canvas.write(figure, 16, 32, arithmetic(seen, kernel))
+    canvas.write(figure, 16, 10, title, canvas.LARGE, bold=True)
+    canvas.write(figure, 16, 32, told)
     x = 16.0
     for values, title, colours, framed, sign in tables:
         across, down = cells.size(values)
