@@ -14,11 +14,12 @@
 # %% [markdown]
 # # 1 · Convolution by hand
 #
-# A ConvNet is a network whose first layers are convolutions. This notebook computes convolutions in plain NumPy, small enough
-# to be checked with a pencil: forward, as a matrix, and backward. Nothing here needs a data set or a GPU.
+# A ConvNet is a network whose first layers are convolutions. This notebook computes convolutions in plain NumPy,
+# small enough to be checked with a pencil: forward, as a matrix, and backward. Nothing here needs a data set or a
+# GPU.
 #
-# *To run it, install Convline (see the README) and open this file in Jupyter. With `CONVLINE_SHORT=1` in the environment all
-# six notebooks use small embedded data and finish in seconds.*
+# *To run it, install Convline (see the README) and open this file in Jupyter. With `CONVLINE_SHORT=1` in the
+# environment all six notebooks use small embedded data and finish in seconds.*
 
 # %%
 # %matplotlib inline
@@ -35,10 +36,11 @@ SHORT = os.environ.get("CONVLINE_SHORT") == "1"
 # %% [markdown]
 # ## One window, one number
 #
-# To a computer a grey image is a table of numbers. A **kernel** is a small table. Lay it on the image, multiply what lies on
-# top of each other, add the products: that is one number of the output. Then move the kernel on by one pixel.
+# To a computer a grey image is a table of numbers. A **kernel** is a small table. Lay it on the image, multiply what
+# lies on top of each other, add the products: that is one number of the output. Then move the kernel on by one pixel.
 #
-# Below, the image has a frame of zeros around it (grey), so that the kernel can also be centred on the pixels of the edge.
+# Below, the image has a frame of zeros around it (grey), so that the kernel can also be centred on the pixels of the
+# edge.
 
 # %%
 figures.sliding_window()
@@ -78,8 +80,8 @@ np.array_equal(my_correlate(np.pad(image, 1), sharpen), correlate(image, sharpen
 # %% [markdown]
 # ## Stride and padding
 #
-# The **stride** is how far the kernel moves from one place to the next. The **padding** is how many rows and columns are added
-# on each side; *zero padding* says that zeros are put there, not that there is no padding.
+# The **stride** is how far the kernel moves from one place to the next. The **padding** is how many rows and columns
+# are added on each side; *zero padding* says that zeros are put there, not that there is no padding.
 
 # %%
 figures.sliding_window(stride=2, at=(1, 2))
@@ -102,8 +104,9 @@ for stride in (1, 2, 3, 4):
 #
 # ## Convolution or cross-correlation?
 #
-# In mathematics a convolution turns the kernel by 180° before it slides; without the turn it is called *cross-correlation*. What
-# neural networks call a convolution is the second. The well-known example of Dumoulin & Visin (2016) shows the difference:
+# In mathematics a convolution turns the kernel by 180° before it slides; without the turn it is called
+# *cross-correlation*. What neural networks call a convolution is the second. The well-known example of Dumoulin &
+# Visin (2016) shows the difference:
 
 # %%
 guide_image = np.array([[3, 3, 2, 1, 0], [0, 0, 1, 3, 1], [3, 1, 2, 2, 3], [2, 0, 0, 2, 2], [2, 0, 0, 0, 1]])
@@ -112,13 +115,13 @@ print("cross-correlation, as in a network:", *correlate(guide_image, guide_kerne
 print("convolution, kernel flipped:", *convolve(guide_image, guide_kernel), sep="\n")
 
 # %% [markdown]
-# For a network it makes no difference which of the two it uses, because it learns its kernels: with the other one it would
-# learn them turned.
+# For a network it makes no difference which of the two it uses, because it learns its kernels: with the other one it
+# would learn them turned.
 #
 # ## Kernels that people designed
 #
-# Long before networks learned kernels, people wrote them down. Those for edges answer where the brightness changes in one
-# direction, and give zero where nothing changes.
+# Long before networks learned kernels, people wrote them down. Those for edges answer where the brightness changes in
+# one direction, and give zero where nothing changes.
 
 # %%
 figures.edge_kernels()
@@ -144,9 +147,9 @@ figures.edge_kernels(digit)
 # %% [markdown]
 # ## Convolution is a matrix product
 #
-# Write the image as one long column of pixels. Then every output is a weighted sum of that column, so the whole convolution is
-# one matrix. A dense layer has such a matrix too, but all its entries are free. Here most are zero (a window is *local*), and
-# the others are the same few weights again and again (they are *shared*).
+# Write the image as one long column of pixels. Then every output is a weighted sum of that column, so the whole
+# convolution is one matrix. A dense layer has such a matrix too, but all its entries are free. Here most are zero (a
+# window is *local*), and the others are the same few weights again and again (they are *shared*).
 
 # %%
 figures.toeplitz_matrix()
@@ -165,9 +168,9 @@ print(f"dense: {pixels * pixels:,} weights; convolution with a 3×3 kernel: 9")
 # %% [markdown]
 # ## Backward
 #
-# To learn a kernel we must know how the loss changes when a weight changes. If the loss is the sum of the outputs, each output
-# counts alike, and the gradient of a weight is the sum of all pixels that it has met. The gradient of a pixel is the sum
-# of all weights that it has met: pixels in the middle are in more windows than those in the corners.
+# To learn a kernel we must know how the loss changes when a weight changes. If the loss is the sum of the outputs,
+# each output counts alike, and the gradient of a weight is the sum of all pixels that it has met. The gradient of a
+# pixel is the sum of all weights that it has met: pixels in the middle are in more windows than those in the corners.
 
 # %%
 figures.forward_and_backward()
@@ -188,8 +191,8 @@ F.conv2d(x[None, None], k[None, None]).backward(torch.tensor(upstream)[None, Non
 print("image:", np.allclose(of_image, x.grad), " kernel:", np.allclose(of_kernel, k.grad))
 
 # %% [markdown]
-# Two facts worth knowing, for stride 1. The gradient of the kernel is the image correlated with the upstream gradient. The
-# gradient of the image is the upstream gradient *convolved* (this time with the flip) with the kernel:
+# Two facts worth knowing, for stride 1. The gradient of the kernel is the image correlated with the upstream
+# gradient. The gradient of the image is the upstream gradient *convolved* (this time with the flip) with the kernel:
 
 # %%
 print(np.allclose(of_kernel, correlate(guide_image, upstream)))
@@ -198,8 +201,8 @@ print(np.allclose(of_image, convolve(upstream, guide_kernel, padding=2)))
 # %% [markdown]
 # ## Learning a kernel
 #
-# That is all it takes to learn. Someone has filtered noise with Sobel's kernel and does not tell us which it was. We begin with
-# zeros and go against the gradient of the mean squared error.
+# That is all it takes to learn. Someone has filtered noise with Sobel's kernel and does not tell us which it was. We
+# begin with zeros and go against the gradient of the mean squared error.
 
 # %%
 noise = np.random.default_rng(0).standard_normal((32, 32))
@@ -218,8 +221,8 @@ print(kernel.round(2) + 0.0)
 #
 # ## Channels and filters
 #
-# A colour image has three channels, so a kernel has three layers, and the products of all three are added into one number. A
-# convolution layer has several such kernels, called *filters*; each gives one channel of the output.
+# A colour image has three channels, so a kernel has three layers, and the products of all three are added into one
+# number. A convolution layer has several such kernels, called *filters*; each gives one channel of the output.
 
 # %%
 rng = np.random.default_rng(0)
@@ -242,7 +245,8 @@ for example in examples():
 # **Exercises**
 #
 # 1. Find a kernel that moves the image one pixel to the right. What happens at the edge?
-# 2. Blur, then sharpen: do you get the image back? Multiply the two `toeplitz` matrices to see which single matrix does both.
+# 2. Blur, then sharpen: do you get the image back? Multiply the two `toeplitz` matrices to see which single matrix
+#    does both.
 # 3. In *Learning a kernel*, let the target be `correlate(noise, …) ** 2`. Why can no kernel reach it?
 #
 # Next: [a first ConvNet on MNIST](02_first_convnet.ipynb).

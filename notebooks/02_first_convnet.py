@@ -14,15 +14,14 @@
 # %% [markdown]
 # # 2 · A first ConvNet on MNIST
 #
-# We train LeNet, the network that read the digits on cheques in the 1990s, and then look inside: at its filters, at what each
-# layer makes of a digit, and at its mistakes. On one processor core this takes about half a minute.
+# We train LeNet, the network that read the digits on cheques in the 1990s, and then look inside: at its filters, at
+# what each layer makes of a digit, and at its mistakes. On one processor core this takes about half a minute.
 
 # %%
 # %matplotlib inline
 import os
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import SVG
 from PIL import Image
@@ -45,8 +44,8 @@ os.environ["SETTINGS"] = (
 # %% [markdown]
 # ## The data
 #
-# A **config** says everything about a run: data, network, optimizer, and so on. `load_config` takes the same words as the
-# command `python train.py`, and `build` makes the objects.
+# A **config** says everything about a run: data, network, optimizer, and so on. `load_config` takes the same words as
+# the command `python train.py`, and `build` makes the objects.
 
 # %%
 config = load_config(["model=lenet", *os.environ["SETTINGS"].split()])
@@ -61,8 +60,9 @@ Image.fromarray(mosaic(as_tiles(data.train_images[first].numpy()), columns=10, s
 print(*(data.classes[label] for label in data.train_labels[first].tolist()))
 
 # %% [markdown]
-# The network learns from the **training** images. The **validation** images say after each epoch (one pass over the training
-# images) how good it is on images that it has not learned from. There is also a **test** set: it is looked at once, at the end.
+# The network learns from the **training** images. The **validation** images say after each epoch (one pass over the
+# training images) how good it is on images that it has not learned from. There is also a **test** set: it is looked
+# at once, at the end.
 #
 # ## The network
 #
@@ -72,10 +72,11 @@ print(*(data.classes[label] for label in data.train_labels[first].tolist()))
 print(config.model.pattern)
 
 # %% [markdown]
-# Read it from left to right. `CONV(6, 5, pad=2)`: six filters of 5×5 pixels slide over the image and give six maps. `RELU` sets
-# what is negative to zero. `POOL` keeps the largest of each 2×2 numbers, so that the maps get half as high and wide. After the
-# second convolution the maps are written as one row of numbers, and the `FC` layers (fully connected, or dense) turn them into
-# ten numbers, one for each class: the largest is the answer. (`enlarge` is only for images smaller than 28×28.)
+# Read it from left to right. `CONV(6, 5, pad=2)`: six filters of 5×5 pixels slide over the image and give six maps.
+# `RELU` sets what is negative to zero. `POOL` keeps the largest of each 2×2 numbers, so that the maps get half as
+# high and wide. After the second convolution the maps are written as one row of numbers, and the `FC` layers (fully
+# connected, or dense) turn them into ten numbers, one for each class: the largest is the answer. (`enlarge` is only
+# for images smaller than 28×28.)
 
 # %%
 table = layer_table(classifier.network, data.input_shape)
@@ -87,9 +88,9 @@ layers["output"] = ["×".join(map(str, shape)) for shape in layers["output_shape
 layers[["name", "output", "parameters", "macs", "receptive_field"]].astype({"receptive_field": "Int64"})
 
 # %% [markdown]
-# *parameters* are the numbers that are learned, *macs* the multiplications for one image, and *receptive_field* is how many pixels
-# of the image one number of the output can see. Check one line by hand: `conv2` has 16 filters with 6·5·5 weights and one bias
-# each, which makes 16·151 = 2,416.
+# *parameters* are the numbers that are learned, *macs* the multiplications for one image, and *receptive_field* is
+# how many pixels of the image one number of the output can see. Check one line by hand: `conv2` has 16 filters with
+# 6·5·5 weights and one bias each, which makes 16·151 = 2,416.
 #
 # ## Training
 #
@@ -99,25 +100,26 @@ layers[["name", "output", "parameters", "macs", "receptive_field"]].astype({"rec
 # python train.py model=lenet $SETTINGS runs_dir=runs/notebooks/02
 
 # %% [markdown]
-# Everything about the run now lies in a folder of its own, and needs nothing of Convline to be read:
+# Everything about the run now lies in a folder of its own, and needs nothing of Convline to be read (besides these
+# there are files for TensorBoard):
 
 # %%
 run = sorted(Path("runs/notebooks/02").glob("*_lenet_*"))[-1]
-print(*sorted(path.name for path in run.iterdir()), sep="\n")
+print(*sorted(path.name for path in run.iterdir() if not path.name.startswith((".", "events"))), sep="\n")
 
 # %%
 metrics = pd.read_csv(run / "metrics.csv")
 metrics[["epoch", "train/loss", "train/acc", "val/loss", "val/acc"]].round(4)
 
 # %% [markdown]
-# `acc` is the accuracy, the share of images whose class is right. `loss` is what training makes smaller: minus the logarithm of the
-# probability that the network gave to the right class. (In training it is measured while the network still learns, so it
-# may be worse than in validation, which comes after the epoch.)
+# `acc` is the accuracy, the share of images whose class is right. `loss` is what training makes smaller: minus the
+# logarithm of the probability that the network gave to the right class. (In training it is measured while the network
+# still learns, so it may be worse than in validation, which comes after the epoch.)
 #
 # ## Look inside: filters
 #
-# The first layer's filters before training (random), after it, and the difference. Some have become detectors of edges, as in
-# [notebook 1](01_convolution_by_hand.ipynb); nobody told them to.
+# The first layer's filters before training (random), after it, and the difference. Some have become detectors of
+# edges, as in [notebook 1](01_convolution_by_hand.ipynb); nobody told them to.
 
 # %%
 figures.filters(run)
@@ -125,8 +127,8 @@ figures.filters(run)
 # %% [markdown]
 # ## Look inside: feature maps
 #
-# What every layer makes of two digits. At first you still recognise the digit: each map is the image as one filter sees it.
-# Later the maps get smaller and say less and less *where*, but more *what*.
+# What every layer makes of two digits. At first you still recognise the digit: each map is the image as one filter
+# sees it. Later the maps get smaller and say less and less *where*, but more *what*.
 
 # %%
 figures.feature_maps(run, num_images=2)
@@ -141,17 +143,18 @@ figures.confusion(run)
 figures.mistakes(run, rows=2)
 
 # %% [markdown]
-# Under each image: what the network said (what it is), and the probability that it gave its answer. Which of them would you have
-# got right?
+# Under each image: what the network said (what it is), and the probability that it gave its answer. Which of them
+# would you have got right?
 #
 # ## How much do we see of the truth?
 #
-# One run is one draw of the lottery: other random initial weights give another accuracy. So experiments are repeated with
-# several *seeds*, and results have error bars: [notebook 5](05_hyperparameters.ipynb).
+# One run is one draw of the lottery: other random initial weights give another accuracy. So experiments are repeated
+# with several *seeds*, and results have error bars: [notebook 5](05_hyperparameters.ipynb).
 #
 # **Exercises.** In a terminal:
 #
-# 1. `python train.py model=dense data=mnist`: a network without convolutions. How many parameters has it? How good is it?
+# 1. `python train.py model=dense data=mnist`: a network without convolutions. How many parameters has it? How good is
+#    it?
 # 2. `python train.py model=lenet data=mnist optimizer.lr=10`: what does a learning rate that is much too large do?
 # 3. `convline dashboard runs`: all curves and pictures of your runs in the browser.
 #

@@ -14,8 +14,8 @@
 # %% [markdown]
 # # 3 · CIFAR-10 step by step
 #
-# Colour photographs this time, and every step by itself: look at the data, scale them, split them, build a network, train it,
-# load the best weights again, predict, and plot. On one processor core this takes about two minutes.
+# Colour photographs this time, and every step by itself: look at the data, scale them, split them, build a network,
+# train it, load the best weights again, predict, and plot. On one processor core this takes about two minutes.
 
 # %%
 # %matplotlib inline
@@ -80,9 +80,9 @@ pd.Series(labels).map(dict(enumerate(data.classes))).value_counts().sort_index()
 # %% [markdown]
 # ## Step 2: scale
 #
-# Pixels are bytes, 0 to 255. Networks learn best from numbers around zero. So each channel is divided by 255; then its mean is
-# subtracted and it is divided by its standard deviation. Both are computed from the training images *alone*: the others
-# are supposed to be unknown.
+# Pixels are bytes, 0 to 255. Networks learn best from numbers around zero. So each channel is divided by 255; then
+# its mean is subtracted and it is divided by its standard deviation. Both are computed from the training images
+# *alone*: the others are supposed to be unknown.
 
 # %%
 print("mean              ", *(f"{value:.3f}" for value in data.mean.tolist()))
@@ -99,8 +99,8 @@ print(f"after scaling: mean {scaled.mean():.3f}, standard deviation {scaled.std(
 #
 # ## Step 3: split
 #
-# Some of the training images are put aside for validation. With `data.val=first` they are the first ones of the file, as in many
-# tutorials; by default they are drawn at random, with equal shares of all classes.
+# Some of the training images are put aside for validation. With `data.val=first` they are the first ones of the file,
+# as in many tutorials; by default they are drawn at random, with equal shares of all classes.
 
 # %%
 print(f"{len(data.train_indices):,} to learn from, {len(data.val_indices):,} to validate with")
@@ -108,8 +108,9 @@ print(f"{len(data.train_indices):,} to learn from, {len(data.val_indices):,} to 
 # %% [markdown]
 # ## Step 4: build
 #
-# Three blocks of convolution and pooling, with 16, 32 and 64 filters. The maps get smaller and there are more of them. `DROPOUT`
-# sets a random part of the numbers to zero while the network learns, so that it cannot rely on single ones.
+# Three blocks of convolution and pooling, with 16, 32 and 64 filters. The maps get smaller and there are more of
+# them. `DROPOUT` sets a random part of the numbers to zero while the network learns, so that it cannot rely on single
+# ones.
 
 # %%
 print(config.model.pattern)
@@ -126,9 +127,9 @@ print(
 # %% [markdown]
 # ## Step 5: train
 #
-# `start` does what `python train.py` does. After each epoch the loss on the validation images is measured, and the weights with
-# the lowest one so far are kept: `callbacks.checkpoint.monitor=val/loss`. We catch what it prints, since the table below says
-# the same.
+# `start` does what `python train.py` does. After each epoch the loss on the validation images is measured, and the
+# weights with the lowest one so far are kept: `callbacks.checkpoint.monitor=val/loss`. We catch what it prints, since
+# the table below says the same.
 
 # %%
 # %%capture
@@ -152,9 +153,9 @@ axes[0].legend()
 plt.show()
 
 # %% [markdown]
-# While both losses fall, the network learns what holds for new images too. When only the training loss still falls, it
-# begins to learn the training images by heart (*overfitting*). (Dropout is switched off in validation, which is why validation
-# may look better than training.)
+# While both losses fall, the network learns what holds for new images too. When only the training loss still falls,
+# it begins to learn the training images by heart (*overfitting*). (Dropout is switched off in validation, which is
+# why validation may look better than training.)
 #
 # ## Step 6: reload the best
 #
@@ -180,7 +181,8 @@ Image.fromarray(mosaic(as_tiles(example.pictures.numpy()), columns=1, side=96))
 pd.Series(probabilities, index=list(run.classes)).sort_values(ascending=False).head(4).round(3).to_frame("probability")
 
 # %% [markdown]
-# And the test set, which has been kept away from every decision so far. Its predictions were made once, at the end of the run:
+# And the test set, which has been kept away from every decision so far. Its predictions were made once, at the end of
+# the run:
 
 # %%
 said = run.predictions("test")
@@ -189,8 +191,8 @@ print(f"test accuracy {said.accuracy:.2%}, test loss {said.loss:.3f}")
 # %% [markdown]
 # ## Step 8: plot
 #
-# The first 32 test images, with the answer in blue where it is right and in red where it is wrong (then the truth stands
-# in brackets):
+# The first 32 test images, with the answer in blue where it is right and in red where it is wrong (then the truth
+# stands in brackets):
 
 # %%
 figures.predictions(run, part="test", rows=4, columns=8)
@@ -203,10 +205,10 @@ figures.confusion(run, part="test")
 #
 # **Exercises**
 #
-# 1. Add `"data/augment=cifar"` to the settings in step 1: images are then mirrored and moved at random in training. Which
-#    of the two losses gets worse, which gets better? (Train for more epochs.)
+# 1. Add `"data/augment=cifar"` to the settings in step 1: images are then mirrored and moved at random in training.
+#    Which of the two losses gets worse, which gets better? (Train for more epochs.)
 # 2. Train `model=resnet20` with `optimizer=sgd` and compare the number of parameters.
-# 3. `convline evaluate` followed by the run directory computes the test figures again. Why does Convline count how often the
-#    test set was looked at?
+# 3. `convline evaluate` followed by the run directory computes the test figures again. Why does Convline count how
+#    often the test set was looked at?
 #
 # Next: [the architectures as text](04_architectures_as_text.ipynb).

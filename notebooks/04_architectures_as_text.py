@@ -14,8 +14,8 @@
 # %% [markdown]
 # # 4 · The architectures as text
 #
-# LeNet, AlexNet, VGG, GoogLeNet, ResNet: the famous networks look very different in drawings. As text they are a few lines each,
-# made of the same words. Nothing is trained here; no data are needed.
+# LeNet, AlexNet, VGG, GoogLeNet, ResNet: the famous networks look very different in drawings. As text they are a few
+# lines each, made of the same words. Nothing is trained here; no data are needed.
 
 # %%
 import pandas as pd
@@ -37,8 +37,8 @@ from convline.table import layer_table
 # INPUT -> [[CONV -> RELU]*N -> POOL?]*M -> [FC -> RELU]*K -> FC
 # ```
 #
-# `->` joins layers, `[...]*N` repeats a group, `POOL?` stands for "perhaps a pool". In Convline the line is not a picture of the
-# network: it *is* the network.
+# `->` joins layers, `[...]*N` repeats a group, `POOL?` stands for "perhaps a pool". In Convline the line is not a
+# picture of the network: it *is* the network.
 
 # %%
 network = build_network(
@@ -53,8 +53,8 @@ network = build_network(
 network
 
 # %% [markdown]
-# What comes out is a plain module of PyTorch, whose parts have names (`stage2.conv1`). Sizes between the layers are nowhere
-# written: each layer takes them from the layer before. A drawing of it:
+# What comes out is a plain module of PyTorch, whose parts have names (`stage2.conv1`). Sizes between the layers are
+# nowhere written: each layer takes them from the layer before. A drawing of it:
 
 # %%
 table = layer_table(network, (1, 28, 28))
@@ -63,8 +63,8 @@ SVG(draw(network, table, "N = 2, M = 2, K = 1"))
 # %% [markdown]
 # ## What N and M do
 #
-# More convolutions in a stage (N) let each position see farther; more stages (M) do so faster, because every pool doubles the
-# step. Here are parameters, multiplications, and the receptive field in pixels of the last map:
+# More convolutions in a stage (N) let each position see farther; more stages (M) do so faster, because every pool
+# doubles the step. Here are parameters, multiplications, and the receptive field in pixels of the last map:
 
 # %%
 GRAMMAR = "[[CONV -> RELU]*N -> POOL]*M -> FC(128) -> RELU -> FC"
@@ -77,7 +77,8 @@ for N in (1, 2, 3):
 pd.DataFrame(rows).pivot(index="N", columns="M")
 
 # %% [markdown]
-# Surprise: *more* stages have *fewer* parameters. Most weights sit in the first dense layer, which gets smaller with each pool.
+# Surprise: *more* stages have *fewer* parameters. Most weights sit in the first dense layer, which gets smaller with
+# each pool.
 #
 # ## Lists: VGG
 #
@@ -95,13 +96,14 @@ vgg = build_network(
 SVG(draw(vgg, layer_table(vgg, (3, 32, 32)), "VGG-16 for 32×32 images"))
 
 # %% [markdown]
-# Why only 3×3? Two 3×3 windows in a row see 5×5 pixels, with 18 weights a channel instead of 25 and one more ReLU between them.
+# Why only 3×3? Two 3×3 windows in a row see 5×5 pixels, with 18 weights a channel instead of 25 and one more ReLU
+# between them.
 #
 # ## Branches: GoogLeNet
 #
-# An *inception module* looks through windows of several sizes at once and puts the results side by side: `concat{ a | b | c }`.
-# Its 1×1 convolutions come first to make the maps fewer, since large windows over many maps are expensive. A *block* is such a
-# piece of text under a name, with arguments.
+# An *inception module* looks through windows of several sizes at once and puts the results side by side: `concat{ a |
+# b | c }`. Its 1×1 convolutions come first to make the maps fewer, since large windows over many maps are expensive.
+# A *block* is such a piece of text under a name, with arguments.
 
 # %%
 google = load_config(["model=googlenet"])
@@ -126,9 +128,9 @@ SVG(draw(module, layer_table(module, (3, 32, 32)), "one inception module"))
 # %% [markdown]
 # ## Shortcuts: ResNet
 #
-# Very deep chains were hard to train. A *residual block* adds its input to its output, `add{ ... | identity }`, so that the
-# layers only have to learn the difference, and the gradient finds a short way back. Where a stage changes the number of maps,
-# the shortcut has to change it too: that is what `shortcut` does in this text.
+# Very deep chains were hard to train. A *residual block* adds its input to its output, `add{ ... | identity }`, so
+# that the layers only have to learn the difference, and the gradient finds a short way back. Where a stage changes
+# the number of maps, the shortcut has to change it too: that is what `shortcut` does in this text.
 
 # %%
 residual = load_config(["model=resnet20"])
@@ -159,8 +161,8 @@ for name in ("lenet", "keras_cifar10", "alexnet", "zfnet", "vgg16", "googlenet",
 pd.DataFrame(rows).set_index("model")
 
 # %% [markdown]
-# Compare VGG-16 with ResNet-20, and AlexNet with GoogLeNet: the older ones keep many of their parameters in large dense
-# layers. A global mean of each map (`GAP`) before the last layer does without them.
+# Compare VGG-16 with ResNet-20, and AlexNet with GoogLeNet: the older ones keep many of their parameters in large
+# dense layers. A global mean of each map (`GAP`) before the last layer does without them.
 #
 # The same table in a terminal: `convline describe model=lenet,alexnet,vgg16,resnet20 data=cifar10`.
 #
@@ -179,7 +181,8 @@ for text in ("[CONV(8) -> RELU -> POOL]*6 -> FC", "CONV(8) -> RELUU -> FC"):
 # **Exercises**
 #
 # 1. Write LeNet-5 as it was in 1998: `tanh` for `relu`, means for maxima. Compare with `model=lenet_1998`.
-# 2. How many stages can you give the grammar on 28×28 pixels before there is nothing left to pool? What does `pad=same` change?
+# 2. How many stages can you give the grammar on 28×28 pixels before there is nothing left to pool? What does
+#    `pad=same` change?
 # 3. Write a residual block with three convolutions (1×1, 3×3, 1×1), as ResNet-50 has it, and draw it.
 #
 # [docs/patterns.md](../docs/patterns.md) has the whole language.

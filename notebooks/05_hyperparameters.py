@@ -14,9 +14,9 @@
 # %% [markdown]
 # # 5 · What the hyper-parameters do, and how to read a sweep
 #
-# The weights of a network are learned. What is *not* learned is chosen by a person: the learning rate, the number and size of the
-# kernels, and so on. Those choices are called **hyper-parameters**. To find out what they do, one trains many networks: a
-# **sweep**. Here it is one command. On one processor core it takes about two minutes.
+# The weights of a network are learned. What is *not* learned is chosen by a person: the learning rate, the number and
+# size of the kernels, and so on. Those choices are called **hyper-parameters**. To find out what they do, one trains
+# many networks: a **sweep**. Here it is one command. On one processor core it takes about two minutes.
 
 # %%
 # %matplotlib inline
@@ -43,9 +43,10 @@ os.environ["EPOCHS"] = "1" if SHORT else "3"
 # %% [markdown]
 # ## The sweep
 #
-# Two stages of convolution, and two names in the text that have no value yet: `filters` and `kernel`. With `-m`, values with commas
-# between them make a run for each combination: three learning rates, three kernels, three **seeds**. A seed sets everything
-# that is random (initial weights, order of the images), so runs that differ in the seed alone show how much is luck.
+# Two stages of convolution, and two names in the text that have no value yet: `filters` and `kernel`. With `-m`,
+# values with commas between them make a run for each combination: three learning rates, three kernels, three
+# **seeds**. A seed sets everything that is random (initial weights, order of the images), so runs that differ in the
+# seed alone show how much is luck.
 #
 # To be quick, the networks see a tenth of MNIST's training images only.
 
@@ -59,10 +60,10 @@ os.environ["EPOCHS"] = "1" if SHORT else "3"
 # %% [markdown]
 # ## Reading the table
 #
-# One line for each configuration, the best one first. `95.0 ± 0.3 (3)` is the mean over three seeds and their standard deviation: how far
-# single runs usually are from the mean. The columns that you see are the settings that differ; what all runs share
-# is left out. The lines are sorted by *validation* accuracy. The test accuracy is shown, but must not choose: if we took the best of
-# many by the test set, its figure would be too good.
+# One line for each configuration, the best one first. `95.0 ± 0.3 (3)` is the mean over three seeds and their
+# standard deviation: how far single runs usually are from the mean. The columns that you see are the settings that
+# differ; what all runs share is left out. The lines are sorted by *validation* accuracy. The test accuracy is shown,
+# but must not choose: if we took the best of many by the test set, its figure would be too good.
 #
 # The same table from Python:
 
@@ -78,8 +79,8 @@ results = pd.DataFrame(rows)
 results.assign(**{name: results[name].map("{:.2%}".format) for name in ("val acc", "from", "to")})
 
 # %% [markdown]
-# `from` and `to` are the 95 % confidence interval of the mean: with this few seeds it is wide. Two configurations whose intervals overlap
-# a lot may well be equally good, whatever the order of the lines says.
+# `from` and `to` are the 95 % confidence interval of the mean: with this few seeds it is wide. Two configurations
+# whose intervals overlap a lot may well be equally good, whatever the order of the lines says.
 #
 # ## One hyper-parameter at a time
 
@@ -102,9 +103,9 @@ axes[0].set(xscale="log", ylabel="validation accuracy, %", ylim=(None, 101))
 plt.show()
 
 # %% [markdown]
-# **The learning rate** is how large a step against the gradient is. Too small, and the network has not arrived when the epochs are over;
-# too large, and it jumps about or never learns. It is the first one to search for, and on a logarithmic scale (0.003, 0.03,
-# 0.3), because what counts is the factor.
+# **The learning rate** is how large a step against the gradient is. Too small, and the network has not arrived when
+# the epochs are over; too large, and it jumps about or never learns. It is the first one to search for, and on a
+# logarithmic scale (0.003, 0.03, 0.3), because what counts is the factor.
 #
 # **The kernel's side** sets how much of the image one number sees. A larger one also has more weights and costs more
 # multiplications:
@@ -114,7 +115,8 @@ costs = {row.value("model.kernel"): (row.mean("parameters"), row.mean("macs")) f
 pd.DataFrame(costs, index=["parameters", "macs"]).T.sort_index().rename_axis("kernel").map("{:,.0f}".format)
 
 # %% [markdown]
-# Both at once: does the best learning rate depend on the kernel? If so, searching for one after the other may miss the best pair.
+# Both at once: does the best learning rate depend on the kernel? If so, searching for one after the other may miss
+# the best pair.
 
 # %%
 pairs = results.pivot(index="kernel", columns="lr", values="val acc")
@@ -148,8 +150,9 @@ plt.show()
 # %% [markdown]
 # ## Is the difference real?
 #
-# "7 is better than 3" is a claim about all seeds, of which we have seen a few. `comparison` (in a terminal: `convline compare`)
-# takes the best configuration of each side by validation and asks whether the difference of the means could be chance.
+# "7 is better than 3" is a claim about all seeds, of which we have seen a few. `comparison` (in a terminal: `convline
+# compare`) takes the best configuration of each side by validation and asks whether the difference of the means could
+# be chance.
 
 # %%
 low, high = os.environ["KERNELS"].split(",")[0], os.environ["KERNELS"].split(",")[-1]
@@ -164,14 +167,14 @@ print("the interval excludes zero" if difference.is_supported else "the interval
 #
 # - The command typed again does only what is missing: add a value, and only its runs are trained.
 # - `report.html`, in the folder of the runs, has these plots and more, and opens in a browser.
-# - With many hyper-parameters a grid explodes: five values of six settings are 15,625 runs. [docs/sweeps.md](../docs/sweeps.md) shows
-#   searches that choose their next run by what they have seen.
+# - With many hyper-parameters a grid explodes: five values of six settings are 15,625 runs.
+#   [docs/sweeps.md](../docs/sweeps.md) shows searches that choose their next run by what they have seen.
 #
 # **Exercises**
 #
 # 1. Add `seed=0,1,2,3,4,5` to the command: which intervals get narrower, and by how much?
-# 2. Sweep `data.batch_size=16,64,256` together with the learning rate. What do you have to do with the learning rate when the batch
-#    gets larger?
+# 2. Sweep `data.batch_size=16,64,256` together with the learning rate. What do you have to do with the learning rate
+#    when the batch gets larger?
 # 3. Replace `POOL` by `AVGPOOL`, or by a stride of 2 in the convolution. Do the data support a difference?
 #
 # Next: [dense, local, convolutional](06_dense_local_convolutional.ipynb).

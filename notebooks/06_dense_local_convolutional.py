@@ -61,9 +61,9 @@ for kind, pattern in PATTERNS.items():
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# The first layer makes 8 maps of 12×12 numbers, 1,152 in all, in each of the three networks; the second 16 maps of 4×4, which are 256.
-# Dense: 784 pixels · 1,152 outputs. Local: 25 weights for each output, and biases. Convolutional: 25 weights for each of
-# 8 filters, and 8 biases.
+# The first layer makes 8 maps of 12×12 numbers, 1,152 in all, in each of the three networks; the second 16 maps of
+# 4×4, which are 256. Dense: 784 pixels · 1,152 outputs. Local: 25 weights for each output, and biases. Convolutional:
+# 25 weights for each of 8 filters, and 8 biases.
 #
 # It gets worse with larger images. A grey image of 1,000×1,000 pixels, and a layer of 1,000 units:
 
@@ -73,8 +73,9 @@ print(f"dense: {1000 * 1000 * 1000:,} weights; 1,000 filters of 5×5: {1000 * 5 
 # %% [markdown]
 # ## The experiment
 #
-# Sharing weights is a bet: that what is worth seeing in one corner is worth seeing in the others. If the bet is right, the network
-# has less to learn, and should need fewer examples. So we vary the size of the training set, with three seeds each.
+# Sharing weights is a bet: that what is worth seeing in one corner is worth seeing in the others. If the bet is
+# right, the network has less to learn, and should need fewer examples. So we vary the size of the training set, with
+# three seeds each.
 
 # %%
 os.environ.update(PATTERNS)
@@ -89,8 +90,8 @@ os.environ["EPOCHS"] = "1" if SHORT else "5"
 #     runs_dir=runs/notebooks/06 > /dev/null
 
 # %% [markdown]
-# `convline report runs/notebooks/06` would show a table for each size of the training set. Here is the validation accuracy in one;
-# below it a line for each kind of layer, with 95 % confidence intervals over the seeds.
+# `convline report runs/notebooks/06` would show a table for each size of the training set. Here is the validation
+# accuracy in one; below it a line for each kind of layer, with 95 % confidence intervals over the seeds.
 
 # %%
 found = find([Path("runs/notebooks/06")])
@@ -123,14 +124,14 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
-# Read the plot from left to right: where do the three differ most? What would it take the dense network to catch up? And do the
-# intervals allow you to tell *local* from *dense*?
+# Read the plot from left to right: where do the three differ most? What would it take the dense network to catch up?
+# And do the intervals allow you to tell *local* from *dense*?
 #
 # ## Moved digits
 #
-# A convolution of a moved image is the moved map (it is *equivariant* to shifts). That does not mean that the answer stays the
-# same (that would be *invariant*): the dense layer at the end still knows where everything is. What happens when the digits are
-# moved by a few pixels, which none of the networks has been trained for?
+# A convolution of a moved image is the moved map (it is *equivariant* to shifts). That does not mean that the answer
+# stays the same (that would be *invariant*): the dense layer at the end still knows where everything is. What happens
+# when the digits are moved by a few pixels, which none of the networks has been trained for?
 
 
 # %%
@@ -143,9 +144,9 @@ def example_of(kind):
 shifts(*(example_of(kind) for kind in PATTERNS))
 
 # %% [markdown]
-# In the legend the three are named by their runs, in the order dense, local, convolutional. All of them lose. What makes a network more
-# tolerant is *pooling*, which forgets exactly where in its window something was, and training with moved images
-# (`data.augment=[translate(2)]`).
+# In the legend the three are named by their runs, in the order dense, local, convolutional. All of them lose. What
+# makes a network more tolerant is *pooling*, which forgets exactly where in its window something was, and training
+# with moved images (`data.augment=[translate(2)]`).
 #
 # **Exercises**
 #
@@ -154,5 +155,5 @@ shifts(*(example_of(kind) for kind in PATTERNS))
 # 2. Shuffle the pixels of all images in the same way, and the bet is lost. Which of the three would not notice? Why?
 # 3. With the whole training set and more epochs, does the dense network catch up? What does it cost?
 #
-# That was the last notebook. From here: the [README](../README.md), `python train.py --help`, and your own images with
-# `data=folder`.
+# That was the last notebook. From here: the [README](../README.md), `python train.py --help`, and your own images
+# with `data=folder`.
