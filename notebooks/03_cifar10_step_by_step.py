@@ -191,8 +191,8 @@ print(f"test accuracy {said.accuracy:.2%}, test loss {said.loss:.3f}")
 # %% [markdown]
 # ## Step 8: plot
 #
-# The first 32 test images, with the answer in blue where it is right and in red where it is wrong (then the truth
-# stands in brackets):
+# The first 32 test images: what the network said and how sure it was, with the truth in brackets; blue is right, red
+# is wrong.
 
 # %%
 figures.predictions(run, part="test", rows=4, columns=8)

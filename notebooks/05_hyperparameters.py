@@ -79,8 +79,9 @@ results = pd.DataFrame(rows)
 results.assign(**{name: results[name].map("{:.2%}".format) for name in ("val acc", "from", "to")})
 
 # %% [markdown]
-# `from` and `to` are the 95 % confidence interval of the mean: with this few seeds it is wide. Two configurations
-# whose intervals overlap a lot may well be equally good, whatever the order of the lines says.
+# `from` and `to` are the 95 % confidence interval of the mean. With so few seeds it is wide; where it even leaves the
+# range from 0 to 100 %, the runs differ so much that three of them say next to nothing. Two configurations whose
+# intervals overlap a lot may well be equally good, whatever the order of the lines says.
 #
 # ## One hyper-parameter at a time
 
@@ -96,10 +97,10 @@ for axis, setting, others, title in (
         axis.errorbar(
             group[setting], 100 * group["val acc"], margin, marker="o", capsize=3, label=f"{others} {value:g}"
         )
-    axis.set(xlabel=title, xticks=sorted(results[setting]))
+    axis.set(xlabel=title, xticks=results[setting].unique())
     axis.grid(alpha=0.3)
-    axis.legend()
-axes[0].set(xscale="log", ylabel="validation accuracy, %", ylim=(None, 101))
+    axis.legend(fontsize="small")
+axes[0].set(xscale="log", ylabel="validation accuracy, %", ylim=(0, 101))
 plt.show()
 
 # %% [markdown]
@@ -116,7 +117,7 @@ pd.DataFrame(costs, index=["parameters", "macs"]).T.sort_index().rename_axis("ke
 
 # %% [markdown]
 # Both at once: does the best learning rate depend on the kernel? If so, searching for one after the other may miss
-# the best pair.
+# the best pair. (Here, the same column should win in each row.)
 
 # %%
 pairs = results.pivot(index="kernel", columns="lr", values="val acc")

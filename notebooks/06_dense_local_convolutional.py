@@ -31,11 +31,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from convline.figures import shifts
+from convline.figures.shift_curve import draw, shifted
 from convline.network import build_network
 from convline.reporting.fold import tables
 from convline.reporting.records import find
 from convline.table import layer_table
+from convline.trained import TrainedRun
 
 os.environ.pop("FORCE_COLOR", None)  # Jupyter sets it; commands print plain text without it
 if Path.cwd().name == "notebooks":
@@ -138,15 +139,19 @@ plt.show()
 def example_of(kind):
     """The run of a kind with the largest training set and the first seed."""
     runs = [run for run in found if KIND[run.settings["model.pattern"]] == kind and run.seed == 0]
-    return max(runs, key=lambda run: run.settings["data.train_fraction"]).folder
+    return TrainedRun(max(runs, key=lambda run: run.settings["data.train_fraction"]).folder)
 
 
-shifts(*(example_of(kind) for kind in PATTERNS))
+curves = []
+for kind in PATTERNS:
+    run = example_of(kind)
+    images = run.examples("val", 1000)
+    curves.append((kind, shifted(run.network, images.images, images.labels)))
+draw(curves, f"{len(images.labels):,} validation images, their edges repeated")
 
 # %% [markdown]
-# In the legend the three are named by their runs, in the order dense, local, convolutional. All of them lose. What
-# makes a network more tolerant is *pooling*, which forgets exactly where in its window something was, and training
-# with moved images (`data.augment=[translate(2)]`).
+# All of them lose. What makes a network more tolerant is *pooling*, which forgets exactly where in its window
+# something was, and training with moved images (`data.augment=[translate(2)]`).
 #
 # **Exercises**
 #

@@ -1,7 +1,8 @@
 """Runs the notebooks and writes them with what comes out: `python scripts/notebooks.py [NAME ...]`.
 
 A notebook is a text, notebooks/NAME.py, and the same with its outputs, notebooks/NAME.ipynb. Edit the text, or edit in
-Jupyter and type `jupytext --sync notebooks/NAME.ipynb`; then run this. MNIST and CIFAR-10 must be in $CONVLINE_DATA or ./data.
+Jupyter and type `jupytext --sync notebooks/NAME.ipynb`; then run this. MNIST and CIFAR-10 must be in $CONVLINE_DATA or
+./data.
 """
 
 import os
