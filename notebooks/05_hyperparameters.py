@@ -99,7 +99,7 @@ for axis, setting, others, title in (
         )
     axis.set(xlabel=title, xticks=results[setting].unique())
     axis.grid(alpha=0.3)
-    axis.legend(fontsize="small")
+    axis.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
 axes[0].set(xscale="log", ylabel="validation accuracy, %", ylim=(0, 101))
 plt.show()
 
@@ -158,7 +158,7 @@ plt.show()
 # %%
 low, high = os.environ["KERNELS"].split(",")[0], os.environ["KERNELS"].split(",")[-1]
 found = comparison(["runs/notebooks/05"], f"model.kernel={low},{high}", "val", "acc")
-difference = found.by_seed
+difference = found.over_seeds
 print(f"{found.a.name} minus {found.b.name}: {100 * difference.value:.2f} points,")
 print(f"95 % interval {100 * difference.low:.2f} to {100 * difference.high:.2f}, p = {difference.p:.2g}")
 print("the interval excludes zero" if difference.is_supported else "the interval includes zero: it may be chance")
