@@ -2,13 +2,14 @@
 # make test     the whole test suite
 # make dashboard  TensorBoard on runs/
 # make check    what CI runs: test, lint, types, layers, spelling
+# make notebooks  run the notebooks again and keep what comes out; ARGS="02_first_convnet" for one
 # make lock     pin the newest versions that pyproject.toml allows
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: train test dashboard lint check lock clean
+.PHONY: train test dashboard notebooks lint check lock clean
 .DEFAULT_GOAL := help
 .PHONY: help
 help:
@@ -30,6 +31,9 @@ test: $(INSTALLED)
 
 dashboard: $(INSTALLED)
 	$(BIN)/convline dashboard $(ARGS)
+
+notebooks: $(INSTALLED)
+	$(BIN)/python scripts/notebooks.py $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -163,6 +163,18 @@ def test_costs_are_drawn_where_they_differ(tmp_path: Path) -> None:
     assert plot.title == "val/acc against time"
 
 
+def test_the_cheapest_may_be_the_best(tmp_path: Path) -> None:
+    for number, seconds in enumerate((10.0, 100.0, 1000.0)):  # so far apart that the axis is logarithmic
+        for seed in (0, 1):
+            settings = {"optimizer.lr": 0.1 * (number + 1), "seed": seed}
+            make_run(tmp_path / f"{number}-{seed}", CONFIG, settings, 0.9 - number / 10 + seed / 100, seconds=seconds)
+    (found,) = tables(records.find([tmp_path]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (plot,) = pareto.against_costs(found, points(found, "r"))
+    assert "log scale" in plot.svg
+
+
 def test_curves_are_folded_as_far_as_every_seed_came(tmp_path: Path) -> None:
     make_run(tmp_path / "a", CONFIG, {"seed": 0}, 0.9, num_epochs=3)
     make_run(tmp_path / "b", CONFIG, {"seed": 1}, 0.8, num_epochs=5)

@@ -63,6 +63,8 @@ def _one(table: Table, shown: Sequence[Point], cost: str, name: str) -> Plot:
         if is_log:
             axes.set_xscale("log")
         axes.margins(x=0.09)
+        # a front of a single point would set limits of no width, which matplotlib warns of
+        axes.update_datalim([(x, point.y) for x, point in zip(xs, shown, strict=True)])
         steps_x = [xs[i] for i in best]
         steps_y = [shown[i].y for i in best]
         axes.step(steps_x, steps_y, where="post", color=BEST, alpha=0.55, linewidth=1.5, zorder=2)

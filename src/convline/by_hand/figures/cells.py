@@ -1,0 +1,70 @@
+"""Numbers in a table of squares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convline.by_hand.correlation import Array
+from convline.figures import canvas
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SIDE = 34  # pixels of a square
+WHITE, SEEN, OUTSIDE = "#ffffff", "#dbe7fb", "#f0f1f3"  # backgrounds: plain, under the window, padding
+TITLE = 20  # pixels above a table
+
+
+def table(
+    figure: Figure,
+    values: Array,
+    left: float,
+    top: float,
+    title: str = "",
+    backgrounds: NDArray[np.str_] | None = None,
+    framed: tuple[int, int, int, int] | None = None,
+    side: float = SIDE,
+) -> None:
+    """Draw a matrix with its numbers; zeros are grey.
+
+    Args:
+        values: rows×columns.
+        left, top: of the title, in pixels; the squares begin `TITLE` pixels below it if there is one.
+        backgrounds: colour of each square, white if None.
+        framed: first row, first column, rows and columns of squares with a thick frame.
+        side: pixels of a square.
+    """
+    from matplotlib.patches import Rectangle
+
+    rows, columns = values.shape
+    if title:
+        canvas.write(figure, left, top, title)
+        top += TITLE
+    axes = canvas.axes_at(figure, left - 1.5, top - 1.5, columns * side + 3, rows * side + 3)  # frames are 3 wide
+    axes.set_axis_off()
+    margin = 1.5 / side
+    axes.set(xlim=(-margin, columns + margin), ylim=(rows + margin, -margin))
+    for (row, column), value in np.ndenumerate(values):
+        colour = WHITE if backgrounds is None else str(backgrounds[row, column])
+        axes.add_patch(Rectangle((column, row), 1, 1, facecolor=colour, edgecolor="#c9ced6", linewidth=0.8))
+        shown = number(value)
+        size = canvas.NORMAL if len(shown) < 4 else canvas.SMALL
+        ink = canvas.INK if value else "#a3a9b4"
+        axes.text(column + 0.5, row + 0.5, shown, ha="center", va="center", fontsize=size * side / SIDE, color=ink)
+    if framed:
+        row, column, height, width = framed
+        axes.add_patch(Rectangle((column, row), width, height, fill=False, edgecolor=canvas.RIGHT, linewidth=2))
+
+
+def number(value: float) -> str:
+    """With a true minus sign, and two decimals if it is not whole."""
+    text = f"{int(value)}" if float(value).is_integer() else f"{value:.2f}"
+    return text.replace("-", "−")
+
+
+def size(values: Array, side: float = SIDE) -> tuple[float, float]:
+    """Width and height in pixels of a table with a title."""
+    return values.shape[1] * side, values.shape[0] * side + TITLE
