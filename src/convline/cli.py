@@ -119,6 +119,26 @@ def dashboard(
     show(runs, port)
 
 
+@app.command()
+def reproduce(
+    lessons: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Of lessons, or all; settings too.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--list", help="Print what came out of each, from stored results.")] = False,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Runs of each configuration.")] = None,
+    folder: Annotated[Path, typer.Option(metavar="DIR", help="Where pages and runs go.")] = Path("runs/reproduce"),
+) -> None:
+    """Do a tutorial's lesson again: train, draw, compare with what was published; `convline reproduce lenet5_mnist`."""
+    from convline.lessons import listing
+
+    if show:
+        listing.show_list()
+        return
+    words = lessons or []
+    names = [word for word in words if "=" not in word]
+    listing.reproduce(names, seeds, folder, [word for word in words if "=" in word])
+
+
 def main() -> None:
     """Entry of the `convline` command."""
     sys.exit(guarded(_run, sys.argv[1:]))

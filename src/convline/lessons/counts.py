@@ -32,16 +32,17 @@ def shapes(kinds: tuple[str, ...], *words: str) -> str:
 
 def pattern_parameters(pattern: str, *input_shape: int) -> str:
     """Of a pattern for ten classes."""
-    return f"{_pattern_table(pattern, input_shape).parameters:,}"
+    return f"{pattern_table(pattern, input_shape).parameters:,}"
 
 
 def first_layer(pattern: str, *input_shape: int) -> str:
     """Parameters of a pattern's first layer."""
-    return f"{_pattern_table(pattern, input_shape).layers[0].parameters:,}"
+    return f"{pattern_table(pattern, input_shape).layers[0].parameters:,}"
 
 
 @functools.cache
-def _pattern_table(pattern: str, input_shape: tuple[int, ...]) -> Table:
+def pattern_table(pattern: str, input_shape: tuple[int, ...]) -> Table:
+    """The layer table of a pattern for ten classes."""
     import torch
 
     from convline.network import build_network

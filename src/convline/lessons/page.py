@@ -23,16 +23,14 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 def write(lesson: Lesson, results: Results, folder: Path, first_runs: Mapping[str, Path]) -> None:
     """Write page.md, page.html and the figures into a lesson's folder."""
-    for name, (_, draw) in lesson.figures.items():
+    for name in lesson.figures:
         save_figure(folder / f"{name}.png", lesson, results, first_runs, name)
     text = f"# {lesson.title}\n\n{section(lesson, results, '')}"
     (folder / "page.md").write_text(text)
     (folder / "page.html").write_text(_html(lesson.title, text, folder))
 
 
-def save_figure(
-    path: Path, lesson: Lesson, results: Results, first_runs: Mapping[str, Path], name: str
-) -> None:  # fmt: skip
+def save_figure(path: Path, lesson: Lesson, results: Results, first_runs: Mapping[str, Path], name: str) -> None:
     """Draw one of a lesson's figures into a PNG file of few colours."""
     import io
 
@@ -87,13 +85,30 @@ def arms_table(arms: Sequence[Arm]) -> str:
     for arm in arms:
         seconds = sorted(arm.seconds)
         each = seconds[len(seconds) // 2] / arm.epochs if seconds and arm.epochs else float("nan")
-        rows.append((
-            arm.label, str(len(arm.seeds)), count(arm.parameters), count(arm.macs),
-            "" if arm.field is None else str(arm.field), duration(each),
-            folded("val/acc", arm.sample("val/acc")), interval(arm), folded("test/acc", arm.sample("test/acc")),
-        ))  # fmt: skip
-    head = ("configuration", "seeds", "parameters", "mult-adds", "receptive field", "time an epoch", "validation %",
-            "95 % interval of the mean on test", "test %")  # fmt: skip
+        rows.append(
+            (
+                arm.label,
+                str(len(arm.seeds)),
+                count(arm.parameters),
+                count(arm.macs),
+                "" if arm.field is None else str(arm.field),
+                duration(each),
+                folded("val/acc", arm.sample("val/acc")),
+                interval(arm),
+                folded("test/acc", arm.sample("test/acc")),
+            )
+        )
+    head = (
+        "configuration",
+        "seeds",
+        "parameters",
+        "mult-adds",
+        "receptive field",
+        "time an epoch",
+        "validation %",
+        "95 % interval of the mean on test",
+        "test %",
+    )
     return table(head, rows)
 
 
@@ -110,9 +125,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _html(title: str, text: str, folder: Path) -> str:
-    from markdown import markdown
+    from markdown_it import MarkdownIt
 
-    body = markdown(text, extensions=["tables", "fenced_code"])
+    body = MarkdownIt("commonmark").enable("table").render(text)
 
     def inline(match: re.Match[str]) -> str:
         content = base64.b64encode((folder / match.group(1)).read_bytes()).decode()

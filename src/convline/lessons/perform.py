@@ -57,9 +57,7 @@ def _train(lesson: Lesson, study: Study, folder: Path, seeds: int, words: Sequen
         )
 
 
-def read(
-    lesson: Lesson, folder: Path, seeds: int, words: Sequence[str] = ()
-) -> tuple[Results, dict[str, Path]]:  # fmt: skip
+def read(lesson: Lesson, folder: Path, seeds: int, words: Sequence[str] = ()) -> tuple[Results, dict[str, Path]]:
     """The results of the finished runs below a lesson's folder, and the first run of each configuration."""
     arms: dict[str, Arm] = {}
     first_runs: dict[str, Path] = {}

@@ -38,8 +38,15 @@ def bars_of_error(results: Results, labels: Sequence[str], title: str, metric: s
         sample = results.arm(label).sample(metric)
         low, high = sample.interval
         axes.plot([factor * low, factor * high], [row, row], color=COLOURS[0], linewidth=2)
-        axes.plot([factor * value for value in sample.values], [row] * sample.n, "o", color=COLOURS[0], markersize=3.5,
-                  alpha=0.5, markeredgewidth=0)  # fmt: skip
+        axes.plot(
+            [factor * value for value in sample.values],
+            [row] * sample.n,
+            "o",
+            color=COLOURS[0],
+            markersize=3.5,
+            alpha=0.5,
+            markeredgewidth=0,
+        )
         axes.plot([factor * sample.mean], [row], "|", color=canvas.INK, markersize=11, markeredgewidth=1.8)
     axes.set_yticks(range(len(labels)), labels)
     axes.tick_params(axis="y", length=0)
@@ -51,7 +58,7 @@ def bars_of_error(results: Results, labels: Sequence[str], title: str, metric: s
 
 
 def lines(
-    series: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]],
+    series: Mapping[str, Sequence[Sequence[float]]],
     title: str,
     across: str,
     up: str,
@@ -60,7 +67,7 @@ def lines(
     """Curves with error bars.
 
     Args:
-        series: by name: places, heights, and half the length of the bars.
+        series: by name: three sequences: places, heights, and half the length of the bars.
         title, across, up: of the figure and its axes.
         logarithmic: the horizontal axis.
     """
@@ -87,8 +94,15 @@ def epochs(results: Results, label: str, metric: str, published: Sequence[float]
     axes = canvas.axes_at(figure, 62, 44, 430, 230)
     axes.plot(range(1, len(published) + 1), published, "s--", color=COLOURS[1], markersize=5, label="published")
     for number, curve in enumerate(results.arm(label).curves.get(metric, ())):
-        axes.plot(range(1, len(curve) + 1), curve, "-", color=COLOURS[0], alpha=0.7, linewidth=1.2,
-                  label=None if number else "ours, a line a seed")  # fmt: skip
+        axes.plot(
+            range(1, len(curve) + 1),
+            curve,
+            "-",
+            color=COLOURS[0],
+            alpha=0.7,
+            linewidth=1.2,
+            label=None if number else "ours, a line a seed",
+        )
     axes.set_xticks(range(1, len(published) + 1))
     axes.set_xlabel("epoch", fontsize=canvas.NORMAL)
     axes.set_ylabel({"val/loss": "validation loss"}.get(metric, metric), fontsize=canvas.NORMAL)
@@ -97,8 +111,14 @@ def epochs(results: Results, label: str, metric: str, published: Sequence[float]
     return figure
 
 
-def heat(results: Results, title: str, panels: Sequence[tuple[str, Sequence[Sequence[str]]]], across: Sequence[str],
-         up: Sequence[str], metric: str = "test/acc") -> Figure:  # fmt: skip
+def heat(
+    results: Results,
+    title: str,
+    panels: Sequence[tuple[str, Sequence[Sequence[str]]]],
+    across: Sequence[str],
+    up: Sequence[str],
+    metric: str = "test/acc",
+) -> Figure:
     """Mean accuracies as coloured squares.
 
     Args:

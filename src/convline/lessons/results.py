@@ -46,7 +46,9 @@ class Arm:
         """A metric over the seeds; "val/loss@3" is that of the third epoch."""
         name, at, epoch = metric.partition("@")
         if at:
-            return Sample(tuple(curve[int(epoch) - 1] for curve in self.curves.get(name, ()) if len(curve) >= int(epoch)))
+            return Sample(
+                tuple(curve[int(epoch) - 1] for curve in self.curves.get(name, ()) if len(curve) >= int(epoch))
+            )
         return Sample(tuple(self.metrics.get(name, ())))
 
 
@@ -93,8 +95,9 @@ def load(path: Path) -> Results | None:
         raise UserError(f"{path} is damaged ({error}); type: convline reproduce {path.stem}") from error
 
 
-def of_runs(label: str, settings: Mapping[str, str], folders: Sequence[Path], measured: Sequence[Any], field: int | None
-) -> Arm:  # fmt: skip
+def of_runs(
+    label: str, settings: Mapping[str, str], folders: Sequence[Path], measured: Sequence[Any], field: int | None
+) -> Arm:
     """An arm from its finished run directories.
 
     Args:

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 
 def _numbers(array: Any) -> str:
-    """`12 12 17 / 10 17 19`."""
+    """`12 12 17 / 10 17 19`; many of them are counted and added up."""
     import numpy as np
 
     rows = np.atleast_2d(array)
+    if rows.size > 25:
+        return f"{len(rows)}×{rows.shape[1]} numbers that add up to {rows.sum():g}"
     return " / ".join(" ".join(f"{value:g}" for value in row) for row in rows)
 
 
@@ -42,7 +44,8 @@ BY_HAND = Lesson(
     "convolution_by_hand",
     "Convolution by hand",
     "The numbers that tutorials print, computed again in plain NumPy. What deep learning calls convolution is "
-    "cross-correlation: the printed 12 12 17 … comes from the kernel as it stands, and the flipped kernel gives 18 20 19 ….",
+    "cross-correlation: the printed 12 12 17 … comes from the kernel as it stands, and the flipped kernel gives 18 "
+    "20 19 ….",
     _claims,
     figures={
         "sliding_window": ("A window slides over the picture", _figure("sliding_window")),

@@ -31,9 +31,12 @@ def _dense() -> list[Claim]:
     return [
         Exactly("parameters", "7,850", partial(counts.parameters, "experiment=mnist_dense")),
         Figure("accuracy in the fifth epoch, on training images", "dense", "train/acc@5", 0.9262),
-        Said("“the accuracy of the network is 0.9262”", partial(_test, "dense"),
-             "0.9262 is training accuracy, averaged while the weights still change"),
-    ]  # fmt: skip
+        Said(
+            "“the accuracy of the network is 0.9262”",
+            partial(_test, "dense"),
+            "0.9262 is training accuracy, averaged while the weights still change",
+        ),
+    ]
 
 
 MNIST_DENSE = Lesson(
@@ -43,23 +46,36 @@ MNIST_DENSE = Lesson(
     "whose log ends with an accuracy of 0.9262.",
     _dense,
     (Study("mnist_dense", ("dense",)),),
-    {"dense_curve": ("Training accuracy of each seed by epoch, and the published figure", lambda results, _: plots.epochs(
-        results, "dense", "train/acc", [float("nan")] * 4 + [0.9262], "A dense layer on MNIST: training accuracy"))},
-    "Keras takes the cross-entropy of sigmoid outputs as that of the softmax of their logarithms; so the pattern ends with "
-    "`LOGSIGMOID`, and the argmax is the same. Adam with ε 1e-7, Glorot's initialisation, pixels divided by 255. 1,000 of "
+    {
+        "dense_curve": (
+            "Training accuracy of each seed by epoch, and the published figure",
+            lambda results, _: plots.epochs(
+                results,
+                "dense",
+                "train/acc",
+                [float("nan")] * 4 + [0.9262],
+                "A dense layer on MNIST: training accuracy",
+            ),
+        )
+    },
+    "Keras takes the cross-entropy of sigmoid outputs as that of the softmax of their logarithms; so the pattern "
+    "ends with "
+    "`LOGSIGMOID`, and the argmax is the same. Adam with ε 1e-7, Glorot's initialisation, pixels divided by 255. "
+    "1,000 of "
     "the 60,000 training images validate.",
     seeds=5,
-)  # fmt: skip
+)
 
 
 def _mnist() -> list[Claim]:
     words = ("experiment=mnist_keras_convnet",)
     return [
         Exactly("parameters", "93,322", partial(counts.parameters, *words)),
-        Exactly("maps", "26×26×32, 13×13×32, 11×11×64, 5×5×64, 3×3×64",
-                partial(counts.shapes, ("Conv", "MaxPool"), *words)),
+        Exactly(
+            "maps", "26×26×32, 13×13×32, 11×11×64, 5×5×64, 3×3×64", partial(counts.shapes, ("Conv", "MaxPool"), *words)
+        ),
         Figure("test accuracy", "convnet", "test/acc", 0.992),
-    ]  # fmt: skip
+    ]
 
 
 def _picture(name: str, results: Results, first_runs: Mapping[str, Path]) -> matplotlib.figure.Figure:
@@ -114,18 +130,24 @@ def _prediction_grid(results: Results, first_runs: Mapping[str, Path]) -> matplo
 CIFAR10_KERAS = Lesson(
     "cifar10_keras_convnet",
     "Three convolutions and dropout on CIFAR-10",
-    "Three blocks of a 2×2 convolution and a pool (16, 32, 64 filters), dropout, 500 hidden units; RMSprop, batches of 32, "
+    "Three blocks of a 2×2 convolution and a pool (16, 32, 64 filters), dropout, 500 hidden units; RMSprop, batches "
+    "of 32, "
     "five epochs, and the weights of the epoch with the lowest validation loss. Source: Udacity, course notebooks "
     "aind2-cnn, cifar10-classification/cifar10_cnn.ipynb.",
     _cifar10,
     (Study("cifar10_keras_convnet", ("convnet",)),),
     {
         "cifar10_training": ("Training images", _training_grid),
-        "cifar10_loss": ("Validation loss by epoch", lambda results, _: plots.epochs(
-            results, "convnet", "val/loss", LOSSES, "CIFAR-10: validation loss")),
-        "cifar10_predictions": ("Validation images with the predicted class, its probability and (the true class), blue "
-                                "if right and red if wrong", _prediction_grid),
+        "cifar10_loss": (
+            "Validation loss by epoch",
+            lambda results, _: plots.epochs(results, "convnet", "val/loss", LOSSES, "CIFAR-10: validation loss"),
+        ),
+        "cifar10_predictions": (
+            "Validation images with the predicted class, its probability and (the true class), blue "
+            "if right and red if wrong",
+            _prediction_grid,
+        ),
     },
     RMSPROP + " The first 5,000 training images validate, as there.",
     seeds=5,
-)  # fmt: skip
+)

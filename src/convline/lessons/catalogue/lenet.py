@@ -19,23 +19,32 @@ def _lenet() -> list[Claim]:
 LENET = Lesson(
     "lenet5_mnist",
     "LeNet-5 as it is taught, on MNIST",
-    f"ReLU, largest values, SGD with momentum on batches of 128, five epochs: Convline's defaults. Source of the figure: {PAPER}, "
+    f"ReLU, largest values, SGD with momentum on batches of 128, five epochs: Convline's defaults. Source of the "
+    f"figure: {PAPER}, "
     "figure 9 and section III.C (20 passes, no distortions).",
     _lenet,
     (Study("lenet5_mnist", ("lenet",)),),
-    {"lenet_seeds": ("Accuracy of each seed", lambda results, _: plots.bars_of_error(
-        results, ["lenet"], "LeNet-5 as it is taught"))},
+    {
+        "lenet_seeds": (
+            "Accuracy of each seed",
+            lambda results, _: plots.bars_of_error(results, ["lenet"], "LeNet-5 as it is taught"),
+        )
+    },
     "A tenth of the training images validate.",
-)  # fmt: skip
+)
 
 
 def _lenet_1998() -> list[Claim]:
     return [
-        Exactly("parameters, of which the paper leaves 900 out in its second convolution", "60,000 and more",
-                partial(counts.parameters, "experiment=lenet5_1998"), "the paper's arrangement, fully connected"),
+        Exactly(
+            "parameters, of which the paper leaves 900 out in its second convolution",
+            "60,000 and more",
+            partial(counts.parameters, "experiment=lenet5_1998"),
+            "the paper's arrangement, fully connected",
+        ),
         Figure("test accuracy after 20 passes, with an error of 0.95 %", "lenet_1998", "test/acc", 0.9905),
         Figure("error on the training images, 0.35 %, as accuracy", "lenet_1998", "train/acc@20", 0.9965),
-    ]  # fmt: skip
+    ]
 
 
 LENET_1998 = Lesson(
@@ -44,9 +53,14 @@ LENET_1998 = Lesson(
     f"tanh, averages with a trained factor and bias, 20 epochs. Source: {PAPER}.",
     _lenet_1998,
     (Study("lenet5_1998", ("lenet_1998",)),),
-    {"lenet_1998_seeds": ("Accuracy of each seed", lambda results, _: plots.bars_of_error(
-        results, ["lenet_1998"], "LeNet-5 of 1998"))},
-    "Said otherwise than in the paper: every map of the second convolution sees all six before it, plain tanh stands for "
+    {
+        "lenet_1998_seeds": (
+            "Accuracy of each seed",
+            lambda results, _: plots.bars_of_error(results, ["lenet_1998"], "LeNet-5 of 1998"),
+        )
+    },
+    "Said otherwise than in the paper: every map of the second convolution sees all six before it, plain tanh "
+    "stands for "
     "1.7159·tanh(2x/3), logits with cross-entropy for radial basis functions, and SGD with momentum on batches of 128 "
     "for steps after each image by estimated second derivatives. 1,000 images validate.",
-)  # fmt: skip
+)

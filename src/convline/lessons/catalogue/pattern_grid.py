@@ -26,15 +26,27 @@ def _claims() -> list[Claim]:
 PATTERN_GRID = Lesson(
     "pattern_grid",
     "What depth buys",
-    "`INPUT -> [[CONV -> RELU]*N -> POOL?]*M -> [FC -> RELU]*K -> FC` with N and M from 0 to 3 and K from 0 to 2, on a tenth "
-    "of MNIST's training images, three epochs. Source of the grammar: Stanford's course notes CS231n, “Layer Patterns”.",
+    "`INPUT -> [[CONV -> RELU]*N -> POOL?]*M -> [FC -> RELU]*K -> FC` with N and M from 0 to 3 and K from 0 to 2, "
+    "on a tenth "
+    "of MNIST's training images, made 16×16, three epochs. Source of the grammar: Stanford's course notes CS231n, "
+    "“Layer "
+    "Patterns”.",
     _claims,
     (Study("pattern_grid", tuple(label(n, m, k) for n, m, k in product(range(4), range(4), range(3)))),),
-    {"pattern_grid": ("Mean test accuracy; colours are scaled to the networks that learn", lambda results, _: plots.heat(
-        results, "Test accuracy on MNIST, %",
-        [(f"K={k}", [[label(n, m, k) for n in range(4)] for m in range(4)]) for k in range(3)],
-        [f"N={n}" for n in range(4)], [f"M={m}" for m in range(4)]))},
-    "16 filters of 3×3, hidden layers of 128, SGD with momentum and one cycle, batches of 32, 1,000 validation images. With "
+    {
+        "pattern_grid": (
+            "Mean test accuracy; colours are scaled to the networks that learn",
+            lambda results, _: plots.heat(
+                results,
+                "Test accuracy on MNIST, %",
+                [(f"K={k}", [[label(n, m, k) for n in range(4)] for m in range(4)]) for k in range(3)],
+                [f"N={n}" for n in range(4)],
+                [f"M={m}" for m in range(4)],
+            ),
+        )
+    },
+    "16 filters of 3×3, hidden layers of 128, SGD with momentum and one cycle, batches of 32, 1,000 validation "
+    "images. With "
     "M=0 there are no convolutions, whatever N: those four networks are the same, and their rows show the same runs' "
     "spread.",
-)  # fmt: skip
+)

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 KINDS = ("dense", "local", "conv")
-SIZES = {100: ("data.per_class=10", "trainer.max_epochs=60"), 1000: ("data.per_class=100", "trainer.max_epochs=20"),
-         10000: ("data.per_class=1000", "trainer.max_epochs=6"), 59000: ("trainer.max_epochs=2",)}  # fmt: skip
+SIZES = {
+    100: ("data.per_class=10", "trainer.max_epochs=60"),
+    1000: ("data.per_class=100", "trainer.max_epochs=20"),
+    10000: ("data.per_class=1000", "trainer.max_epochs=6"),
+    59000: ("trainer.max_epochs=2",),
+}
 NOTES = "Stanford's course notes CS231n"
 
 
@@ -34,12 +38,18 @@ def _claims() -> list[Claim]:
     alexnet = "CONV(96, 11, 4, pad=valid) -> FC"
     return [
         Exactly("weights from a grey image of 1,000×1,000 into 1,000 units", "1,000,000,000", _weights),
-        Exactly(f"AlexNet's first layer without shared weights ({NOTES})", "105,705,600",
-                partial(counts.first_layer, alexnet.replace("CONV", "LOCAL"), 3, 227, 227)),
+        Exactly(
+            f"AlexNet's first layer without shared weights ({NOTES})",
+            "105,705,600",
+            partial(counts.first_layer, alexnet.replace("CONV", "LOCAL"), 3, 227, 227),
+        ),
         Exactly("... and with them", "34,944", partial(counts.first_layer, alexnet, 3, 227, 227)),
         *(Better(f"local windows help, {size:,} images", label("local", size), label("dense", size)) for size in SIZES),
-        *(Better(f"sharing weights helps, {size:,} images", label("conv", size), label("local", size)) for size in SIZES),
-    ]  # fmt: skip
+        *(
+            Better(f"sharing weights helps, {size:,} images", label("conv", size), label("local", size))
+            for size in SIZES
+        ),
+    ]
 
 
 def _ladder(results: Results, _: Mapping[str, Path]) -> matplotlib.figure.Figure:
@@ -49,13 +59,16 @@ def _ladder(results: Results, _: Mapping[str, Path]) -> matplotlib.figure.Figure
         known = [(size, 100 * sample.mean, 100 * sample.sd) for size, sample in samples if sample.n > 1]
         count = results.arm(label(kind, 59000)).parameters
         series[f"{kind}: {count:,} parameters"] = tuple(zip(*known, strict=True)) or ((), (), ())
-    return plots.lines(series, "What sharing weights is worth", "training images of MNIST", "test accuracy, % (± sd)", True)
+    return plots.lines(
+        series, "What sharing weights is worth", "training images of MNIST", "test accuracy, % (± sd)", True
+    )
 
 
 PRIOR_LADDER = Lesson(
     "prior_ladder",
     "Dense, local, convolutional",
-    "Three networks with the same 3,136 and 784 hidden units: each unit sees the whole image, or a window of its own, or a "
+    "Three networks with the same 3,136 and 784 hidden units: each unit sees the whole image, or a window of its "
+    "own, or a "
     "window with weights that it shares with its neighbours.",
     _claims,
     tuple(
@@ -63,6 +76,8 @@ PRIOR_LADDER = Lesson(
         for size, words in SIZES.items()
     ),
     {"prior_ladder": ("Accuracy against the number of training images", _ladder)},
-    "`FC(3136) -> FC(784)`, `LOCAL(16, 3, stride 2)` twice, `CONV(16, 3, stride 2)` twice, each with ReLU and a last dense "
-    "layer. Adam with one cycle up to 0.001, batches of 32; 60, 20, 6 and 2 epochs for 100, 1,000, 10,000 and 59,000 images.",
-)  # fmt: skip
+    "`FC(3136) -> FC(784)`, `LOCAL(16, 3, stride 2)` twice, `CONV(16, 3, stride 2)` twice, each with ReLU and a "
+    "last dense "
+    "layer. Adam with one cycle up to 0.001, batches of 32; 60, 20, 6 and 2 epochs for 100, 1,000, 10,000 and "
+    "59,000 images.",
+)

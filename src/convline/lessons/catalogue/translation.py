@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
     from convline.trained import TrainedRun
 
-LABELS = ("dense", "local, strides", "local, pools", "conv, strides", "conv, pools", "conv, pools, mean of all positions")
+LABELS = (
+    "dense",
+    "local, strides",
+    "local, pools",
+    "conv, strides",
+    "conv, pools",
+    "conv, pools, mean of all positions",
+)
 FARTHEST = 4
 
 
@@ -37,7 +44,7 @@ def _equivariance(_: Results) -> str:
     from convline.network import build_network
 
     torch.manual_seed(0)
-    layer = build_network("CONV(8, 3) -> FC", input_shape=(1, 28, 28), num_classes=10).conv1
+    layer = build_network("CONV(8, 3) -> FC", input_shape=(1, 28, 28), num_classes=10).get_submodule("conv1")
     image = torch.randn(1, 1, 28, 28)
     difference = layer(moved(image, 3, 2)) - moved(layer(image), 3, 2)
     return f"largest difference inside the border: {difference[..., 6:-6, 6:-6].abs().max().item():g}"
@@ -46,14 +53,17 @@ def _equivariance(_: Results) -> str:
 def _claims() -> list[Claim]:
     two = f"moved/{2}/acc"
     return [
-        Said("“convolutions are translation invariant”", _equivariance,
-             "they are equivariant: a moved image gives moved maps, the same numbers elsewhere"),
+        Said(
+            "“convolutions are translation invariant”",
+            _equivariance,
+            "they are equivariant: a moved image gives moved maps, the same numbers elsewhere",
+        ),
         Better("convolutions bear a move by 2 pixels better than dense layers", "conv, strides", "dense", two),
         Better("sharing weights is what does it, not windows", "conv, strides", "local, strides", two),
         Better("pools make a convolutional network less sensitive", "conv, pools", "conv, strides", two),
         Better("pools make a local network less sensitive", "local, pools", "local, strides", two),
         Better("a mean over all positions more so, at 4 pixels", LABELS[5], "conv, pools", f"moved/{FARTHEST}/acc"),
-    ]  # fmt: skip
+    ]
 
 
 def _curves(results: Results, _: Mapping[str, Path]) -> matplotlib.figure.Figure:
@@ -69,13 +79,16 @@ def _curves(results: Results, _: Mapping[str, Path]) -> matplotlib.figure.Figure
 TRANSLATION = Lesson(
     "translation",
     "Moved digits",
-    "Networks that were trained on digits in the middle are shown digits that are moved by up to four pixels, across and "
+    "Networks that were trained on digits in the middle are shown digits that are moved by up to four pixels, "
+    "across and "
     "down.",
     _claims,
     (Study("translation", LABELS),),
     {"translation": ("Accuracy on moved validation images", _curves)},
-    "10,000 images of MNIST, four epochs of Adam with one cycle up to 0.001, batches of 32; no augmentation, or the networks would "
-    "learn to bear moves. The 2,000 moved images are validation images, their edges repeated; the mean of moves across and "
+    "10,000 images of MNIST, four epochs of Adam with one cycle up to 0.001, batches of 32; no augmentation, or the "
+    "networks would "
+    "learn to bear moves. The 2,000 moved images are validation images, their edges repeated; the mean of moves "
+    "across and "
     "down.",
     measure=measure,
-)  # fmt: skip
+)
