@@ -38,7 +38,7 @@ if Path.cwd().name == "notebooks":
     os.chdir("..")
 SHORT = os.environ.get("CONVLINE_SHORT") == "1"
 os.environ["SETTINGS"] = (
-    "data=digits trainer.max_epochs=2 callbacks=plain" if SHORT else "data=mnist trainer.max_epochs=3"
+    "data=digits trainer.max_epochs=2 callbacks=plain logger=csv" if SHORT else "data=mnist trainer.max_epochs=3"
 )
 
 # %% [markdown]

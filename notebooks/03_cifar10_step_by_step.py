@@ -57,6 +57,7 @@ config = load_config(
         "scheduler=constant",
         f"trainer.max_epochs={2 if SHORT else 5}",
         "callbacks=plain",
+        "logger=csv",
         "callbacks.checkpoint.monitor=val/loss",
         "callbacks.progress=null",
     ]

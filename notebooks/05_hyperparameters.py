@@ -51,10 +51,10 @@ os.environ["EPOCHS"] = "1" if SHORT else "3"
 # To be quick, the networks see a tenth of MNIST's training images only.
 
 # %% language="bash"
-# python train.py -m $DATA trainer.max_epochs=$EPOCHS callbacks=plain \
+# python train.py -m $DATA trainer.max_epochs=$EPOCHS callbacks=plain logger=csv \
 #     'model.pattern="[CONV(filters, kernel) -> RELU -> POOL]*2 -> FC(64) -> RELU -> FC"' \
 #     +model.filters=8 +model.kernel=$KERNELS optimizer.lr=$RATES seed=$SEEDS \
-#     runs_dir=runs/notebooks/05 > /dev/null
+#     runs_dir=runs/notebooks/05 > /dev/null &&
 # convline report runs/notebooks/05
 
 # %% [markdown]

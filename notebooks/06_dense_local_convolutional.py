@@ -86,7 +86,7 @@ os.environ["SEEDS"] = "0,1" if SHORT else "0,1,2"
 os.environ["EPOCHS"] = "1" if SHORT else "5"
 
 # %% language="bash"
-# python train.py -m $DATA data.batch_size=32 trainer.max_epochs=$EPOCHS callbacks=plain \
+# python train.py -m $DATA data.batch_size=32 trainer.max_epochs=$EPOCHS callbacks=plain logger=csv \
 #     "model.pattern='$dense','$local','$convolutional'" data.train_fraction=$SHARES seed=$SEEDS \
 #     runs_dir=runs/notebooks/06 > /dev/null
 
