@@ -1,0 +1,196 @@
+"""Lessons: verdicts by hand, contracts over all of them, and one done by the real command."""
+
+import json
+import math
+import re
+import sys
+from itertools import product
+from pathlib import Path
+
+import pytest
+from commands import Done, convline
+
+from convline import config
+from convline.errors import UserError
+from convline.lessons import page
+from convline.lessons.catalogue import LESSONS
+from convline.lessons.findings import Better, Exactly, Figure, Said, further_run
+from convline.lessons.lesson import Lesson
+from convline.lessons.listing import STORED
+from convline.lessons.results import Arm, Results, load
+from convline.reporting.statistics import Sample
+from convline.sweeps.jobs import with_params
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "scripts"))
+import reproduction  # noqa: E402
+
+
+def arm(label: str, *values: float) -> Arm:
+    curves = {"val/loss": [[1.0, value] for value in values]}
+    return Arm(label, {}, list(range(len(values))), {"test/acc": list(values)}, curves, 10, 20, 3, 2, [2.0] * len(values))
+
+
+RESULTS = Results("lesson", {each.label: each for each in (
+    arm("a", 0.90, 0.91, 0.92), arm("b", 0.80, 0.81, 0.82), arm("one", 0.9))})  # fmt: skip
+
+
+class TestFigure:
+    def test_is_compared_with_where_one_further_run_would_lie(self) -> None:
+        # t for two degrees of freedom 4.302653, deviation 0.01: 0.91 ± 4.302653 · 0.01 · √(4/3)
+        low, high = further_run(Sample((0.90, 0.91, 0.92)))
+        assert (low, high) == pytest.approx((0.860317, 0.959683), abs=1e-6)
+        assert Figure("x", "a", "test/acc", 0.8604).check(RESULTS).verdict == "reproduced"
+        assert Figure("x", "a", "test/acc", 0.8602).check(RESULTS).verdict == "higher by 4.98 points"
+        assert Figure("x", "a", "test/acc", 0.9598).check(RESULTS).verdict == "lower by 4.98 points"
+
+    def test_without_spread_nothing_is_said(self) -> None:
+        assert math.isnan(further_run(Sample((0.9,)))[0])
+        assert Figure("x", "one", "test/acc", 0.5).check(RESULTS).verdict == "one run says nothing of the spread"
+        assert Figure("x", "missing", "test/acc", 0.5).check(RESULTS).verdict == "not run"
+
+    def test_may_be_that_of_an_epoch(self) -> None:
+        found = Figure("loss", "b", "val/loss@2", 0.7).check(RESULTS)
+        assert (found.published, found.reproduced) == ("0.7000", "0.8100 ± 0.0100 (3)")
+        assert found.verdict == "higher by 0.110" or found.verdict == "reproduced"
+        assert not RESULTS.arm("b").sample("val/loss@3").n
+
+
+class TestBetter:
+    def test_holds_where_the_interval_of_the_difference_excludes_zero(self) -> None:
+        # standard error √(2 · 0.0001 / 3) = 0.008165, t for four degrees of freedom 2.776: 10 ± 2.27 points
+        assert Better("x", "a", "b").check(RESULTS).verdict == "holds: by 10.00 points (7.73 to 12.27)"
+        assert Better("x", "b", "a").check(RESULTS).verdict.startswith("the opposite holds: by 10.00 points")
+
+    def test_is_not_decided_otherwise(self) -> None:
+        near = Results("x", {"a": arm("a", 0.90, 0.94), "b": arm("b", 0.89, 0.93)})
+        assert Better("x", "a", "b").check(near).verdict.startswith("not decided: -")
+        assert Better("x", "a", "one").check(RESULTS).verdict == "too few seeds to say"
+
+
+def test_numbers_and_sentences() -> None:
+    assert Exactly("x", "114", lambda: "114").check(RESULTS).verdict == "exact"
+    assert Exactly("x", "4M", lambda: "7M", "the notes err").check(RESULTS).verdict == "the notes err"
+    assert Exactly("x", "4M", lambda: "7M").check(RESULTS).verdict == "differs"
+    found = Said("s", lambda results: f"{len(results.arms)} arms", "v").check(RESULTS)
+    assert (found.reproduced, found.verdict) == ("3 arms", "v")
+
+
+def test_results_are_kept_as_they_are(tmp_path: Path) -> None:
+    RESULTS.save(tmp_path / "r.json")
+    again = load(tmp_path / "r.json")
+    assert again is not None
+    assert again.arms.keys() == RESULTS.arms.keys()
+    assert again.arm("a").sample("test/acc") == RESULTS.arm("a").sample("test/acc")
+    assert load(tmp_path / "none.json") is None
+    (tmp_path / "r.json").write_text('{"lesson": 1}')
+    with pytest.raises(UserError, match="r.json is damaged"):
+        load(tmp_path / "r.json")
+
+
+def test_tables_take_any_text() -> None:
+    assert page.table(("a", "b"), [("1|2", "3")]) == "| a | b |\n| --- | --- |\n| 1\\|2 | 3 |"
+
+
+@pytest.mark.parametrize("lesson", LESSONS.values(), ids=LESSONS)
+class TestEveryLesson:
+    def test_has_a_label_for_each_of_its_configurations(self, lesson: Lesson) -> None:
+        labels = [label for study in lesson.studies for label in study.labels]
+        assert len(set(labels)) == len(labels)
+        for study in lesson.studies:
+            words = study.command(1)[1:]
+            combinations = config.expand_sweep(with_params(words, config.sweep_params(words)))
+            assert len(combinations) == len(study.labels)
+            config.compose_all(combinations)
+
+    def test_claims_and_figures_fit_any_results(self, lesson: Lesson) -> None:
+        """Of a lesson without runs, and of one with made-up ones: every claim finds its configurations."""
+        labels = [label for study in lesson.studies for label in study.labels]
+        metrics = {name: [0.5, 0.6] for name in ("test/acc", "val/acc", *(f"moved/{d}/acc" for d in range(-4, 5)))}
+        curves = {name: [[0.5] * 20, [0.6] * 20] for name in ("train/acc", "val/loss")}
+        made = {label: Arm(label, {}, [0, 1], metrics, curves, 5, 6, 7, 20, [1.0, 2.0]) for label in labels}
+        results = Results(lesson.name, made, {"date": "2026-01-01", "torch": "2", "processor": "p"})
+        for claim in lesson.claims():
+            assert claim.check(Results(lesson.name)).verdict
+            found = claim.check(results)
+            assert found.verdict not in ("not run", "too few seeds to say"), claim
+        assert lesson.title in f"# {lesson.title}" and "| claim |" in page.section(lesson, results, "")
+
+    def test_what_is_kept_is_complete(self, lesson: Lesson) -> None:
+        results = load(STORED / f"{lesson.name}.json")
+        assert results is not None
+        assert list(results.arms) == [label for study in lesson.studies for label in study.labels]
+        assert all((STORED / f"{name}.png").is_file() for name in lesson.figures)
+
+
+def test_the_grid_of_patterns_is_named_as_it_is_swept() -> None:
+    results = load(STORED / "pattern_grid.json")
+    assert results is not None
+    for n, m, k in product(range(4), range(4), range(3)):
+        settings = results.arm(f"N={n} M={m} K={k}").settings
+        assert settings == {"model.N": str(n), "model.M": str(m), "model.K": str(k)}
+
+
+def test_the_page_and_the_heads_of_experiments_are_what_the_results_say() -> None:
+    assert reproduction.PAGE.read_text() == reproduction.document(), "type: python scripts/reproduction.py"
+    for path, text in reproduction.heads().items():
+        assert path.read_text() == text, "type: python scripts/reproduction.py"
+
+
+@pytest.fixture(scope="module")
+def done_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
+    folder = tmp_path_factory.mktemp("lesson")
+    return folder, reproduce(folder)
+
+
+def reproduce(folder: Path) -> Done:
+    small = ["data=digits", "trainer.max_epochs=5", "data.val_size=200", "threads=1"]
+    return convline(folder, "reproduce", "mnist_dense", *small, "--seeds", "2")
+
+
+class TestCommand:
+    def test_trains_draws_and_says_what_came_out(self, done_once: tuple[Path, Done]) -> None:
+        folder, done = done_once
+        assert done.status == 0, done.err
+        lesson = folder / "runs" / "reproduce" / "mnist_dense"
+        for name in ("page.md", "page.html", "results.json", "dense_curve.png"):
+            assert (lesson / name).is_file(), name
+        results = load(lesson / "results.json")
+        assert results is not None
+        accuracies = results.arm("dense").metrics["test/acc"]
+        stored = [
+            json.loads((lesson / "mnist_dense" / f"seed={seed}" / "summary.json").read_text())["metrics"]["test/acc"]
+            for seed in (0, 1)
+        ]
+        assert accuracies == pytest.approx(stored)
+        assert results.arm("dense").sample("train/acc@5").n == 2
+        html = (lesson / "page.html").read_text()
+        assert html.count("data:image/png;base64,") == 1
+        assert "http" not in re.sub(r"<meta[^>]*>", "", html)
+        assert "fifth epoch" in done.out
+
+    def test_trains_nothing_twice(self, done_once: tuple[Path, Done]) -> None:
+        again = reproduce(done_once[0])
+        assert again.status == 0, again.err
+        assert "2 jobs: 2 finished already" in again.out
+
+    def test_lists_what_is_kept(self, tmp_path: Path) -> None:
+        done = convline(tmp_path, "reproduce", "--list")
+        assert done.status == 0, done.err
+        assert "No results are stored" not in done.out
+        for name in LESSONS:
+            assert f"{name}: " in done.out
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["lenet5"], "there is no lesson 'lenet5' (did you mean"),
+            ([], "which lesson?"),
+            (["mnist_dense", "optimizer.lrr=1"], "optimizer.lrr"),
+        ],
+    )
+    def test_mistakes_are_explained(self, words: list[str], said: str, tmp_path: Path) -> None:
+        done = convline(tmp_path, "reproduce", *words)
+        assert done.status != 0
+        assert said in done.err
+        assert "Traceback" not in done.err
