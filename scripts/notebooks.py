@@ -54,6 +54,7 @@ def executed(source: Path, short: bool, data_root: Path | None = None) -> Notebo
             **os.environ,
             "CONVLINE_SHORT": str(int(short)),
             "CONVLINE_DATA": str(data_root.absolute() if data_root else Path(folder) / "data"),
+            "IPYTHONDIR": str(Path(folder) / "ipython"),  # nobody's own settings and history
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),  # of `python` in a cell
         }
         client = NotebookClient(
