@@ -264,6 +264,23 @@ class TestPictures:
         (run_dir,) = run_dirs(tmp_path)
         assert (run_dir / "pictures" / "filters.png").is_file()
 
+    def test_a_network_of_local_layers_alone(self, tmp_path: Path) -> None:
+        words = [word for word in WORDS if not word.startswith("model.pattern")]
+        pattern = 'model.pattern="LOCAL(4, 3, 2) -> RELU -> LOCAL(10, 3) -> GAP"'
+        done = train(tmp_path, *words, pattern, "trainer.max_epochs=1", "callbacks.pictures.at_end=[preferences]")
+        assert done.status == 0, done.err
+        assert "no picture of preferences: the network has no convolution and no dense layer" in done.out
+        (run_dir,) = run_dirs(tmp_path)
+        assert np.loadtxt(run_dir / "projector" / "points.tsv").shape == (60, 4)
+
+    def test_what_cannot_be_written_does_not_fail_the_run(self, tmp_path: Path) -> None:
+        words = [*WORDS, "trainer.max_epochs=1", "callbacks.pictures=null"]
+        done = train(tmp_path, *words, "callbacks.projector._target_=failing.RaiseAfterTest")
+        assert done.status == 0, done.err
+        assert "nothing of RaiseAfterTest: no space left" in done.out
+        (run_dir,) = run_dirs(tmp_path)
+        assert runs.read_summary(run_dir)["status"] == "finished"
+
     def test_a_misspelt_name_is_told_before_the_training(self, tmp_path: Path) -> None:
         done = train(tmp_path, *WORDS, "callbacks.pictures.at_end=[confusoin]")
         assert done.status == 1
