@@ -252,6 +252,7 @@ LINEAR = [
     "CONV(3, 3, dilation=2) -> LOCAL(3, 3, pad=same) -> GAP -> FC",
     "CONV(3, 3) -> add{ CONV(3, 3) -> CONV(3, 3) | identity } -> AVGPOOL(2, 2, pad=same) -> CONV(3, 3) -> GAP -> FC",
     "CONV(3, 3) -> concat{ CONV(3, 1) | CONV(3, 5) } -> l2pool -> GAP -> FC",
+    "CONV(3, 3) -> concat{ CONV(3, 3) | CONV(3, 2) -> CONV(3, 2) -> CONV(3, 2) } -> CONV(3, 3) -> GAP -> FC",
 ]
 
 
@@ -286,7 +287,14 @@ class TestReceptiveFields:
         network = build_network("enlarge(16) -> CONV(2, 3) -> FC", (1, 8, 8), 2)
         view = layer_views(network, (1, 8, 8))["conv1"]
         assert view is not None
-        assert (view.field[0], view.step[0], view.start[0]) == (3, 0.5, -0.75)
+        assert (view.field[0], view.step[0], view.start[0]) == (3, 0.5, -1.25)
+
+    def test_the_window_of_enlarged_images_lies_around_the_gradient(self) -> None:
+        network = build_network("enlarge(28) -> CONV(1, 5, pad=valid) -> GAP -> FC", (1, 12, 12), 2)
+        torch.nn.init.ones_(network.conv1.weight)
+        for name, field in fields_of_view.fields(network, torch.rand(1, 1, 12, 12)).items():
+            middle = (field.gradient.sum(axis=1) * np.arange(12)).sum() / field.gradient.sum()
+            assert field.top + field.height / 2 - 0.5 == pytest.approx(middle, abs=1e-5), name
 
     def test_the_effective_field_counts_pixels(self) -> None:
         gradient = np.zeros((9, 9))
