@@ -16,6 +16,7 @@ from commands import SMALL, convline, run_dirs, train
 from convline import figures, runs
 from convline.activations import evaluating, outputs
 from convline.build import build, initial_network
+from convline.callbacks.class_accuracy import tag
 from convline.callbacks.event_file import chosen_epochs
 from convline.callbacks.histograms import dead_share, write_histogram
 from convline.callbacks.projector import embeddings
@@ -205,6 +206,7 @@ def test_class_accuracy_and_memory(watched: Path, events: EventAccumulator) -> N
     step = STEPS_PER_EPOCH * summary["best_epoch"]
     for name, accuracy in summary["class_accuracy"]["val"].items():
         assert points(events, f"val_acc_by_class/{name}")[step] == pytest.approx(accuracy, abs=1e-6)
+    assert tag("mouse (animal)") == "val_acc_by_class/mouse [animal]"
     assert all(0.05 < value < 100 for value in points(events, "memory/peak_GiB").values())
 
 
@@ -341,8 +343,9 @@ class TestReadingBack:
 
     def test_what_is_no_finished_run(self, watched: Path, tmp_path: Path) -> None:
         (tmp_path / "half").mkdir()
-        for name in ("config.yaml", "summary.json"):
-            (tmp_path / "half" / name).write_bytes((watched / name).read_bytes())
+        (tmp_path / "half" / "config.yaml").write_bytes((watched / "config.yaml").read_bytes())
+        summary = (watched / "summary.json").read_text().replace('"finished"', '"interrupted"')
+        (tmp_path / "half" / "summary.json").write_text(summary)
         with pytest.raises(UserError, match=r"val\.npz is missing or damaged: the run is not finished"):
             figures.confusion(tmp_path / "half")
         with pytest.raises(UserError, match=r"best\.ckpt is damaged"):
@@ -350,6 +353,16 @@ class TestReadingBack:
         for figure in (figures.filters, figures.confusion):
             with pytest.raises(UserError, match="is not a run directory"):
                 figure(tmp_path / "nowhere")
+
+    @pytest.mark.parametrize("size", [0, 1000])
+    def test_predictions_that_are_cut_off(self, size: int, watched: Path, tmp_path: Path) -> None:
+        for name in ("config.yaml", "summary.json"):
+            (tmp_path / name).write_bytes((watched / name).read_bytes())
+        (tmp_path / "predictions").mkdir()
+        content = (watched / "predictions" / "val.npz").read_bytes()
+        (tmp_path / "predictions" / "val.npz").write_bytes(content[:size])
+        with pytest.raises(UserError, match=r"val\.npz is missing or damaged \(.*\)\.\n  The run is finished"):
+            figures.confusion(tmp_path)
 
 
 @pytest.mark.gpu
@@ -389,6 +402,13 @@ class TestTheCommand:
         done = convline(tmp_path, "figures", str(watched), "--only", "filtres")
         assert done.status == 1
         assert done.err.startswith("error: there is no picture 'filtres' (did you mean 'filters'?)")
+        only = ["--only", "filters", "--only", "feature_maps"]
+        done = convline(tmp_path, "figures", str(watched), *only, "--beside", str(watched))
+        assert done.status == 1
+        assert "--beside compares runs, which filters, feature_maps cannot do" in done.err
+        done = convline(tmp_path, "figures", str(watched), *only, "--part", "test")
+        assert done.status == 1
+        assert "only on predictions, mistakes, confusion, confusion_normalised, reliability, shifts" in done.err
         done = convline(tmp_path, "figures", "nowhere")
         assert done.status == 1
         assert "nowhere is not a run directory" in done.err
