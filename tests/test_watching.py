@@ -16,7 +16,7 @@ from commands import SMALL, convline, run_dirs, train
 from convline import figures, runs
 from convline.activations import evaluating, outputs
 from convline.build import build, initial_network
-from convline.callbacks.class_accuracy import tag
+from convline.callbacks import class_accuracy
 from convline.callbacks.event_file import chosen_epochs
 from convline.callbacks.histograms import dead_share, write_histogram
 from convline.callbacks.projector import embeddings
@@ -206,7 +206,7 @@ def test_class_accuracy_and_memory(watched: Path, events: EventAccumulator) -> N
     step = STEPS_PER_EPOCH * summary["best_epoch"]
     for name, accuracy in summary["class_accuracy"]["val"].items():
         assert points(events, f"val_acc_by_class/{name}")[step] == pytest.approx(accuracy, abs=1e-6)
-    assert tag("mouse (animal)") == "val_acc_by_class/mouse [animal]"
+    assert class_accuracy.tag("mouse (animal)") == "val_acc_by_class/mouse [animal]"
     assert all(0.05 < value < 100 for value in points(events, "memory/peak_GiB").values())
 
 
