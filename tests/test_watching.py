@@ -18,7 +18,7 @@ from convline.activations import evaluating, outputs
 from convline.build import build, initial_network
 from convline.callbacks import class_accuracy
 from convline.callbacks.event_file import chosen_epochs
-from convline.callbacks.histograms import dead_share, write_histogram
+from convline.callbacks.histograms import dead_share, sampling_step, write_histogram
 from convline.callbacks.projector import embeddings
 from convline.errors import UserError
 from convline.figures.canvas import png
@@ -185,6 +185,14 @@ class TestHistograms:
         assert {round(limit, 6): count for limit, count in counts.items() if count} == {0.025: 2, 0.525: 1, 1.0: 1}
         assert sum(alike.histogram_value.bucket) == 5
         assert found.Tags()["histograms"] == ["a", "alike"]
+
+    def test_activations_come_from_everywhere(self) -> None:
+        columns = torch.arange(8.0).expand(128, 256, 8, 8)  # each value is the column in which it lies
+        values = columns.flatten()[:: sampling_step(columns.numel())]
+        assert 15_000 < len(values) <= 20_000
+        counts = values.int().bincount(minlength=8)
+        assert counts.min() > 0.99 * counts.max()
+        assert sampling_step(100) == 1
 
     def test_dead_units(self, events: EventAccumulator) -> None:
         maps = torch.zeros(2, 3, 2, 2)

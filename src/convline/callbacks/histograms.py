@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,7 +96,19 @@ def _is_shown(module: nn.Module) -> bool:
 def _told(module: nn.Module, output: Tensor) -> tuple[Tensor, float | None]:
     """Every k-th number of an output, and of a ReLU the share of dead units."""
     values = output.flatten()
-    return values[:: max(1, len(values) // MOST_VALUES)], dead_share(output) if isinstance(module, nn.ReLU) else None
+    return values[:: sampling_step(len(values))], dead_share(output) if isinstance(module, nn.ReLU) else None
+
+
+def sampling_step(number: int) -> int:
+    """The distance of the values that are kept of so many.
+
+    It has no divisor in common with their number: else, where a map's rows are as long as such a divisor, all values
+    would come from the same columns, perhaps those at the edge.
+    """
+    step = max(1, number // MOST_VALUES)
+    while math.gcd(step, number) > 1:
+        step += 1
+    return step
 
 
 def dead_share(output: Tensor) -> float:
