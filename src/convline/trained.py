@@ -1,5 +1,6 @@
 """A run that has been trained, as it is read back: its config, data, network and predictions."""
 
+import shlex
 import zipfile
 from functools import cached_property
 from pathlib import Path
@@ -113,8 +114,9 @@ class TrainedRun:
                     f"{path} is missing or damaged ({first_line(error)}).\n"
                     "  The run is finished and does not write it again: put a copy back, or do the run anew."
                 ) from error
+            again = shlex.quote(f"resume={self.run_dir}")
             raise UserError(
-                f"{path} is missing or damaged: the run is not finished.\n  Type: python train.py resume={self.run_dir}"
+                f"{path} is missing or damaged: the run is not finished.\n  Type: python train.py {again}"
             ) from error
 
     def examples(self, part: str, places: Tensor | int) -> Examples:
