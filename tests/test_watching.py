@@ -1,12 +1,14 @@
 """What a run shows beside its curves: that it is right, and that nothing of it changes the training."""
 
 import json
+import shlex
 import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 from sklearn.metrics import precision_score, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -17,12 +19,15 @@ from convline import figures, runs
 from convline.activations import evaluating, outputs
 from convline.build import build, initial_network
 from convline.callbacks import class_accuracy
+from convline.callbacks.description import texts
 from convline.callbacks.event_file import chosen_epochs
 from convline.callbacks.histograms import dead_share, sampling_step, write_histogram
 from convline.callbacks.projector import embeddings
+from convline.config import load_config
 from convline.errors import UserError
 from convline.figures.canvas import png
 from convline.network import build_network
+from convline.table import layer_table
 from convline.trained import TrainedRun
 from test_resume import curves, without_the_kill
 
@@ -237,7 +242,7 @@ def test_text_graph_and_layout(watched: Path, events: EventAccumulator) -> None:
         return str(events.Tensors(f"{tag}/text_summary")[0].tensor_proto.string_val[0], "utf8")
 
     assert "CONV(4) -> BATCHNORM" in text("pattern")
-    assert "train.py data=synthetic" in text("command")
+    assert "train.py \\\n        data=synthetic" in text("command")
     assert f'"torch": "{torch.__version__.split("+")[0]}"' in text("environment")
     assert "| conv1 | 4×16×16 | 40 |" in text("layers")
     graph = {node.name: node for node in events.Graph().node}
@@ -245,6 +250,20 @@ def test_text_graph_and_layout(watched: Path, events: EventAccumulator) -> None:
     shape = graph["pool1"].attr["_output_shapes"].list.shape[0]
     assert [dim.size for dim in shape.dim] == [-1, 4, 8, 8]
     assert "custom_scalars__config__" in events.Tags()["tensors"]
+
+
+def test_texts_tell_the_whole_network_in_lines_that_fit(tmp_path: Path) -> None:
+    cfg = load_config(["model=googlenet", "data=digits"])
+    pattern = "CONV(4, 3) -> " * 20 + "INCEPTION  # a comment of " + "words " * 30
+    cfg.model.pattern = f"{'CONV(4, 3) -> ' * 20}\n{pattern}\n-> FC"
+    OmegaConf.save(cfg, tmp_path / "config.yaml", resolve=True)
+    words = ["python", "train.py", *(f"data.source.num_train={number}" for number in range(10)), "name=a b"]
+    (tmp_path / "environment.json").write_text(json.dumps({"command": words}))
+    found = texts(tmp_path, layer_table(build_network("FC", (1, 2, 2), 2), (1, 2, 2)))
+    shown = [line.removeprefix("    ") for line in found["pattern"].splitlines()]
+    assert [line for line in shown if len(line) > 100 and "r3: " not in line and "concat" not in line] == [pattern]
+    assert "inception(a, r3, b, r5, c, p): " in found["pattern"]  # which the pattern names
+    assert shlex.split(found["command"].replace("\\\n", "")) == words  # as a shell reads it
 
 
 class TestPictures:
