@@ -207,6 +207,17 @@ class TestHistograms:
         assert {"dead_relus/relu1", "dead_relus/relu2"} <= set(events.Tags()["scalars"])
         assert all(0 <= value < 1 for value in points(events, "dead_relus/relu2").values())
 
+    def test_the_last_epoch_of_a_run_that_is_stopped_early_is_shown(self, tmp_path: Path) -> None:
+        early = ["callbacks=early_stopping", "callbacks.early_stopping.patience=1"]
+        early += ["callbacks.early_stopping.min_delta=100", "trainer.max_epochs=100"]
+        pictures = ["callbacks.pictures.at_end=[]", "callbacks.pictures.at_epochs=[filters]"]
+        assert train(tmp_path, *WORDS, *early, *pictures).status == 0
+        (run_dir,) = run_dirs(tmp_path)
+        found = EventAccumulator(str(run_dir), size_guidance={"images": 0, "histograms": 0}).Reload()
+        for shown in (found.Histograms("weights/conv1"), found.Scalars("dead_relus/relu1")):
+            assert [each.step for each in shown] == [34, 68]
+        assert [picture.step for picture in found.Images("by epoch/filters")] == [34, 68]
+
     def test_chosen_epochs(self) -> None:
         assert chosen_epochs(5, 10) == {1, 2, 3, 4, 5}
         assert chosen_epochs(100, 3) == {1, 51, 100}

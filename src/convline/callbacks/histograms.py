@@ -31,7 +31,8 @@ class Histograms(Callback):
     images: channels of a map, or units of a dense layer.
 
     Args:
-        times: how many epochs of a run, evenly, the first and the last one among them.
+        times: how many epochs of a run, evenly, the first and the last one among them; of a run that is stopped early,
+            the epochs until then and the last one, the latter without gradients.
         num_images: validation images, no more than a validation batch.
     """
 
@@ -42,6 +43,7 @@ class Histograms(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the epochs."""
         self._epochs = chosen_epochs(trainer.max_epochs or 1, self.times)
+        self._written_step: int | None = None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Count from here, as `Norms` does."""
@@ -60,10 +62,20 @@ class Histograms(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write all of them."""
-        writer = event_writer(trainer)
         gradients, self._gradients = self._gradients, {}
-        if writer is None or not self._is_due(trainer):
+        if self._is_due(trainer):
+            self._write(trainer, pl_module, gradients)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write those of an epoch that nobody knew to be the last one: the training was stopped early."""
+        if self._written_step != trainer.global_step:
+            self._write(trainer, pl_module, {})
+
+    def _write(self, trainer: Trainer, pl_module: LightningModule, gradients: dict[str, Tensor]) -> None:
+        writer = event_writer(trainer)
+        if writer is None:
             return
+        self._written_step = trainer.global_step
         assert isinstance(pl_module, Classifier)
         step = trainer.global_step
         for name, weight in _weights(pl_module.network).items():

@@ -39,12 +39,23 @@ class Pictures(AfterTest):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the epochs."""
         self._epochs = chosen_epochs(trainer.max_epochs or 1, self.times) if self.at_epochs else set()
+        self._drawn_step: int | None = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the network as it is."""
+        if trainer.current_epoch + 1 in self._epochs:
+            self._draw_epoch(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw it after an epoch that nobody knew to be the last one: the training was stopped early."""
+        if self._drawn_step != trainer.global_step:
+            self._draw_epoch(trainer, pl_module)
+
+    def _draw_epoch(self, trainer: Trainer, pl_module: LightningModule) -> None:
         writer = event_writer(trainer)
-        if writer is None or trainer.current_epoch + 1 not in self._epochs:
+        if writer is None:
             return
+        self._drawn_step = trainer.global_step
         assert isinstance(pl_module, Classifier)
         run = TrainedRun(Path(trainer.default_root_dir), None, trainer.datamodule, pl_module.evaluated)  # type: ignore[attr-defined]
         for name in self.at_epochs:
