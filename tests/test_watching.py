@@ -327,6 +327,12 @@ class TestPictures:
         assert "there is no picture 'confusoin' (did you mean 'confusion'?)" in done.err
         assert run_dirs(tmp_path) == []
 
+    def test_one_that_needs_predictions_cannot_be_drawn_by_epoch(self, tmp_path: Path) -> None:
+        done = train(tmp_path, *WORDS, "callbacks.pictures.at_epochs=[filters,confusion]")
+        assert done.status == 1
+        assert "at_epochs names confusion, drawn of the predictions at the run's end" in done.err
+        assert run_dirs(tmp_path) == []
+
 
 def test_projector(watched: Path) -> None:
     run = TrainedRun(watched)
