@@ -16,6 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from omegaconf import OmegaConf
 
 from convline import report_run
+from convline.callbacks.after_test import AfterTest
 from convline.data.sources import synthetic
 
 
@@ -33,6 +34,16 @@ class RaiseIn(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if config_of(trainer).seed == self.seed:
             raise self.error(self.text)
+
+
+class RaiseAfterTest(AfterTest):
+    """Raises an error when the test is over."""
+
+    def __init__(self, num_images: int) -> None:
+        pass
+
+    def after_test(self, run: Any, writer: Any, step: int) -> None:
+        raise OSError("no space left")
 
 
 class StopOnce(Callback):

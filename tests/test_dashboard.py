@@ -207,3 +207,8 @@ def test_what_cannot_be_served_is_said_on_one_screen(tmp_path: Path) -> None:
     assert "TensorBoard cannot start" in done.err
     assert "--port 0" in done.err
     assert "Traceback" not in done.err
+    for port in ("-1", "65536"):
+        done = convline(tmp_path, "dashboard", "--port", port)
+        assert done.status == 2
+        assert "Invalid value for '--port'" in done.err
+        assert "Traceback" not in done.err

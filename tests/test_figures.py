@@ -2,6 +2,7 @@
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,6 +37,21 @@ def texts(figure: object) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text) if text.get_text() and text.get_visible()]  # type: ignore[attr-defined]
 
 
+def boxes(figure: Any) -> dict[str, Any]:
+    """Where each text of a figure is drawn, in pixels from its lower left corner."""
+    canvas.png(figure)  # places the labels
+    found = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    return {text.get_text(): text.get_window_extent() for text in found}
+
+
+def assert_nothing_is_cut_off(figure: Any) -> None:
+    width, height = figure.get_size_inches() * canvas.DPI
+    for text, box in boxes(figure).items():
+        assert min(box.x0, box.y0) >= 0, text
+        assert box.x1 <= width, text
+        assert box.y1 <= height, text
+
+
 class TestConfusion:
     def test_equals_scikit_learn(self) -> None:
         rng = np.random.default_rng(0)
@@ -63,13 +79,15 @@ class TestConfusion:
         assert all(written.count(name) == 2 for name in names)
         assert "   9  class number 3 taken for class number 7" in written
         assert sum("taken for" in text for text in written) == 1
-        canvas.png(figure)  # places the labels
-        width, height = figure.get_size_inches() * canvas.DPI
-        for text in (found for found in figure.findobj(Text) if found.get_text() and found.get_visible()):
-            box = text.get_window_extent()
-            assert min(box.x0, box.y0) >= 0, text
-            assert box.x1 <= width, text
-            assert box.y1 <= height, text
+        assert_nothing_is_cut_off(figure)
+
+    @pytest.mark.parametrize("normalised", [False, True])
+    def test_titles_of_two_classes_and_long_names_fit(self, normalised: bool) -> None:
+        two = confusion_matrix.draw(np.array([[20, 0], [1, 19]]), ["0", "1"], normalised, "40 validation images")
+        assert_nothing_is_cut_off(two)
+        counts = np.diag(np.full(30, 50)) + np.eye(30, k=1, dtype=np.int64)
+        names = [f"a class of images with a name of more than some words, number {number}" for number in range(30)]
+        assert_nothing_is_cut_off(confusion_matrix.draw(counts, names, normalised, "1,500 validation images"))
 
 
 class TestReliability:
@@ -252,6 +270,7 @@ LINEAR = [
     "CONV(3, 3, dilation=2) -> LOCAL(3, 3, pad=same) -> GAP -> FC",
     "CONV(3, 3) -> add{ CONV(3, 3) -> CONV(3, 3) | identity } -> AVGPOOL(2, 2, pad=same) -> CONV(3, 3) -> GAP -> FC",
     "CONV(3, 3) -> concat{ CONV(3, 1) | CONV(3, 5) } -> l2pool -> GAP -> FC",
+    "CONV(3, 3) -> concat{ CONV(3, 3) | CONV(3, 2) -> CONV(3, 2) -> CONV(3, 2) } -> CONV(3, 3) -> GAP -> FC",
 ]
 
 
@@ -286,7 +305,14 @@ class TestReceptiveFields:
         network = build_network("enlarge(16) -> CONV(2, 3) -> FC", (1, 8, 8), 2)
         view = layer_views(network, (1, 8, 8))["conv1"]
         assert view is not None
-        assert (view.field[0], view.step[0], view.start[0]) == (3, 0.5, -0.75)
+        assert (view.field[0], view.step[0], view.start[0]) == (3, 0.5, -1.25)
+
+    def test_the_window_of_enlarged_images_lies_around_the_gradient(self) -> None:
+        network = build_network("enlarge(28) -> CONV(1, 5, pad=valid) -> GAP -> FC", (1, 12, 12), 2)
+        torch.nn.init.ones_(network.conv1.weight)
+        for name, field in fields_of_view.fields(network, torch.rand(1, 1, 12, 12)).items():
+            middle = (field.gradient.sum(axis=1) * np.arange(12)).sum() / field.gradient.sum()
+            assert field.top + field.height / 2 - 0.5 == pytest.approx(middle, abs=1e-5), name
 
     def test_the_effective_field_counts_pixels(self) -> None:
         gradient = np.zeros((9, 9))
@@ -294,6 +320,14 @@ class TestReceptiveFields:
         gradient[0, 0] = 0.045
         assert fields_of_view.Field(0, 0, 9, 9, gradient).effective == 3
         assert fields_of_view.Field(0, 0, 9, 9, gradient * 0).effective == 0
+
+    def test_long_names_of_layers_do_not_run_into_each_other(self) -> None:
+        field = fields_of_view.Field(0, 0, 3, 3, np.eye(9))
+        names = [f"stage3.basic{number}.add1.branch1.conv1" for number in (1, 2)]
+        figure = fields_of_view.draw(dict.fromkeys(names, field))
+        found = boxes(figure)
+        assert found[names[0]].x1 < found[names[1]].x0
+        assert_nothing_is_cut_off(figure)
 
     def test_a_network_without_windows_has_none(self) -> None:
         assert fields_of_view.fields(build_network("FC(3) -> RELU -> FC", (1, 4, 4), 2), torch.rand(1, 1, 4, 4)) == {}
@@ -341,6 +375,13 @@ class TestShifts:
 
 
 class TestLayerMaps:
+    def test_long_names_of_classes_stay_within_their_block(self) -> None:
+        names = ["a class of images with a name of more than just a few words"] * 2
+        made = {"conv1": np.zeros((2, 8, 4, 4), np.float32)}
+        figure = layer_maps.draw(np.zeros((2, 4, 4, 3), np.uint8), names, made, num_channels=8)
+        assert sum(text.startswith("a class of images with a") and text.endswith("…") for text in texts(figure)) == 2
+        assert_nothing_is_cut_off(figure)
+
     def test_a_row_is_its_maps(self) -> None:
         values = np.zeros((2, 1, 2, 2), np.float32)
         values[1, 0, 0, 0] = 1

@@ -1,12 +1,18 @@
-"""Which runs TensorBoard's HParams tab shows as one."""
+"""Which runs TensorBoard's HParams tab shows as one, and how it says that they ended."""
 
+import signal
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from commands import SMALL, run_dirs, train
 from convline.callbacks.hparams import _group
 from convline.config import load_config
+from test_resume import without_the_kill
 
 
 def group(folder: Path, *words: str) -> str:
@@ -35,3 +41,20 @@ def test_runs_that_compute_something_else_are_apart(word: str, tmp_path: Path) -
 
 def test_seeds_and_what_changes_nothing_are_together(tmp_path: Path) -> None:
     assert group(tmp_path, "seed=3", "data.loader=dataloader", "runs_dir=elsewhere") == group(tmp_path)
+
+
+def status(run_dir: Path) -> int:
+    """What TensorBoard believes: the first outcome that it finds."""
+    content = EventAccumulator(str(run_dir)).Reload().PluginTagToContent("hparams")
+    return HParamsPluginData.FromString(content["_hparams_/session_end_info"]).session_end_info.status
+
+
+def test_a_run_that_was_interrupted_and_then_finished_is_a_success(tmp_path: Path) -> None:
+    kill = "+callbacks.kill={_target_: kill_at.KillAt, step: 20, signum: 15}"
+    words = [*(word for word in SMALL if not word.startswith("callbacks")), "callbacks=plain", "trainer.max_epochs=1"]
+    assert train(tmp_path, *words, kill).status == 128 + signal.SIGTERM
+    (run_dir,) = run_dirs(tmp_path)
+    assert status(run_dir) == STATUS_FAILURE
+    without_the_kill(run_dir)
+    assert train(tmp_path, f"resume={run_dir}").status == 0
+    assert status(run_dir) == STATUS_SUCCESS

@@ -11,6 +11,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from commands import ROOT, SMALL, Done, Running, convline, run_dirs, shell, train
+from convline import report_run
 
 
 def summary(run_dir: Path) -> dict:
@@ -302,3 +303,9 @@ def test_gpu_trains(words: list[str], tmp_path: Path) -> None:
     done = train(tmp_path, *plain, "trainer=gpu", *words)
     assert done.status == 0, done.err
     assert summary(run_dirs(tmp_path)[0])["metrics"]["test/acc"] > 0.5
+
+
+def test_the_panels_command_can_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = {"metrics": {"test/acc": 0.5, "val/acc": 0.5}, "best_epoch": 1, "seconds": 1.0}
+    report_run.closing_panel(Path("my runs") / "one", outcome)
+    assert "convline dashboard 'my runs'" in capsys.readouterr().out

@@ -1,12 +1,14 @@
 """What a run shows beside its curves: that it is right, and that nothing of it changes the training."""
 
 import json
+import shlex
 import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 from sklearn.metrics import precision_score, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -16,12 +18,16 @@ from commands import SMALL, convline, run_dirs, train
 from convline import figures, runs
 from convline.activations import evaluating, outputs
 from convline.build import build, initial_network
+from convline.callbacks import class_accuracy
+from convline.callbacks.description import texts
 from convline.callbacks.event_file import chosen_epochs
-from convline.callbacks.histograms import dead_share, write_histogram
+from convline.callbacks.histograms import dead_share, sampling_step, write_histogram
 from convline.callbacks.projector import embeddings
+from convline.config import load_config
 from convline.errors import UserError
 from convline.figures.canvas import png
 from convline.network import build_network
+from convline.table import layer_table
 from convline.trained import TrainedRun
 from test_resume import curves, without_the_kill
 
@@ -185,6 +191,14 @@ class TestHistograms:
         assert sum(alike.histogram_value.bucket) == 5
         assert found.Tags()["histograms"] == ["a", "alike"]
 
+    def test_activations_come_from_everywhere(self) -> None:
+        columns = torch.arange(8.0).expand(128, 256, 8, 8)  # each value is the column in which it lies
+        values = columns.flatten()[:: sampling_step(columns.numel())]
+        assert 15_000 < len(values) <= 20_000
+        counts = values.int().bincount(minlength=8)
+        assert counts.min() > 0.99 * counts.max()
+        assert sampling_step(100) == 1
+
     def test_dead_units(self, events: EventAccumulator) -> None:
         maps = torch.zeros(2, 3, 2, 2)
         maps[1, 1, 0, 1] = 0.1  # one of three maps is alive, on one image
@@ -192,6 +206,17 @@ class TestHistograms:
         assert dead_share(torch.tensor([[0.0, 1.0], [0.0, 0.0]])) == 0.5
         assert {"dead_relus/relu1", "dead_relus/relu2"} <= set(events.Tags()["scalars"])
         assert all(0 <= value < 1 for value in points(events, "dead_relus/relu2").values())
+
+    def test_the_last_epoch_of_a_run_that_is_stopped_early_is_shown(self, tmp_path: Path) -> None:
+        early = ["callbacks=early_stopping", "callbacks.early_stopping.patience=1"]
+        early += ["callbacks.early_stopping.min_delta=100", "trainer.max_epochs=100"]
+        pictures = ["callbacks.pictures.at_end=[]", "callbacks.pictures.at_epochs=[filters]"]
+        assert train(tmp_path, *WORDS, *early, *pictures).status == 0
+        (run_dir,) = run_dirs(tmp_path)
+        found = EventAccumulator(str(run_dir), size_guidance={"images": 0, "histograms": 0}).Reload()
+        for shown in (found.Histograms("weights/conv1"), found.Scalars("dead_relus/relu1")):
+            assert [each.step for each in shown] == [34, 68]
+        assert [picture.step for picture in found.Images("by epoch/filters")] == [34, 68]
 
     def test_chosen_epochs(self) -> None:
         assert chosen_epochs(5, 10) == {1, 2, 3, 4, 5}
@@ -205,6 +230,7 @@ def test_class_accuracy_and_memory(watched: Path, events: EventAccumulator) -> N
     step = STEPS_PER_EPOCH * summary["best_epoch"]
     for name, accuracy in summary["class_accuracy"]["val"].items():
         assert points(events, f"val_acc_by_class/{name}")[step] == pytest.approx(accuracy, abs=1e-6)
+    assert class_accuracy.tag("mouse (animal)") == "val_acc_by_class/mouse [animal]"
     assert all(0.05 < value < 100 for value in points(events, "memory/peak_GiB").values())
 
 
@@ -227,7 +253,7 @@ def test_text_graph_and_layout(watched: Path, events: EventAccumulator) -> None:
         return str(events.Tensors(f"{tag}/text_summary")[0].tensor_proto.string_val[0], "utf8")
 
     assert "CONV(4) -> BATCHNORM" in text("pattern")
-    assert "train.py data=synthetic" in text("command")
+    assert "train.py \\\n        data=synthetic" in text("command")
     assert f'"torch": "{torch.__version__.split("+")[0]}"' in text("environment")
     assert "| conv1 | 4×16×16 | 40 |" in text("layers")
     graph = {node.name: node for node in events.Graph().node}
@@ -235,6 +261,20 @@ def test_text_graph_and_layout(watched: Path, events: EventAccumulator) -> None:
     shape = graph["pool1"].attr["_output_shapes"].list.shape[0]
     assert [dim.size for dim in shape.dim] == [-1, 4, 8, 8]
     assert "custom_scalars__config__" in events.Tags()["tensors"]
+
+
+def test_texts_tell_the_whole_network_in_lines_that_fit(tmp_path: Path) -> None:
+    cfg = load_config(["model=googlenet", "data=digits"])
+    pattern = "CONV(4, 3) -> " * 20 + "INCEPTION  # a comment of " + "words " * 30
+    cfg.model.pattern = f"{'CONV(4, 3) -> ' * 20}\n{pattern}\n-> FC"
+    OmegaConf.save(cfg, tmp_path / "config.yaml", resolve=True)
+    words = ["python", "train.py", *(f"data.source.num_train={number}" for number in range(10)), "name=a b"]
+    (tmp_path / "environment.json").write_text(json.dumps({"command": words}))
+    found = texts(tmp_path, layer_table(build_network("FC", (1, 2, 2), 2), (1, 2, 2)))
+    shown = [line.removeprefix("    ") for line in found["pattern"].splitlines()]
+    assert [line for line in shown if len(line) > 100 and "r3: " not in line and "concat" not in line] == [pattern]
+    assert "inception(a, r3, b, r5, c, p): " in found["pattern"]  # which the pattern names
+    assert shlex.split(found["command"].replace("\\\n", "")) == words  # as a shell reads it
 
 
 class TestPictures:
@@ -264,10 +304,33 @@ class TestPictures:
         (run_dir,) = run_dirs(tmp_path)
         assert (run_dir / "pictures" / "filters.png").is_file()
 
+    def test_a_network_of_local_layers_alone(self, tmp_path: Path) -> None:
+        words = [word for word in WORDS if not word.startswith("model.pattern")]
+        pattern = 'model.pattern="LOCAL(4, 3, 2) -> RELU -> LOCAL(10, 3) -> GAP"'
+        done = train(tmp_path, *words, pattern, "trainer.max_epochs=1", "callbacks.pictures.at_end=[preferences]")
+        assert done.status == 0, done.err
+        assert "no picture of preferences: the network has no convolution and no dense layer" in done.out
+        (run_dir,) = run_dirs(tmp_path)
+        assert np.loadtxt(run_dir / "projector" / "points.tsv").shape == (60, 4)
+
+    def test_what_cannot_be_written_does_not_fail_the_run(self, tmp_path: Path) -> None:
+        words = [*WORDS, "trainer.max_epochs=1", "callbacks.pictures=null"]
+        done = train(tmp_path, *words, "callbacks.projector._target_=failing.RaiseAfterTest")
+        assert done.status == 0, done.err
+        assert "nothing of RaiseAfterTest: no space left" in done.out
+        (run_dir,) = run_dirs(tmp_path)
+        assert runs.read_summary(run_dir)["status"] == "finished"
+
     def test_a_misspelt_name_is_told_before_the_training(self, tmp_path: Path) -> None:
         done = train(tmp_path, *WORDS, "callbacks.pictures.at_end=[confusoin]")
         assert done.status == 1
         assert "there is no picture 'confusoin' (did you mean 'confusion'?)" in done.err
+        assert run_dirs(tmp_path) == []
+
+    def test_one_that_needs_predictions_cannot_be_drawn_by_epoch(self, tmp_path: Path) -> None:
+        done = train(tmp_path, *WORDS, "callbacks.pictures.at_epochs=[filters,confusion]")
+        assert done.status == 1
+        assert "at_epochs names confusion, drawn of the predictions at the run's end" in done.err
         assert run_dirs(tmp_path) == []
 
 
@@ -324,8 +387,9 @@ class TestReadingBack:
 
     def test_what_is_no_finished_run(self, watched: Path, tmp_path: Path) -> None:
         (tmp_path / "half").mkdir()
-        for name in ("config.yaml", "summary.json"):
-            (tmp_path / "half" / name).write_bytes((watched / name).read_bytes())
+        (tmp_path / "half" / "config.yaml").write_bytes((watched / "config.yaml").read_bytes())
+        summary = (watched / "summary.json").read_text().replace('"finished"', '"interrupted"')
+        (tmp_path / "half" / "summary.json").write_text(summary)
         with pytest.raises(UserError, match=r"val\.npz is missing or damaged: the run is not finished"):
             figures.confusion(tmp_path / "half")
         with pytest.raises(UserError, match=r"best\.ckpt is damaged"):
@@ -333,6 +397,16 @@ class TestReadingBack:
         for figure in (figures.filters, figures.confusion):
             with pytest.raises(UserError, match="is not a run directory"):
                 figure(tmp_path / "nowhere")
+
+    @pytest.mark.parametrize("size", [0, 1000])
+    def test_predictions_that_are_cut_off(self, size: int, watched: Path, tmp_path: Path) -> None:
+        for name in ("config.yaml", "summary.json"):
+            (tmp_path / name).write_bytes((watched / name).read_bytes())
+        (tmp_path / "predictions").mkdir()
+        content = (watched / "predictions" / "val.npz").read_bytes()
+        (tmp_path / "predictions" / "val.npz").write_bytes(content[:size])
+        with pytest.raises(UserError, match=r"val\.npz is missing or damaged \(.*\)\.\n  The run is finished"):
+            figures.confusion(tmp_path)
 
 
 @pytest.mark.gpu
@@ -372,6 +446,13 @@ class TestTheCommand:
         done = convline(tmp_path, "figures", str(watched), "--only", "filtres")
         assert done.status == 1
         assert done.err.startswith("error: there is no picture 'filtres' (did you mean 'filters'?)")
+        only = ["--only", "filters", "--only", "feature_maps"]
+        done = convline(tmp_path, "figures", str(watched), *only, "--beside", str(watched))
+        assert done.status == 1
+        assert "--beside compares runs, which filters, feature_maps cannot do" in done.err
+        done = convline(tmp_path, "figures", str(watched), *only, "--part", "test")
+        assert done.status == 1
+        assert "only on predictions, mistakes, confusion, confusion_normalised, reliability, shifts" in done.err
         done = convline(tmp_path, "figures", "nowhere")
         assert done.status == 1
         assert "nowhere is not a run directory" in done.err

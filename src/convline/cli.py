@@ -111,7 +111,9 @@ def figures(
 @app.command()
 def dashboard(
     runs: Annotated[Path, typer.Argument(help="A folder of runs.")] = Path("runs"),
-    port: Annotated[int | None, typer.Option(help="0: any free one; if left out, 6006 or the next free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="0: any free one; if left out, 6006 or the next free one.")
+    ] = None,
 ) -> None:
     """Start TensorBoard on a folder of runs, for this machine's browser."""
     from convline.dashboard import show

@@ -40,9 +40,9 @@ class View:
         known = [view for view in views if view is not None]
         if not known or len(known) < len(views):
             return None
-        field = max(view.field[0] for view in known), max(view.field[1] for view in known)
         start = min(view.start[0] for view in known), min(view.start[1] for view in known)
-        return View(field, known[0].step, start)
+        height, width = (max(view.start[axis] + view.field[axis] for view in known) - start[axis] for axis in (0, 1))
+        return View((height, width), known[0].step, start)
 
     def through(self, kernel: Pair, stride: Pair, before: Pair = (0, 0)) -> View:
         """The view after a window of `kernel` positions that moves by `stride` positions, after `before` of padding.
@@ -96,9 +96,9 @@ def view_after(module: nn.Module, before: View, incoming: Sequence[int], outgoin
         case nn.AdaptiveAvgPool2d() | nn.AdaptiveMaxPool2d():
             shrink = sides[0] / outgoing[2], sides[1] / outgoing[3]
             return before.through((_widest(int(sides[0]), outgoing[2]), _widest(int(sides[1]), outgoing[3])), shrink)
-        case nn.Upsample():  # bilinear: each pixel is mixed from two neighbours in each direction
+        case nn.Upsample():  # bilinear: each pixel is mixed from the two pixels around its middle, in each direction
             shrink = sides[0] / outgoing[2], sides[1] / outgoing[3]
-            return before.through((2, 2), shrink, (0.5 - shrink[0] / 2, 0.5 - shrink[1] / 2))
+            return before.through((2, 2), shrink, (1 - shrink[0] / 2, 1 - shrink[1] / 2))
     return None
 
 

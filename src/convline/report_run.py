@@ -1,5 +1,6 @@
 """What one run says on the terminal: a few lines before, a panel after."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -45,5 +46,5 @@ def closing_panel(run_dir: Path, summary: dict[str, Any]) -> None:
     grid.add_row("validation accuracy", f"{metrics['val/acc']:.2%}{of_epoch}")
     grid.add_row("time", f"{summary['seconds']:.1f} s")
     grid.add_row("run directory", Text(str(run_dir), overflow="fold"))
-    grid.add_row("dashboards", Text(f"convline dashboard {run_dir.parent}", overflow="fold"))
+    grid.add_row("dashboards", Text(f"convline dashboard {shlex.quote(str(run_dir.parent))}", overflow="fold"))
     Console(highlight=False).print(Panel(grid, title="finished", expand=False))

@@ -1,5 +1,7 @@
 """A run that has been trained, as it is read back: its config, data, network and predictions."""
 
+import shlex
+import zipfile
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from convline import ledger, runs
 from convline.build import data_of, initial_network
 from convline.data.examples import Examples, examples, num_images
 from convline.data.module import DataModule
-from convline.errors import UserError
+from convline.errors import UserError, first_line
 from convline.evaluation import Evaluation
 
 
@@ -98,17 +100,23 @@ class TrainedRun:
         """What the network said of the images of one part ("val" or "test"), as the run has stored it.
 
         Raises:
-            UserError: the run is not finished.
+            UserError: the run is not finished, or the file is damaged.
         """
         self._note_look(part)
         path = self.run_dir / "predictions" / f"{part}.npz"
         try:
             with np.load(path, allow_pickle=False) as saved:
                 return Evaluation(torch.from_numpy(saved["logits"]), torch.from_numpy(saved["labels"]))
-        except (OSError, ValueError, KeyError) as error:
-            runs.read_summary(self.run_dir)  # if it is no run at all, that is said instead
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            # if it is no run at all, that is said instead
+            if runs.read_summary(self.run_dir)["status"] == "finished":
+                raise UserError(
+                    f"{path} is missing or damaged ({first_line(error)}).\n"
+                    "  The run is finished and does not write it again: put a copy back, or do the run anew."
+                ) from error
+            again = shlex.quote(f"resume={self.run_dir}")
             raise UserError(
-                f"{path} is missing or damaged: the run is not finished.\n  Type: python train.py resume={self.run_dir}"
+                f"{path} is missing or damaged: the run is not finished.\n  Type: python train.py {again}"
             ) from error
 
     def examples(self, part: str, places: Tensor | int) -> Examples:

@@ -2,10 +2,12 @@
 
 import json
 import shlex
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from omegaconf import OmegaConf
 
 from convline.callbacks.event_file import event_writer
 from convline.classifier import Classifier
@@ -28,6 +30,7 @@ LAYOUT = {
         "share of dead ReLUs": ["Multiline", ["^dead_relus/.*"]],
     },
 }
+COLUMNS = 100  # of the Text tab, which does not break lines that are verbatim
 
 
 class Description(Callback):
@@ -53,19 +56,30 @@ class Description(Callback):
 def texts(run_dir: Path, table: Table) -> dict[str, str]:
     """What the Text tab shows, by tag, in Markdown."""
     found = {"layers": markdown(table)}
-    pattern = read_config(run_dir).model.get("pattern")
-    if pattern:
-        found["pattern"] = _verbatim(str(pattern))
+    model = read_config(run_dir).model
+    if model.get("pattern"):
+        # blocks, and the numbers that the pattern names
+        rest = OmegaConf.create({key: model[key] for key in model if key not in ("pattern", "_target_", "_convert_")})
+        found["pattern"] = _verbatim(f"{_folded(str(model.pattern).strip())}\n\n{OmegaConf.to_yaml(rest)}")
     path = run_dir / "environment.json"
     if path.is_file():
         environment: dict[str, Any] = json.loads(path.read_text())
-        found["command"] = _verbatim(shlex.join(map(str, environment.pop("command"))))
+        words = [shlex.quote(str(word)) for word in environment.pop("command")]
+        is_long = sum(map(len, words)) + len(words) > COLUMNS
+        found["command"] = _verbatim((" \\\n    " if is_long else " ").join(words))
         found["environment"] = _verbatim(json.dumps(environment, indent=2))
     return found
 
 
 def _verbatim(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.strip().splitlines())
+
+
+def _folded(pattern: str) -> str:
+    """A pattern's long lines broken at spaces, where that means nothing to it: not after a `#`."""
+    style: Any = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": "    "}
+    lines = pattern.splitlines()
+    return "\n".join(line if "#" in line else textwrap.fill(line, COLUMNS, **style) for line in lines)
 
 
 def markdown(table: Table) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,8 @@ class Histograms(Callback):
     images: channels of a map, or units of a dense layer.
 
     Args:
-        times: how many epochs of a run, evenly, the first and the last one among them.
+        times: how many epochs of a run, evenly, the first and the last one among them; of a run that is stopped early,
+            the epochs until then and the last one, the latter without gradients.
         num_images: validation images, no more than a validation batch.
     """
 
@@ -41,6 +43,7 @@ class Histograms(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the epochs."""
         self._epochs = chosen_epochs(trainer.max_epochs or 1, self.times)
+        self._written_step: int | None = None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Count from here, as `Norms` does."""
@@ -59,10 +62,20 @@ class Histograms(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write all of them."""
-        writer = event_writer(trainer)
         gradients, self._gradients = self._gradients, {}
-        if writer is None or not self._is_due(trainer):
+        if self._is_due(trainer):
+            self._write(trainer, pl_module, gradients)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write those of an epoch that nobody knew to be the last one: the training was stopped early."""
+        if self._written_step != trainer.global_step:
+            self._write(trainer, pl_module, {})
+
+    def _write(self, trainer: Trainer, pl_module: LightningModule, gradients: dict[str, Tensor]) -> None:
+        writer = event_writer(trainer)
+        if writer is None:
             return
+        self._written_step = trainer.global_step
         assert isinstance(pl_module, Classifier)
         step = trainer.global_step
         for name, weight in _weights(pl_module.network).items():
@@ -95,7 +108,19 @@ def _is_shown(module: nn.Module) -> bool:
 def _told(module: nn.Module, output: Tensor) -> tuple[Tensor, float | None]:
     """Every k-th number of an output, and of a ReLU the share of dead units."""
     values = output.flatten()
-    return values[:: max(1, len(values) // MOST_VALUES)], dead_share(output) if isinstance(module, nn.ReLU) else None
+    return values[:: sampling_step(len(values))], dead_share(output) if isinstance(module, nn.ReLU) else None
+
+
+def sampling_step(number: int) -> int:
+    """The distance of the values that are kept of so many.
+
+    It has no divisor in common with their number: else, where a map's rows are as long as such a divisor, all values
+    would come from the same columns, perhaps those at the edge.
+    """
+    step = max(1, number // MOST_VALUES)
+    while math.gcd(step, number) > 1:
+        step += 1
+    return step
 
 
 def dead_share(output: Tensor) -> float:

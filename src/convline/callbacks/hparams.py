@@ -35,6 +35,8 @@ NUMBERS = (
 # The tab opens with five columns of settings: the first of those that "differ", by name.
 FIRST = ("data", "data.batch_size", "model", "optimizer", "optimizer.lr")
 
+OUTCOME = ".outcome"  # how the event file ends that says how the run ended
+
 
 class HParams(Callback):
     """Writes the run's settings when it starts; `write_outcome` adds its end.
@@ -54,8 +56,9 @@ class HParams(Callback):
             return
         from tensorboard.plugins.hparams.plugin_data_pb2 import SessionStartInfo
 
-        settings = flat_settings(Path(trainer.default_root_dir))
-        group = _group(Path(trainer.default_root_dir))
+        run_dir = Path(trainer.default_root_dir)
+        _forget_outcome(run_dir)
+        settings, group = flat_settings(run_dir), _group(run_dir)
         loggers[0].hparams.update(settings)  # what Lightning writes to hparams.yaml
         start = SessionStartInfo(group_name=group, start_time_secs=time.time())
         for key, value in settings.items():
@@ -92,7 +95,10 @@ def _group(run_dir: Path) -> str:
 
 
 def write_outcome(run_dir: Path, metrics: dict[str, float]) -> None:
-    """Write the outcome of a run that has ended.
+    """Write the outcome of a run that has ended, instead of one that it had before it was resumed.
+
+    TensorBoard believes the first outcome that it reads of a run, so that it lies in an event file of its own, which
+    goes when the run goes on.
 
     Args:
         run_dir: where the event files are.
@@ -102,12 +108,18 @@ def write_outcome(run_dir: Path, metrics: dict[str, float]) -> None:
     from tensorboard.plugins.hparams.plugin_data_pb2 import SessionEndInfo
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(run_dir)) as writer:
+    _forget_outcome(run_dir)
+    with SummaryWriter(str(run_dir), filename_suffix=OUTCOME) as writer:
         for tag, value in metrics.items():
             writer.add_scalar(tag, value, 0)
         status = STATUS_SUCCESS if metrics else STATUS_FAILURE
         end = SessionEndInfo(status=status, end_time_secs=time.time())
         _add(writer, "_hparams_/session_end_info", session_end_info=end)
+
+
+def _forget_outcome(run_dir: Path) -> None:
+    for path in run_dir.glob(f"events.out.tfevents.*{OUTCOME}"):
+        path.unlink()
 
 
 def _add(writer: Any, tag: str, **content: Any) -> None:

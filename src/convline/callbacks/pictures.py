@@ -12,7 +12,7 @@ from convline import figures
 from convline.callbacks.after_test import AfterTest
 from convline.callbacks.event_file import add_picture, chosen_epochs, event_writer
 from convline.classifier import Classifier
-from convline.errors import first_line
+from convline.errors import UserError, first_line
 from convline.figures.canvas import png
 from convline.trained import TrainedRun
 
@@ -29,22 +29,41 @@ class Pictures(AfterTest):
         at_end: names of `convline.figures.BY_NAME`, drawn once the best network has been tested.
         at_epochs: names of those that need no predictions, drawn for TensorBoard alone, of the network as it is.
         times: at the end of how many epochs of a run, evenly, the first and the last one among them.
+    Raises:
+        UserError: there is no such picture, or it cannot be drawn at an epoch's end.
     """
 
     def __init__(self, at_end: Sequence[str], at_epochs: Sequence[str], times: int) -> None:
         self.at_end, self.at_epochs, self.times = at_end, at_epochs, times
         for name in (*at_end, *at_epochs):
             figures.by_name(name)  # a name that is none is known before the training
+        if too_early := [name for name in at_epochs if name in figures.OF_PREDICTIONS]:
+            others = ", ".join(name for name in figures.BY_NAME if name not in figures.OF_PREDICTIONS)
+            raise UserError(
+                f"callbacks.pictures.at_epochs names {', '.join(too_early)}, drawn of the predictions at the run's "
+                f"end: put it into at_end.\n  At epochs there are: {others}"
+            )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the epochs."""
         self._epochs = chosen_epochs(trainer.max_epochs or 1, self.times) if self.at_epochs else set()
+        self._drawn_step: int | None = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the network as it is."""
+        if trainer.current_epoch + 1 in self._epochs:
+            self._draw_epoch(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw it after an epoch that nobody knew to be the last one: the training was stopped early."""
+        if self._drawn_step != trainer.global_step:
+            self._draw_epoch(trainer, pl_module)
+
+    def _draw_epoch(self, trainer: Trainer, pl_module: LightningModule) -> None:
         writer = event_writer(trainer)
-        if writer is None or trainer.current_epoch + 1 not in self._epochs:
+        if writer is None:
             return
+        self._drawn_step = trainer.global_step
         assert isinstance(pl_module, Classifier)
         run = TrainedRun(Path(trainer.default_root_dir), None, trainer.datamodule, pl_module.evaluated)  # type: ignore[attr-defined]
         for name in self.at_epochs:

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from convline.activations import evaluating, layers
 from convline.callbacks.after_test import AfterTest
 from convline.data.examples import Examples
+from convline.errors import UserError
 from convline.figures.mosaic import as_tiles, fitted, mosaic
+from convline.layers import Local2d
 from convline.trained import TrainedRun
 
 if TYPE_CHECKING:
@@ -47,8 +49,15 @@ class Projector(AfterTest):
 
 @torch.no_grad()
 def embeddings(network: nn.Module, images: Tensor, batch_size: int) -> tuple[NDArray[np.float32], Tensor]:
-    """What comes into the last layer with weights, N×features (maps are averaged), and the logits, N×classes."""
-    last = [module for module in layers(network).values() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+    """What comes into the last layer with weights, N×features (maps are averaged), and the logits, N×classes.
+
+    Raises:
+        UserError: there is no such layer.
+    """
+    weighted = [module for module in layers(network).values() if isinstance(module, nn.Linear | nn.Conv2d | Local2d)]
+    if not weighted:
+        raise UserError("the network has no convolution and no dense layer, so there is nothing before the last one")
+    last = weighted[-1]
     kept: list[Tensor] = []
 
     def note(module: nn.Module, inputs: tuple[Any, ...]) -> None:

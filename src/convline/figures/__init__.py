@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BY_NAME",
+    "OF_PREDICTIONS",
     "by_name",
     "confusion",
     "explanations",
@@ -50,6 +51,8 @@ BY_NAME: dict[str, Callable[[Run], Figure]] = {
     "preferences": preferences,
     "shifts": shifts,
 }
+# Those that are drawn of what the tested network said, which is known when the run has ended.
+OF_PREDICTIONS = ("predictions", "mistakes", "confusion", "confusion_normalised", "reliability")
 
 
 def by_name(name: str) -> Callable[[Run], Figure]:

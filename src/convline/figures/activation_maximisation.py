@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from convline.activations import evaluating, layers
 from convline.data.examples import displayed, pixel_limits
+from convline.errors import UserError
 from convline.figures import canvas
 from convline.figures.mosaic import as_tiles, mosaic
 from convline.trained import Run, opened
@@ -36,11 +37,13 @@ def preferences(run: Run, num_filters: int = 10, seed: int = 0) -> Figure:
         num_filters: of each layer, the first ones.
         seed: of the noise; torch's own random state is left alone.
     Raises:
-        UserError: the run's checkpoint or its data are missing.
+        UserError: the run's checkpoint or its data are missing, or the network has no convolution and no dense layer.
     """
     run = opened(run)
     named = {name: m for name, m in layers(run.network).items() if isinstance(m, nn.Conv2d | nn.Linear)}
     names = list(named)
+    if not names:
+        raise UserError("the network has no convolution and no dense layer, so there are no filters to ask")
     if len(names) > MOST_LAYERS:
         names = [names[round(place)] for place in np.linspace(0, len(names) - 1, MOST_LAYERS)]
     generator = torch.Generator().manual_seed(seed)

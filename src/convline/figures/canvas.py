@@ -70,10 +70,19 @@ def write(
                 color=colour, ha=align, va="baseline", weight=weight, parse_math=False)  # fmt: skip
 
 
-def text_width(text: str, size: float = NORMAL) -> float:
+def text_width(text: str, size: float = NORMAL, bold: bool = False) -> float:
     """About how many pixels a line of text takes: measuring it would mean laying it out."""
     ems = sum(0.36 if char in NARROW else 1.02 if char in WIDE else 0.64 for char in text)
-    return ems * size * DPI / 72
+    return ems * size * DPI / 72 * (1.1 if bold else 1)
+
+
+def shortened(text: str, width: float, size: float = NORMAL) -> str:
+    """The text, or as much of its beginning as fits into so many pixels, with an ellipsis."""
+    if text_width(text, size) <= width:
+        return text
+    while text and text_width(f"{text}…", size) > width:
+        text = text[:-1]
+    return f"{text}…"
 
 
 def png(figure: Figure) -> bytes:

@@ -52,12 +52,16 @@ def draw(counts: NDArray[np.int64], classes: Sequence[str], normalised: bool, ca
     size = canvas.NORMAL if cell >= 14 else 5.0
     names = max(canvas.text_width(name, size) for name in classes)
     left, top, side = 40 + names, 62, cell * number
-    with_numbers = number <= MOST_WITH_NUMBERS
-    figure = canvas.blank(left + side + (20 if with_numbers else 330), top + side + names + 46)
-    is_of = "per cent of each true class" if normalised else "images"
-    canvas.write(figure, 12, 10, f"Confusion matrix, {is_of}", canvas.LARGE, bold=True)
-    accuracy = counts.trace() / max(counts.sum(), 1)
-    canvas.write(figure, 12, 30, f"{caption}, {accuracy:.2%} right (blue)", colour=canvas.FAINT)
+    pairs = [] if number <= MOST_WITH_NUMBERS else _confusions(counts, classes)
+    beside = 44 + max(map(canvas.text_width, pairs)) if pairs else 20
+    title = f"Confusion matrix, {'per cent of each true class' if normalised else 'images'}"
+    told = f"{caption}, {counts.trace() / max(counts.sum(), 1):.2%} right (blue)"
+    width = max(
+        left + side + beside, 24 + canvas.text_width(title, canvas.LARGE, bold=True), 24 + canvas.text_width(told)
+    )
+    figure = canvas.blank(width, top + side + names + 46)
+    canvas.write(figure, 12, 10, title, canvas.LARGE, bold=True)
+    canvas.write(figure, 12, 30, told, colour=canvas.FAINT)
     axes = canvas.axes_at(figure, left, top, side, side)
     axes.imshow(_colours(shares(counts)), interpolation="nearest", aspect="auto")
     places = range(number)
@@ -67,10 +71,10 @@ def draw(counts: NDArray[np.int64], classes: Sequence[str], normalised: bool, ca
     axes.tick_params(length=0, pad=3)
     axes.set_xlabel("predicted", fontsize=canvas.NORMAL)
     axes.set_ylabel("true", fontsize=canvas.NORMAL)
-    if with_numbers:
+    if number <= MOST_WITH_NUMBERS:
         _write_numbers(axes, counts, normalised)
-    else:
-        _list_confusions(figure, counts, classes, left + side + 24, top)
+    for line, text in enumerate(pairs):
+        canvas.write(figure, left + side + 24, top + 18 * line, text, bold=line == 0)
     return figure
 
 
@@ -94,14 +98,12 @@ def _write_numbers(axes: object, counts: NDArray[np.int64], normalised: bool) ->
         axes.text(column, row, text, ha="center", va="center", fontsize=canvas.NORMAL, color=colour)  # type: ignore[attr-defined]
 
 
-def _list_confusions(
-    figure: Figure, counts: NDArray[np.int64], classes: Sequence[str], left: float, top: float
-) -> None:
-    """The pairs that are confused most, in words, where cells are too small for numbers."""
+def _confusions(counts: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
+    """A title, and the pairs that are confused most, in words, where cells are too small for numbers."""
     wrong = counts * (1 - np.eye(len(counts), dtype=np.int64))
-    canvas.write(figure, left, top, "most frequent confusions", bold=True)
-    for line, place in enumerate(np.argsort(-wrong, axis=None, kind="stable")[:MOST_LISTED], 1):
+    lines = ["most frequent confusions"]
+    for place in np.argsort(-wrong, axis=None, kind="stable")[:MOST_LISTED]:
         row, column = divmod(int(place), len(counts))
         if wrong[row, column]:
-            text = f"{wrong[row, column]:>4,}  {classes[row]} taken for {classes[column]}"
-            canvas.write(figure, left, top + 18 * line, text, canvas.NORMAL)
+            lines.append(f"{wrong[row, column]:>4,}  {classes[row]} taken for {classes[column]}")
+    return lines

@@ -116,16 +116,18 @@ def draw(found: dict[str, Field]) -> Figure:
 
     rows, columns = -(-len(found) // COLUMNS), min(COLUMNS, len(found))
     height, width = enlarged(np.zeros((1, *next(iter(found.values())).gradient.shape, 3), np.uint8), SIDE).shape[1:3]
-    figure = canvas.blank(max(14 + columns * (width + 26), 560), 40 + rows * (height + 62))
+    told = {name: f"theoretical {_whole(field)}, effective {field.effective:.1f}" for name, field in found.items()}
+    longest = max(max(canvas.text_width(name), canvas.text_width(told[name], canvas.SMALL)) for name in found)
+    across = max(width, longest) + 26
+    figure = canvas.blank(max(14 + columns * across, 560), 40 + rows * (height + 62))
     canvas.write(figure, 12, 10, "Receptive field of each layer's middle position", canvas.LARGE, bold=True)
     said = "green: theoretical window; bright: pixels that change the output (root of the gradient)"
     canvas.write(figure, 12, 30, said, canvas.SMALL, canvas.FAINT)
     for place, (name, field) in enumerate(found.items()):
         row, column = divmod(place, columns)
-        left, top = 14 + column * (width + 26), 54 + row * (height + 62)
+        left, top = 14 + column * across, 54 + row * (height + 62)
         canvas.write(figure, left, top, name)
-        told = f"theoretical {math.ceil(max(field.height, field.width) - 1e-6)}, effective {field.effective:.1f}"
-        canvas.write(figure, left, top + 15, told, canvas.SMALL, canvas.FAINT)
+        canvas.write(figure, left, top + 15, told[name], canvas.SMALL, canvas.FAINT)
         axes = canvas.axes_at(figure, left, top + 34, width, height)
         axes.set_axis_off()
         brightness = np.sqrt(field.gradient / (field.gradient.max() or 1))
@@ -134,3 +136,8 @@ def draw(found: dict[str, Field]) -> Figure:
         axes.add_patch(Rectangle(corner, field.width, field.height, fill=False, edgecolor="#2dd4a7", linewidth=1.6))
         axes.set(xlim=(-0.5, field.gradient.shape[1] - 0.5), ylim=(field.gradient.shape[0] - 0.5, -0.5))
     return figure
+
+
+def _whole(field: Field) -> int:
+    """The longer side of the theoretical window, in whole pixels."""
+    return math.ceil(max(field.height, field.width) - 1e-6)

@@ -1,8 +1,9 @@
 """`convline figures RUN_DIR`: the pictures of a run as files."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from convline import figures
 from convline.errors import UserError, first_line
@@ -24,19 +25,24 @@ def save(
     Returns:
         The files.
     Raises:
-        UserError: there is no such run or picture, or one that was named cannot be drawn.
+        UserError: there is no such run or picture, one that was named cannot be drawn, or `part` or `others` would have
+            no effect.
     """
     run = TrainedRun(run_dir)
     chosen = {name: figures.by_name(name) for name in names or figures.BY_NAME}
+    if others and not any(map(_compares, chosen.values())):
+        raise UserError(f"--beside compares runs, which {', '.join(chosen)} cannot do.\n  Type: --only shifts")
+    if part == "test" and not any(map(_has_part, chosen.values())):
+        able = ", ".join(name for name, draw in figures.BY_NAME.items() if _has_part(draw))
+        raise UserError(f"--part test has no effect on {', '.join(chosen)}: only on {able}")
     written = []
     folder = run_dir / "pictures"
     assert run.cfg is not None  # a run directory, before a folder is made in it
     folder.mkdir(exist_ok=True)
     for name, draw in chosen.items():
-        parameters = inspect.signature(draw).parameters
-        compared = others if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters.values()) else ()
+        compared = others if _compares(draw) else ()
         try:
-            figure = draw(run, *compared, **({"part": part} if "part" in parameters else {}))
+            figure = draw(run, *compared, **({"part": part} if _has_part(draw) else {}))
         except UserError as error:
             if names:
                 raise
@@ -48,3 +54,11 @@ def save(
             written.append(path)
             print(path, flush=True)
     return written
+
+
+def _compares(draw: Callable[..., Any]) -> bool:
+    return any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in inspect.signature(draw).parameters.values())
+
+
+def _has_part(draw: Callable[..., Any]) -> bool:
+    return "part" in inspect.signature(draw).parameters

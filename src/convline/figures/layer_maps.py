@@ -76,7 +76,7 @@ def draw(tiles: NDArray[np.uint8], names: Sequence[str], made: Maps, num_channel
     for place, name in enumerate(names):
         x = place * (block + BETWEEN)
         picture[:SIDE, x : x + SIDE] = sides[place]
-        canvas.write(figure, left + x + SIDE + 8, top + SIDE / 2 - 6, name)
+        canvas.write(figure, left + x + SIDE + 8, top + SIDE / 2 - 6, canvas.shortened(name, block - SIDE - 8))
     for (name, values), pixels, y in zip(made.items(), rows, tops[:-1], strict=True):
         picture[y : y + pixels.shape[0]] = pixels
         if values.ndim == 4:

@@ -80,7 +80,9 @@ def grid(
     down = height + text + 8
     rows = -(-len(tiles) // columns)
     top = 36
-    figure = canvas.blank(max(12 + across * columns, 24 + canvas.text_width(title, canvas.LARGE)), top + down * rows)
+    figure = canvas.blank(
+        max(12 + across * columns, 24 + canvas.text_width(title, canvas.LARGE, bold=True)), top + down * rows
+    )
     canvas.write(figure, 10, 10, title, canvas.LARGE, bold=True)
     pixels = np.full((int(down * rows), int(across * columns), 3), 255, np.uint8)
     for place, tile in enumerate(tiles):
