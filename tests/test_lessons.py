@@ -8,8 +8,8 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from commands import Done, convline
 
+from commands import Done, convline
 from convline import config
 from convline.errors import UserError
 from convline.lessons import page
@@ -28,7 +28,9 @@ import reproduction  # noqa: E402
 
 def arm(label: str, *values: float) -> Arm:
     curves = {"val/loss": [[1.0, value] for value in values]}
-    return Arm(label, {}, list(range(len(values))), {"test/acc": list(values)}, curves, 10, 20, 3, 2, [2.0] * len(values))
+    return Arm(
+        label, {}, list(range(len(values))), {"test/acc": list(values)}, curves, 10, 20, 3, 2, [2.0] * len(values)
+    )
 
 
 RESULTS = Results("lesson", {each.label: each for each in (
@@ -52,7 +54,7 @@ class TestFigure:
     def test_may_be_that_of_an_epoch(self) -> None:
         found = Figure("loss", "b", "val/loss@2", 0.7).check(RESULTS)
         assert (found.published, found.reproduced) == ("0.7000", "0.8100 ± 0.0100 (3)")
-        assert found.verdict == "higher by 0.110" or found.verdict == "reproduced"
+        assert found.verdict == "higher by 0.110"  # 0.81 ± 0.0497
         assert not RESULTS.arm("b").sample("val/loss@3").n
 
 
@@ -84,7 +86,7 @@ def test_results_are_kept_as_they_are(tmp_path: Path) -> None:
     assert again.arm("a").sample("test/acc") == RESULTS.arm("a").sample("test/acc")
     assert load(tmp_path / "none.json") is None
     (tmp_path / "r.json").write_text('{"lesson": 1}')
-    with pytest.raises(UserError, match="r.json is damaged"):
+    with pytest.raises(UserError, match=r"r\.json is damaged"):
         load(tmp_path / "r.json")
 
 
@@ -114,7 +116,7 @@ class TestEveryLesson:
             assert claim.check(Results(lesson.name)).verdict
             found = claim.check(results)
             assert found.verdict not in ("not run", "too few seeds to say"), claim
-        assert lesson.title in f"# {lesson.title}" and "| claim |" in page.section(lesson, results, "")
+        assert "| claim |" in page.section(lesson, results, "")
 
     def test_what_is_kept_is_complete(self, lesson: Lesson) -> None:
         results = load(STORED / f"{lesson.name}.json")
