@@ -21,9 +21,9 @@ EXPERIMENTS = ROOT / "conf" / "experiment"
 PAGE = ROOT / "docs" / "reproduction.md"
 HEAD = """# The lessons, reproduced
 
-What tutorials of ConvNets print, done again by one command each, with several seeds. `convline reproduce --list` prints
-the findings below, `convline reproduce NAME` does a lesson again, into `runs/reproduce/NAME/`; typed again it trains only
-what is missing, and `--seeds 5` adds seeds. This page is written by `python scripts/reproduction.py` from
+What tutorials of ConvNets print, done again by one command each, with several seeds. `convline reproduce --list`
+prints the findings below, `convline reproduce NAME` does a lesson again, into `runs/reproduce/NAME/`; typed again it
+trains only what is missing, and `--seeds 5` adds seeds. This page is written by `python scripts/reproduction.py` from
 `docs/reproduction/*.json`.
 
 A published figure is one run. The verdict is *reproduced* if it lies where one further run of ours would lie with 95 %

@@ -77,6 +77,7 @@ def test_commands_of_readme_and_data_page_run(
     make_photographs(tmp_path / "photos")
     program, *words = shlex.split(command.removeprefix("python "))
     short = ["trainer.max_epochs=1", *(f"trainer.limit_{part}_batches=1" for part in ("train", "val", "test"))]
+    short += ["callbacks=plain"] * ("callbacks" not in command)  # pictures take most of a short run
     if program == "convline":
         done = convline(tmp_path, *words)
     else:
