@@ -164,6 +164,7 @@ class TestOutcome:
         importance = json.loads(path.read_text())
         assert set(importance) == {"optimizer.lr", "data.batch_size"}
         assert sum(importance.values()) == pytest.approx(1)
+        assert 'data-kind="importance"' in path.with_name("report.html").read_text()
 
     def test_the_same_command_is_done_already(self, searched: tuple[Path, Done]) -> None:
         folder, _ = searched

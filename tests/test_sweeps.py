@@ -13,6 +13,8 @@ import torch
 
 from commands import SMALL, Done, Running, run_dirs, train
 from convline import runs
+from convline.errors import Interrupted
+from convline.sweeps.ending import closing
 
 TINY = [*SMALL, "trainer.max_epochs=1", "trainer.limit_train_batches=4", "~callbacks.throughput", "logger=csv"]
 
@@ -286,6 +288,33 @@ class TestSeeds:
         done = train(tmp_path, *TINY, *words)
         assert done.status == 1
         assert f"error: {next(word for word in words if word.startswith('seeds'))}" in done.err
+
+
+class TestEnding:
+    WORDS = ("train.py", "-m", "rerun=all", "seed=0,1")
+
+    def stopped(self, folder: Path | None, monkeypatch: pytest.MonkeyPatch) -> Interrupted:
+        monkeypatch.setattr("sys.argv", list(self.WORDS))
+
+        def sweep() -> None:
+            with closing() as show:
+                if folder is not None:
+                    show(folder)
+                os.kill(os.getpid(), signal.SIGINT)
+
+        with pytest.raises(Interrupted) as told:
+            sweep()
+        return told.value
+
+    def test_an_interruption_before_the_first_run_is_told_as_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert self.stopped(tmp_path, monkeypatch).signum == signal.SIGINT
+        assert list(tmp_path.iterdir()) == []
+
+    def test_what_is_done_anew_is_gone_on_with(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.stopped(tmp_path, monkeypatch).hint == "python train.py -m seed=0,1"
+        assert self.stopped(None, monkeypatch).hint == "python train.py -m rerun=all seed=0,1"  # nothing is begun
 
 
 def test_globs_and_ranges_are_expanded_wherever_m_stands(tmp_path: Path) -> None:

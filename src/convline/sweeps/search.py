@@ -17,7 +17,7 @@ from convline.sweeps.ending import closing
 from convline.sweeps.folder import in_turn, wanted_folder
 from convline.sweeps.jobs import describe
 from convline.sweeps.launch import launcher
-from convline.sweeps.outcome import conclude
+from convline.sweeps.outcome import conclude, write_importance
 from convline.sweeps.trials import Trials
 
 
@@ -42,7 +42,10 @@ def search(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None
         with closing() as show:
             print(trials.summary())
             show(trials.folder)
-            launcher(cfg, context).search(trials)
+            try:
+                launcher(cfg, context).search(trials)
+            finally:
+                write_importance(trials)  # before the report, which draws it
         conclude(trials)
 
 
