@@ -176,6 +176,8 @@ def _named(path: Path, jobs: Sequence[Job], by: str, rerun: str) -> Folder:
     """
     known = next((found for found in folders(path.parent) if found.path == path), None)
     if known is None:
+        if (path / "sweep.json").exists():
+            raise UserError(f"{path} holds a search, or a damaged sweep.json.\n  Name another folder.")
         path.mkdir(exist_ok=True)
         return Folder(path)
     if rerun == "all":
