@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -180,6 +181,19 @@ class TestRerun:
         assert refused.status == 1
         assert "runs/mine/seed=1/config.yaml" in refused.err
         assert trained(refused) == []
+
+    @pytest.mark.parametrize("name", ["summary.json", "config.yaml"])
+    def test_a_damaged_job_is_named_with_its_remedy(self, name: str, tmp_path: Path) -> None:
+        lr = "optimizer.lr=1e30"
+        train(tmp_path, "-m", *TINY, lr)
+        (path,) = job_dirs(tmp_path)
+        (path / name).write_text("")
+        refused = train(tmp_path, "-m", *TINY, lr)
+        assert refused.status == 1
+        assert f"a job of this sweep is damaged: {path.relative_to(tmp_path)} " in refused.err
+        assert "remove that directory to begin the job anew" in refused.err
+        shutil.rmtree(path)
+        assert len(trained(train(tmp_path, "-m", *TINY, lr))) == 1
 
     @pytest.mark.parametrize(
         ("words", "told"),
