@@ -100,11 +100,8 @@ class Workers:
         has_lost = False
         for run_dir in lost:
             with suppress(lock.HeldError), lock.locked(run_dir):  # another command may have taken the job over
-                if runs.read_summary(run_dir)["status"] not in (
-                    "finished",
-                    "failed",
-                    "pruned",
-                ):  # the job had not ended
+                status = runs.read_summary(run_dir)["status"]
+                if status not in ("finished", "failed", "pruned"):  # the job had not ended
                     runs.update_summary(run_dir, status="failed", error=f"its process {_how(process)}")
                     report_failure(run_dir)
                     has_lost = True
