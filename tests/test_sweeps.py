@@ -291,11 +291,16 @@ class TestSeeds:
         mean = sum(accuracies) / 3
         deviation = (sum((value - mean) ** 2 for value in accuracies) / 2) ** 0.5
         half = 4.302653 * deviation / 3**0.5  # Student's t for two degrees of freedom, 97.5 %
-        said = f"with 95 % confidence, between {100 * (mean - half):.2f} and {100 * (mean + half):.2f} %."
+        low, high = max(mean - half, 0), min(mean + half, 1)
+        said = f"with 95 % confidence, between {100 * low:.2f} and {100 * high:.2f} %."
         assert said in done.out.split(f"test/acc is {100 * mean:.2f} %;")[1]
         more = train(tmp_path, *TINY, "seeds=2", "seed=2")
         assert "2 jobs: 1 finished already, 1 to do" in more.out
         assert {path.name for path in run_dirs(tmp_path)} == {"seed=0", "seed=1", "seed=2", "seed=3"}
+
+    def test_are_not_searched(self, tmp_path: Path) -> None:
+        words = ["-m", "hydra/sweeper=search", "optimizer.lr=interval(0.1,1)", "seeds=2"]
+        assert "a seed is nothing to choose" in train(tmp_path, *TINY, *words).err
 
     @pytest.mark.parametrize("words", [["seeds=0"], ["seeds=many"], ["seeds=2", "seed=0,1", "-m"]])
     def test_are_counted(self, words: list[str], tmp_path: Path) -> None:
@@ -329,6 +334,12 @@ class TestEnding:
     def test_what_is_done_anew_is_gone_on_with(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert self.stopped(tmp_path, monkeypatch).hint == "python train.py -m seed=0,1"
         assert self.stopped(None, monkeypatch).hint == "python train.py -m rerun=all seed=0,1"  # nothing is begun
+
+
+def test_combinations_that_compute_the_same_are_one_job(tmp_path: Path) -> None:
+    done = train(tmp_path, "-m", *TINY, "data.num_workers=0,1,2", "seed=1")
+    assert "3 combinations; 2 left out that would compute the same as another\n1 job: 1 to do" in done.out
+    assert len(run_dirs(tmp_path)) == 1
 
 
 def test_globs_and_ranges_are_expanded_wherever_m_stands(tmp_path: Path) -> None:
