@@ -83,11 +83,9 @@ def test_without_a_spread() -> None:
     equal, apart = welch(same, same), welch(other, same)
     assert equal is not None
     assert (equal.low, equal.high, equal.p, equal.is_supported) == (0, 0, 1, False)
-    assert apart is not None
-    assert (apart.low, apart.high, apart.p, apart.is_supported) == pytest.approx((0.1, 0.1, 0, True))
-    pairs = paired(other, same)
-    assert pairs is not None
-    assert pairs.is_supported
+    assert apart is None, "two seeds that happen to agree are no proof"
+    assert paired(other, same) is None
+    assert paired(Sample((0.980, 0.982, 0.984)), Sample((0.979, 0.981, 0.983))) is None  # but for rounding
 
 
 @pytest.mark.parametrize(("size", "number"), [(0.2, 394), (0.5, 64), (0.8, 26), (1.0, 17), (1.2, 12), (2.0, 6)])
@@ -282,7 +280,7 @@ def test_the_better_one_is_named_for_a_loss_too(tmp_path: Path) -> None:
 
 
 def test_no_difference_says_how_many_seeds_would_settle_it(tmp_path: Path) -> None:
-    folders = two_models(tmp_path, [0.980, 0.982, 0.984], [0.979, 0.981, 0.983])  # 0.1 points, deviation 0.2
+    folders = two_models(tmp_path, [0.980, 0.982, 0.984], [0.979001, 0.980999, 0.983])  # 0.1 points, deviation 0.2
     needed = seeds_needed(0.001, 0.002, 0.002)
     text = said(folders)
     assert text.startswith(
@@ -294,6 +292,12 @@ def test_no_difference_says_how_many_seeds_would_settle_it(tmp_path: Path) -> No
     assert "more than 1,000 seeds of each would be needed" in nearly
     equal = said(two_models(tmp_path / "equal", [0.98, 0.99], [0.99, 0.98]))
     assert "no difference that more seeds could confirm" in equal
+
+
+def test_seeds_that_agree_give_no_verdict(tmp_path: Path) -> None:
+    text = said(two_models(tmp_path, [0.99, 0.99], [0.97, 0.97]))
+    assert text.startswith("No verdict on the configurations: the seeds of each side gave the same figure")
+    assert "support a difference" not in text
 
 
 def test_one_seed_gives_no_verdict_but_mcnemar(tmp_path: Path) -> None:

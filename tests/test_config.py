@@ -9,7 +9,7 @@ import yaml
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from convline.config import CONF_DIR, expand_sweep, groups, load_config
+from convline.config import CONF_DIR, expand_sweep, groups, load_config, parse_overrides, sweep_values
 from convline.errors import UserError
 from convline.ranges import RANGES
 from convline.schema import SCHEMAS
@@ -89,6 +89,14 @@ def test_expand_sweep_orders_as_hydra_does() -> None:
         ["a=2", "b=3", "c=0"],
         ["a=2", "b=3", "c=1"],
     ]
+
+
+def test_texts_in_choice_can_be_read_back() -> None:
+    patterns = ["CONV(8) -> FC", "a's > b", "FC"]
+    (override,) = parse_overrides([f'model.pattern=choice("{patterns[0]}", "{patterns[1]}", "{patterns[2]}")'])
+    words = [f"model.pattern={text}" for text in sweep_values(override)]
+    assert [read.value() for read in parse_overrides(words)] == patterns
+    assert words[2] == "model.pattern=FC"  # as it is where that will do: it names directories
 
 
 @pytest.mark.parametrize(

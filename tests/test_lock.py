@@ -1,5 +1,6 @@
 """Run directories: one process each; the living are told from the dead, on this machine and on others."""
 
+import errno
 import json
 import os
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -67,6 +69,14 @@ def test_a_process_here_that_lives_is_believed_for_as_long_as_it_beats(tmp_path:
     heartbeat_of(tmp_path, HERE, os.getpid())
     assert is_held(tmp_path)
     heartbeat_of(tmp_path, HERE, os.getpid(), age=STALE + 5)  # the number was given to another process
+    assert not is_held(tmp_path)
+
+
+def test_a_run_on_a_read_only_disk_can_be_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heartbeat_of(tmp_path, "elsewhere", 1)
+    monkeypatch.setattr("tempfile.TemporaryFile", Mock(side_effect=OSError(errno.EROFS, "Read-only file system")))
+    assert is_held(tmp_path)
+    heartbeat_of(tmp_path, "elsewhere", 1, age=STALE + 5)
     assert not is_held(tmp_path)
 
 

@@ -188,6 +188,15 @@ def test_curves_are_folded_as_far_as_every_seed_came(tmp_path: Path) -> None:
     assert curves.curve(found.rows[0], "val/other") == {}
 
 
+def test_the_curve_of_one_epoch_stands_at_one(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", CONFIG, {"seed": 0}, 0.9, num_epochs=1)
+    (found,) = tables(records.find([tmp_path]))
+    plot = curves.learning_curves(found, points(found, "r"))
+    assert plot is not None
+    assert ">1</text>" in plot.svg
+    assert ">1.0" not in plot.svg
+
+
 def test_importance_is_drawn_from_the_searches_file(tmp_path: Path) -> None:
     assert hyperparameters.importance(tmp_path) is None
     for damaged in ("", "[1]", '{"lr": "much"}', "{}", '{"lr": NaN}'):

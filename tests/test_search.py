@@ -164,6 +164,7 @@ class TestOutcome:
         importance = json.loads(path.read_text())
         assert set(importance) == {"optimizer.lr", "data.batch_size"}
         assert sum(importance.values()) == pytest.approx(1)
+        assert 'data-kind="importance"' in path.with_name("report.html").read_text()
 
     def test_the_same_command_is_done_already(self, searched: tuple[Path, Done]) -> None:
         folder, _ = searched
@@ -191,6 +192,21 @@ class TestGoingOn:
         assert done_trials(last) == [6, 7, 8]
         assert parameters(tmp_path) == parameters(searched[0])
         assert len({str(values) for values in parameters(tmp_path)}) == 8
+
+    def test_a_named_folder_holds_this_search_alone(self, searched: tuple[Path, Done], tmp_path: Path) -> None:
+        (other,) = (searched[0] / "runs").glob("*_sweep")
+        folder = f"hydra.sweep.dir={other}"
+        before = {path: path.read_bytes() for path in other.rglob("*.json")}
+        for words in ([*SEARCH, "sweep.seed=1"], ["-m", *TINY, "seed=0,1"]):
+            done = train(tmp_path, *words, folder)
+            assert done.status == 1
+            assert done.err.startswith(f"error: {other} holds a")
+        assert {path: path.read_bytes() for path in other.rglob("*.json")} == before
+        done = train(tmp_path, *SEARCH, "sweep.trials=1", "hydra.sweep.dir=runs/mine")
+        assert done.status == 0, done.err
+        again = train(tmp_path, *SEARCH, "sweep.trials=2", "hydra.sweep.dir=runs/mine")
+        assert done_trials(again) == [2]
+        assert [path.name for path in (tmp_path / "runs").iterdir() if path.is_dir()] == ["mine"]
 
     def test_another_seed_is_another_search(self, searched: tuple[Path, Done], tmp_path: Path) -> None:
         done = train(tmp_path, *SEARCH, "sweep.trials=2", "sweep.seed=1")

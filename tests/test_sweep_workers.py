@@ -1,7 +1,11 @@
 """Jobs side by side, and data-parallel jobs within a sweep."""
 
+import json
 import os
 import signal
+import socket
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,8 @@ from omegaconf import OmegaConf
 
 from commands import SMALL, Running, train
 from convline import lock, runs
-from convline.sweeps.workers import environments
+from convline.config import load_config
+from convline.sweeps.workers import Workers, environments
 from test_sweeps import TINY, job_dirs, states, trained, wait_for, weights
 
 
@@ -58,6 +63,53 @@ def test_two_workers_survive_a_job_that_fails_and_one_whose_process_is_killed(tm
     again = train(tmp_path, *words, "workers=1")
     assert len(trained(again)) == 2
     assert states(tmp_path)[2] == "finished"
+
+
+def first_worker(running: Running) -> int:
+    """The process of the first worker that a command has started."""
+    found: list[int] = []
+
+    def look() -> bool:
+        for path in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == running.process.pid and b"convline.sweeps.worker" in (path / "cmdline").read_bytes():
+                    found.append(int(path.name))
+        return bool(found)
+
+    wait_for(look)
+    return found[0]
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_before_it_has_a_job_is_replaced(tmp_path: Path) -> None:
+    running = Running(["-m", *TINY, "workers=2", "seed=0,1"], tmp_path)
+    os.kill(first_worker(running), signal.SIGKILL)
+    done = running.wait()
+    assert done.status == 0, done.err
+    assert states(tmp_path) == ["finished", "finished"]
+
+
+def test_ctrl_c_while_the_workers_start_is_an_interruption(tmp_path: Path) -> None:
+    running = Running(["-m", *TINY, "workers=3", "seed=0,1,2"], tmp_path)
+    first_worker(running)
+    os.kill(running.process.pid, signal.SIGINT)
+    done = running.wait()
+    assert done.status == 130
+    assert "to go on, type: python train.py -m" in done.err
+
+
+@pytest.mark.parametrize(("state", "wanted"), [("finished", "finished"), ("running", "failed")])
+def test_a_job_that_has_ended_is_not_lost_with_its_process(state: str, wanted: str, tmp_path: Path) -> None:
+    run_dir = tmp_path / "seed=0"
+    run_dir.mkdir()
+    dead = subprocess.Popen(["sleep", "60"])
+    dead.kill()
+    dead.wait()
+    (run_dir / lock.HEARTBEAT).write_text(json.dumps({"host": socket.gethostname(), "pid": dead.pid}))
+    runs.update_summary(run_dir, status=state, swept=["seed=0"])
+    assert Workers(load_config())._has_lost_a_job(dead, tmp_path) == (wanted == "failed")
+    assert runs.read_summary(run_dir)["status"] == wanted
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch
 
 from commands import SMALL, Done, Running, run_dirs, train
 from convline import runs
+from convline.errors import Interrupted
+from convline.sweeps.ending import closing
 
 TINY = [*SMALL, "trainer.max_epochs=1", "trainer.limit_train_batches=4", "~callbacks.throughput", "logger=csv"]
 
@@ -179,6 +182,19 @@ class TestRerun:
         assert "runs/mine/seed=1/config.yaml" in refused.err
         assert trained(refused) == []
 
+    @pytest.mark.parametrize("name", ["summary.json", "config.yaml"])
+    def test_a_damaged_job_is_named_with_its_remedy(self, name: str, tmp_path: Path) -> None:
+        lr = "optimizer.lr=1e30"
+        train(tmp_path, "-m", *TINY, lr)
+        (path,) = job_dirs(tmp_path)
+        (path / name).write_text("")
+        refused = train(tmp_path, "-m", *TINY, lr)
+        assert refused.status == 1
+        assert f"a job of this sweep is damaged: {path.relative_to(tmp_path)} " in refused.err
+        assert "remove that directory to begin the job anew" in refused.err
+        shutil.rmtree(path)
+        assert len(trained(train(tmp_path, "-m", *TINY, lr))) == 1
+
     @pytest.mark.parametrize(
         ("words", "told"),
         [
@@ -275,17 +291,55 @@ class TestSeeds:
         mean = sum(accuracies) / 3
         deviation = (sum((value - mean) ** 2 for value in accuracies) / 2) ** 0.5
         half = 4.302653 * deviation / 3**0.5  # Student's t for two degrees of freedom, 97.5 %
-        said = f"with 95 % confidence, between {100 * (mean - half):.2f} and {100 * (mean + half):.2f} %."
+        low, high = max(mean - half, 0), min(mean + half, 1)
+        said = f"with 95 % confidence, between {100 * low:.2f} and {100 * high:.2f} %."
         assert said in done.out.split(f"test/acc is {100 * mean:.2f} %;")[1]
         more = train(tmp_path, *TINY, "seeds=2", "seed=2")
         assert "2 jobs: 1 finished already, 1 to do" in more.out
         assert {path.name for path in run_dirs(tmp_path)} == {"seed=0", "seed=1", "seed=2", "seed=3"}
+
+    def test_are_not_searched(self, tmp_path: Path) -> None:
+        words = ["-m", "hydra/sweeper=search", "optimizer.lr=interval(0.1,1)", "seeds=2"]
+        assert "a seed is nothing to choose" in train(tmp_path, *TINY, *words).err
 
     @pytest.mark.parametrize("words", [["seeds=0"], ["seeds=many"], ["seeds=2", "seed=0,1", "-m"]])
     def test_are_counted(self, words: list[str], tmp_path: Path) -> None:
         done = train(tmp_path, *TINY, *words)
         assert done.status == 1
         assert f"error: {next(word for word in words if word.startswith('seeds'))}" in done.err
+
+
+class TestEnding:
+    WORDS = ("train.py", "-m", "rerun=all", "seed=0,1")
+
+    def stopped(self, folder: Path | None, monkeypatch: pytest.MonkeyPatch) -> Interrupted:
+        monkeypatch.setattr("sys.argv", list(self.WORDS))
+
+        def sweep() -> None:
+            with closing() as show:
+                if folder is not None:
+                    show(folder)
+                os.kill(os.getpid(), signal.SIGINT)
+
+        with pytest.raises(Interrupted) as told:
+            sweep()
+        return told.value
+
+    def test_an_interruption_before_the_first_run_is_told_as_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert self.stopped(tmp_path, monkeypatch).signum == signal.SIGINT
+        assert list(tmp_path.iterdir()) == []
+
+    def test_what_is_done_anew_is_gone_on_with(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.stopped(tmp_path, monkeypatch).hint == "python train.py -m seed=0,1"
+        assert self.stopped(None, monkeypatch).hint == "python train.py -m rerun=all seed=0,1"  # nothing is begun
+
+
+def test_combinations_that_compute_the_same_are_one_job(tmp_path: Path) -> None:
+    done = train(tmp_path, "-m", *TINY, "data.num_workers=0,1,2", "seed=1")
+    assert "3 combinations; 2 left out that would compute the same as another\n1 job: 1 to do" in done.out
+    assert len(run_dirs(tmp_path)) == 1
 
 
 def test_globs_and_ranges_are_expanded_wherever_m_stands(tmp_path: Path) -> None:

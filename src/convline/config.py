@@ -3,6 +3,7 @@
 import copy
 import functools
 import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, OverrideType
+from hydra.core.override_parser.types import Glob, Override, OverrideType, Quote, QuotedString
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -156,12 +157,22 @@ def sweep_values(override: Override) -> list[str]:
         )
     else:
         try:
-            values = list(override.sweep_string_iterator())
+            values = [_typed(override, text) for text in override.sweep_string_iterator()]
         except HydraException as error:  # a range whose step is 0
             raise UserError(f"{word}: {error}") from error
     if not values:
         raise UserError(f"{word} stands for no value at all.")
     return values
+
+
+def _typed(override: Override, text: str) -> str:
+    """Hydra's text of one value, quoted again where `choice("CONV(8) -> FC")` lost what it needs to be read back."""
+    try:
+        _parse_override(f"{override.get_key_element()}={text}")
+    except UserError:
+        plain = re.sub(r"\\(.)", r"\1", text)  # Hydra has escaped it, which does not help every character
+        return QuotedString(plain, Quote.single).with_quotes()
+    return text
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[Override]:

@@ -121,7 +121,9 @@ def _age(path: Path) -> float:
     try:
         with tempfile.TemporaryFile(dir=path.parent) as now:
             return os.fstat(now.fileno()).st_mtime - path.stat().st_mtime
-    except PermissionError:  # only looked at
+    except FileNotFoundError:
+        raise
+    except OSError:  # only looked at: not ours to write, or nobody's, on a disk that is read-only or full
         return time.time() - path.stat().st_mtime
 
 

@@ -17,8 +17,8 @@ class Comparison:
     Args:
         metric: such as "test/acc".
         a, b: the two sides; differences are A − B.
-        over_seeds: Welch's interval; None with one seed on a side.
-        by_seed: the same over pairs of the same seed; None below two pairs.
+        over_seeds: Welch's interval; None with one seed on a side, or without a spread.
+        by_seed: the same over pairs of the same seed; None below two pairs, or likewise.
         needed: seeds of each side that would settle it; None without a spread, or if 1,000 are too few.
         images: on the saved logits; None where some are missing.
         looks: how often the test set was looked at.

@@ -4,7 +4,7 @@ import math
 
 from convline.reporting.fold import Configuration, Table
 from convline.reporting.records import Run, sign_of_life
-from convline.reporting.text import count, duration, figure, folded, head, plural, show, with_unit
+from convline.reporting.text import count, duration, figure, folded, head, is_share, plural, show, with_unit
 from convline.runs import UNKNOWN_DATA
 
 
@@ -70,6 +70,8 @@ def remarks(table: Table) -> list[str]:
 
 def _interval(row: Configuration, metric: str) -> str:
     low, high = row.sample(metric).interval
+    if is_share(metric):  # the interval of few seeds is wide, but no accuracy lies outside of these
+        low, high = max(low, 0.0), min(high, 1.0)
     mean = with_unit(metric, row.sample(metric).mean)
     between = f"between {figure(metric, low)} and {with_unit(metric, high)}"
     return f"{metric} is {mean}; the mean over many seeds lies, with 95 % confidence, {between}."

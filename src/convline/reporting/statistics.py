@@ -6,6 +6,7 @@ from functools import cached_property
 
 CONFIDENCE, ALPHA, POWER = 0.95, 0.05, 0.80
 MOST_SEEDS = 1000  # more are not worth counting
+NOTHING = 1e-12  # what rounding makes of a spread or a difference of 0
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,18 @@ class Difference:
 
 
 def welch(a: Sample, b: Sample) -> Difference | None:
-    """Difference of the means of two independent samples; None if one has fewer than two values.
+    """Difference of the means of two independent samples.
+
+    Returns:
+        None if one has fewer than two values, or if they differ but neither has a spread: figures that are counted in
+        whole images come out alike now and then, which says nothing of other seeds.
 
     Source: Welch, "The generalization of 'Student's' problem when several different population variances are
     involved", Biometrika 1947.
     """
     if min(a.n, b.n) < 2:
         return None
-    if a.sd == b.sd == 0:
+    if max(a.sd, b.sd) < NOTHING:
         return _without_spread(a.mean - b.mean, a.n)
     from scipy import stats
 
@@ -83,11 +88,15 @@ def welch(a: Sample, b: Sample) -> Difference | None:
 
 
 def paired(a: Sample, b: Sample) -> Difference | None:
-    """Mean of the differences of two samples whose values belong together in their order; None below two pairs."""
+    """Mean of the differences of two samples whose values belong together in their order.
+
+    Returns:
+        None below two pairs, or if all differences are the same and not 0.
+    """
     if a.n < 2:
         return None
     differences = Sample(tuple(x - y for x, y in zip(a.values, b.values, strict=True)))
-    if differences.sd == 0:
+    if differences.sd < NOTHING:
         return _without_spread(differences.mean, a.n)
     from scipy import stats
 
@@ -95,8 +104,8 @@ def paired(a: Sample, b: Sample) -> Difference | None:
     return Difference(differences.mean, low, high, float(stats.ttest_rel(a.values, b.values).pvalue), a.n)
 
 
-def _without_spread(value: float, n: int) -> Difference:
-    return Difference(value, value, value, 0.0 if value else 1.0, n)
+def _without_spread(value: float, n: int) -> Difference | None:
+    return None if abs(value) >= NOTHING else Difference(0.0, 0.0, 0.0, 1.0, n)
 
 
 def seeds_needed(difference: float, sd_a: float, sd_b: float) -> int | None:

@@ -4,10 +4,16 @@ from convline.reporting.comparison import Comparison
 from convline.reporting.statistics import ALPHA, MOST_SEEDS, POWER, Difference
 from convline.reporting.text import lower_is_better, plural, signed
 
+_NO_SPREAD = (
+    "No verdict on the configurations: the seeds of each side gave the same figure, so that nothing tells how far "
+    "other seeds would be from it. Train both with more, or compare losses: --metric loss"
+)
+
 
 def words(found: Comparison) -> list[str]:
     """Paragraphs: the verdict over seeds, the paired one where it differs, these networks on other images, warnings."""
-    paragraphs = [_over_seeds(found) if found.over_seeds else _one_seed(found)]
+    has_one_seed = min(len(found.a.runs), len(found.b.runs)) < 2
+    paragraphs = [_over_seeds(found) if found.over_seeds else _one_seed(found) if has_one_seed else _NO_SPREAD]
     if found.over_seeds and found.by_seed and found.by_seed.is_supported != found.over_seeds.is_supported:
         paragraphs.append(_paired_otherwise(found, found.by_seed))
     paragraphs += _on_images(found)

@@ -26,8 +26,11 @@ def closing() -> Iterator[Callable[[Path], None]]:
                 yield known.append
             finally:
                 for folder in known:
-                    from convline.reporting.report import report_sweep
+                    if any(folder.glob("*/config.yaml")):  # a search may end before its first trial
+                        from convline.reporting.report import report_sweep
 
-                    report_sweep(folder)
+                        report_sweep(folder)
         except (Interrupted, KeyboardInterrupt) as stop:
-            raise Interrupted(getattr(stop, "signum", signal.SIGINT), f"python {shlex.join(sys.argv)}") from stop
+            # with rerun=all, what has been done anew would be done once more
+            words = [word for word in sys.argv if not (known and word.lstrip("+") == "rerun=all")]
+            raise Interrupted(getattr(stop, "signum", signal.SIGINT), f"python {shlex.join(words)}") from stop

@@ -18,7 +18,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from convline import runs
-from convline.errors import UserError
+from convline.errors import UserError, first_line
 from convline.lock import alone
 from convline.sweeps.jobs import Job
 
@@ -69,7 +69,7 @@ class Folder:
             if not (directory / "summary.json").is_file():
                 (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
                 runs.lay_out(directory, job.cfg, **job.told())
-            elif runs.status(directory) != "finished":
+            else:
                 self._check(directory, job)
             directories.append(directory)
         return directories
@@ -78,9 +78,16 @@ class Folder:
         """A job that is to be gone on with must be what its directory says.
 
         Raises:
-            UserError: it is not.
+            UserError: it is not, or its directory is damaged.
         """
-        if runs.identity(runs.read_config(directory), "", job.data) != job.recipe:
+        try:
+            if runs.status(directory) == "finished":
+                return
+            cfg = runs.read_config(directory)
+        except UserError as error:
+            remedy = "Put its files back, or remove that directory to begin the job anew."
+            raise UserError(f"a job of this sweep is damaged: {first_line(error)}\n  {remedy}") from error
+        if runs.identity(cfg, "", job.data) != job.recipe:
             raise UserError(
                 f"{directory / 'config.yaml'} was changed: it no longer is the job that is to go on there.\n"
                 "  Bring it back as it was, or remove that directory to begin the job anew."
@@ -176,6 +183,8 @@ def _named(path: Path, jobs: Sequence[Job], by: str, rerun: str) -> Folder:
     """
     known = next((found for found in folders(path.parent) if found.path == path), None)
     if known is None:
+        if (path / "sweep.json").exists():
+            raise UserError(f"{path} holds a search, or a damaged sweep.json.\n  Name another folder.")
         path.mkdir(exist_ok=True)
         return Folder(path)
     if rerun == "all":

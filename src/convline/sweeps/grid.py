@@ -36,7 +36,10 @@ def sweep(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None:
     from convline.data.shared import sharing  # torch, which takes seconds: only when every config is right
 
     with sharing():
-        _sweep(plan(combinations), cfg, context)
+        jobs = plan(combinations)
+        if same := len(combinations) - len(jobs):
+            print(f"{len(combinations)} combinations; {same} left out that would compute the same as another")
+        _sweep(jobs, cfg, context)
 
 
 def _sweep(jobs: list[Job], cfg: DictConfig, context: HydraContext) -> None:

@@ -1,16 +1,16 @@
 """What a search has found: the best trial, or those that no other beats; and what mattered."""
 
-import json
 import shlex
 from collections import Counter
 from typing import Any
 
+from convline import runs
 from convline.errors import UserError
 from convline.sweeps.trials import LOST, Trials
 
 
 def conclude(trials: Trials) -> None:
-    """Print the best trial with the words that train it again, and write importance.json.
+    """Print the best trial with the words that train it again.
 
     Raises:
         UserError: a trial failed.
@@ -24,11 +24,15 @@ def conclude(trials: Trials) -> None:
         figures = ", ".join(f"{name} {value:.6g}" for name, value in zip(names, trial.values, strict=True))
         words = [dimension.word(trial.params[dimension.key]) for dimension in trials.dimensions]
         print(f"trial {trial.number + 1}: {figures}\n  python train.py {shlex.join([*trials.fixed, *words])}")
-    if importance := importances(study):
-        (trials.folder / "importance.json").write_text(json.dumps(importance, indent=2) + "\n")
     states = Counter(trial.state.name for trial in study.get_trials(deepcopy=False) if LOST not in trial.user_attrs)
     if states["FAIL"]:
         raise UserError(f"{states['FAIL']} failed of {sum(states.values())} trials; see above")
+
+
+def write_importance(trials: Trials) -> None:
+    """Write importance.json, which the report draws; nothing if too little is known."""
+    if importance := importances(trials.study):
+        runs.write_json(trials.folder / "importance.json", importance)
 
 
 def importances(study: Any) -> dict[str, float]:

@@ -17,7 +17,7 @@ from convline.sweeps.ending import closing
 from convline.sweeps.folder import in_turn, wanted_folder
 from convline.sweeps.jobs import describe
 from convline.sweeps.launch import launcher
-from convline.sweeps.outcome import conclude
+from convline.sweeps.outcome import conclude, write_importance
 from convline.sweeps.trials import Trials
 
 
@@ -38,23 +38,27 @@ def search(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None
     from convline.data.shared import sharing
 
     with sharing():
-        trials = open_trials(words, cfg.sweep, wanted_folder(cfg)[0])
+        trials = open_trials(words, cfg.sweep, *wanted_folder(cfg))
         with closing() as show:
             print(trials.summary())
             show(trials.folder)
-            launcher(cfg, context).search(trials)
+            try:
+                launcher(cfg, context).search(trials)
+            finally:
+                write_importance(trials)  # before the report, which draws it
         conclude(trials)
 
 
-def open_trials(words: Sequence[str], settings: DictConfig, path: Path) -> Trials:
+def open_trials(words: Sequence[str], settings: DictConfig, path: Path, explicit: bool) -> Trials:
     """Check everything that can be checked before a trial, and find or make the search's folder and study.
 
     Args:
         words: as typed.
         settings: the config's node `sweep`.
         path: of a new folder; the search's own is looked for beside it.
+        explicit: it is to be this folder and no other.
     Raises:
-        UserError: a setting is wrong.
+        UserError: a setting is wrong, or the folder holds another sweep.
     """
     study.need_optuna()
     study.check(settings)
@@ -71,7 +75,7 @@ def open_trials(words: Sequence[str], settings: DictConfig, path: Path) -> Trial
     fingerprints: dict[str, str] = {}
     identity = describe([], [], *composed[0], fingerprints).identity
     key = _key(identity, settings, dimensions)
-    folder = _folder(path, key, words)
+    folder = _folder(path, explicit, key, words)
     opened = study.open_study(settings.storage or study.default_url(folder), f"convline-{key}", settings, dimensions)
     return Trials(folder, opened, settings, fixed, dimensions, fingerprints)
 
@@ -80,7 +84,7 @@ def reopen(folder: Path) -> Trials:
     """The trials of a search that another process has opened in this folder."""
     words = json.loads((folder / "sweep.json").read_text())["words"]
     single = [o.input_line or "" for o in config.parse_overrides(words) if not o.is_sweep_override()]
-    return open_trials(words, config.load_config(single).sweep, folder)
+    return open_trials(words, config.load_config(single).sweep, folder, explicit=True)
 
 
 def _key(identity: str, settings: DictConfig, dimensions: Sequence[space.Dimension]) -> str:
@@ -91,10 +95,22 @@ def _key(identity: str, settings: DictConfig, dimensions: Sequence[space.Dimensi
     return hashlib.blake2b(json.dumps([identity, asked, ranges]).encode(), digest_size=8).hexdigest()
 
 
-def _folder(path: Path, key: str, words: Sequence[str]) -> Path:
-    """The folder of this search, or a new one."""
+def _folder(path: Path, explicit: bool, key: str, words: Sequence[str]) -> Path:
+    """The folder of this search, or a new one.
+
+    Raises:
+        UserError: the one that was named holds another sweep.
+    """
     with in_turn(path.parent):
-        folder = next((known.parent for known in path.parent.glob("*/sweep.json") if _is_of(known, key)), None)
+        folder: Path | None = path
+        if not explicit:
+            folder = next((known.parent for known in path.parent.glob("*/sweep.json") if _is_of(known, key)), None)
+        elif (path / "sweep.json").exists() and not _is_of(path / "sweep.json", key):
+            raise UserError(
+                f"{path} holds another sweep, or this one by another version of the code.\n  Name another folder."
+            )
+        else:
+            path.mkdir(exist_ok=True)
         folder = folder or runs.make_new(path.parent, path.name)
         runs.write_json(folder / "sweep.json", {"search": key, "words": list(words), "command": sys.argv})
         return folder

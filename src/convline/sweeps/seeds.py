@@ -23,7 +23,8 @@ def spread(words: Sequence[str]) -> list[str]:
     chosen = [override for override in config.parse_overrides(settings) if override.key_or_group == "seed"]
     if chosen and chosen[-1].is_sweep_override():
         raise UserError(f"{short[-1]} and {chosen[-1].input_line} both say which seeds; leave one of them out.")
-    first = config.load_config(config.expand_sweep(settings)[0]).seed
+    listed = [word for word in settings if not config.parse_overrides([word])[0].is_interval_sweep()]
+    first = config.load_config(config.expand_sweep(listed)[0]).seed  # an interval is for the sweeper to judge
     kept = [word for word in others if not chosen or word != chosen[-1].input_line]
     multirun = [] if {"-m", "--multirun"} & set(others) else ["-m"]
     return [*multirun, *kept, f"seed=range({first},{first + int(text)})"]

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -21,6 +22,8 @@ from convline.errors import Interrupted, UserError
 from convline.sweeps.perform import report_failure
 from convline.sweeps.trials import Trials
 from convline.sweeps.worker import FAILED_FAST
+
+TRIES = 3  # workers that may be killed while they have no job, before something must be wrong with all of them
 
 
 class Workers:
@@ -35,6 +38,7 @@ class Workers:
         self._environments = environments(cfg.workers, cfg.trainer.devices, _num_cores(), _gpus(cfg))
         self._task: dict[str, object] = {"command": sys.argv, "fail_fast": cfg.fail_fast}
         self._running: list[subprocess.Popen] = []
+        self._idle_deaths = 0
 
     def jobs(self, directories: Sequence[Path]) -> None:
         """Do the jobs in these directories; returns when they have ended.
@@ -53,6 +57,7 @@ class Workers:
     def _work(self, task: Mapping[str, object], count: int, folder: Path) -> None:
         self._task.update(task)
         slots = {slot: self._start(slot) for slot in range(count)}
+        is_ending = False
         try:
             with forwarded_signals(self._running) as received:
                 while slots:
@@ -60,11 +65,15 @@ class Workers:
                     for slot, process in list(slots.items()):
                         if process.poll() is not None:
                             self._running.remove(slots.pop(slot))
-                            has_lost = self._has_lost_a_job(process, folder)
+                            has_died = _has_died(process)
+                            has_lost = has_died and self._has_lost_a_job(process, folder)
                             if process.returncode == FAILED_FAST or (has_lost and self._task["fail_fast"]):
+                                is_ending = True
                                 for other in slots.values():
                                     other.terminate()
-                            elif has_lost and not received:
+                            if has_died and not is_ending and not received:
+                                if not has_lost:
+                                    self._count_idle_death(process)
                                 slots[slot] = self._start(slot)
         finally:
             for process in self._running:
@@ -82,26 +91,41 @@ class Workers:
         self._running.append(process)
         return process
 
-    def _has_lost_a_job(self, process: subprocess.Popen, folder: Path) -> bool:
-        """Whether a worker that has ended was at a job, which is then failed.
-
-        Raises:
-            UserError: it ended by itself without being done.
-        """
-        status = process.returncode
-        if status in (0, FAILED_FAST, 128 + signal.SIGINT, 128 + signal.SIGTERM):
-            return False
-        how = f"was killed ({signal.Signals(-status).name})" if status < 0 else f"ended with status {status}"
+    @staticmethod
+    def _has_lost_a_job(process: subprocess.Popen, folder: Path) -> bool:
+        """Whether a worker that has died was at a job, which is then failed."""
         lost = [
             path.parent for path in folder.glob(f"*/{lock.HEARTBEAT}") if lock.holder_pid(path.parent) == process.pid
         ]
+        has_lost = False
         for run_dir in lost:
-            with lock.locked(run_dir):
-                runs.update_summary(run_dir, status="failed", error=f"its process {how}")
-            report_failure(run_dir)
-        if not lost:
-            raise UserError(f"a worker {how} before it had a job; the reason may stand above.")
-        return True
+            with suppress(lock.HeldError), lock.locked(run_dir):  # another command may have taken the job over
+                status = runs.read_summary(run_dir)["status"]
+                if status not in ("finished", "failed", "pruned"):  # the job had not ended
+                    runs.update_summary(run_dir, status="failed", error=f"its process {_how(process)}")
+                    report_failure(run_dir)
+                    has_lost = True
+        return has_lost
+
+    def _count_idle_death(self, process: subprocess.Popen) -> None:
+        """Of a worker that had no job: the system may have killed it while it started.
+
+        Raises:
+            UserError: it ended by itself, or is one too many.
+        """
+        self._idle_deaths += 1
+        if process.returncode > 0 or self._idle_deaths == TRIES:
+            raise UserError(f"a worker {_how(process)} while it had no job; the reason may stand above.")
+
+
+def _has_died(process: subprocess.Popen) -> bool:
+    """Whether it ended otherwise than by being done or by being asked to."""
+    return process.returncode not in (0, FAILED_FAST, 128 + signal.SIGINT, 128 + signal.SIGTERM)
+
+
+def _how(process: subprocess.Popen) -> str:
+    status = process.returncode
+    return f"was killed ({signal.Signals(-status).name})" if status < 0 else f"ended with status {status}"
 
 
 def environments(num_workers: int, devices: int, num_cores: int, gpus: Sequence[str]) -> list[dict[str, str]]:

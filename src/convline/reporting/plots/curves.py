@@ -38,7 +38,7 @@ def learning_curves(table: Table, marked: Sequence[Point]) -> Plot | None:
         every = [scale * (s.mean + side * (s.sd if s.n > 1 else 0)) for s in samples for side in (-1, 0, 1)]
         axes.set_ylim(*robust_limits(every, table.metric))
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # also for one epoch
         axes.margins(x=0.01)
         axes.set_ylabel(head(table.metric))
         svg = as_svg(figure, f"learning curves: {table.metric} by epoch")
