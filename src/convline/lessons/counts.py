@@ -30,14 +30,10 @@ def shapes(kinds: tuple[str, ...], *words: str) -> str:
     return ", ".join(f"{height}×{width}×{channels}" for channels, height, width in found)
 
 
-def pattern_parameters(pattern: str, *input_shape: int) -> str:
-    """Of a pattern for ten classes."""
-    return f"{pattern_table(pattern, input_shape).parameters:,}"
-
-
 def first_layer(pattern: str, *input_shape: int) -> str:
-    """Parameters of a pattern's first layer."""
-    return f"{pattern_table(pattern, input_shape).layers[0].parameters:,}"
+    """Parameters of a pattern's first layer that has any."""
+    layers = pattern_table(pattern, input_shape).layers
+    return f"{next(layer.parameters for layer in layers if layer.parameters):,}"
 
 
 @functools.cache

@@ -68,8 +68,10 @@ PRIOR_LADDER = Lesson(
     "prior_ladder",
     "Dense, local, convolutional",
     "Three networks with the same 3,136 and 784 hidden units: each unit sees the whole image, or a window of its "
-    "own, or a "
-    "window with weights that it shares with its neighbours.",
+    "own, or a window with weights that it shares with its neighbours. With equal units, sharing leaves 10,330 of 4.9 "
+    "million parameters: what is measured is how little such a network loses, and from how few images it gains. At "
+    "equal "
+    "cost a convolutional network would have many more filters.",
     _claims,
     tuple(
         Study("prior_ladder", tuple(label(kind, size) for kind in KINDS), str(size), words)
