@@ -11,12 +11,13 @@ from convline.reporting.text import folded
 STUDIES = {
     "kernel": ("3×3 windows", "5×5 windows", "7×7 windows"),
     "filters": ("32 filters", "64 filters", "128 filters", "256 filters", "32, 64, 128 filters", "16, 32, 64 filters"),
-    "downsampling": ("pooling", "pooling and stride 2", "neither", "stride 2"),
+    "downsampling": ("pooling", "neither"),
     "padding": ("padding: same", "padding: valid"),
     "pooling": ("largest value", "mean", "L2 norm", "mean by distance"),
     "activation": ("ReLU", "tanh", "sigmoid"),
     "dropout": ("no dropout", "dropout 0.5"),
 }
+STRIDES = {"downsampling": ("stride 2",)}  # by a command of its own
 
 
 def _output(stride: int) -> str:
@@ -57,13 +58,18 @@ HYPERPARAMETERS = Lesson(
     "One choice at a time is changed in `[CONV(32, 3) -> RELU -> POOL]*3 -> FC(128) -> RELU -> FC`, on 2,000 images of "
     "CIFAR-10, made 16×16, ten epochs. What holds here holds for so few images and so small a network.",
     _claims,
-    tuple(Study(f"hyperparameters/{name}", labels) for name, labels in STUDIES.items()),
+    (
+        *(Study(f"hyperparameters/{name}", labels) for name, labels in STUDIES.items()),
+        Study(
+            "hyperparameters/downsampling", STRIDES["downsampling"], "strides", ("model.pool=false", "model.stride=2")
+        ),
+    ),
     {
         "hyperparameters": (
             "Test accuracy by choice",
             lambda results, _: plots.bars_of_error(
                 results,
-                [label for labels in STUDIES.values() for label in (*labels, "")][:-1],
+                [label for name, labels in STUDIES.items() for label in (*labels, *STRIDES.get(name, ()), "")][:-1],
                 "One choice at a time, 2,000 images of CIFAR-10",
             ),
         )
