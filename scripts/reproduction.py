@@ -29,6 +29,7 @@ trains only what is missing, and `--seeds 5` adds seeds. This page is written by
 A published figure is one run. The verdict is *reproduced* if it lies where one further run of ours would lie with 95 %
 probability, by the spread over our seeds; otherwise it says by how much our mean differs. That one configuration beats
 another *holds* if Welch's 95 % interval of the difference excludes zero. Figures are mean ± standard deviation (seeds).
+Times were taken while other programs ran, and are no benchmark.
 """
 
 

@@ -116,8 +116,9 @@ class Better:
         elif not found.is_supported:
             verdict = f"not decided: {_points(found.low)} to {_points(found.high)} points"
         else:
+            low, high = sorted((abs(found.low), abs(found.high)))
             verdict = f"{HOLDS if found.value > 0 else 'the opposite holds'}: by {_points(abs(found.value))} points"
-            verdict += f" ({_points(found.low)} to {_points(found.high)})"
+            verdict += f" ({_points(low)} to {_points(high)})"
         return Finding(self.text, f"{self.better} above {self.worse}", ours, verdict)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convline.figures import canvas
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
 
 COLOURS = ("#1f5fbf", "#e8590c", "#2f855a", "#8e44ad", "#0f8b8d", "#b7791f")
 GRID = "#e5e7eb"
+
+
+def of_a_run(name: str, results: Results, first_runs: Mapping[str, Path]) -> Figure:
+    """One of the pictures of `convline.figures`, of the first run there is."""
+    from convline.figures import by_name
+
+    return by_name(name)(next(iter(first_runs.values())))
 
 
 def bars_of_error(results: Results, labels: Sequence[str], title: str, metric: str = "test/acc") -> Figure:
@@ -105,7 +113,9 @@ def epochs(results: Results, label: str, metric: str, published: Sequence[float]
         )
     axes.set_xticks(range(1, len(published) + 1))
     axes.set_xlabel("epoch", fontsize=canvas.NORMAL)
-    axes.set_ylabel({"val/loss": "validation loss"}.get(metric, metric), fontsize=canvas.NORMAL)
+    axes.set_ylabel(
+        {"val/loss": "validation loss", "train/acc": "training accuracy"}.get(metric, metric), fontsize=canvas.NORMAL
+    )
     axes.grid(color=GRID)
     axes.legend(fontsize=canvas.NORMAL, frameon=False)
     return figure

@@ -78,12 +78,6 @@ def _mnist() -> list[Claim]:
     ]
 
 
-def _picture(name: str, results: Results, first_runs: Mapping[str, Path]) -> matplotlib.figure.Figure:
-    from convline.figures import by_name
-
-    return by_name(name)(next(iter(first_runs.values())))
-
-
 MNIST_KERAS = Lesson(
     "mnist_keras_convnet",
     "The ConvNet of the Keras tutorials on MNIST",
@@ -91,7 +85,7 @@ MNIST_KERAS = Lesson(
     "Chollet, “Deep Learning with Python”, 2017, section 5.1, which reaches 99.2 % or so.",
     _mnist,
     (Study("mnist_keras_convnet", ("convnet",)),),
-    {"keras_feature_maps": ("Three digits after every layer", partial(_picture, "feature_maps"))},
+    {"keras_feature_maps": ("Three digits after every layer", partial(plots.of_a_run, "feature_maps"))},
     RMSPROP + " 1,000 of the 60,000 training images validate, and the test is of the epoch that they chose.",
 )
 

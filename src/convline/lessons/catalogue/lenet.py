@@ -25,9 +25,9 @@ LENET = Lesson(
     _lenet,
     (Study("lenet5_mnist", ("lenet",)),),
     {
-        "lenet_seeds": (
-            "Accuracy of each seed",
-            lambda results, _: plots.bars_of_error(results, ["lenet"], "LeNet-5 as it is taught"),
+        "lenet_mistakes": (
+            "The worst mistakes among the validation images, as the paper's figure 8 shows those of its test set",
+            partial(plots.of_a_run, "mistakes"),
         )
     },
     "A tenth of the training images validate.",
@@ -59,9 +59,11 @@ LENET_1998 = Lesson(
     _lenet_1998,
     (Study("lenet5_1998", ("lenet_1998",)),),
     {
-        "lenet_1998_seeds": (
-            "Accuracy of each seed",
-            lambda results, _: plots.bars_of_error(results, ["lenet_1998"], "LeNet-5 of 1998"),
+        "lenet_1998_curve": (
+            "Training accuracy of each seed by epoch, and the paper's after 19 passes",
+            lambda results, _: plots.epochs(
+                results, "lenet_1998", "train/acc", [float("nan")] * 18 + [0.9965, float("nan")], "LeNet-5 of 1998"
+            ),
         )
     },
     "Said otherwise than in the paper: every map of the second convolution sees all six before it, plain tanh "
