@@ -1,7 +1,8 @@
 # make train    install what is needed and train LeNet on the embedded digits; ARGS="model=lenet data=mnist" for more
-# make test     the whole test suite
+# make test     the test suite but for its slow tests: a few minutes
+# make test-all  the whole test suite
 # make dashboard  TensorBoard on runs/
-# make check    what CI runs: test, lint, types, layers, spelling
+# make check    what CI runs: test-all, lint, types, layers, spelling
 # make notebooks  run the notebooks again and keep what comes out; ARGS="02_first_convnet" for one
 # make lock     pin the newest versions that pyproject.toml allows
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: train test dashboard notebooks lint check lock clean
+.PHONY: train test test-all dashboard notebooks lint check lock clean
 .DEFAULT_GOAL := help
 .PHONY: help
 help:
@@ -27,6 +28,9 @@ train: $(INSTALLED)
 	$(BIN)/python train.py $(ARGS)
 
 test: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)
+
+test-all: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 dashboard: $(INSTALLED)
@@ -42,7 +46,7 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
-check: lint test
+check: lint test-all
 
 lock: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet uv

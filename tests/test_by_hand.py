@@ -1,6 +1,7 @@
 """Convolution by hand against pencil and paper, torch and SciPy."""
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -188,4 +189,4 @@ def test_figures_are_drawn_within_their_edges(draw) -> None:
 
 def test_it_needs_no_torch() -> None:
     code = "import sys, convline.by_hand; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
-    assert shell("python", "-c", code).status == 0
+    assert shell(sys.executable, "-c", code).status == 0

@@ -208,6 +208,7 @@ def test_compiled_network_has_the_same_names_and_learns(tmp_path: Path) -> None:
     torch.testing.assert_close(compiled["network.fc1.weight"], plainly["network.fc1.weight"], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 class TestDataParallel:
     WORDS = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=2", "data.batch_size=8")
 

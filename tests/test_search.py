@@ -174,6 +174,7 @@ class TestOutcome:
         assert len(trial_dirs(folder)) == 8
 
 
+@pytest.mark.slow
 class TestGoingOn:
     def test_the_same_seed_goes_on_instead_of_repeating(self, searched: tuple[Path, Done], tmp_path: Path) -> None:
         """In three commands, one of which is killed in the middle of a trial, it tries what it tries in one."""
