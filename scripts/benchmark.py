@@ -69,7 +69,7 @@ def measure(which: Which, num_rounds: int, num_epochs: int, num_threads: int) ->
         pin(1)
         return compare_startup(STARTUP_TARGET, num_rounds)
     if which is Which.SWEEP:
-        pin(1)
+        pin(num_threads)
         return compare_sweep(SWEEP_TARGET, JOB_TARGET, num_rounds, num_epochs)
     if which is Which.DASHBOARDS:
         pin(1)
@@ -86,7 +86,7 @@ def main(
     which: Annotated[Which, typer.Argument(help="What to measure.")],
     rounds: Annotated[int, typer.Option(min=1, help="How often each way is measured.")] = 7,
     epochs: Annotated[int, typer.Option(min=1, help="Length of each fit.")] = 2,
-    threads: Annotated[list[int], typer.Option(min=1, help="Of the fits; may be given several times.")] = [1],  # noqa: B006
+    threads: Annotated[list[int], typer.Option(min=1, help="Of fits and sweeps; may be given several times.")] = [1],  # noqa: B006
     json: Annotated[Path | None, typer.Option(help="Write everything there.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the table there, for docs/benchmarks.md.")] = None,
 ) -> None:
@@ -96,7 +96,7 @@ def main(
     chosen = [member for member in Which if member is not Which.ALL] if which is Which.ALL else [which]
     comparisons = []
     for member in chosen:
-        for num_threads in sorted(set(threads)) if member.startswith("fit") else [1]:
+        for num_threads in sorted(set(threads)) if member.startswith(("fit", "sweep")) else [1]:
             console.print(f"measuring {member}, threads: {num_threads} …")
             measured = measure(member, rounds, epochs, num_threads)
             if measured is None:

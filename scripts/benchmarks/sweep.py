@@ -15,7 +15,8 @@ from benchmarks.measure import Comparison, Sample, interleaved
 from benchmarks.startup import ROOT, child
 
 RATES = (0.2, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01, 0.005)
-NOTHING = ["trainer.max_epochs=1", *(f"trainer.limit_{part}_batches=1" for part in ("train", "val", "test"))]
+NOTHING = ["trainer.max_epochs=1", *(f"trainer.limit_{part}_batches=1" for part in ("train", "val", "test")),
+           "data.batch_size=1", "data.eval_batch_size=1"]  # fmt: skip
 
 
 def compare_sweep(target: float, cost_target: float, num_rounds: int, num_epochs: int) -> Comparison:
@@ -32,7 +33,7 @@ def compare_sweep(target: float, cost_target: float, num_rounds: int, num_epochs
     ours, other = interleaved(lambda: _sweep(plain), lambda: _one_by_one(plain), num_rounds, warm_up=False)
     cost = _cost_of_a_job([*plain[:-1], *NOTHING])
     return Comparison(
-        name=f"sweep of {len(RATES)} learning rates, LeNet",
+        name=f"sweep of {len(RATES)} learning rates, LeNet, threads: {torch.get_num_threads()}",
         ours="one command",
         other="a command for each",
         clock="wall",
@@ -65,7 +66,7 @@ def _one_by_one(settings: list[str]) -> Sample:
 
 
 def _cost_of_a_job(settings: list[str]) -> float:
-    """Processor seconds that one more job adds to a sweep whose jobs train on one batch."""
+    """Processor seconds that one more job adds to a sweep whose jobs train on one image."""
     return (_sweep(settings).cpu - _sweep(settings, RATES[:1]).cpu) / (len(RATES) - 1)
 
 

@@ -90,7 +90,7 @@ class TrainedRun:
         tensors = [*self.network.parameters(), *self.network.buffers()]
         return tensors[0].device if tensors else torch.device("cpu")
 
-    @property
+    @cached_property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes."""
         named = runs.read_summary(self.run_dir).get("class_accuracy")

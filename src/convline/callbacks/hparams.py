@@ -1,12 +1,14 @@
 """Fills TensorBoard's HParams tab."""
 
+import copy
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from convline.runs import identity, read_config, read_summary
 
@@ -58,7 +60,8 @@ class HParams(Callback):
 
         run_dir = Path(trainer.default_root_dir)
         _forget_outcome(run_dir)
-        settings, group = flat_settings(run_dir), _group(run_dir)
+        cfg, chosen = read_config(run_dir), read_summary(run_dir)["choices"]
+        settings, group = flat_settings(cfg, chosen), _group(cfg, chosen)
         loggers[0].hparams.update(settings)  # what Lightning writes to hparams.yaml
         start = SessionStartInfo(group_name=group, start_time_secs=time.time())
         for key, value in settings.items():
@@ -87,11 +90,11 @@ def _columns() -> Any:
     )
 
 
-def _group(run_dir: Path) -> str:
+def _group(cfg: DictConfig, chosen: Mapping[str, str]) -> str:
     """The same for runs that compute the same but for their seed: the network's name, and a hash of all settings."""
-    cfg = read_config(run_dir)
-    cfg.seed = 0
-    return f"{read_summary(run_dir)['choices'].get('model', 'pattern')} {identity(cfg, code='', data='')[:8]}"
+    seedless = copy.copy(cfg)
+    seedless.seed = 0
+    return f"{chosen.get('model', 'pattern')} {identity(seedless, code='', data='')[:8]}"
 
 
 def write_outcome(run_dir: Path, metrics: dict[str, float]) -> None:
@@ -132,10 +135,13 @@ def _add(writer: Any, tag: str, **content: Any) -> None:
     writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, metadata=metadata)]))
 
 
-def flat_settings(run_dir: Path) -> dict[str, Any]:
-    """The settings that the tab shows: `{"model": "lenet", "optimizer.lr": 0.05, …}`; those that are null left out."""
-    chosen = read_summary(run_dir)["choices"]
-    cfg = read_config(run_dir)
+def flat_settings(cfg: DictConfig, chosen: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that the tab shows: `{"model": "lenet", "optimizer.lr": 0.05, …}`; those that are null left out.
+
+    Args:
+        cfg: the run's config.
+        chosen: the names of the options that were chosen of its groups.
+    """
     settings = {key: chosen[key] for key in CHOICES if key in chosen}
     settings.update({key: OmegaConf.select(cfg, key) for key in (*NUMBERS, *WORDS)})
     return {key: value for key, value in settings.items() if value is not None}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:  # imported inside functions: it takes a third of a second
     from matplotlib.axes import Axes
+    from matplotlib.backend_bases import RendererBase
     from matplotlib.figure import Figure
 
 DPI = 100
@@ -47,10 +48,21 @@ def axes_at(figure: Figure, left: float, top: float, width: float, height: float
 
 def paste(figure: Figure, pixels: Pixels, left: float, top: float) -> None:
     """Put an image on the figure, pixel by pixel, so far from its left and upper edge."""
-    height, width = pixels.shape[:2]
-    axes = axes_at(figure, left, top, width, height)
-    axes.set_axis_off()
-    axes.imshow(pixels, interpolation="nearest", aspect="auto")
+    from matplotlib.artist import Artist
+
+    class Pasted(Artist):
+        """`imshow` would resample the pixels to the size that they have, in axes that take as long again."""
+
+        def draw(self, renderer: RendererBase) -> None:
+            scale = figure.dpi / DPI  # SVG is laid out in points
+            bottom = figure.bbox.height - (top + len(pixels)) * scale
+            context = renderer.new_gc()
+            renderer.draw_image(context, left * scale, bottom, upwards)
+            context.restore()
+
+    opaque = np.full_like(pixels[..., :1], 255)
+    upwards = np.ascontiguousarray(np.concatenate([pixels, opaque], axis=2)[::-1])  # as renderers count rows
+    figure.add_artist(Pasted())
 
 
 def write(
