@@ -86,7 +86,7 @@ def main(
     which: Annotated[Which, typer.Argument(help="What to measure.")],
     rounds: Annotated[int, typer.Option(min=1, help="How often each way is measured.")] = 7,
     epochs: Annotated[int, typer.Option(min=1, help="Length of each fit.")] = 2,
-    threads: Annotated[list[int], typer.Option(min=1, help="Of fits and sweeps; may be given several times.")] = [1],  # noqa: B006
+    threads: Annotated[list[int], typer.Option(min=1, help="Of fits, sweeps; may be given several times.")] = [1],  # noqa: B006
     json: Annotated[Path | None, typer.Option(help="Write everything there.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the table there, for docs/benchmarks.md.")] = None,
 ) -> None:
