@@ -46,6 +46,16 @@ class RaiseAfterTest(AfterTest):
         raise OSError("no space left")
 
 
+class SignalAfterTest(AfterTest):
+    """Sends the signal when the test is over."""
+
+    def __init__(self, signum: int) -> None:
+        self.signum = signum
+
+    def after_test(self, run: Any, writer: Any, step: int) -> None:
+        os.kill(os.getpid(), self.signum)
+
+
 class StopOnce(Callback):
     """Sends the signal before an optimizer step of the job with this seed, the first time that it comes there."""
 

@@ -321,6 +321,17 @@ class TestPictures:
         (run_dir,) = run_dirs(tmp_path)
         assert runs.read_summary(run_dir)["status"] == "finished"
 
+    def test_a_run_interrupted_at_its_pictures_is_finished(self, tmp_path: Path) -> None:
+        stop = "+callbacks.stop={_target_: failing.SignalAfterTest, signum: 2}"
+        done = train(tmp_path, *WORDS, "callbacks=plain", "trainer.max_epochs=1", stop)
+        assert done.status == 130
+        (run_dir,) = run_dirs(tmp_path)
+        assert f"interrupted; to go on, type: convline figures {run_dir.relative_to(tmp_path)}\n" in done.err
+        assert "test accuracy" in done.out
+        assert runs.read_summary(run_dir)["status"] == "finished"
+        assert train(tmp_path, f"resume={run_dir}").status == 0
+        assert len((tmp_path / "runs" / "test_ledger.csv").read_text().splitlines()) == 2  # its head, and one look
+
     def test_a_misspelt_name_is_told_before_the_training(self, tmp_path: Path) -> None:
         done = train(tmp_path, *WORDS, "callbacks.pictures.at_end=[confusoin]")
         assert done.status == 1

@@ -159,7 +159,6 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
         else:
             _fit(trainer, classifier, data, checkpoint)
         outcome = _test(cfg, run_dir, trainer.strategy.root_device, classifier, data)
-        after_test.tell(trainer, TrainedRun(run_dir, cfg, data, classifier.evaluated))
     except BaseException as error:
         stopped = isinstance(error, Interrupted | KeyboardInterrupt)
         status = "interrupted" if stopped else "pruned" if isinstance(error, Pruned) else "failed"
@@ -173,7 +172,11 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
     metrics = outcome["metrics"]
     _show_outcome(cfg, run_dir, {f"result/{key}": metrics[key] for key in FIGURES})
     summary = runs.read_summary(run_dir)
-    report_run.closing_panel(run_dir, summary)
+    try:  # nothing is lost from here on: whoever does not wait for the pictures need not test again
+        with stoppable(f"convline figures {shlex.quote(str(run_dir))}"):
+            after_test.tell(trainer, TrainedRun(run_dir, cfg, data, classifier.evaluated))
+    finally:
+        report_run.closing_panel(run_dir, summary)
     return summary
 
 
