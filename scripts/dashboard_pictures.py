@@ -10,6 +10,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,6 @@ TABS = {
     "graphs": ("tf-graph-scene g.node", ""),
     "text": ("tf-markdown-view td", "&tagFilter=pattern|layers"),
     "pr_curves": ("tf-pr-curve-card path.line[d^=M]", ""),
-    "hparams": ("vaadin-grid-cell-content", ""),
 }
 
 
@@ -56,7 +57,7 @@ def main(folder: Path) -> None:
         for name in names:
             write(name, png(figures.by_name(name)(run)))
     write("shifts", png(shifts(*(runs[name] for name in ("max pooling", "average pooling", "strides")))))
-    with_tabs(folder / "lenet", folder / "keras_mnist")
+    with_tabs(folder)
 
 
 def trained(folder: Path, name: str, words: list[str]) -> Path:
@@ -77,34 +78,31 @@ def write(name: str, content: bytes) -> None:
     picture.save(PICTURES / f"{name}.png", optimize=True)
 
 
-def with_tabs(several: Path, one: Path) -> None:
-    """Take the tabs' pictures: the curves of several runs, everything else of one."""
+def with_tabs(folder: Path) -> None:
+    """Take the tabs' pictures: curves of three seeds, settings of all runs, everything else of one."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as browsers:
         browser = browsers.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        for runs in (several, one):
-            command = [
-                sys.executable,
-                "-c",
-                "from convline.cli import main; main()",
-                "dashboard",
-                str(runs),
-                "--port",
-                "0",
-            ]
-            server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-            assert server.stdout is not None
-            found = re.search(r"http://\S+/", server.stdout.readline())
-            assert found
-            page = browser.new_page(viewport={"width": 1300, "height": 860})
-            if runs == several:
-                curves(page, found.group())
-            else:
-                tabs(page, found.group())
-            server.send_signal(signal.SIGINT)
-            server.wait(20)
+        for runs, take in ((folder / "lenet", curves), (folder / "keras_mnist", tabs), (folder, settings)):
+            with served(runs) as address:
+                take(browser.new_page(viewport={"width": 1300, "height": 860}), address)
         browser.close()
+
+
+@contextmanager
+def served(runs: Path) -> Iterator[str]:
+    """The address of a TensorBoard on these runs."""
+    command = [sys.executable, "-c", "from convline.cli import main; main()", "dashboard", str(runs), "--port", "0"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert server.stdout is not None
+        found = re.search(r"http://\S+/", server.stdout.readline())
+        assert found
+        yield found.group()
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(20)
 
 
 def curves(page: Any, address: str) -> None:
@@ -123,6 +121,8 @@ def tabs(page: Any, address: str) -> None:
         page.evaluate(f"location.hash = '{tab}{more}'")
         page.locator(content).first.wait_for(state="attached")
         page.wait_for_timeout(3000)
+        if tab == "graphs":
+            closer(page)
         write(f"tab_{tab}", page.screenshot())
     page.evaluate("location.hash = 'projector'")
     page.frame_locator("iframe").first.frame_locator("iframe").locator(
@@ -130,6 +130,24 @@ def tabs(page: Any, address: str) -> None:
     ).wait_for()
     page.wait_for_timeout(6000)
     write("tab_projector", page.screenshot())
+
+
+def closer(page: Any) -> None:
+    """Turn the wheel over the graph's first layer, until its shapes can be read."""
+    box = page.locator("tf-graph-scene g.node", has_text="input").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"])
+    for _ in range(5):
+        page.mouse.wheel(0, -100)
+        page.wait_for_timeout(300)
+    page.wait_for_timeout(1000)
+
+
+def settings(page: Any, address: str) -> None:
+    """The table of runs."""
+    page.goto(f"{address}#hparams")
+    page.locator("vaadin-grid-cell-content").first.wait_for(state="attached")
+    page.wait_for_timeout(3000)
+    write("tab_hparams", page.screenshot())
 
 
 if __name__ == "__main__":

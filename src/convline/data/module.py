@@ -12,10 +12,11 @@ from torch import Tensor
 
 from convline.data.augment import Pipeline, parse_augment
 from convline.data.backend import Backend, choose
+from convline.data.checks import check_batch_size, check_same_shape, checked
 from convline.data.loader import Loader, Walk, count_batches
 from convline.data.prepare import Prepare
 from convline.data.resident import ResidentLoader
-from convline.data.sources import Images
+from convline.data.sources import Images, Part
 from convline.data.split import Split
 from convline.data.statistics import channel_statistics
 from convline.data.streaming import StreamingLoader
@@ -102,21 +103,13 @@ class DataModule(LightningDataModule):
         """
         if self._train_set is not None:
             return
-        images = self._checked(self._source("train"))
+        images = self._images("train")
         parts = self._split.parts(images.labels)
         self.train_indices, self.val_indices, self.train_labels = parts.train, parts.val, parts.train_labels
-        if self.batch_size > len(self.train_indices):
-            raise UserError(
-                f"data.batch_size={self.batch_size} is larger than the {len(self.train_indices):,} training images.\n"
-                f"  Type a smaller one: data.batch_size={min(32, len(self.train_indices))}"
-            )
+        check_batch_size(self.batch_size, len(self.train_indices))
         # the test set's files are checked before anything is trained; nothing of them is kept or looked at
-        test = self._checked(self._source("test"))
-        if test.images.shape[1:] != images.images.shape[1:]:
-            raise UserError(
-                f"the training images are {_times(images.images.shape[1:])}, but those of the test set "
-                f"{_times(test.images.shape[1:])}"
-            )
+        test = self._images("test")
+        check_same_shape(images, test)
         self._test_fingerprint = test.fingerprint()
         del test
         self._mean_color, std = channel_statistics(images.images, self.train_indices)
@@ -127,6 +120,9 @@ class DataModule(LightningDataModule):
         self.notices.extend(images.notices)
         self._train_set = images
         self.pipeline = self._make_pipeline(images)
+
+    def _images(self, part: Part) -> Images:
+        return checked(self._source(part), self.input_shape[0], self.num_classes)
 
     def _make_pipeline(self, images: Images) -> Pipeline | None:
         if not self._augmentations:
@@ -139,22 +135,6 @@ class DataModule(LightningDataModule):
             )
         fill = (self._mean_color * 255).float().expand(self.input_shape[0])
         return Pipeline(self._augmentations, self.input_shape, self.num_classes, fill, self.seed)
-
-    def _checked(self, images: Images) -> Images:
-        channels, classes = images.images.shape[1], len(images.classes)
-        if not len(images):
-            raise UserError("the training or the test set of these data holds no images")
-        if channels not in (1, self.input_shape[0]):
-            raise UserError(
-                f"the data have {channels} channels, but the config says {self.input_shape[0]}; only grey images can "
-                f"be repeated.\n  Type: data.channels={channels}"
-            )
-        if classes != self.num_classes:
-            raise UserError(
-                f"the data are in {classes} classes, but the config says {self.num_classes}.\n"
-                f"  Type: data.num_classes={classes}"
-            )
-        return images
 
     def fingerprint(self) -> str:
         """A hash of all pixels and labels, the test set's too, and of the split: 16 hexadecimal digits."""
@@ -269,7 +249,7 @@ class DataModule(LightningDataModule):
         assert self._train_set is not None
         if part == "val":
             return self._train_set.images, self.train_labels, self.val_indices
-        test = self._checked(self._source("test"))
+        test = self._images("test")
         if test.fingerprint() != self._test_fingerprint:
             raise UserError(
                 "the test set has changed since the run began, so it is not evaluated: training images may be in it.\n"
@@ -324,7 +304,3 @@ class DataModule(LightningDataModule):
         if self._on_device is None or self._on_device[0] != device:
             self._on_device = device, self._train_set.images.to(device)
         return self._on_device[1]
-
-
-def _times(shape: Sequence[int]) -> str:
-    return "×".join(map(str, shape))

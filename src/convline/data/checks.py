@@ -1,0 +1,57 @@
+"""Whether the images that a source gives fit the config, and each other."""
+
+from collections.abc import Sequence
+
+from convline.data.sources import Images
+from convline.errors import UserError
+
+
+def checked(images: Images, channels: int, num_classes: int) -> Images:
+    """The images, if a network for so many channels and classes can take them.
+
+    Raises:
+        UserError: it cannot, or there are none.
+    """
+    found, classes = images.images.shape[1], len(images.classes)
+    if not len(images):
+        raise UserError("the training or the test set of these data holds no images")
+    if found not in (1, channels):
+        raise UserError(
+            f"the data have {found} channels, but the config says {channels}; only grey images can be repeated.\n"
+            f"  Type: data.channels={found}"
+        )
+    if classes != num_classes:
+        raise UserError(
+            f"the data are in {classes} classes, but the config says {num_classes}.\n  Type: data.num_classes={classes}"
+        )
+    return images
+
+
+def check_batch_size(batch_size: int, num_train: int) -> None:
+    """Make sure that there is a whole batch of training images.
+
+    Raises:
+        UserError: there is none.
+    """
+    if batch_size > num_train:
+        raise UserError(
+            f"data.batch_size={batch_size} is larger than the {num_train:,} training images.\n"
+            f"  Type a smaller one: data.batch_size={min(32, num_train)}"
+        )
+
+
+def check_same_shape(train: Images, test: Images) -> None:
+    """Make sure that both official sets hold images of one size.
+
+    Raises:
+        UserError: they do not.
+    """
+    if test.images.shape[1:] != train.images.shape[1:]:
+        raise UserError(
+            f"the training images are {_times(train.images.shape[1:])}, but those of the test set "
+            f"{_times(test.images.shape[1:])}"
+        )
+
+
+def _times(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))
