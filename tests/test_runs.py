@@ -15,7 +15,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from commands import shell
-from convline import runs
+from convline import provenance, runs
 from convline.errors import UserError
 
 # --- create ---------------------------------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ def config(**changes: Any) -> DictConfig:
 
 
 def identity(changes: dict[str, Any] | None = None, code: str = "code", data: str = "data") -> str:
-    return runs.identity(config(**(changes or {})), code, data)
+    return provenance.identity(config(**(changes or {})), code, data)
 
 
 @pytest.mark.parametrize(
@@ -342,20 +342,20 @@ def test_identity_sees_neither_the_order_of_keys_nor_interpolations() -> None:
     plain = OmegaConf.to_container(config(), resolve=True)
     assert isinstance(plain, dict)
     turned = OmegaConf.create(dict(reversed(plain.items())))
-    assert runs.identity(turned, "code", "data") == identity()
+    assert provenance.identity(turned, "code", "data") == identity()
 
 
 def test_identity_leaves_the_config_as_it_was() -> None:
     cfg = config()
-    runs.identity(cfg, "code", "data")
+    provenance.identity(cfg, "code", "data")
     assert cfg == config()
 
 
 def test_identity_is_the_same_in_another_process(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(CONFIG)
     code = (
-        "import sys; from omegaconf import OmegaConf; from convline import runs; "
-        "print(runs.identity(OmegaConf.load(sys.argv[1]), 'code', 'data'))"
+        "import sys; from omegaconf import OmegaConf; from convline import provenance; "
+        "print(provenance.identity(OmegaConf.load(sys.argv[1]), 'code', 'data'))"
     )
     done = shell(sys.executable, "-c", code, str(tmp_path / "config.yaml"), PYTHONHASHSEED="1")
     assert done.status == 0, done.err
@@ -366,7 +366,7 @@ def test_identity_is_the_same_in_another_process(tmp_path: Path) -> None:
 
 
 def test_environment_is_json_and_names_code_versions_hardware_and_data() -> None:
-    content = json.loads(json.dumps(runs.environment("abc")))
+    content = json.loads(json.dumps(provenance.environment("abc")))
     assert content["data_fingerprint"] == "abc"
     assert content["packages"]["torch"] == torch.__version__.partition("+")[0]
     assert content["hardware"]["cores"] == os.cpu_count()

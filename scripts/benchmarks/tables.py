@@ -8,14 +8,14 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.measure import ALLOWED_CORES, Comparison
-from convline import runs
+from convline import provenance
 
 HEAD = ("comparison", "clock", "medians", "minima", "spread", "target", "met")
 
 
 def machine() -> dict[str, Any]:
     """What it was measured on: hardware, versions, code."""
-    described = runs.environment("")
+    described = provenance.environment("")
     del described["data_fingerprint"]
     described["hardware"]["cores_allowed"] = len(ALLOWED_CORES) or os.cpu_count()
     return described

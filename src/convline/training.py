@@ -16,7 +16,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig
 from torch import nn
 
-from convline import ledger, ranks, report_run, runs
+from convline import ledger, provenance, ranks, report_run, runs
 from convline.build import LIMITS, build, instantiated
 from convline.callbacks import after_test
 from convline.callbacks.checkpoint import BestAndLast
@@ -189,9 +189,9 @@ def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:
     fingerprint = data.fingerprint()
     runs.check_data(run_dir, fingerprint)
     if not (run_dir / "environment.json").exists():  # a resumed run keeps what it began with
-        environment = {**runs.environment(fingerprint), "split": data.split_record()}
+        environment = {**provenance.environment(fingerprint), "split": data.split_record()}
         runs.write_json(run_dir / "environment.json", environment)
-        identity = runs.identity(cfg, runs.code_key(), fingerprint)
+        identity = provenance.identity(cfg, provenance.code_key(), fingerprint)
         runs.update_summary(run_dir, identity=identity, started=environment["started"])
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from convline import runs
+from convline import provenance
 from convline.errors import UserError
 from convline.reporting.statistics import Sample
 
@@ -136,7 +136,7 @@ def _rounded(value: Any) -> Any:
 
 def environment() -> dict[str, str]:
     """Date, versions and processor, for `Results.made`."""
-    made = runs.environment("")
+    made = provenance.environment("")
     return {
         "date": time.strftime("%Y-%m-%d"),
         "torch": made["packages"]["torch"].partition("+")[0],

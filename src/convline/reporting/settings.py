@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from convline.provenance import is_outside
 from convline.reporting.records import Run
-from convline.runs import NOT_IDENTITY
 
 CODE = "code"  # not a setting, but it tells runs apart as one would
 ABSENT = "–"  # the configuration has no such setting: an optimizer without momentum
@@ -14,11 +14,7 @@ GROUPS = ("experiment", "model", "optimizer", "scheduler", "trainer", "callbacks
 
 def told_apart(run: Run) -> dict[str, Any]:
     """What makes a run's configuration: all settings but the seed and those that change no result."""
-    return {key: value for key, value in run.settings.items() if key != "seed" and not _is_left_out(key)}
-
-
-def _is_left_out(key: str) -> bool:
-    return key in NOT_IDENTITY or any(key.startswith(f"{left_out}.") for left_out in NOT_IDENTITY)
+    return {key: value for key, value in run.settings.items() if key != "seed" and not is_outside(key)}
 
 
 def named(run: Run) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from convline import runs
 from convline.errors import UserError, first_line
 from convline.lock import alone
+from convline.provenance import identity, is_outside
 from convline.sweeps.jobs import Job
 
 LOCK = ".sweeps.lock"
@@ -87,7 +88,7 @@ class Folder:
         except UserError as error:
             remedy = "Put its files back, or remove that directory to begin the job anew."
             raise UserError(f"a job of this sweep is damaged: {first_line(error)}\n  {remedy}") from error
-        if runs.identity(cfg, "", job.data) != job.recipe:
+        if identity(cfg, "", job.data) != job.recipe:
             raise UserError(
                 f"{directory / 'config.yaml'} was changed: it no longer is the job that is to go on there.\n"
                 "  Bring it back as it was, or remove that directory to begin the job anew."
@@ -205,17 +206,13 @@ def _difference(folder: Folder, job: Job) -> str:
     closest: tuple[str, dict[str, Any]] | None = None
     for known in folder.jobs:
         theirs = _flat(OmegaConf.to_container(runs.read_config(folder.path / known["directory"]), resolve=True))
-        differing = {key: theirs.get(key) for key in ours if theirs.get(key) != ours[key] and not _is_outside(key)}
+        differing = {key: theirs.get(key) for key in ours if theirs.get(key) != ours[key] and not is_outside(key)}
         if closest is None or len(differing) < len(closest[1]):
             closest = known["directory"], differing
     if closest is None or not closest[1]:
         return "its data are others"
     key, value = next(iter(closest[1].items()))
     return f"its job {closest[0]} has {key}={value}, and this one {ours[key]}"
-
-
-def _is_outside(key: str) -> bool:
-    return any(key == outside or key.startswith(f"{outside}.") for outside in runs.NOT_IDENTITY)
 
 
 def _flat(node: Any, prefix: str = "") -> dict[str, Any]:

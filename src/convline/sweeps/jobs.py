@@ -8,7 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from convline import config, runs
+from convline import config
+from convline.provenance import code_key, identity
 from convline.schema import is_of_sweeps
 
 Composed = tuple[list[str], list[str], DictConfig, dict[str, str]]
@@ -111,6 +112,6 @@ def describe(
         cfg,
         choices,
         data,
-        identity=runs.identity(cfg, runs.code_key(), data),
-        recipe=runs.identity(cfg, "", data),
+        identity=identity(cfg, code_key(), data),
+        recipe=identity(cfg, "", data),
     )

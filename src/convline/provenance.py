@@ -1,0 +1,114 @@
+"""What a run came from: the hash of all that decides what it computes, the version of the code, and the machine."""
+
+import functools
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from convline.schema import OF_SWEEPS
+
+PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tensorboard")
+# Settings that change where a run is written, how it looks and what runs beside it, not what it computes.
+NOT_IDENTITY = (*OF_SWEEPS, "name", "runs_dir", "debug", "logger", "data.root", "data.loader", "data.num_workers",
+                "trainer.profiler", "trainer.log_every_n_steps", *(f"callbacks.{name}" for name in (
+                "pruning", "progress", "hparams", "throughput", "training_images", "norms", "histograms",
+                "class_accuracy", "memory", "description", "pr_curves", "projector", "pictures")))  # fmt: skip
+
+
+def is_outside(key: str) -> bool:
+    """Whether a setting is none that an identity counts."""
+    return any(key == outside or key.startswith(f"{outside}.") for outside in NOT_IDENTITY)
+
+
+def identity(cfg: DictConfig, code: str, data: str) -> str:
+    """A hash of all that decides what a run computes: 16 hexadecimal digits.
+
+    Args:
+        cfg: the config; `NOT_IDENTITY` is left out.
+        code: version of the code.
+        data: fingerprint of the data.
+    """
+    kept: Any = OmegaConf.to_container(cfg, resolve=True)  # whole: values may refer to what is left out
+    for key in NOT_IDENTITY:
+        node, *path = kept, *key.split(".")
+        while len(path) > 1 and isinstance(node, dict):
+            node = node.get(path.pop(0))
+        if isinstance(node, dict):
+            node.pop(path[0], None)
+    text = json.dumps([kept, code, data], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+@functools.cache  # what this process has loaded is what was there when it began
+def code_version() -> dict[str, Any]:
+    """What code this is; nulls outside a git checkout.
+
+    Returns:
+        `version`; `commit` of the checkout; `tree`, git's hash of the package as committed, which a commit of anything
+        else leaves alone; whether the package is `dirty`; `changes`, a hash of what differs, new files included.
+    """
+    folder = Path(__file__).parent
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=20)
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit, tree = (git("rev-parse", "HEAD", "HEAD:./") or "\n").split("\n")
+    changes = git("diff", "HEAD", "--", ".")
+    for name in sorted((git("ls-files", "--others", "--exclude-standard", "--", ".") or "").splitlines()):
+        changes = f"{changes}\n{name}\n{(folder / name).read_text(errors='replace')}"
+    return {
+        "version": version("convline"),
+        "commit": commit or None,
+        "tree": tree or None,
+        "dirty": bool(changes),
+        "changes": hashlib.blake2b(changes.encode(), digest_size=8).hexdigest() if changes else None,
+    }
+
+
+def code_key() -> str:
+    """The version of the code, as it goes into a run's identity."""
+    code = code_version()
+    return f"{code['version']} {code['tree']} {code['changes']}"
+
+
+def environment(data_fingerprint: str) -> dict[str, Any]:
+    """What the run ran on: command, code, versions, hardware, data."""
+    import torch
+
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "command": [Path(sys.executable).name, *sys.argv],
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "code": code_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "hardware": {
+            "system": platform.platform(),
+            "cpu": _cpu_model(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "gpus": gpus,
+        },
+        "data_fingerprint": data_fingerprint,
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
