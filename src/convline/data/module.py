@@ -104,7 +104,7 @@ class DataModule(LightningDataModule):
         if self._train_set is not None:
             return
         images = self._images("train")
-        parts = self._split.parts(images.labels)
+        self._parts = parts = self._split.parts(images.labels)
         self.train_indices, self.val_indices, self.train_labels = parts.train, parts.val, parts.train_labels
         check_batch_size(self.batch_size, len(self.train_indices))
         # the test set's files are checked before anything is trained; nothing of them is kept or looked at
@@ -149,11 +149,8 @@ class DataModule(LightningDataModule):
         return self._fingerprint
 
     def split_record(self) -> dict[str, Any]:
-        """How many images train and validate, and a hash of which they are and of their labels in training."""
-        digest = hashlib.blake2b(digest_size=8)
-        for part in (self.train_indices, self.val_indices, self.train_labels):
-            digest.update(part.numpy().data)
-        return {"train": len(self.train_indices), "val": len(self.val_indices), "fingerprint": digest.hexdigest()}
+        """See `Parts.record`."""
+        return self._parts.record()
 
     def mixed_train_indices(self) -> Tensor:
         """The training split in a fixed order with its classes mixed: files may well be sorted by them."""
@@ -246,9 +243,8 @@ class DataModule(LightningDataModule):
 
     def stored(self, part: str) -> tuple[Tensor, Tensor, Tensor]:
         """A set of images as its source gives them, their labels, and which of them make a part ("val" or "test")."""
-        assert self._train_set is not None
         if part == "val":
-            return self._train_set.images, self.train_labels, self.val_indices
+            return self.train_images, self.train_labels, self.val_indices
         test = self._images("test")
         if test.fingerprint() != self._test_fingerprint:
             raise UserError(
@@ -260,8 +256,7 @@ class DataModule(LightningDataModule):
     @property
     def stored_shape(self) -> tuple[int, ...]:
         """Channels, height and width of the images as the source gives them."""
-        assert self._train_set is not None
-        return tuple(self._train_set.images.shape[1:])
+        return tuple(self.train_images.shape[1:])
 
     @property
     def _device(self) -> torch.device:
@@ -283,9 +278,8 @@ class DataModule(LightningDataModule):
         images: Tensor | None = None,
     ) -> Loader:
         """A loader over these images, the official training set if none are given."""
-        assert self._train_set is not None
         prepare = Prepare(self.mean, self.std, self.input_shape, device, self.channels_last, pipeline)
-        host = self._train_set.images if images is None else images
+        host = self.train_images if images is None else images
         if self.backend(device).name == "dataloader":
             return StreamingLoader(host, labels, indices, prepare, walk, self._num_workers)
         there = host.to(device) if images is not None else self._resident(device)
@@ -293,14 +287,12 @@ class DataModule(LightningDataModule):
 
     def backend(self, device: torch.device) -> Backend:
         """Where the images of these data lie while they are trained on that device, and why."""
-        assert self._train_set is not None
         if device not in self._backends:  # chosen once: afterwards the images themselves take the memory
-            self._backends[device] = choose(self._loader_kind, self._train_set.images, device)
+            self._backends[device] = choose(self._loader_kind, self.train_images, device)
         return self._backends[device]
 
     def _resident(self, device: torch.device) -> Tensor:
         """The training set on the device: one copy, which all loaders share."""
-        assert self._train_set is not None
         if self._on_device is None or self._on_device[0] != device:
-            self._on_device = device, self._train_set.images.to(device)
+            self._on_device = device, self.train_images.to(device)
         return self._on_device[1]

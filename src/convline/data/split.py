@@ -6,8 +6,10 @@ Notable choices:
 - Subsets, long tails and wrong labels come after the validation split and touch the training images alone.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +33,13 @@ class Parts:
     train: Tensor
     val: Tensor
     train_labels: Tensor
+
+    def record(self) -> dict[str, Any]:
+        """How many images train and validate, and a hash of which they are and of their labels in training."""
+        digest = hashlib.blake2b(digest_size=8)
+        for part in (self.train, self.val, self.train_labels):
+            digest.update(part.numpy().data)
+        return {"train": len(self.train), "val": len(self.val), "fingerprint": digest.hexdigest()}
 
 
 @dataclass(frozen=True)
