@@ -75,9 +75,8 @@ HYPERPARAMETERS = Lesson(
         )
     },
     "Adam with one cycle up to 0.001, batches of 32, Glorot's initialisation, 1,000 validation images; the epoch "
-    "with the "
-    "best validation accuracy is tested. The largest learning rate is the same for all, and was tuned for none. "
-    "Padding is compared with two stages: a third would be left without a window. Kinds of pools are compared in "
-    "windows of 3×3 with stride 2: in 2×2, all pixels are equally far from the centre, and the weighted mean is the "
-    "mean.",
+    "with the best validation accuracy is tested. The largest learning rate is the same for all, and was tuned for "
+    "none. Padding is compared with two stages: a third would be left without a window. Kinds of pools are "
+    "compared in windows of 3×3 with stride 2: in 2×2, all pixels are equally far from the centre, and the "
+    "weighted mean is the mean.",
 )

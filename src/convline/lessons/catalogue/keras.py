@@ -59,10 +59,8 @@ MNIST_DENSE = Lesson(
         )
     },
     "Keras takes the cross-entropy of sigmoid outputs as that of the softmax of their logarithms; so the pattern "
-    "ends with "
-    "`LOGSIGMOID`, and the argmax is the same. Adam with ε 1e-7, Glorot's initialisation, pixels divided by 255. "
-    "1,000 of "
-    "the 60,000 training images validate.",
+    "ends with `LOGSIGMOID`, and the argmax is the same. Adam with ε 1e-7, Glorot's initialisation, pixels divided "
+    "by 255. 1,000 of the 60,000 training images validate.",
     seeds=5,
 )
 
@@ -124,10 +122,9 @@ def _prediction_grid(results: Results, first_runs: Mapping[str, Path]) -> matplo
 CIFAR10_KERAS = Lesson(
     "cifar10_keras_convnet",
     "Three convolutions and dropout on CIFAR-10",
-    "Three blocks of a 2×2 convolution and a pool (16, 32, 64 filters), dropout, 500 hidden units; RMSprop, batches "
-    "of 32, "
-    "five epochs, and the weights of the epoch with the lowest validation loss. Source: Udacity, course notebooks "
-    "aind2-cnn, cifar10-classification/cifar10_cnn.ipynb.",
+    "Three blocks of a 2×2 convolution and a pool (16, 32, 64 filters), dropout, 500 hidden units; RMSprop, "
+    "batches of 32, five epochs, and the weights of the epoch with the lowest validation loss. Source: Udacity, "
+    "course notebooks aind2-cnn, cifar10-classification/cifar10_cnn.ipynb.",
     _cifar10,
     (Study("cifar10_keras_convnet", ("convnet",)),),
     {

@@ -19,9 +19,8 @@ def _lenet() -> list[Claim]:
 LENET = Lesson(
     "lenet5_mnist",
     "LeNet-5 as it is taught, on MNIST",
-    f"ReLU, largest values, SGD with momentum on batches of 128, five epochs: Convline's defaults. Source of the "
-    f"figure: {PAPER}, "
-    "figure 9 and section III: 20 passes, no distortions.",
+    "ReLU, largest values, SGD with momentum on batches of 128, five epochs: Convline's defaults. Source of the "
+    f"figure: {PAPER}, figure 9 and section III: 20 passes, no distortions.",
     _lenet,
     (Study("lenet5_mnist", ("lenet",)),),
     {
@@ -67,7 +66,6 @@ LENET_1998 = Lesson(
         )
     },
     "Said otherwise than in the paper: every map of the second convolution sees all six before it, plain tanh "
-    "stands for "
-    "1.7159·tanh(2x/3), logits with cross-entropy for radial basis functions, and SGD with momentum on batches of 128 "
-    "for steps after each image by estimated second derivatives. 1,000 images validate.",
+    "stands for 1.7159·tanh(2x/3), logits with cross-entropy for radial basis functions, and SGD with momentum on "
+    "batches of 128 for steps after each image by estimated second derivatives. 1,000 images validate.",
 )

@@ -27,10 +27,8 @@ PATTERN_GRID = Lesson(
     "pattern_grid",
     "What depth buys",
     "`INPUT -> [[CONV -> RELU]*N -> POOL?]*M -> [FC -> RELU]*K -> FC` with N and M from 0 to 3 and K from 0 to 2, "
-    "on a tenth "
-    "of MNIST's training images, made 16×16, three epochs. Source of the grammar: Stanford's course notes CS231n, "
-    "“Layer "
-    "Patterns”.",
+    "on a tenth of MNIST's training images, made 16×16, three epochs. Source of the grammar: Stanford's course "
+    "notes CS231n, “Layer Patterns”.",
     _claims,
     (Study("pattern_grid", tuple(label(n, m, k) for n, m, k in product(range(4), range(4), range(3)))),),
     {
@@ -46,6 +44,6 @@ PATTERN_GRID = Lesson(
         )
     },
     "16 filters of 3×3, hidden layers of 128, SGD with momentum and one cycle, batches of 32, 1,000 validation "
-    "images. With "
-    "M=0 there are no convolutions, whatever N: those four networks are the same, and give the same figures.",
+    "images. With M=0 there are no convolutions, whatever N: those four networks are the same, and give the same "
+    "figures.",
 )

@@ -68,10 +68,9 @@ PRIOR_LADDER = Lesson(
     "prior_ladder",
     "Dense, local, convolutional",
     "Three networks with the same 3,136 and 784 hidden units: each unit sees the whole image, or a window of its "
-    "own, or a window with weights that it shares with its neighbours. With equal units, sharing leaves 10,330 of 4.9 "
-    "million parameters: what is measured is how little such a network loses, and from how few images it gains. At "
-    "equal "
-    "cost a convolutional network would have many more filters.",
+    "own, or a window with weights that it shares with its neighbours. With equal units, sharing leaves 10,330 of "
+    "4.9 million parameters: what is measured is how little such a network loses, and from how few images it "
+    "gains. At equal cost a convolutional network would have many more filters.",
     _claims,
     tuple(
         Study("prior_ladder", tuple(label(kind, size) for kind in KINDS), str(size), words)
@@ -79,7 +78,6 @@ PRIOR_LADDER = Lesson(
     ),
     {"prior_ladder": ("Accuracy against the number of training images", _ladder)},
     "`FC(3136) -> FC(784)`, `LOCAL(16, 3, stride 2)` twice, `CONV(16, 3, stride 2)` twice, each with ReLU and a "
-    "last dense "
-    "layer. Adam with one cycle up to 0.001, batches of 32; 60, 20, 6 and 2 epochs for 100, 1,000, 10,000 and "
-    "59,000 images.",
+    "last dense layer. Adam with one cycle up to 0.001, batches of 32; 60, 20, 6 and 2 epochs for 100, 1,000, "
+    "10,000 and 59,000 images.",
 )

@@ -80,15 +80,12 @@ TRANSLATION = Lesson(
     "translation",
     "Moved digits",
     "Networks that were trained on digits in the middle are shown digits that are moved by up to four pixels, "
-    "across and "
-    "down.",
+    "across and down.",
     _claims,
     (Study("translation", LABELS),),
     {"translation": ("Accuracy on moved validation images", _curves)},
-    "10,000 images of MNIST, four epochs of Adam with one cycle up to 0.001, batches of 32; no augmentation, or the "
-    "networks would "
-    "learn to bear moves. The 2,000 moved images are validation images, their edges repeated; the mean of moves "
-    "across and "
-    "down.",
+    "10,000 images of MNIST, four epochs of Adam with one cycle up to 0.001, batches of 32; no augmentation, or "
+    "the networks would learn to bear moves. The 2,000 moved images are validation images, their edges repeated; "
+    "the mean of moves across and down.",
     measure=measure,
 )

@@ -61,16 +61,14 @@ def _zoo(data: str, title: str) -> Lesson:
         f"zoo_{data}",
         f"Six architectures on {title}",
         "LeNet, AlexNet, ZF Net, GoogLeNet, VGGNet and ResNet in their forms for small images, each with the same "
-        "budget: "
-        f"500 images of {title}, made 16×16, eight epochs of Adam. So few steps say how fast a network begins to "
-        f"learn, not "
-        "how far it comes.",
+        f"budget: 500 images of {title}, made 16×16, eight epochs of Adam. So few steps say how fast a network "
+        "begins to learn, not how far it comes.",
         _published,
         (Study(f"zoo_{data}", tuple(NAMES.values())),),
         {f"zoo_{data}": (f"Test accuracy after eight epochs on 500 images of {title}", partial(_figure, title))},
         "Batches of 32, learning rate 0.001 warmed up and let down (one cycle), 500 validation images; tested on "
-        "the first "
-        "2,048 test images. The time of an epoch includes validation, and was taken while other programs ran.",
+        "the first 2,048 test images. The time of an epoch includes validation, and was taken while other programs "
+        "ran.",
         seeds=3,
     )
 
