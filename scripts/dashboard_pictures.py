@@ -143,7 +143,8 @@ def closer(page: Any) -> None:
 
 
 def settings(page: Any, address: str) -> None:
-    """The table of runs."""
+    """The table of runs, with its metrics."""
+    page.set_viewport_size({"width": 1900, "height": 560})
     page.goto(f"{address}#hparams")
     page.locator("vaadin-grid-cell-content").first.wait_for(state="attached")
     page.wait_for_timeout(3000)
