@@ -14,6 +14,7 @@ from convline.lessons.catalogue import LESSONS
 from convline.lessons.lesson import Lesson
 from convline.lessons.listing import STORED, stored
 from convline.lessons.perform import RESULTS
+from convline.lessons.results import load
 from convline.reporting.text import folded
 
 ROOT = Path(__file__).parents[1]
@@ -29,18 +30,35 @@ trains only what is missing, and `--seeds 5` adds seeds. This page is written by
 A published figure is one run. The verdict is *reproduced* if it lies where one further run of ours would lie with 95 %
 probability, by the spread over our seeds; otherwise it says by how much our mean differs. That one configuration beats
 another *holds* if Welch's 95 % interval of the difference excludes zero. Figures are mean ± standard deviation (seeds).
-Times were taken while other programs ran, and are no benchmark.
+The fastest epoch's time, training alone, was taken while other programs ran, and is no benchmark.
 """
 
 
 def main(folder: Path) -> None:
     """Keep, and write the page."""
-    for name, lesson in LESSONS.items():
-        if (folder / name / RESULTS).is_file():
-            keep(lesson, folder / name)
+    there = [lesson for name, lesson in LESSONS.items() if (folder / name / RESULTS).is_file()]
+    for lesson in there:
+        check(lesson, folder / lesson.name)
+    for lesson in there:
+        keep(lesson, folder / lesson.name)
     PAGE.write_text(document())
     for path, text in heads().items():
         path.write_text(text)
+
+
+def check(lesson: Lesson, folder: Path) -> None:
+    """Only the lesson itself is kept: with its own settings, and with all its seeds.
+
+    Raises:
+        SystemExit: these results are others.
+    """
+    results = load(folder / RESULTS)
+    assert results is not None
+    if results.is_changed:
+        raise SystemExit(f"{folder} was done with other settings than the lesson's: {' '.join(results.words)}")
+    fewest = min((len(results.arm(label).seeds) for study in lesson.studies for label in study.labels), default=None)
+    if fewest is not None and fewest < lesson.seeds:
+        raise SystemExit(f"{folder} holds {fewest} of {lesson.seeds} seeds; type: convline reproduce {lesson.name}")
 
 
 def keep(lesson: Lesson, folder: Path) -> None:

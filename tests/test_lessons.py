@@ -12,7 +12,7 @@ import pytest
 from commands import Done, convline
 from convline import config
 from convline.errors import UserError
-from convline.lessons import page
+from convline.lessons import page, settings
 from convline.lessons.catalogue import LESSONS
 from convline.lessons.findings import Better, Exactly, Figure, Said, further_run
 from convline.lessons.lesson import Lesson
@@ -72,10 +72,74 @@ class TestBetter:
 
 def test_numbers_and_sentences() -> None:
     assert Exactly("x", "114", lambda: "114").check(RESULTS).verdict == "exact"
-    assert Exactly("x", "4M", lambda: "7M", "the notes err").check(RESULTS).verdict == "the notes err"
+    assert Exactly("x", "4M", lambda: "7M", "7M", "the notes err").check(RESULTS).verdict == "the notes err"
+    assert Exactly("x", "4M", lambda: "8M", "7M", "the notes err").check(RESULTS).verdict == "differs"
     assert Exactly("x", "4M", lambda: "7M").check(RESULTS).verdict == "differs"
-    found = Said("s", lambda results: f"{len(results.arms)} arms", "v").check(RESULTS)
+    found = Said("s", lambda results: (f"{len(results.arms)} arms", True), "v").check(RESULTS)
     assert (found.reproduced, found.verdict) == ("3 arms", "v")
+    assert Said("s", lambda results: ("none", False), "v").check(RESULTS).verdict == "not shown"
+
+
+def test_runs_that_learned_nothing_are_counted() -> None:
+    assert arm("x", 0.1135, 0.9206, 0.2).num_failed == 2
+    results = Results("mnist_dense", {"dense": arm("dense", 0.1135, 0.9206, 0.1135)}, {})
+    assert "38.25 ± 46.60 (3); 2 learned nothing |" in page.arms_table(list(results.arms.values()))
+    assert "| 0.00 to 100.00 |" in page.arms_table(list(results.arms.values()))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], False),
+        (["threads=1"], False),
+        (["data.root=/data", "callbacks.progress=null"], False),
+        (["threads=1", "trainer.max_epochs=1"], True),
+        (["+optimizer.foreach=true"], True),
+    ],
+)
+def test_settings_that_change_what_is_learned_are_told(words: list[str], expected: bool) -> None:
+    results = Results("mnist_dense", {"dense": arm("dense", 0.9, 0.8)}, {}, words)
+    assert results.is_changed == expected
+    text = page.section(LESSONS["mnist_dense"], results, "")
+    assert ("Other settings than the lesson's" in text) == expected
+    typed = " ".join(["convline reproduce mnist_dense --seeds 2", *(words if expected else ())])
+    assert typed in text.replace("'", "")
+
+
+def test_what_was_chosen_is_what_the_experiments_say() -> None:
+    (row,) = settings.rows(LESSONS["mnist_keras_convnet"].studies, ["threads=1"])
+    rmsprop = "RMSprop(lr=0.001, weight_decay=0.0, alpha=0.9, eps=1e-07, momentum=0.0)"
+    assert row == (
+        "mnist_keras_convnet",
+        "keras",
+        "cross-entropy",
+        rmsprop,
+        "constant(warmup=0.0)",
+        "64",
+        "5",
+        "0 to 1",
+        "1,000 images",
+    )
+    (changed,) = settings.rows(LESSONS["mnist_keras_convnet"].studies, ["data.batch_size=7"])
+    assert changed[5] == "7"
+    assert len(settings.rows(LESSONS["prior_ladder"].studies, [])) == 4
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        (Results("mnist_dense", {"dense": arm("dense", *[0.9] * 5)}, {}, ["data=digits"]), "data=digits"),
+        (Results("mnist_dense", {"dense": arm("dense", 0.9, 0.9)}), "2 of 5 seeds"),
+        (Results("mnist_dense"), "0 of 5 seeds"),
+    ],
+)
+def test_only_the_lesson_itself_is_kept(results: Results, said: str, tmp_path: Path) -> None:
+    results.save(tmp_path / "mnist_dense" / "results.json")
+    kept = reproduction.STORED / "mnist_dense.json"
+    before = kept.read_text()
+    with pytest.raises(SystemExit, match=re.escape(said)):
+        reproduction.main(tmp_path)
+    assert kept.read_text() == before
 
 
 def test_results_are_kept_as_they_are(tmp_path: Path) -> None:
@@ -108,14 +172,17 @@ class TestEveryLesson:
     def test_claims_and_figures_fit_any_results(self, lesson: Lesson) -> None:
         """Of a lesson without runs, and of one with made-up ones: every claim finds its configurations."""
         labels = [label for study in lesson.studies for label in study.labels]
-        metrics = {name: [0.5, 0.6] for name in ("test/acc", "val/acc", *(f"moved/{d}/acc" for d in range(-4, 5)))}
-        curves = {name: [[0.5] * 20, [0.6] * 20] for name in ("train/acc", "val/loss")}
+        metrics = {
+            name: [0.5, 0.6]
+            for name in ("test/acc", "val/acc", *(f"moved/{d}/acc" for d in (*range(-4, 5), "±2", "±4")))
+        }
+        curves = {name: [[0.5] * 20, [0.6] * 20] for name in ("train/acc", "val/loss", "val/acc")}
         made = {label: Arm(label, {}, [0, 1], metrics, curves, 5, 6, 7, 20, [1.0, 2.0]) for label in labels}
         results = Results(lesson.name, made, {"date": "2026-01-01", "torch": "2", "processor": "p"})
         for claim in lesson.claims():
             assert claim.check(Results(lesson.name)).verdict
             found = claim.check(results)
-            assert found.verdict not in ("not run", "too few seeds to say"), claim
+            assert found.verdict not in ("not run", "too few seeds to say", "differs"), claim
         assert "| claim |" in page.section(lesson, results, "")
 
     def test_what_is_kept_is_complete(self, lesson: Lesson) -> None:
@@ -182,6 +249,10 @@ class TestCommand:
         assert "No results are stored" not in done.out
         for name in LESSONS:
             assert f"{name}: " in done.out
+        one = convline(tmp_path, "reproduce", "--list", "zoo_mnist")
+        assert one.status == 0
+        assert "zoo_mnist: " in one.out
+        assert "zoo_cifar10: " not in one.out
 
     @pytest.mark.parametrize(
         ("words", "said"),
@@ -189,9 +260,16 @@ class TestCommand:
             (["lenet5"], "there is no lesson 'lenet5' (did you mean"),
             ([], "which lesson?"),
             (["mnist_dense", "optimizer.lrr=1"], "optimizer.lrr"),
+            (["mnist_dense", "optimizer.lr=0.1,0.01"], "optimizer.lr=0.1,0.01 is a list of values"),
+            (["mnist_dense", "seed=3"], "Its seeds are --seeds N"),
+            (["mnist_dense", "runs_dir=x"], "a lesson sets runs_dir itself"),
+            (["convolution_by_hand", "trainer.max_epochs=1"], "trains nothing"),
+            (["convolution_by_hand", "--folder", "file"], "convolution_by_hand cannot be made: Not a directory"),
+            (["--list", "lenet5"], "there is no lesson 'lenet5' (did you mean"),
         ],
     )
     def test_mistakes_are_explained(self, words: list[str], said: str, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
         done = convline(tmp_path, "reproduce", *words)
         assert done.status != 0
         assert said in done.err

@@ -133,11 +133,11 @@ def reproduce(
     """Do a tutorial's lesson again: train, draw, compare with what was published; `convline reproduce lenet5_mnist`."""
     from convline.lessons import listing
 
-    if show:
-        listing.show_list()
-        return
     words = lessons or []
     names = [word for word in words if "=" not in word]
+    if show:
+        listing.show_list(names)
+        return
     listing.reproduce(names, seeds, folder, [word for word in words if "=" in word])
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # imported inside functions: it takes a third of a second
 
 DPI = 100
 RIGHT, WRONG = "#1f5fbf", "#c62828"  # of predictions
+COLOURS = ("#1f5fbf", "#e8590c", "#2f855a", "#8e44ad", "#0f8b8d", "#b7791f")  # of lines side by side
 INK, FAINT = "#1f2937", "#6b7280"
 SMALL, NORMAL, LARGE = 7.5, 9.0, 11.0  # points
 NARROW, WIDE = frozenset("fijlrtI.,:;|!'()[] "), frozenset("mwMW%@")  # letters of the font

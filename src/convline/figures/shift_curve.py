@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FARTHEST = 4  # pixels
-COLOURS = ("#1f5fbf", "#e8590c", "#2f855a", "#8e44ad", "#0f8b8d", "#b7791f")
 
 
 @dataclass(frozen=True)
@@ -106,12 +105,12 @@ def draw(curves: list[tuple[str, Shifted]], caption: str) -> Figure:
         axes = canvas.axes_at(figure, 62 + 370 * place, 74, 310, 260)
         for number, (_, curve) in enumerate(curves):
             values = [100 * value for value in getattr(curve, key)]
-            axes.plot(curve.distances, values, "o-", color=COLOURS[number % len(COLOURS)], markersize=4)
+            axes.plot(curve.distances, values, "o-", color=canvas.COLOURS[number % len(canvas.COLOURS)], markersize=4)
         axes.set_title(title, fontsize=canvas.NORMAL)
         axes.set_xlabel("moved by pixels", fontsize=canvas.NORMAL)
         axes.set_ylabel("% of images", fontsize=canvas.NORMAL)
         axes.set_ylim(max(0, 100 * lowest - 3), 101)
         axes.grid(color="#e5e7eb")
     for number, (name, _) in enumerate(curves):
-        canvas.write(figure, 62, 384 + 18 * number, f"●  {name}", colour=COLOURS[number % len(COLOURS)])
+        canvas.write(figure, 62, 384 + 18 * number, f"●  {name}", colour=canvas.COLOURS[number % len(canvas.COLOURS)])
     return figure

@@ -134,18 +134,20 @@ class Exactly:
         text: what is claimed.
         published: as printed by the source.
         computed: gives ours, as text.
-        wrong: what to say where the source errs; empty if the two should agree.
+        right: what it is, where the source errs or rounds; empty if the two should agree.
+        why: what to say of that.
     """
 
     text: str
     published: str
     computed: Callable[[], str]
-    wrong: str = ""
+    right: str = ""
+    why: str = ""
 
     def check(self, results: Results) -> Finding:
-        """Whether the two texts are the same."""
+        """Whether the two texts are the same, or differ as they should."""
         ours = self.computed()
-        verdict = EXACT if ours == self.published else self.wrong or "differs"
+        verdict = EXACT if ours == self.published else self.why if ours == self.right else "differs"
         return Finding(self.text, self.published, ours, verdict)
 
 
@@ -155,14 +157,15 @@ class Said:
 
     Args:
         text: the sentence.
-        evidence: what the results show, as text.
+        evidence: what the results show, as text, and whether it bears the verdict out.
         verdict: what is right instead.
     """
 
     text: str
-    evidence: Callable[[Results], str]
+    evidence: Callable[[Results], tuple[str, bool]]
     verdict: str
 
     def check(self, results: Results) -> Finding:
         """The evidence beside the sentence."""
-        return Finding(self.text, "–", self.evidence(results), self.verdict)
+        shown, bears_out = self.evidence(results)
+        return Finding(self.text, "–", shown, self.verdict if bears_out else "not shown")

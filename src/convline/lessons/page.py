@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import html
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from convline.lessons import settings
 from convline.lessons.findings import Finding
 from convline.lessons.lesson import Lesson
 from convline.lessons.results import Arm, Results
@@ -51,25 +53,30 @@ def section(lesson: Lesson, results: Results, pictures: str) -> str:
         pictures: before the names of its figures, such as "pictures/"; those whose file is not there are the reader's
             matter.
     """
-    parts = [lesson.about, commands(lesson), findings_table([claim.check(results) for claim in lesson.claims()])]
+    parts = [lesson.about, commands(lesson, results)]
+    if results.is_changed:
+        parts.append(f"**Other settings than the lesson's: `{' '.join(results.words)}`.**")
+    parts.append(findings_table([claim.check(results) for claim in lesson.claims()]))
     for name, (caption, _) in lesson.figures.items():
         parts.append(f"![{caption}]({pictures}{name}.png)\n\n*{caption}*")
     if results.arms:
         parts.append(arms_table(list(results.arms.values())))
-    if lesson.fidelity:
-        parts.append(f"**What was chosen.** {lesson.fidelity}")
+    if lesson.studies:
+        parts.append("**What was chosen.**" + f" {lesson.fidelity}" * bool(lesson.fidelity))
+        parts.append(table(settings.HEAD, settings.rows(lesson.studies, results.words)))
     if results.made and results.arms:
         made = results.made
-        parts.append(f"Measured on {made['date']} with torch {made['torch']} on the CPU ({made['processor']}).")
+        parts.append(f"Measured on {made['date']} with torch {made['torch']} on {made['processor']}.")
     return "\n\n".join(parts) + "\n"
 
 
-def commands(lesson: Lesson) -> str:
-    """What is typed."""
-    lines = [f"convline reproduce {lesson.name}"]
-    for study in lesson.studies:
-        words = " ".join(f"'{w}'" if "(" in w else w for w in study.command(lesson.seeds))
-        lines.append(f"python train.py {words}")
+def commands(lesson: Lesson, results: Results) -> str:
+    """What is typed to get these results."""
+    seeds = results.num_seeds or lesson.seeds
+    words = list(results.words) if results.is_changed else []
+    more = ["--seeds", str(seeds)] if seeds != lesson.seeds and lesson.studies else []
+    lines = [shlex.join(["convline", "reproduce", lesson.name, *more, *words])]
+    lines.extend(shlex.join(["python", "train.py", *study.command(seeds), *words]) for study in lesson.studies)
     return "```\n" + "\n".join(lines) + "\n```"
 
 
@@ -83,8 +90,6 @@ def arms_table(arms: Sequence[Arm]) -> str:
     """Every configuration with its figures."""
     rows = []
     for arm in arms:
-        seconds = sorted(arm.seconds)
-        each = seconds[len(seconds) // 2] / arm.epochs if seconds and arm.epochs else float("nan")
         rows.append(
             (
                 arm.label,
@@ -92,10 +97,10 @@ def arms_table(arms: Sequence[Arm]) -> str:
                 count(arm.parameters),
                 count(arm.macs),
                 "" if arm.field is None else str(arm.field),
-                duration(each),
+                duration(min(arm.seconds, default=float("nan"))),
                 folded("val/acc", arm.sample("val/acc")),
                 interval(arm),
-                folded("test/acc", arm.sample("test/acc")),
+                folded("test/acc", arm.sample("test/acc")) + _failures(arm),
             )
         )
     head = (
@@ -104,7 +109,7 @@ def arms_table(arms: Sequence[Arm]) -> str:
         "parameters",
         "mult-adds",
         "receptive field",
-        "time an epoch",
+        "fastest epoch",
         "validation %",
         "95 % interval of the mean on test",
         "test %",
@@ -115,7 +120,11 @@ def arms_table(arms: Sequence[Arm]) -> str:
 def interval(arm: Arm, metric: str = "test/acc") -> str:
     """Such as "98.71 to 98.95"; empty for one seed."""
     low, high = arm.sample(metric).interval
-    return "" if low != low else f"{100 * low:.2f} to {100 * high:.2f}"
+    return "" if low != low else f"{100 * max(low, 0):.2f} to {100 * min(high, 1):.2f}"
+
+
+def _failures(arm: Arm) -> str:
+    return f"; {arm.num_failed} learned nothing" if arm.num_failed else ""
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -128,6 +137,7 @@ def _html(title: str, text: str, folder: Path) -> str:
     from markdown_it import MarkdownIt
 
     body = MarkdownIt("commonmark").enable("table").render(text)
+    body = re.sub(r"(?<=\d) (?=-?\d)", "&nbsp;", body)  # rows of a matrix stay in one piece
 
     def inline(match: re.Match[str]) -> str:
         content = base64.b64encode((folder / match.group(1)).read_bytes()).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -28,9 +29,12 @@ def perform(lesson: Lesson, folder: Path, seeds: int, words: Sequence[str] = ())
         words: further settings of every run, such as `threads=1`.
     Raises:
         Interrupted: Ctrl-C or SIGTERM came.
-        UserError: a run failed.
+        UserError: a run failed, or the folder cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made: {error.strerror}.\n  Name another folder: --folder DIR") from error
     for study in lesson.studies:
         _train(lesson, study, folder, seeds, words)
     results, first_runs = read(lesson, folder, seeds, words)
@@ -49,12 +53,18 @@ def _train(lesson: Lesson, study: Study, folder: Path, seeds: int, words: Sequen
     with forwarded_signals([process]) as received:
         status = process.wait()
     if received or status in (128 + signal.SIGINT, 128 + signal.SIGTERM):
-        raise Interrupted((received or [status - 128])[0], f"convline reproduce {lesson.name}")
+        raise Interrupted((received or [status - 128])[0], f"convline {shlex.join(sys.argv[1:])}")
     if status:
+        failed = [path.parent for path in (folder / study.folder).glob("*/summary.json") if _has_failed(path.parent)]
+        again = f"To do what failed again, delete {', '.join(map(str, failed))}" if failed else "See above"
         raise UserError(
-            f"{lesson.name}: not every run of {folder / study.folder} has finished; see above.\n"
-            f"  To do those again that failed, delete their folders and type: convline reproduce {lesson.name}"
+            f"{lesson.name}: not every run of {folder / study.folder} has finished.\n"
+            f"  {again}. With other settings, a lesson needs a folder of its own: --folder DIR"
         )
+
+
+def _has_failed(run_dir: Path) -> bool:
+    return runs.status(run_dir) == "failed"
 
 
 def read(lesson: Lesson, folder: Path, seeds: int, words: Sequence[str] = ()) -> tuple[Results, dict[str, Path]]:
@@ -66,7 +76,8 @@ def read(lesson: Lesson, folder: Path, seeds: int, words: Sequence[str] = ()) ->
             if found:
                 arms[label] = _arm(lesson, label, swept, found)
                 first_runs[label] = found[0]
-    return Results(lesson.name, arms, environment()), first_runs
+    made = environment(next(iter(first_runs.values()))) if first_runs else {}
+    return Results(lesson.name, arms, made, tuple(words)), first_runs
 
 
 def _by_label(

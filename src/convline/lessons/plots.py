@@ -13,7 +13,6 @@ from convline.reporting.text import is_share
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLOURS = ("#1f5fbf", "#e8590c", "#2f855a", "#8e44ad", "#0f8b8d", "#b7791f")
 GRID = "#e5e7eb"
 
 
@@ -45,12 +44,12 @@ def bars_of_error(results: Results, labels: Sequence[str], title: str, metric: s
             continue
         sample = results.arm(label).sample(metric)
         low, high = sample.interval
-        axes.plot([factor * low, factor * high], [row, row], color=COLOURS[0], linewidth=2)
+        axes.plot([factor * low, factor * high], [row, row], color=canvas.COLOURS[0], linewidth=2)
         axes.plot(
             [factor * value for value in sample.values],
             [row] * sample.n,
             "o",
-            color=COLOURS[0],
+            color=canvas.COLOURS[0],
             markersize=3.5,
             alpha=0.5,
             markeredgewidth=0,
@@ -84,34 +83,42 @@ def lines(
     canvas.write(figure, 12, 10, title, canvas.LARGE, bold=True)
     axes = canvas.axes_at(figure, 66, 44, 470, 300)
     for number, (x, y, half) in enumerate(series.values()):
-        axes.errorbar(x, y, half, fmt="o-", color=COLOURS[number % len(COLOURS)], markersize=4, capsize=3)
+        axes.errorbar(x, y, half, fmt="o-", color=canvas.COLOURS[number % len(canvas.COLOURS)], markersize=4, capsize=3)
     if logarithmic:
         axes.set_xscale("log")
     axes.set_xlabel(across, fontsize=canvas.NORMAL)
     axes.set_ylabel(up, fontsize=canvas.NORMAL)
     axes.grid(color=GRID)
     for number, name in enumerate(series):
-        canvas.write(figure, 66, 392 + 18 * number, f"●  {name}", colour=COLOURS[number % len(COLOURS)])
+        canvas.write(figure, 66, 392 + 18 * number, f"●  {name}", colour=canvas.COLOURS[number % len(canvas.COLOURS)])
     return figure
 
 
 def epochs(results: Results, label: str, metric: str, published: Sequence[float], title: str) -> Figure:
-    """A curve over the epochs, every seed of ours a thin line, against a published one."""
+    """A curve over the epochs, every seed of ours a thin line, against a published one.
+
+    The heights of more than ten epochs are those from the third on: the first would leave no room for the rest.
+    """
     figure = canvas.blank(520, 330)
     canvas.write(figure, 12, 10, title, canvas.LARGE, bold=True)
-    axes = canvas.axes_at(figure, 62, 44, 430, 230)
-    axes.plot(range(1, len(published) + 1), published, "s--", color=COLOURS[1], markersize=5, label="published")
-    for number, curve in enumerate(results.arm(label).curves.get(metric, ())):
+    axes = canvas.axes_at(figure, 76, 44, 420, 230)
+    axes.plot(range(1, len(published) + 1), published, "s--", color=canvas.COLOURS[1], markersize=5, label="published")
+    ours = results.arm(label).curves.get(metric, ())
+    for number, curve in enumerate(ours):
         axes.plot(
             range(1, len(curve) + 1),
             curve,
-            "-",
-            color=COLOURS[0],
+            ".-",
+            color=canvas.COLOURS[0],
             alpha=0.7,
             linewidth=1.2,
             label=None if number else "ours, a line a seed",
         )
     axes.set_xticks(range(1, len(published) + 1))
+    later = [value for curve in (published, *ours) for value in curve[2:] if value == value]
+    if len(published) > 10 and later:
+        room = 0.1 * (max(later) - min(later))
+        axes.set_ylim(min(later) - room, max(later) + room)
     axes.set_xlabel("epoch", fontsize=canvas.NORMAL)
     axes.set_ylabel(
         {"val/loss": "validation loss", "train/acc": "training accuracy"}.get(metric, metric), fontsize=canvas.NORMAL
@@ -153,7 +160,8 @@ def heat(
         for y, row in enumerate(shown):
             for x, value in enumerate(row):
                 dark = value < (low + max(known)) / 2
-                text = "" if math.isnan(value) else f"{value:.1f}"
+                failed = results.arm(panels[place][1][y][x]).num_failed
+                text = "" if math.isnan(value) else f"{value:.1f}" + (f"\n{failed} failed" if failed else "")
                 axes.text(x, y, text, ha="center", va="center", fontsize=canvas.NORMAL, color="w" if dark else "k")
         axes.set_title(heading, fontsize=canvas.NORMAL)
         axes.set_xticks(range(len(across)), across)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from convline import provenance
 from convline.errors import UserError
+from convline.provenance import is_outside
 from convline.reporting.statistics import Sample
+
+NUM_CLASSES = 10  # of the data of all lessons
+TIME = "seconds/epoch"  # a column of metrics.csv
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Arm:
         parameters, macs: of its network.
         field: side of its receptive field before the first dense layer, in pixels; None if there is no such layer.
         epochs: trained.
-        seconds: of each run: training, validation and test.
+        seconds: of training alone, of each run's fastest epoch; empty where it was not measured.
     """
 
     label: str
@@ -41,6 +43,11 @@ class Arm:
     field: int | None
     epochs: int
     seconds: Sequence[float]
+
+    @property
+    def num_failed(self) -> int:
+        """Seeds that have learned next to nothing: right on the test set at most twice as often as by chance."""
+        return sum(value <= 2 / NUM_CLASSES for value in self.sample("test/acc").values)
 
     def sample(self, metric: str) -> Sample:
         """A metric over the seeds; "val/loss@3" is that of the third epoch."""
@@ -59,12 +66,25 @@ class Results:
     Args:
         lesson: its name.
         arms: by label, in the lesson's order.
-        made: on what: date, versions, processor.
+        made: on what, by the first run: date, versions, processor and graphics cards.
+        words: settings that were given to every run beside the lesson's own.
     """
 
     lesson: str
     arms: dict[str, Arm] = field(default_factory=dict)
     made: dict[str, str] = field(default_factory=dict)
+    words: Sequence[str] = ()
+
+    @property
+    def num_seeds(self) -> int:
+        """Runs of the configuration that has most."""
+        return max((len(arm.seeds) for arm in self.arms.values()), default=0)
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the words change more than where and on how many threads the runs were done."""
+        keys = (word.partition("=")[0].lstrip("+~") for word in self.words)
+        return any(key != "threads" and not is_outside(key) for key in keys)
 
     def arm(self, label: str) -> Arm:
         """A configuration; one without runs if it was not trained."""
@@ -73,8 +93,9 @@ class Results:
     def save(self, path: Path) -> None:
         """Write them as JSON, a configuration a line, so that changes can be read."""
         arms = ",\n".join("    " + json.dumps(_rounded(asdict(arm)), ensure_ascii=False) for arm in self.arms.values())
-        made = json.dumps(self.made, ensure_ascii=False)
-        text = f'{{\n  "lesson": "{self.lesson}",\n  "made": {made},\n  "arms": [\n{arms}\n  ]\n}}\n'
+        made, words = json.dumps(self.made, ensure_ascii=False), json.dumps(list(self.words), ensure_ascii=False)
+        head = f'  "lesson": "{self.lesson}",\n  "made": {made},\n  "words": {words},\n'
+        text = f'{{\n{head}  "arms": [\n{arms}\n  ]\n}}\n'
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
@@ -88,11 +109,11 @@ def load(path: Path) -> Results | None:
     try:
         content = json.loads(path.read_text())
         arms = [Arm(**arm) for arm in content["arms"]]
-        return Results(content["lesson"], {arm.label: arm for arm in arms}, content["made"])
+        return Results(content["lesson"], {arm.label: arm for arm in arms}, content["made"], content["words"])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}); type: convline reproduce {path.stem}") from error
+        raise UserError(f"{path} is damaged ({error}).\n  Put it back as it was, or delete it.") from error
 
 
 def of_runs(
@@ -121,7 +142,7 @@ def of_runs(
         round(found[0].macs),
         field,
         len(found[0].epochs),
-        [run.seconds for run in found],
+        [min(times) for run in found if (times := [epoch[TIME] for epoch in run.epochs if TIME in epoch])],
     )
 
 
@@ -134,11 +155,11 @@ def _rounded(value: Any) -> Any:
     return [_rounded(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def environment() -> dict[str, str]:
-    """Date, versions and processor, for `Results.made`."""
-    made = provenance.environment("")
+def environment(run_dir: Path) -> dict[str, str]:
+    """Date, versions and machine of a run, for `Results.made`."""
+    made = json.loads((run_dir / "environment.json").read_text())
     return {
-        "date": time.strftime("%Y-%m-%d"),
+        "date": made["started"][:10],
         "torch": made["packages"]["torch"].partition("+")[0],
-        "processor": str(made["hardware"]["cpu"]),
+        "processor": ", ".join([made["hardware"]["cpu"], *made["hardware"]["gpus"]]),
     }

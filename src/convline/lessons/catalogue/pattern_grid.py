@@ -3,8 +3,9 @@
 from itertools import product
 
 from convline.lessons import plots
-from convline.lessons.findings import Better, Claim
+from convline.lessons.findings import Better, Claim, Said
 from convline.lessons.lesson import Lesson, Study
+from convline.lessons.results import Results
 
 
 def label(n: int, m: int, k: int) -> str:
@@ -20,7 +21,18 @@ def _claims() -> list[Claim]:
         Better("a hidden layer helps where there is no convolution", label(0, 0, 1), label(0, 0, 0)),
         Better("a hidden layer helps after two stages", label(1, 2, 1), label(1, 2, 0)),
         Better("pooling alone, without convolutions, loses", label(0, 0, 0), label(0, 2, 0)),
+        Said(
+            "“deeper is better”",
+            _collapse,
+            "plain stacks of nine convolutions begin to fail: they need normalisation or shortcuts, or a smaller rate",
+        ),
     ]
+
+
+def _collapse(results: Results) -> tuple[str, bool]:
+    arms = [results.arm(label(3, 3, k)) for k in range(3)]
+    failed, runs = sum(arm.num_failed for arm in arms), sum(len(arm.seeds) for arm in arms)
+    return f"N=3, M=3: {failed} of {runs} runs learned nothing", failed > 0
 
 
 PATTERN_GRID = Lesson(
@@ -33,7 +45,7 @@ PATTERN_GRID = Lesson(
     (Study("pattern_grid", tuple(label(n, m, k) for n, m, k in product(range(4), range(4), range(3)))),),
     {
         "pattern_grid": (
-            "Mean test accuracy; colours are scaled to the networks that learn",
+            "Mean test accuracy of three seeds, and how many of them learned nothing; colours are scaled to the rest",
             lambda results, _: plots.heat(
                 results,
                 "Test accuracy on MNIST, %",
