@@ -89,8 +89,12 @@ layers[["name", "output", "parameters", "macs", "receptive_field"]].astype({"rec
 
 # %% [markdown]
 # *parameters* are the numbers that are learned, *macs* the multiplications for one image, and *receptive_field* is
-# how many pixels of the image one number of the output can see. Check one line by hand: `conv2` has 16 filters with
-# 6·5·5 weights and one bias each, which makes 16·151 = 2,416.
+# the side, in pixels of the image, of the window that one number of the output can see. Check one line by hand:
+# `conv2` has 16 filters with 6·5·5 weights and one bias each, which makes 16·151 = 2,416.
+#
+# A dense layer takes in all positions of the maps at once and so sees the whole image. The table gives 32 pixels there
+# (and at `flatten1`), although the image has 28, because the windows at its border reach two pixels over the edge on
+# each side, into the zeros of `pad=2`.
 #
 # ## Training
 #

@@ -64,21 +64,28 @@ SVG(draw(network, table, "N = 2, M = 2, K = 1"))
 # ## What N and M do
 #
 # More convolutions in a stage (N) let each position see farther; more stages (M) do so faster, because every pool
-# doubles the step. Here are parameters, multiplications, and the receptive field in pixels of the last map:
+# doubles the step. Here are parameters, multiplications (*macs*), and how far the network *sees*: the receptive field
+# of one position of the last maps, in pixels. The dense layers after the maps do not count here, since they see
+# everything in any case.
+
 
 # %%
+def sees(table):
+    """The receptive field of the last maps."""
+    return [layer.receptive_field for layer in table.layers if len(layer.output_shape) == 3][-1]
+
+
 GRAMMAR = "[[CONV -> RELU]*N -> POOL]*M -> FC(128) -> RELU -> FC"
 rows = []
 for N in (1, 2, 3):
     for M in (1, 2, 3, 4):
         found = layer_table(build_network(GRAMMAR, (1, 28, 28), 10, N=N, M=M), (1, 28, 28))
-        sees = max(layer.receptive_field for layer in found.layers if len(layer.output_shape) == 3)
-        rows.append({"N": N, "M": M, "parameters": found.parameters, "macs": found.macs, "sees": sees})
+        rows.append({"N": N, "M": M, "parameters": found.parameters, "macs": found.macs, "sees": sees(found)})
 pd.DataFrame(rows).pivot(index="N", columns="M")
 
 # %% [markdown]
 # Surprise: *more* stages have *fewer* parameters. Most weights sit in the first dense layer, which gets smaller with
-# each pool.
+# each pool. And from M = 3 on some see more than the image's 28 pixels: their windows reach over its edges.
 #
 # ## Lists: VGG
 #
@@ -142,29 +149,50 @@ print(residual.model.pattern)
 # %% [markdown]
 # ## All of them, side by side
 #
-# In their forms for small images, on CIFAR-10's 3×32×32 pixels:
+# First in their forms for ImageNet, with pictures of 3×224×224 pixels and 1,000 classes. *sees* is, as above, the
+# receptive field of the last maps; *dense layers* is the share of the parameters that they hold, and *largest layer*
+# the one with the most.
+
 
 # %%
-rows = []
-for name in ("lenet", "keras_cifar10", "alexnet", "zfnet", "vgg16", "googlenet", "resnet20"):
-    _, found = network_of(load_config([f"model={name}", "data=cifar10"]))
-    largest = max(found.layers, key=lambda layer: layer.parameters)
-    rows.append(
-        {
-            "model": name,
-            "parameters": f"{found.parameters:,}",
-            "macs": f"{found.macs:,}",
-            "sees": max(layer.receptive_field or 0 for layer in found.layers),
-            "largest layer": f"{largest.name}, {largest.parameters / found.parameters:.0%}",
-        }
-    )
-pd.DataFrame(rows).set_index("model")
+def side_by_side(names, *data):
+    """A line for each network."""
+    rows = []
+    for name in names:
+        _, found = network_of(load_config([f"model={name}", *data]))
+        largest = max(found.layers, key=lambda layer: layer.parameters)
+        dense = sum(layer.parameters for layer in found.layers if layer.kind == "Linear")
+        rows.append(
+            {
+                "model": name,
+                "parameters": f"{found.parameters:,}",
+                "macs": f"{found.macs:,}",
+                "sees": sees(found),
+                "dense layers": f"{dense / found.parameters:.1%}",
+                "largest layer": f"{largest.name}, {largest.parameters / found.parameters:.0%}",
+            }
+        )
+    return pd.DataFrame(rows).set_index("model")
+
+
+side_by_side(["imagenet/alexnet", "imagenet/zfnet", "imagenet/vgg16", "imagenet/googlenet", "imagenet/resnet50"])
 
 # %% [markdown]
-# Compare VGG-16 with ResNet-20, and AlexNet with GoogLeNet: the older ones keep many of their parameters in large
-# dense layers. A global mean of each map (`GAP`) before the last layer does without them.
+# The first three keep 89 to 96 % of their parameters in three dense layers. The largest is the first of them: in
+# VGG-16 it joins 512 maps of 7×7 to 4,096 outputs, which makes 103 million weights. GoogLeNet and ResNet-50 take the
+# mean of each map instead (`GAP`), and need one dense layer only, for the classes.
 #
-# The same table in a terminal: `convline describe model=lenet,alexnet,vgg16,resnet20 data=cifar10`.
+# And in their forms for small images, on CIFAR-10's 3×32×32 pixels, with two smaller networks:
+
+# %%
+side_by_side(["lenet", "keras_cifar10", "alexnet", "zfnet", "vgg16", "googlenet", "resnet20"], "data=cifar10")
+
+# %% [markdown]
+# Here VGG-16 is with the newer ones. Five pools make maps of 1×1 from 32 pixels, so that its first dense layer takes
+# 512 numbers only, and most of the parameters are in the convolutions. AlexNet's last maps are larger, and two thirds
+# of its parameters are still in the dense layers.
+#
+# Parameters and multiplications in a terminal: `convline describe model=lenet,alexnet,vgg16,resnet20 data=cifar10`.
 #
 # ## Mistakes are found before training
 #
