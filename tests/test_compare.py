@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -367,8 +368,38 @@ def test_a_mistake_is_one_screen_and_a_status(tmp_path: Path) -> None:
     assert "error: --json missing/x.json: it cannot be written" in done.err
 
 
+def written(folders: list[str]) -> dict[str, Any]:
+    """What `--json` gives, read again."""
+    content = json.loads(json.dumps(as_dict(comparison(folders, None, "test", "acc")), allow_nan=False))
+    assert isinstance(content, dict)
+    return content
+
+
 def test_everything_is_json(tmp_path: Path) -> None:
-    folders = two_models(tmp_path, [0.99], [0.97])
-    json.dumps(as_dict(comparison(folders, None, "test", "acc")), allow_nan=False)
-    folders = two_models(tmp_path / "two", [0.99, 0.98], [0.97, 0.96])
-    json.dumps(as_dict(comparison(folders, None, "test", "acc")), allow_nan=False)
+    one = written(two_models(tmp_path, [0.99], [0.97]))
+    assert one["metric"] == "test/acc"
+    assert one["a"] == {
+        "name": "model=lenet",
+        "runs": [str(tmp_path / "lenet" / "seed=0")],
+        "seeds": [0],
+        "values": [pytest.approx(0.99)],
+        "mean": pytest.approx(0.99),
+        "sd": None,
+        "notes": [],
+    }
+    assert [one[key] for key in ("over_seeds", "by_seed", "seeds_needed", "images")] == [None] * 4
+    assert one["verdict"][0].startswith("No verdict on the configurations")
+    two = written(two_models(tmp_path / "two", [0.99, 0.98], [0.97, 0.93]))
+    assert (two["a"]["mean"], two["b"]["mean"]) == pytest.approx((0.985, 0.95))
+    assert (two["a"]["sd"], two["b"]["sd"]) == pytest.approx((0.005 * math.sqrt(2), 0.02 * math.sqrt(2)))
+    # differences 0.02 and 0.05: mean 0.035, standard error 0.015, one degree of freedom
+    assert [two[way]["value"] for way in ("over_seeds", "by_seed")] == pytest.approx([0.035, 0.035])
+    assert two["by_seed"]["high"] == pytest.approx(0.035 + stats.t.ppf(0.975, 1) * 0.015)
+    assert two["by_seed"]["n"] == 2
+    assert two["seeds_needed"] == seeds_needed(0.035, two["a"]["sd"], two["b"]["sd"])
+    predict(tmp_path / "lenet" / "seed=0", np.arange(400) >= 4)
+    predict(tmp_path / "dense" / "seed=0", np.arange(400) >= 12)
+    images = written([str(tmp_path / "lenet"), str(tmp_path / "dense")])["images"]
+    assert images["difference"]["value"] == pytest.approx(8 / 400)
+    assert "p" not in images["difference"], "the bootstrap has none, and NaN is no JSON"
+    assert [(pair["only_a"], pair["only_b"]) for pair in images["pairs"]] == [(8, 0)]
