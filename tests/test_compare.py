@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -10,8 +9,6 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from scipy import stats
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 from benchmarks.made_runs import base_config, make_run
 from commands import SMALL, convline, run_dirs, train

@@ -12,8 +12,6 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
-
 from benchmarks.made_runs import base_config, make_run, make_sweep
 from commands import SMALL, convline, shell, train
 from convline import ledger, runs
