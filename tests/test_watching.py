@@ -29,7 +29,7 @@ from convline.figures.canvas import png
 from convline.network import build_network
 from convline.table import layer_table
 from convline.trained import TrainedRun
-from test_resume import curves, without_the_kill
+from run_files import curves, without_the_kill
 
 pytestmark = pytest.mark.xdist_group("watching")  # one process trains for all
 
