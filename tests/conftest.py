@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from commands import ROOT
+from watched_run import events, watched  # noqa: F401  (one run for all modules that look at it)
 
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests start; two of them share the cores
@@ -57,3 +58,10 @@ def no_download(monkeypatch: pytest.MonkeyPatch) -> None:
         raise URLError("no network in tests")
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own, empty."""
+    monkeypatch.setenv("CONVLINE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"

@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import OmegaConf
@@ -24,9 +25,13 @@ def curves(run_dir: Path) -> list[dict[str, str]]:
     return [{k: v for k, v in row.items() if k not in ("images/s", "seconds/epoch")} for row in rows(run_dir)]
 
 
+def checkpoint(run_dir: Path, name: str) -> dict[str, Any]:
+    return torch.load(run_dir / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
 def weights(run_dir: Path, name: str = "last") -> dict[str, torch.Tensor]:
     """The weights in a checkpoint, "last" or "best"."""
-    return torch.load(run_dir / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+    return checkpoint(run_dir, name)["state_dict"]
 
 
 def without_the_kill(run_dir: Path) -> None:
