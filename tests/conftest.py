@@ -15,6 +15,7 @@ import torch
 from commands import ROOT
 from watched_run import events, watched  # noqa: F401  (one run for all modules that look at it)
 
+pytest.register_assert_rewrite("drawn", "pets", "pointing", "sweeping")  # their assertions tell the values too
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests start; two of them share the cores
 os.environ["CONVLINE_CACHE"] = tempfile.mkdtemp(prefix="convline-cache-")  # nobody's own
