@@ -53,31 +53,24 @@ class Which(StrEnum):
 
 def measure(which: Which, num_rounds: int, num_epochs: int, num_threads: int) -> Comparison | None:
     """Do one comparison, with its threads pinned; None where its data are missing."""
+    with_workers = which in (Which.DATA, Which.DATA_AUGMENTED)  # a DataLoader's workers may use every core
+    pin(num_threads, num_cores=len(ALLOWED_CORES) if with_workers else None)
     if which is Which.DATA:
-        pin(1, num_cores=len(ALLOWED_CORES))  # the DataLoader's workers may use every core
         return compare_data(DATA_TARGET, num_rounds, real=mnist.folder())
     if which is Which.DATA_AUGMENTED:
-        pin(1, num_cores=len(ALLOWED_CORES))
         return compare_augmented(AUGMENTED_TARGET, num_rounds)
     if which is Which.DATA_PLAIN:
-        pin(1)
         return compare_plain(PLAIN_TARGET, num_rounds)
     if which is Which.DATA_READING:
-        pin(1)
         return compare_reading(READING_TARGET, num_rounds)
     if which is Which.STARTUP:
-        pin(1)
         return compare_startup(STARTUP_TARGET, num_rounds)
     if which is Which.SWEEP:
-        pin(num_threads)
         return compare_sweep(SWEEP_TARGET, JOB_TARGET, num_rounds, num_epochs)
     if which is Which.DASHBOARDS:
-        pin(1)
         return compare_dashboards(DASHBOARDS_TARGET, num_rounds)
     if which is Which.REPORT:
-        pin(1)
         return compare_report(REPORT_TARGET, num_rounds)
-    pin(num_threads)
     model = which.removeprefix("fit-")
     return compare_fit(model, FIT_TARGETS[model], num_rounds, num_epochs, num_threads)
 

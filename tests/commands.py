@@ -106,3 +106,13 @@ def shell(*command: str, cwd: Path = ROOT, timeout: float = 120, **environment: 
     env = {**os.environ, **environment}
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout)
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def assert_one_screen(done: Done, *texts: str) -> None:
+    """It ended with an error for people: a few lines that hold these texts."""
+    assert done.status == 1, done.out + done.err
+    assert done.err.startswith("error: "), done.err
+    assert "Traceback" not in done.err + done.out, done.err
+    assert len(done.err.splitlines()) <= 12, done.err
+    for text in texts:
+        assert text in done.err, done.err

@@ -13,7 +13,9 @@ import pytest
 import torch
 
 from commands import ROOT
+from watched_run import events, watched  # noqa: F401  (one run for all modules that look at it)
 
+pytest.register_assert_rewrite("drawn", "pets", "pointing", "sweeping")  # their assertions tell the values too
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests start; two of them share the cores
 os.environ["CONVLINE_CACHE"] = tempfile.mkdtemp(prefix="convline-cache-")  # nobody's own
@@ -57,3 +59,10 @@ def no_download(monkeypatch: pytest.MonkeyPatch) -> None:
         raise URLError("no network in tests")
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own, empty."""
+    monkeypatch.setenv("CONVLINE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"

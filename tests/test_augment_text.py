@@ -1,6 +1,5 @@
 """Augmentations as text: what is understood, what is refused and how, what may be typed on the command line."""
 
-import contextlib
 import dataclasses
 import re
 from pathlib import Path
@@ -16,10 +15,11 @@ from omegaconf import OmegaConf
 from convline.config import expand_sweep, groups, load_config
 from convline.data.augment import AUGMENTATIONS, Pipeline, parse_augment
 from convline.data.augment_text import read_augment
-from convline.data.augment_words import ALIASES, OPERATIONS, markdown_table
+from convline.data.augment_words import ALIASES, KINDS, OPERATIONS, markdown_table
 from convline.errors import UserError
 from convline.places import PatternError
 from convline.quoting import quote_units
+from pointing import assert_points
 
 ROOT = Path(__file__).parents[1]
 
@@ -128,11 +128,37 @@ def test_a_mapping_is_no_list() -> None:
         read_augment({"crop": 4})
 
 
-@given(st.text(alphabet="flipcro24(), =->.*[]#x\n", max_size=30) | st.lists(st.text(max_size=8), max_size=3))
-@settings(max_examples=150, deadline=None)
-def test_any_text_is_read_or_refused(spec: object) -> None:
-    with contextlib.suppress(PatternError, UserError):
-        read_augment(spec)
+PIECES = [*OPERATIONS, "Shift", "(2)", "(0)", "(p=0.5)", "0.5", "zero", " -> ", ", ", *"()=*#\nx"]
+wholes = st.lists(
+    st.sampled_from(
+        ["flip", "crop(2)", "rotate", "Erase(p=.3)", "affine(shear=1e1)", "jitter(0, 1)", "mixup", "cutout # 8"]
+    ),
+    max_size=4,
+)
+texts = st.lists(st.sampled_from(PIECES), max_size=8).map("".join) | wholes.map(" -> ".join) | st.text(max_size=20)
+
+
+@given(texts | wholes | st.lists(st.sampled_from(PIECES), max_size=4) | st.lists(st.text(max_size=8), max_size=3))
+@settings(max_examples=200, deadline=None)
+def test_any_text_is_read_or_refused(spec: str | list[str]) -> None:
+    commented = [element for element in spec if "#" in element] if isinstance(spec, list) else []
+    refusal = ""
+    try:
+        found = parse_augment(spec)
+    except PatternError as error:
+        assert_points(error, spec if isinstance(spec, str) else ", ".join(spec), "data.augment")
+    except UserError as error:
+        refusal = str(error)
+    else:
+        assert parse_augment([str(step) for step in found]) == found
+        assert parse_augment(" -> ".join(map(str, found))) == found
+        for step in found:
+            for parameter in OPERATIONS[step.name].parameters:
+                assert KINDS[parameter.kind][0](getattr(step, parameter.name)), step
+    if commented:  # they would swallow the elements after them
+        assert f"{commented[0]!r} is in it.\n  Type: 'data.augment=[flip,crop(4)]'" in refusal
+    else:
+        assert not refusal
 
 
 @pytest.mark.parametrize(
@@ -164,8 +190,16 @@ def test_operations_that_do_not_fit_the_images_are_refused(
 
 
 def test_the_largest_that_fit_are_accepted() -> None:
+    images = torch.randint(256, (64, 1, 8, 9), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(64) % 10
     for spec in ("crop(7)", "translate(7)", "cutout(8)", "jitter(1, 1)", "erase"):
-        Pipeline(parse_augment(spec), (1, 8, 9), 10, torch.zeros(1), 0)
+        pipeline = Pipeline(parse_augment(spec), (1, 8, 9), 10, torch.full((1,), 100.0), 0)
+        changed, targets = pipeline(images, labels, pipeline.draws(0, 64))
+        assert changed.shape == images.shape, spec
+        assert (changed.min() >= 0) & (changed.max() <= 255), spec
+        assert torch.equal(targets, labels), spec
+        share = (changed != images).flatten(1).any(dim=1).float().mean()
+        assert share >= (0.3 if spec == "erase" else 0.9), f"{spec} changes few images"  # erase: half of them
 
 
 @pytest.mark.parametrize("preset", groups()["data/augment"])

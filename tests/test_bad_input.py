@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import SMALL, Done, convline, run_dirs, shell, train
+from commands import SMALL, assert_one_screen, convline, run_dirs, shell, train
 
 CASES = {
     "misspelt group": (["modle=lenet"], ["'modle'", "did you mean 'model'?"]),
@@ -67,15 +67,6 @@ CASES = {
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # the discard port: refused at once
-
-
-def assert_one_screen(done: Done, *texts: str) -> None:
-    assert done.status == 1, done.out + done.err
-    assert done.err.startswith("error: ")
-    assert "Traceback" not in done.err + done.out
-    assert len(done.err.splitlines()) <= 12
-    for text in texts:
-        assert text in done.err
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -14,8 +14,6 @@ import torch
 from rich.progress import Progress
 from typer.testing import CliRunner
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
-
 import benchmark
 from benchmarks import dashboards, data_path, fit, measure, mnist, report_time, startup, tables
 from benchmarks.measure import Comparison, Sample

@@ -1,4 +1,4 @@
-"""The classifier's arithmetic, against loops written out here, and what it does when a number is not one."""
+"""The classifier's arithmetic, against loops written out here, in full and in mixed precision."""
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -10,69 +10,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback
 from torch import Tensor, nn
 
 from convline.callbacks.checkpoint import BestAndLast
-from convline.classifier import Classifier, NotFiniteLossError, Sums
+from convline.classifier import Sums
 from convline.data.module import DataModule
-from convline.data.sources import synthetic
 from convline.evaluation import evaluate
-from convline.optim import constant, linear
-
-SHAPE, NUM_CLASSES = (1, 3, 3), 3
-
-
-def make_data(batch_size: int = 8, num_train: int = 50, steps_per_execution: int = 1) -> DataModule:
-    """50 images: 17, 17 and 16 of a class; 3, 3 and 3 validate and one more of the first class: 40 train."""
-    source = partial(
-        synthetic, num_train=num_train, num_test=9, shape=SHAPE, num_classes=NUM_CLASSES, noise=0.5, seed=0
-    )
-    return DataModule(
-        source, SHAPE, NUM_CLASSES, batch_size, 7, val_fraction=0.2, seed=3, steps_per_execution=steps_per_execution
-    )
-
-
-def make_network(batch_norm: bool = False) -> nn.Module:
-    torch.manual_seed(0)
-    middle: list[nn.Module] = [nn.BatchNorm2d(4)] if batch_norm else []
-    return nn.Sequential(nn.Conv2d(1, 4, 2), *middle, nn.Tanh(), nn.Flatten(), nn.Linear(16, NUM_CLASSES))
-
-
-sgd = partial(torch.optim.SGD, lr=0.5, momentum=0.9)
-
-
-def fit(
-    folder: Path,
-    data: DataModule,
-    network: nn.Module,
-    epochs: int = 1,
-    callbacks: list[Callback] | None = None,
-    precision: Any = "32-true",
-    optimizer: Callable[..., torch.optim.Optimizer] = sgd,
-    scheduler: Callable[..., Any] = constant,
-    **settings: Any,
-) -> Classifier:
-    classifier = Classifier(network, optimizer, scheduler, **settings)
-    (folder / "checkpoints").mkdir(exist_ok=True)
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=epochs,
-        precision=precision,
-        callbacks=callbacks,
-        logger=False,
-        enable_checkpointing=bool(callbacks),
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
-    )
-    trainer.fit(classifier, datamodule=data)
-    return classifier
-
-
-def metrics(classifier: Classifier) -> dict[str, float]:
-    return {key: float(value) for key, value in classifier.trainer.callback_metrics.items()}
+from convline.optim import linear
+from fitting import NUM_CLASSES, fit, make_data, make_network, metrics, sgd
 
 
 def images_and_labels(data: DataModule, indices: Tensor) -> tuple[Tensor, Tensor]:
@@ -332,81 +278,3 @@ def test_every_step_of_an_execution_sees_the_weights_of_the_step_before(precisio
     one = fit(tmp_path, make_data(), make_network(), 2, precision=precision)
     four = fit(tmp_path, make_data(steps_per_execution=4), make_network(), 2, precision=precision)
     assert_same(one.network, four.network, 0)
-
-
-# --- numbers that are none ------------------------------------------------------------------------------------------
-
-
-class BreakAt(nn.Module):
-    """A network whose logits or gradients are not numbers in one forward pass of the training.
-
-    Args:
-        call: number of that pass, from 1.
-        what: the loss that comes of it, "nan" or "inf", or "gradient".
-    """
-
-    def __init__(self, call: int, what: str) -> None:
-        super().__init__()
-        self.inner, self.call, self.what, self.calls = make_network(), call, what, 0
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits = self.inner(images)
-        self.calls += self.training
-        if not self.training or self.calls != self.call:
-            return logits
-        if self.what == "gradient":  # √x is 0 at 0, but infinitely steep
-            return logits + 0 * (logits - logits.detach()).sqrt()
-        if self.what == "inf":  # the first class is impossible, though some image is of it
-            return logits + torch.tensor([-torch.inf, 0.0, 0.0])
-        return logits * torch.nan
-
-
-def saved_values(folder: Path) -> list[Tensor]:
-    files = (folder / "checkpoints").glob("*.ckpt")
-    return [value for f in files for value in torch.load(f, weights_only=True)["state_dict"].values()]
-
-
-@pytest.mark.parametrize("what", ["nan", "inf"])
-@pytest.mark.parametrize(
-    ("call", "steps_per_execution", "accumulate", "where"),
-    [
-        (1, 1, 1, "batch 1 of epoch 1"),
-        (4, 1, 1, "batch 4 of epoch 1"),
-        (5, 3, 1, "batch 5 of epoch 1"),
-        (7, 3, 1, "batch 2 of epoch 2"),
-        (10, 16, 1, "batch 5 of epoch 2"),
-        (3, 2, 2, "batch 3 of epoch 1"),
-        (10, 4, 2, "batch 5 of epoch 2"),
-    ],
-)
-def test_a_loss_that_is_no_number_stops_the_run_and_names_its_batch(
-    call: int, steps_per_execution: int, accumulate: int, where: str, what: str, tmp_path: Path
-) -> None:
-    keeper = BestAndLast("val/acc", every_n_steps=1)
-    network = BreakAt(call, what)
-    with pytest.raises(NotFiniteLossError, match=f"became {what} in {where}") as caught:
-        fit(
-            tmp_path,
-            make_data(steps_per_execution=steps_per_execution),
-            network,
-            2,
-            [keeper],
-            accumulate_grad_batches=accumulate,
-        )
-    assert "optimizer.lr=" in str(caught.value)
-    assert network.calls < call + steps_per_execution
-    saved = saved_values(tmp_path)
-    assert all(value.isfinite().all() for value in saved)
-    assert bool(saved) == (call > min(steps_per_execution, 5))  # five batches an epoch
-
-
-@pytest.mark.parametrize("every_n_steps", [None, 1], ids=["saved each epoch", "saved each step"])
-@pytest.mark.parametrize("call", [3, 5, 10], ids=["within an epoch", "at an epoch's end", "at the very end"])
-def test_weights_that_are_no_numbers_stop_the_run_and_are_not_saved(
-    call: int, every_n_steps: int | None, tmp_path: Path
-) -> None:
-    """A gradient can overflow though the loss did not; the loss tells only in the batch after it."""
-    keeper = BestAndLast("val/acc", every_n_steps)
-    with pytest.raises(NotFiniteLossError):
-        fit(tmp_path, make_data(), BreakAt(call, "gradient"), 2, [keeper])
-    assert all(value.isfinite().all() for value in saved_values(tmp_path))

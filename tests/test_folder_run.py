@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from commands import Done, Running, convline, run_dirs, train
+from commands import Running, assert_one_screen, convline, run_dirs, train
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
 SHORT = [
@@ -33,15 +33,6 @@ def colours(tmp_path: Path) -> Path:
             noisy = np.array(colour) + rng.normal(0, 30, (8 + i, 40 - i, 3))
             Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(tmp_path / "colours" / name / f"{i}.png")
     return tmp_path / "colours"
-
-
-def assert_one_screen(done: Done, *texts: str) -> None:
-    assert done.status == 1, done.out + done.err
-    assert done.err.startswith("error: ")
-    assert "Traceback" not in done.err + done.out
-    assert len(done.err.splitlines()) <= 12
-    for text in texts:
-        assert text in done.err
 
 
 def test_one_command_trains_and_the_run_can_be_evaluated(colours: Path, tmp_path: Path) -> None:

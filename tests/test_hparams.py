@@ -11,7 +11,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from commands import SMALL, run_dirs, train
 from convline.callbacks.hparams import _group
 from convline.config import load_config
-from test_resume import without_the_kill
+from run_files import without_the_kill
 
 
 def group(*words: str) -> str:

@@ -3,12 +3,12 @@
 import json
 import math
 import re
-import sys
 from itertools import product
 from pathlib import Path
 
 import pytest
 
+import reproduction
 from commands import Done, convline
 from convline import config
 from convline.errors import UserError
@@ -20,10 +20,6 @@ from convline.lessons.listing import STORED
 from convline.lessons.results import Arm, Results, load
 from convline.reporting.statistics import Sample
 from convline.sweeps.jobs import with_params
-
-ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "scripts"))
-import reproduction  # noqa: E402
 
 
 def arm(label: str, *values: float) -> Arm:

@@ -1,7 +1,5 @@
-"""The data module: what fits is split and served, what does not is explained; its fingerprint names the data."""
+"""The data module: what fits is split and served, what does not is explained."""
 
-import sys
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,31 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from commands import shell
 from convline.data.loader import Loader
 from convline.data.module import DataModule
 from convline.data.resident import ResidentLoader
-from convline.data.sources import Images, Part, digits, synthetic
+from convline.data.sources import Images, Part, synthetic
 from convline.errors import UserError
-
-SHAPE = (1, 3, 3)
-
-
-def make_data(num_train: int = 60, source_seed: int = 0, **overrides: Any) -> DataModule:
-    """60 images in 3 classes: 48 train, 12 validate."""
-    source = partial(
-        synthetic, num_train=num_train, num_test=15, shape=SHAPE, num_classes=3, noise=0.3, seed=source_seed
-    )
-    settings = {
-        "source": source,
-        "input_shape": list(SHAPE),
-        "num_classes": 3,
-        "batch_size": 10,
-        "eval_batch_size": 7,
-        "val_fraction": 0.2,
-        "split_seed": 0,
-    }
-    return DataModule(**{**settings, **overrides})
+from data_modules import SHAPE, make_data
 
 
 def attach(data: DataModule, rank: int = 0, world_size: int = 1) -> DataModule:
@@ -245,66 +224,3 @@ def test_overfitting_and_the_preview_mix_the_classes_of_sorted_files() -> None:
     data = attach(make_data(num_train=90, source=source, overfit_batches=2, batch_size=8))
     assert set(labels_of(data.train_dataloader())) == {0, 1, 2}
     assert labels_of(data.train_dataloader()) == labels_of(data.val_dataloader())
-
-
-# --- fingerprint ----------------------------------------------------------------------------------------------------
-
-
-def altered(image: int = 0, pixel: int = 0, label: int | None = None, part: Part = "train") -> DataModule:
-    """The usual data with one pixel of one image raised, and perhaps its label another."""
-    changed = part
-    plain = make_data()
-
-    def source(part: Part) -> Images:
-        images = plain._source(part)
-        if part != changed:
-            return images
-        images.images[image].view(-1)[pixel] += 1
-        if label is not None:
-            images.labels[image] = label
-        return images
-
-    return make_data(source=source)
-
-
-def test_fingerprint_is_of_the_data_and_not_of_how_they_are_served() -> None:
-    prints = {
-        make_data(**overrides).fingerprint()
-        for overrides in (
-            {},
-            {"batch_size": 1},
-            {"eval_batch_size": 1},
-            {"seed": 9},
-            {"steps_per_execution": 4},
-            {"channels_last": False},
-            {"limit_train_batches": 1},
-        )
-    }
-    assert len(prints) == 1
-    assert len(prints.pop()) == 16
-
-
-def test_fingerprint_sees_every_change_of_pixels_labels_or_split() -> None:
-    prints = [
-        make_data().fingerprint(),
-        make_data(source_seed=1).fingerprint(),
-        make_data(num_train=63).fingerprint(),
-        make_data(split_seed=1).fingerprint(),
-        make_data(val_fraction=0.25).fingerprint(),
-        altered(pixel=0).fingerprint(),
-        altered(pixel=8).fingerprint(),
-        altered(image=59, pixel=8).fingerprint(),
-        altered(pixel=0, label=2).fingerprint(),
-        altered(pixel=0, part="test").fingerprint(),
-    ]
-    assert len(set(prints)) == len(prints)
-
-
-def test_fingerprint_is_the_same_in_another_process() -> None:
-    code = (
-        "from convline.data.module import DataModule; from convline.data.sources import digits; "
-        "print(DataModule(digits, [1, 8, 8], 10, 32, 512).fingerprint())"
-    )
-    done = shell(sys.executable, "-c", code, PYTHONHASHSEED="1")
-    assert done.status == 0, done.err
-    assert done.out.strip() == DataModule(digits, [1, 8, 8], 10, 32, 512).fingerprint()

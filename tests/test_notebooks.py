@@ -1,7 +1,6 @@
 """The notebooks run from top to bottom, and what is kept of them is what their texts say."""
 
 import re
-import sys
 from pathlib import Path
 
 import jupytext
@@ -11,8 +10,6 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 from commands import ROOT
-
-sys.path.insert(0, str(ROOT / "scripts"))
 from notebooks import LIMIT, executed
 
 TEXTS = sorted((ROOT / "notebooks").glob("*.py"))

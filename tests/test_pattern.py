@@ -1,6 +1,6 @@
 """The language: text to tree and back, and every way to get it wrong."""
 
-import contextlib
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +10,8 @@ from convline.expand import Scope, Split, Unit, expand
 from convline.pattern import parse
 from convline.places import PatternError
 from convline.tree import names_in
-from convline.units import CANONICAL, UNITS
+from convline.units import CANONICAL, KINDS, UNITS
+from pointing import assert_points
 
 GRAMMAR = "INPUT -> [[CONV -> RELU]*N -> POOL?]*M -> [FC -> RELU]*K -> FC"
 
@@ -241,28 +242,51 @@ def test_canonical_text_gives_the_same_tree(text):
     assert str(parse(str(tree))) == str(tree)
 
 
+def read(text):
+    """The tree, which its own canonical text gives again; None if the text is refused, with a finger on the place."""
+    try:
+        tree = parse(text)
+    except PatternError as error:
+        assert_points(error, text)
+        return None
+    assert parse(str(tree)) == tree
+    return tree
+
+
 @settings(max_examples=150, deadline=None)
 @given(patterns, st.data())
 def test_damaged_text_raises_nothing_but_pattern_errors(text, data):
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
-    damaged = text[:start] + data.draw(st.text("[](){}|,*?=->#.eE0 \nconvINPUT\x00é", max_size=6)) + text[end:]
-    with contextlib.suppress(PatternError):
-        tree = parse(damaged)
-        assert parse(str(tree)) == tree
+    inserted = data.draw(st.text("[](){}|,*?=->#.eE0 \nconvINPUT\x00é", max_size=6))
+    tree = read(text[:start] + inserted + text[end:])
+    assert tree is not None or start < end or inserted, "without damage it is read"
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_raises_nothing_but_pattern_errors(text):
-    with contextlib.suppress(PatternError):
-        parse(text)
+    tree = read(text)
+    assert tree is None or set(re.findall(r"[a-z]\w*", str(tree))) & set(UNITS), "what is read names a unit"
 
 
 @settings(max_examples=150, deadline=None)
-@given(patterns, st.data())
+@given(patterns | patterns.map("[{}]*2".format), st.data())
 def test_expanding_raises_nothing_but_pattern_errors(text, data):
     used = sorted({name.lower() for name in names_in(parse(text))})
     choices = st.sampled_from([0, 2, True, 0.5, "same", [1, 2], [True, False], None])
-    with contextlib.suppress(PatternError):
-        expand(text, {name: data.draw(choices, label=name) for name in used})
+    variables = {name: data.draw(choices, label=name) for name in used}
+    try:
+        items = expand(text, variables)
+    except PatternError as error:
+        assert_points(error, text)
+        return
+    left = list(flat(items))
+    assert left
+    for unit in left:
+        parameters = UNITS[unit.name]
+        assert set(unit.arguments) == {parameter.name for parameter in parameters}
+        for parameter in parameters:
+            value = unit.arguments[parameter.name]
+            assert value is None or isinstance(value, int | float | str), "neither a name nor a list is left"
+            assert value == parameter.default or KINDS[parameter.kind][0](value)

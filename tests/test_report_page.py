@@ -3,15 +3,12 @@
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 from benchmarks.made_runs import base_config, make_run
 from convline.reporting.report import report_sweep

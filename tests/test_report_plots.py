@@ -3,14 +3,11 @@
 import json
 import math
 import re
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 from benchmarks.made_runs import base_config, make_run
 from convline.reporting import records

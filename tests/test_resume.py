@@ -1,6 +1,5 @@
 """A run that is killed and resumed is the run that was never killed, bit for bit."""
 
-import csv
 import random
 import signal
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 import torch
 
 from commands import SMALL, run_dirs, train
+from run_files import curves, weights, without_the_kill
 
 # 540 training images in batches of 16: 34 batches an epoch, the last one smaller
 STEPS_PER_EPOCH = 34
@@ -26,16 +26,6 @@ VARIANTS = {
     ],
     "bf16": ["trainer.precision=bf16-mixed", "callbacks.checkpoint.every_n_steps=5", "steps_per_execution=1"],
 }
-
-
-def weights(run_dir: Path, name: str = "last") -> dict[str, torch.Tensor]:
-    return torch.load(run_dir / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
-
-
-def curves(run_dir: Path) -> list[dict[str, str]]:
-    with open(run_dir / "metrics.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{k: v for k, v in row.items() if k not in ("images/s", "seconds/epoch")} for row in rows]
 
 
 def assert_same_run(one: Path, other: Path) -> None:
@@ -152,12 +142,3 @@ def test_a_directory_in_use_is_not_resumed(tmp_path: Path) -> None:
         refused = train(tmp_path, f"resume={run_dir}")
     assert refused.status == 1
     assert "still running" in refused.err
-
-
-def without_the_kill(run_dir: Path) -> None:
-    """The resumed run is the same one, less the callback that stands in for the power cut."""
-    from omegaconf import OmegaConf
-
-    cfg = OmegaConf.load(run_dir / "config.yaml")
-    del cfg.callbacks["kill"]
-    OmegaConf.save(cfg, run_dir / "config.yaml")

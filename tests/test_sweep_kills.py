@@ -9,7 +9,8 @@ import torch
 
 from commands import SMALL, Running, train
 from convline import runs
-from test_sweeps import job_dirs, trained, weights
+from run_files import weights
+from sweeping import job_dirs, trained
 
 NUM_KILLS = 20
 NUM_EPOCHS = 3

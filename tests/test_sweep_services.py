@@ -11,8 +11,8 @@ import pytest
 import services
 from commands import Running
 from convline import lock
-from test_search import SEARCH, done_trials
-from test_sweeps import TINY, job_dirs, states, wait_for
+from searching import SEARCH, done_trials
+from sweeping import TINY, job_dirs, states, wait_for
 
 
 @pytest.mark.slow

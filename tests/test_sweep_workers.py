@@ -16,7 +16,8 @@ from commands import SMALL, Running, train
 from convline import lock, runs
 from convline.config import load_config
 from convline.sweeps.workers import Workers, environments
-from test_sweeps import TINY, job_dirs, states, trained, wait_for, weights
+from run_files import weights
+from sweeping import TINY, job_dirs, states, trained, wait_for
 
 
 def test_workers_share_the_cores_and_get_cards_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:

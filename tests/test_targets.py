@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from convline.classifier import Classifier, _num_hits
 from convline.data.module import DataModule
 from convline.optim import constant
-from test_classifier import fit, make_data, make_network, metrics, sgd
+from fitting import fit, make_data, make_network, metrics, sgd
 
 
 def classifier(**settings: object) -> Classifier:

@@ -14,58 +14,23 @@ from sklearn.metrics import precision_score, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from commands import SMALL, convline, run_dirs, train
-from convline import figures, runs
+from commands import run_dirs, train
+from convline import runs
 from convline.activations import evaluating, outputs
-from convline.build import build, initial_network
+from convline.build import initial_network
 from convline.callbacks import class_accuracy
 from convline.callbacks.description import texts
 from convline.callbacks.event_file import chosen_epochs
 from convline.callbacks.histograms import dead_share, sampling_step, write_histogram
 from convline.callbacks.projector import embeddings
 from convline.config import load_config
-from convline.errors import UserError
-from convline.figures.canvas import png
 from convline.network import build_network
 from convline.table import layer_table
 from convline.trained import TrainedRun
-from test_resume import curves, without_the_kill
+from run_files import checkpoint, curves, without_the_kill
+from watched_run import STEPS_PER_EPOCH, WORDS
 
 pytestmark = pytest.mark.xdist_group("watching")  # one process trains for all
-
-# Dropout and batch norm are in it, so that random and running state matter; plain SGD, so that steps can be checked.
-WORDS = [
-    *(word for word in SMALL if not word.startswith("callbacks")),
-    "trainer.log_every_n_steps=5",
-    "steps_per_execution=3",
-    "scheduler=constant",
-    "optimizer.momentum=0",
-    "optimizer.nesterov=false",
-    "optimizer.weight_decay=0",
-    "optimizer.lr=0.1",
-]
-STEPS_PER_EPOCH = 34
-
-
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with everything that there is to see."""
-    folder = tmp_path_factory.mktemp("watched")
-    done = train(folder, *WORDS, "callbacks=everything")
-    assert done.status == 0, done.err
-    assert "no picture" not in done.out
-    (run_dir,) = run_dirs(folder)
-    return run_dir
-
-
-@pytest.fixture(scope="module")
-def events(watched: Path) -> EventAccumulator:
-    everything = dict.fromkeys(("scalars", "images", "histograms", "tensors"), 0)
-    return EventAccumulator(str(watched), size_guidance=everything).Reload()
-
-
-def weights(run_dir: Path, name: str) -> dict[str, torch.Tensor]:
-    return torch.load(run_dir / "checkpoints" / f"{name}.ckpt", weights_only=True)
 
 
 def points(events: EventAccumulator, tag: str) -> dict[int, float]:
@@ -76,7 +41,7 @@ def test_nothing_changes_the_training(watched: Path, tmp_path: Path) -> None:
     assert train(tmp_path, *WORDS, "callbacks=plain").status == 0
     (plain,) = run_dirs(tmp_path)
     for name in ("best", "last"):
-        one, other = weights(watched, name), weights(plain, name)
+        one, other = checkpoint(watched, name), checkpoint(plain, name)
         assert all(torch.equal(one["state_dict"][key], value) for key, value in other["state_dict"].items())
         assert torch.equal(one["rng"]["cpu"], other["rng"]["cpu"])
     assert curves(watched) == curves(plain)
@@ -171,7 +136,7 @@ class TestHistograms:
 
     def test_the_last_weights(self, watched: Path, events: EventAccumulator) -> None:
         found = events.Histograms("weights/fc1")[-1].histogram_value
-        saved = weights(watched, "last")["state_dict"]["network.fc1.weight"]
+        saved = checkpoint(watched, "last")["state_dict"]["network.fc1.weight"]
         assert found.num == sum(found.bucket) == saved.numel()
         assert (found.min, found.max) == pytest.approx((saved.min().item(), saved.max().item()))
         assert found.sum == pytest.approx(saved.double().sum().item())
@@ -277,74 +242,6 @@ def test_texts_tell_the_whole_network_in_lines_that_fit(tmp_path: Path) -> None:
     assert shlex.split(found["command"].replace("\\\n", "")) == words  # as a shell reads it
 
 
-class TestPictures:
-    def test_every_picture_is_a_file_and_in_the_images_tab(self, watched: Path, events: EventAccumulator) -> None:
-        for name in figures.BY_NAME:
-            content = (watched / "pictures" / f"{name}.png").read_bytes()
-            (found,) = events.Images(f"pictures/{name}")
-            assert found.encoded_image_string == content
-            assert Image.open(watched / "pictures" / f"{name}.png").size == (found.width, found.height)
-            assert found.step == 2 * STEPS_PER_EPOCH
-
-    def test_by_epoch(self, events: EventAccumulator) -> None:
-        for name in ("filters", "feature_maps"):
-            first, last = events.Images(f"by epoch/{name}")
-            assert (first.step, last.step) == (34, 68)
-            assert first.encoded_image_string != last.encoded_image_string
-
-    @pytest.mark.parametrize("name", figures.BY_NAME)
-    def test_drawn_again_from_the_directory_they_are_the_same(self, name: str, watched: Path) -> None:
-        assert png(figures.BY_NAME[name](watched)) == (watched / "pictures" / f"{name}.png").read_bytes()
-
-    def test_one_that_cannot_be_drawn_does_not_fail_the_run(self, tmp_path: Path) -> None:
-        words = [word for word in WORDS if not word.startswith("model.pattern")]
-        done = train(tmp_path, *words, "model=dense", "callbacks.pictures.at_end=[receptive_fields,filters]")
-        assert done.status == 0, done.err
-        assert "no picture of receptive_fields: the network has no layer with a window" in done.out
-        (run_dir,) = run_dirs(tmp_path)
-        assert (run_dir / "pictures" / "filters.png").is_file()
-
-    def test_a_network_of_local_layers_alone(self, tmp_path: Path) -> None:
-        words = [word for word in WORDS if not word.startswith("model.pattern")]
-        pattern = 'model.pattern="LOCAL(4, 3, 2) -> RELU -> LOCAL(10, 3) -> GAP"'
-        done = train(tmp_path, *words, pattern, "trainer.max_epochs=1", "callbacks.pictures.at_end=[preferences]")
-        assert done.status == 0, done.err
-        assert "no picture of preferences: the network has no convolution and no dense layer" in done.out
-        (run_dir,) = run_dirs(tmp_path)
-        assert np.loadtxt(run_dir / "projector" / "points.tsv").shape == (60, 4)
-
-    def test_what_cannot_be_written_does_not_fail_the_run(self, tmp_path: Path) -> None:
-        words = [*WORDS, "trainer.max_epochs=1", "callbacks.pictures=null"]
-        done = train(tmp_path, *words, "callbacks.projector._target_=failing.RaiseAfterTest")
-        assert done.status == 0, done.err
-        assert "nothing of RaiseAfterTest: no space left" in done.out
-        (run_dir,) = run_dirs(tmp_path)
-        assert runs.read_summary(run_dir)["status"] == "finished"
-
-    def test_a_run_interrupted_at_its_pictures_is_finished(self, tmp_path: Path) -> None:
-        stop = "+callbacks.stop={_target_: failing.SignalAfterTest, signum: 2}"
-        done = train(tmp_path, *WORDS, "callbacks=plain", "trainer.max_epochs=1", stop)
-        assert done.status == 130
-        (run_dir,) = run_dirs(tmp_path)
-        assert f"interrupted; to go on, type: convline figures {run_dir.relative_to(tmp_path)}\n" in done.err
-        assert "test accuracy" in done.out
-        assert runs.read_summary(run_dir)["status"] == "finished"
-        assert train(tmp_path, f"resume={run_dir}").status == 0
-        assert len((tmp_path / "runs" / "test_ledger.csv").read_text().splitlines()) == 2  # its head, and one look
-
-    def test_a_misspelt_name_is_told_before_the_training(self, tmp_path: Path) -> None:
-        done = train(tmp_path, *WORDS, "callbacks.pictures.at_end=[confusoin]")
-        assert done.status == 1
-        assert "there is no picture 'confusoin' (did you mean 'confusion'?)" in done.err
-        assert run_dirs(tmp_path) == []
-
-    def test_one_that_needs_predictions_cannot_be_drawn_by_epoch(self, tmp_path: Path) -> None:
-        done = train(tmp_path, *WORDS, "callbacks.pictures.at_epochs=[filters,confusion]")
-        assert done.status == 1
-        assert "at_epochs names confusion, drawn of the predictions at the run's end" in done.err
-        assert run_dirs(tmp_path) == []
-
-
 def test_projector(watched: Path) -> None:
     run = TrainedRun(watched)
     table = np.loadtxt(watched / "projector" / "points.tsv")
@@ -364,106 +261,3 @@ def test_projector(watched: Path) -> None:
     assert sprites.shape == (8 * 16, 8 * 16, 3)
     picture = run.examples("val", 10).pictures[9, 0].numpy()
     assert (sprites[16:32, 16:32, 0] == picture).all()  # the tenth image is the second of the second row
-
-
-class TestReadingBack:
-    def test_the_network_before_training_is_the_one_that_build_makes(self, watched: Path) -> None:
-        cfg = runs.read_config(watched)
-        state = torch.get_rng_state()
-        alone = initial_network(cfg).state_dict()
-        assert torch.equal(torch.get_rng_state(), state)
-        built = build(cfg)[1].network.state_dict()
-        assert all(torch.equal(alone[key], value) for key, value in built.items())
-
-    def test_the_network_gives_the_stored_predictions(self, watched: Path) -> None:
-        run = TrainedRun(watched)
-        with torch.no_grad():
-            logits = run.network(run.examples("val", 60).images)
-        assert torch.allclose(logits, run.predictions("val").logits, atol=1e-5)
-
-    def test_averaged_weights_are_taken_where_there_are_some(self, tmp_path: Path) -> None:
-        assert train(tmp_path, *SMALL, "classifier.ema_decay=0.9", "trainer.max_epochs=1").status == 0
-        (run_dir,) = run_dirs(tmp_path)
-        run = TrainedRun(run_dir)
-        with torch.no_grad():
-            logits = run.network(run.examples("val", 60).images)
-        assert torch.allclose(logits, run.predictions("val").logits, atol=1e-5)
-        state = weights(run_dir, "best")["state_dict"]
-        assert torch.equal(run.network.fc1.weight.detach(), state["average.module.fc1.weight"])
-
-    def test_one_of_each_class(self, watched: Path) -> None:
-        examples = TrainedRun(watched).one_of_each_class(4)
-        assert examples.labels.tolist() == [0, 1, 2, 3]
-        assert examples.pictures.dtype == torch.uint8
-
-    def test_what_is_no_finished_run(self, watched: Path, tmp_path: Path) -> None:
-        (tmp_path / "half").mkdir()
-        (tmp_path / "half" / "config.yaml").write_bytes((watched / "config.yaml").read_bytes())
-        summary = (watched / "summary.json").read_text().replace('"finished"', '"interrupted"')
-        (tmp_path / "half" / "summary.json").write_text(summary)
-        with pytest.raises(UserError, match=r"val\.npz is missing or damaged: the run is not finished"):
-            figures.confusion(tmp_path / "half")
-        with pytest.raises(UserError, match=r"best\.ckpt is damaged"):
-            figures.filters(tmp_path / "half")
-        for figure in (figures.filters, figures.confusion):
-            with pytest.raises(UserError, match="is not a run directory"):
-                figure(tmp_path / "nowhere")
-
-    @pytest.mark.parametrize("size", [0, 1000])
-    def test_predictions_that_are_cut_off(self, size: int, watched: Path, tmp_path: Path) -> None:
-        for name in ("config.yaml", "summary.json"):
-            (tmp_path / name).write_bytes((watched / name).read_bytes())
-        (tmp_path / "predictions").mkdir()
-        content = (watched / "predictions" / "val.npz").read_bytes()
-        (tmp_path / "predictions" / "val.npz").write_bytes(content[:size])
-        with pytest.raises(UserError, match=r"val\.npz is missing or damaged \(.*\)\.\n  The run is finished"):
-            figures.confusion(tmp_path)
-
-
-@pytest.mark.gpu
-def test_everything_is_drawn_on_a_gpu(tmp_path: Path) -> None:
-    words = [word for word in WORDS if word != "trainer.accelerator=cpu"]
-    done = train(tmp_path, *words, "trainer.accelerator=gpu", "trainer.precision=bf16-mixed", "callbacks=everything")
-    assert done.status == 0, done.err
-    assert "no picture" not in done.out
-    (run_dir,) = run_dirs(tmp_path)
-    assert {path.stem for path in (run_dir / "pictures").iterdir()} >= set(figures.BY_NAME)
-    found = EventAccumulator(str(run_dir)).Reload()
-    assert [point.step for point in found.Scalars("norms/gradient")] == list(range(5, 2 * STEPS_PER_EPOCH, 5))
-
-
-class TestTheCommand:
-    def test_draws_what_is_named(self, watched: Path, tmp_path: Path) -> None:
-        only = ["--only", "confusion", "--only", "shifts"]
-        done = convline(tmp_path, "figures", str(watched), *only, "--svg", "--beside", str(watched))
-        assert done.status == 0, done.err
-        folder = watched / "pictures"
-        named = [folder / f"{name}.{ending}" for name in ("confusion", "shifts") for ending in ("png", "svg")]
-        assert done.out.splitlines() == list(map(str, named))
-        assert (folder / "shifts.svg").read_text().count("max pooling") == 2
-        assert (folder / "confusion.svg").read_text().startswith("<?xml")
-
-    def test_looks_at_the_test_set_leave_a_trace(self, watched: Path, tmp_path: Path) -> None:
-        ledger = watched.parent / "test_ledger.csv"
-        before = len(ledger.read_text().splitlines())
-        only = ["--only", "confusion", "--only", "mistakes"]
-        assert convline(tmp_path, "figures", str(watched), *only).status == 0
-        assert len(ledger.read_text().splitlines()) == before
-        assert convline(tmp_path, "figures", str(watched), *only, "--part", "test").status == 0
-        assert len(ledger.read_text().splitlines()) == before + 1
-        assert ",figures," in ledger.read_text().splitlines()[-1]
-
-    def test_mistakes_of_typing(self, watched: Path, tmp_path: Path) -> None:
-        done = convline(tmp_path, "figures", str(watched), "--only", "filtres")
-        assert done.status == 1
-        assert done.err.startswith("error: there is no picture 'filtres' (did you mean 'filters'?)")
-        only = ["--only", "filters", "--only", "feature_maps"]
-        done = convline(tmp_path, "figures", str(watched), *only, "--beside", str(watched))
-        assert done.status == 1
-        assert "--beside compares runs, which filters, feature_maps cannot do" in done.err
-        done = convline(tmp_path, "figures", str(watched), *only, "--part", "test")
-        assert done.status == 1
-        assert "only on predictions, mistakes, confusion, confusion_normalised, reliability, shifts" in done.err
-        done = convline(tmp_path, "figures", "nowhere")
-        assert done.status == 1
-        assert "nowhere is not a run directory" in done.err

@@ -9,19 +9,17 @@ from pathlib import Path
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from torchvision import transforms
 
-from benchmarks.data_path import NUM_WORKERS, epoch, our_epoch
-from benchmarks.measure import Comparison, interleaved
+from benchmarks.data_path import BATCH_SIZE, against_workers, resident
+from benchmarks.measure import Comparison
 from convline.data.augment import Pipeline, parse_augment
-from convline.data.loader import Walk
 from convline.data.prepare import Prepare
-from convline.data.resident import ResidentLoader
 from convline.data.sources import Images, cifar10, synthetic
 from convline.data.statistics import channel_statistics
 
-BATCH_SIZE, SHAPE = 128, (3, 32, 32)
+SHAPE = (3, 32, 32)
 
 
 class PilImages(Dataset[tuple[Tensor, int]]):
@@ -46,13 +44,12 @@ def compare_augmented(target: float, num_rounds: int, num_images: int = 50_000) 
         num_rounds: how often each is measured.
         num_images: of the synthetic ones, where the real ones are not there.
     """
-    name, data = images(num_images)
+    said, data = images(num_images)
     mean, std = channel_statistics(data.images, torch.arange(len(data)))
     steps = parse_augment("crop(4, mode=zero), flip")
     pipeline = Pipeline(steps, SHAPE, 10, (255 * mean).float(), seed=0)
     prepare = Prepare(mean, std, SHAPE, torch.device("cpu"), pipeline=pipeline)
-    walk = Walk(BATCH_SIZE, order_seed=0, steps_per_execution=16)
-    ours = ResidentLoader(data.images, data.labels, torch.arange(len(data)), prepare, walk)
+    ours = resident(data.images, data.labels, prepare)
     theirs = PilImages(
         data,
         transforms.Compose(
@@ -64,26 +61,8 @@ def compare_augmented(target: float, num_rounds: int, num_images: int = 50_000) 
             ]
         ),
     )
-    loaders = {n: DataLoader(theirs, BATCH_SIZE, shuffle=True, num_workers=n) for n in NUM_WORKERS}
-    seconds = {n: epoch(loader).wall for n, loader in loaders.items()}
-    best = min(seconds, key=lambda n: seconds[n])
-    samples = interleaved(lambda: our_epoch(ours), lambda: epoch(loaders[best]), num_rounds)
-    return Comparison(
-        name=f"data path, crop and flip, batch {BATCH_SIZE}",
-        ours="resident loader",
-        other=f"torchvision, PIL, DataLoader, {best} workers",
-        clock="wall",
-        target=target,
-        kind="at least",
-        our_samples=samples[0],
-        other_samples=samples[1],
-        notes={
-            "data": name,
-            "images": len(data),
-            "threads": torch.get_num_threads(),
-            "seconds_by_workers": seconds,
-        },
-    )
+    name = f"data path, crop and flip, batch {BATCH_SIZE}"
+    return against_workers(name, ours, theirs, target, num_rounds).noted(data=said, images=len(data))
 
 
 def images(num_images: int) -> tuple[str, Images]:

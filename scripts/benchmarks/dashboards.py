@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import mnist
-from benchmarks.measure import Comparison, Sample, interleaved
+from benchmarks.measure import Comparison, Sample, Way, compare
 
 RUN = """
 import json, sys, tempfile, time
@@ -56,23 +56,16 @@ def compare_dashboards(
         written.append(num_bytes)
         return Sample(cpu, wall)
 
-    samples = interleaved(lambda: child([]), lambda: child(NOTHING), num_rounds, warm_up=False)
-    medians = [statistics.median(sample.cpu for sample in part) for part in samples]
-    return Comparison(
-        name=f"dashboards of {model}",
-        ours="run with all that is shown by default",
-        other="run with progress bar, checkpoints and metrics.csv alone",
-        clock="cpu",
-        target=target,
-        kind="at most",
-        our_samples=samples[0],
-        other_samples=samples[1],
-        notes={
-            "threads": 1,
-            "data": source,
-            "settings": settings,
-            "event_bytes": max(written),
-            "remark": f"medians {medians[0]:.2f} s and {medians[1]:.2f} s of processor time; "
-            f"event files of {max(written) / 1e6:.2f} MB",
-        },
+    ours = Way("run with all that is shown by default", lambda: child([]))
+    other = Way("run with progress bar, checkpoints and metrics.csv alone", lambda: child(NOTHING))
+    measured = compare(f"dashboards of {model}", ours, other, "cpu", "at most", target, num_rounds, warm_up=False)
+    both = measured.our_samples, measured.other_samples
+    medians = [statistics.median(sample.cpu for sample in samples) for samples in both]
+    return measured.noted(
+        threads=1,
+        data=source,
+        settings=settings,
+        event_bytes=max(written),
+        remark=f"medians {medians[0]:.2f} s and {medians[1]:.2f} s of processor time; "
+        f"event files of {max(written) / 1e6:.2f} MB",
     )

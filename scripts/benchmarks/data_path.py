@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 from torchvision import datasets, transforms
 
 from benchmarks import mnist
-from benchmarks.measure import Comparison, Sample, Stopwatch, interleaved
+from benchmarks.measure import Comparison, Sample, Stopwatch, Way, compare
 from convline.data.loader import Walk
 from convline.data.prepare import Prepare
 from convline.data.resident import ResidentLoader
@@ -43,8 +44,6 @@ def compare_data(
         images, labels = theirs.data.unsqueeze(1), theirs.targets
         mean, std = channel_statistics(images, torch.arange(len(images)))
         prepare = Prepare(mean, std, mnist.SHAPE, torch.device("cpu"))
-        walk = Walk(BATCH_SIZE, order_seed=0, steps_per_execution=16)
-        ours = ResidentLoader(images, labels, torch.arange(len(images)), prepare, walk)
         normalise = transforms.Normalize(mean.tolist(), std.tolist())
         theirs.transform = transforms.Compose([transforms.ToTensor(), normalise])
         apart = max(
@@ -52,32 +51,43 @@ def compare_data(
             for i in range(0, len(images), 97)
         )
         assert apart < 1e-5, "the two ways make different images"
-        loaders = {n: DataLoader(theirs, BATCH_SIZE, shuffle=True, num_workers=n) for n in NUM_WORKERS}
-        seconds = {n: epoch(loader).wall for n, loader in loaders.items()}
-        best = min(seconds, key=lambda n: seconds[n])
-        samples = interleaved(lambda: our_epoch(ours), lambda: epoch(loaders[best]), num_rounds)
-    return Comparison(
-        name=f"data path, batch {BATCH_SIZE}",
-        ours="resident loader",
-        other=f"torchvision, PIL, DataLoader, {best} workers",
-        clock="wall",
-        target=target,
-        kind="at least",
-        our_samples=samples[0],
-        other_samples=samples[1],
-        notes={
-            "data": "MNIST" if real else "synthetic images of MNIST's shape",
-            "images": len(images),
-            "threads": torch.get_num_threads(),
-            "seconds_by_workers": seconds,
-            "largest_pixel_difference": apart,
-        },
-    )
+        ours = resident(images, labels, prepare)
+        said = "MNIST" if real else "synthetic images of MNIST's shape"
+        measured = against_workers(f"data path, batch {BATCH_SIZE}", ours, theirs, target, num_rounds)
+    return measured.noted(data=said, images=len(images), largest_pixel_difference=apart)
 
 
-def our_epoch(loader: ResidentLoader) -> Sample:
-    """Measure one epoch of ours."""
-    return epoch(batch for execution in loader for batch in execution)
+def against_workers(
+    name: str, ours: Way, theirs: Dataset[tuple[Tensor, int]], target: float, num_rounds: int
+) -> Comparison:
+    """Measure one shuffled epoch of ours against a DataLoader's with the fastest number of workers.
+
+    Args:
+        name: of the comparison.
+        ours: see `resident`.
+        theirs: images one by one, ready for a network.
+        target: how many times as fast ours is to be.
+        num_rounds: how often each is measured.
+    """
+    loaders = {n: DataLoader(theirs, BATCH_SIZE, shuffle=True, num_workers=n) for n in NUM_WORKERS}
+    seconds = {n: epoch(loader).wall for n, loader in loaders.items()}
+    best = min(seconds, key=lambda n: seconds[n])
+    other = Way(f"torchvision, PIL, DataLoader, {best} workers", lambda: epoch(loaders[best]))
+    measured = compare(name, ours, other, "wall", "at least", target, num_rounds)
+    return measured.noted(threads=torch.get_num_threads(), seconds_by_workers=seconds)
+
+
+def resident(images: Tensor, labels: Tensor, prepare: Prepare) -> Way:
+    """One shuffled epoch of ours.
+
+    Args:
+        images: N×C×H×W, uint8.
+        labels: N.
+        prepare: what is done to a batch.
+    """
+    walk = Walk(BATCH_SIZE, order_seed=0, steps_per_execution=16)
+    loader = ResidentLoader(images, labels, torch.arange(len(images)), prepare, walk)
+    return Way("resident loader", lambda: epoch(batch for execution in loader for batch in execution))
 
 
 def epoch(batches: Iterable[object]) -> Sample:

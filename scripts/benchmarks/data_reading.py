@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.measure import Comparison, Sample, interleaved
+from benchmarks.measure import Comparison, Sample, Way, compare
 
 HEAD = """
 import json, resource, sys, time
@@ -66,21 +66,13 @@ def compare_reading(target: float, num_rounds: int) -> Comparison | None:
         peaks[code].append(peak)
         return Sample(cpu, wall)
 
-    samples = interleaved(lambda: child(OURS), lambda: child(OTHER), num_rounds)
-    median = sorted(sample.cpu for sample in samples[0])[num_rounds // 2]
-    return Comparison(
-        name="start-up of CIFAR-10",
-        ours="read, verify, split, statistics, fingerprint",
-        other="torchvision's CIFAR10, read and verify",
-        clock="cpu",
-        target=target,
-        kind="at most",
-        our_samples=samples[0],
-        other_samples=samples[1],
-        notes={
-            "data": "CIFAR-10, 60,000 images",
-            "threads": 1,
-            "remark": f"ours takes {median:.2f} s of processor time in the median, and memory rises by at most "
-            f"{max(peaks[OURS]):.0f} MiB (torchvision's: {max(peaks[OTHER]):.0f} MiB)",
-        },
+    ours = Way("read, verify, split, statistics, fingerprint", lambda: child(OURS))
+    other = Way("torchvision's CIFAR10, read and verify", lambda: child(OTHER))
+    measured = compare("start-up of CIFAR-10", ours, other, "cpu", "at most", target, num_rounds)
+    median = sorted(sample.cpu for sample in measured.our_samples)[num_rounds // 2]
+    return measured.noted(
+        data="CIFAR-10, 60,000 images",
+        threads=1,
+        remark=f"ours takes {median:.2f} s of processor time in the median, and memory rises by at most "
+        f"{max(peaks[OURS]):.0f} MiB (torchvision's: {max(peaks[OTHER]):.0f} MiB)",
     )

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from benchmarks import mnist
-from benchmarks.measure import Comparison, Sample, Stopwatch, interleaved
+from benchmarks.measure import Comparison, Sample, Stopwatch, Way, compare
 from convline import training
 from convline.config import load_config
 
@@ -77,20 +77,11 @@ def compare_fit(
     with tempfile.TemporaryDirectory() as folder:
         start, warm = our_fit(cfg, Path(folder))
         check = agreement(warm, bare_fit(cfg, start))
-        ours, other = interleaved(
-            lambda: our_fit(cfg, Path(folder))[1].sample, lambda: bare_fit(cfg, start).sample, num_rounds, warm_up=False
-        )
-    return Comparison(
-        name=f"fit {model}, batch {cfg.data.batch_size}, {num_threads} thread{'s' if num_threads > 1 else ''}",
-        ours="fit with logging, progress bar and checkpoints",
-        other="bare PyTorch loop",
-        clock="cpu",
-        target=target,
-        kind="at most",
-        our_samples=ours,
-        other_samples=other,
-        notes={"data": source, "epochs": num_epochs, "threads": num_threads, "settings": settings, **check},
-    )
+        name = f"fit {model}, batch {cfg.data.batch_size}, {num_threads} thread{'s' if num_threads > 1 else ''}"
+        ours = Way("fit with logging, progress bar and checkpoints", lambda: our_fit(cfg, Path(folder))[1].sample)
+        other = Way("bare PyTorch loop", lambda: bare_fit(cfg, start).sample)
+        measured = compare(name, ours, other, "cpu", "at most", target, num_rounds, warm_up=False)
+    return measured.noted(data=source, epochs=num_epochs, threads=num_threads, settings=settings, **check)
 
 
 def our_fit(cfg: DictConfig, folder: Path) -> tuple[Start, Outcome]:

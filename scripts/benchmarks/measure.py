@@ -9,7 +9,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 import torch
@@ -37,6 +37,23 @@ class Stopwatch:
         self.sample = Sample(time.process_time() - self._cpu, time.perf_counter() - self._wall)
 
 
+Clock = Literal["cpu", "wall"]
+Kind = Literal["at most", "at least"]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to do something.
+
+    Args:
+        said: what it is, in words.
+        once: does it once and says what it took.
+    """
+
+    said: str
+    once: Callable[[], Sample]
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Ours against another way, round by round.
@@ -48,18 +65,22 @@ class Comparison:
         target: what the ratio is to be.
         kind: "at most": the ratio is ours / other; "at least": it is other / ours, how many times as fast ours is.
         our_samples, other_samples: one entry a round; those of the same number were measured next to each other.
-        notes: what else a reader has to know.
+        notes: what else a reader has to know; see `noted`.
     """
 
     name: str
     ours: str
     other: str
-    clock: Literal["cpu", "wall"]
+    clock: Clock
     target: float
-    kind: Literal["at most", "at least"]
+    kind: Kind
     our_samples: list[Sample]
     other_samples: list[Sample]
     notes: dict[str, Any] = field(default_factory=dict)
+
+    def noted(self, **notes: Any) -> Self:
+        """The same with more notes."""
+        return replace(self, notes={**self.notes, **notes})
 
     def _ratio(self, ours: float, other: float) -> float:
         return ours / other if self.kind == "at most" else other / ours
@@ -110,6 +131,27 @@ class Comparison:
             },
             "notes": self.notes,
         }
+
+
+def compare(
+    name: str,
+    ours: Way,
+    other: Way,
+    clock: Clock,
+    kind: Kind,
+    target: float,
+    num_rounds: int,
+    warm_up: bool = True,
+) -> Comparison:
+    """Measure two ways in turn.
+
+    Args:
+        name, clock, kind, target: of the `Comparison`.
+        ours, other: the two ways.
+        num_rounds, warm_up: see `interleaved`.
+    """
+    samples = interleaved(ours.once, other.once, num_rounds, warm_up)
+    return Comparison(name, ours.said, other.said, clock, target, kind, *samples)
 
 
 def interleaved(

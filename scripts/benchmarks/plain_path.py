@@ -5,12 +5,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from benchmarks.augmented_path import BATCH_SIZE, SHAPE, images
-from benchmarks.data_path import epoch, our_epoch
-from benchmarks.measure import Comparison, interleaved
-from convline.data.loader import Walk
+from benchmarks.augmented_path import SHAPE, images
+from benchmarks.data_path import BATCH_SIZE, epoch, resident
+from benchmarks.measure import Comparison, Way, compare
 from convline.data.prepare import Prepare
-from convline.data.resident import ResidentLoader
 from convline.data.statistics import channel_statistics
 
 
@@ -22,11 +20,9 @@ def compare_plain(target: float, num_rounds: int, num_images: int = 50_000) -> C
         num_rounds: how often each is measured.
         num_images: of the synthetic ones, where the real ones are not there.
     """
-    name, data = images(num_images)
+    said, data = images(num_images)
     mean, std = channel_statistics(data.images, torch.arange(len(data)))
     prepare = Prepare(mean, std, SHAPE, torch.device("cpu"))
-    walk = Walk(BATCH_SIZE, order_seed=0, steps_per_execution=16)
-    ours = ResidentLoader(data.images, data.labels, torch.arange(len(data)), prepare, walk)
     rows = data.images.permute(0, 2, 3, 1).flatten(1)  # the same memory, a row for each image
     scale, shift = ((values.float().repeat(32 * 32)) for values in (1 / (255 * std), -mean / std))
 
@@ -35,15 +31,8 @@ def compare_plain(target: float, num_rounds: int, num_images: int = 50_000) -> C
             batch = rows.index_select(0, index).to(torch.float32).mul_(scale).add_(shift)
             yield batch.view(-1, 32, 32, 3).permute(0, 3, 1, 2), data.labels.index_select(0, index)
 
-    samples = interleaved(lambda: our_epoch(ours), lambda: epoch(by_hand()), num_rounds)
-    return Comparison(
-        name=f"data path, normalise only, batch {BATCH_SIZE}",
-        ours="resident loader",
-        other="a tensor indexed by hand, and the same arithmetic",
-        clock="cpu",
-        target=target,
-        kind="at most",
-        our_samples=samples[0],
-        other_samples=samples[1],
-        notes={"data": name, "images": len(data), "threads": torch.get_num_threads()},
-    )
+    name = f"data path, normalise only, batch {BATCH_SIZE}"
+    ours = resident(data.images, data.labels, prepare)
+    other = Way("a tensor indexed by hand, and the same arithmetic", lambda: epoch(by_hand()))
+    measured = compare(name, ours, other, "cpu", "at most", target, num_rounds)
+    return measured.noted(data=said, images=len(data), threads=torch.get_num_threads())

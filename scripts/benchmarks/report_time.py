@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.made_runs import make_sweep
-from benchmarks.measure import Comparison, interleaved
+from benchmarks.measure import Comparison, Way, compare
 from benchmarks.startup import child
 
 IMPORTS = "import pandas, matplotlib.pyplot"
@@ -32,24 +32,16 @@ def compare_report(target: float, num_rounds: int, num_runs: int = 500) -> Compa
         sweep = Path(folder) / "runs" / "sweep"
         make_sweep(sweep, num_runs)
         report = [sys.executable, "-c", REPORT, str(sweep)]
-        samples = interleaved(lambda: child(report), lambda: child([sys.executable, "-c", IMPORTS]), num_rounds)
+        ours = Way("convline report: terminal, CSV, Markdown, page with plots", lambda: child(report))
+        other = Way("import pandas, matplotlib.pyplot", lambda: child([sys.executable, "-c", IMPORTS]))
+        measured = compare(f"report of {num_runs:,} runs", ours, other, "cpu", "at most", target, num_rounds)
         size = (sweep / "report.html").stat().st_size
-    seconds = statistics.median(sample.cpu for sample in samples[0])
-    wall = statistics.median(sample.wall for sample in samples[0])
-    return Comparison(
-        name=f"report of {num_runs:,} runs",
-        ours="convline report: terminal, CSV, Markdown, page with plots",
-        other="import pandas, matplotlib.pyplot",
-        clock="cpu",
-        target=target,
-        kind="at most",
-        our_samples=samples[0],
-        other_samples=samples[1],
-        notes={
-            "threads": torch.get_num_threads(),
-            "runs": num_runs,
-            "page_bytes": size,
-            "remark": f"median of the report {seconds:.1f} s of processor time, {wall:.1f} s by the clock on the wall; "
-            f"the page has {size / 1e6:.1f} MB",
-        },
+    seconds = statistics.median(sample.cpu for sample in measured.our_samples)
+    wall = statistics.median(sample.wall for sample in measured.our_samples)
+    return measured.noted(
+        threads=torch.get_num_threads(),
+        runs=num_runs,
+        page_bytes=size,
+        remark=f"median of the report {seconds:.1f} s of processor time, {wall:.1f} s by the clock on the wall; "
+        f"the page has {size / 1e6:.1f} MB",
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.measure import Comparison, Sample, interleaved
+from benchmarks.measure import Comparison, Sample, Way, compare
 
 ROOT = Path(__file__).parents[2]
 IMPORTS = "import os, torch, lightning; os._exit(0)"
@@ -29,20 +29,12 @@ def compare_startup(target: float, num_rounds: int) -> Comparison:
     """
     with tempfile.TemporaryDirectory() as folder:
         train = train_command(folder)
-        samples = interleaved(lambda: child(train), lambda: child([sys.executable, "-c", IMPORTS]), num_rounds)
-    return Comparison(
-        name="start-up",
-        ours="python train.py to the end of its first step",
-        other="import torch, lightning",
-        clock="cpu",
-        target=target,
-        kind="at most",
-        our_samples=samples[0],
-        other_samples=samples[1],
-        notes={
-            "threads": torch.get_num_threads(),
-            "remark": "the imports that both commands make are most of either's time; the ratio shows what is added",
-        },
+        ours = Way("python train.py to the end of its first step", lambda: child(train))
+        other = Way("import torch, lightning", lambda: child([sys.executable, "-c", IMPORTS]))
+        measured = compare("start-up", ours, other, "cpu", "at most", target, num_rounds)
+    return measured.noted(
+        threads=torch.get_num_threads(),
+        remark="the imports that both commands make are most of either's time; the ratio shows what is added",
     )
 
 

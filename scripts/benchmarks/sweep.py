@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import mnist
-from benchmarks.measure import Comparison, Sample, interleaved
+from benchmarks.measure import Comparison, Sample, Way, compare
 from benchmarks.startup import ROOT, child
 
 RATES = (0.2, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01, 0.005)
@@ -30,24 +30,17 @@ def compare_sweep(target: float, cost_target: float, num_rounds: int, num_epochs
     """
     source, words = mnist.settings()
     plain = ["model=lenet", *words, "trainer=cpu", f"trainer.max_epochs={num_epochs}"]
-    ours, other = interleaved(lambda: _sweep(plain), lambda: _one_by_one(plain), num_rounds, warm_up=False)
+    ours = Way("one command", lambda: _sweep(plain))
+    other = Way("a command for each", lambda: _one_by_one(plain))
+    name = f"sweep of {len(RATES)} learning rates, LeNet, threads: {torch.get_num_threads()}"
+    measured = compare(name, ours, other, "wall", "at least", target, num_rounds, warm_up=False)
     cost = _cost_of_a_job([*plain[:-1], *NOTHING])
-    return Comparison(
-        name=f"sweep of {len(RATES)} learning rates, LeNet, threads: {torch.get_num_threads()}",
-        ours="one command",
-        other="a command for each",
-        clock="wall",
-        target=target,
-        kind="at least",
-        our_samples=ours,
-        other_samples=other,
-        notes={
-            "threads": torch.get_num_threads(),
-            "data": source,
-            "epochs": num_epochs,
-            "processor_seconds_of_a_job_outside_training": cost,
-            "remark": f"beside its training a job costs {cost:.2f} s of processor time (target: at most {cost_target})",
-        },
+    return measured.noted(
+        threads=torch.get_num_threads(),
+        data=source,
+        epochs=num_epochs,
+        processor_seconds_of_a_job_outside_training=cost,
+        remark=f"beside its training a job costs {cost:.2f} s of processor time (target: at most {cost_target})",
     )
 
 

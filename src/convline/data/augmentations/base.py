@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -37,7 +38,7 @@ class Stream:
         return np.random.default_rng([self.seed, self.epoch, 1 + self.step])
 
 
-class Augmentation:
+class Augmentation(ABC):
     """One operation with its arguments. Subclasses are dataclasses whose fields are the arguments.
 
     What is random about an image is drawn by `draw`, for all images of an epoch at once: so an image's draws are a
@@ -72,10 +73,11 @@ class Augmentation:
         """Why it cannot work on such images and what to type instead; empty if it can."""
         return ""
 
+    @abstractmethod
     def draw(self, stream: Stream, num_images: int, input_shape: Shape) -> Draws:
         """Everything random of one epoch: a row for each image."""
-        raise NotImplementedError
 
+    @abstractmethod
     def __call__(self, images: Tensor, draws: Tensor, fill: Tensor) -> Tensor:
         """Apply it to a batch.
 
@@ -86,4 +88,3 @@ class Augmentation:
         Returns:
             As many images of the same shape, uint8 or float32 in 0…255.
         """
-        raise NotImplementedError

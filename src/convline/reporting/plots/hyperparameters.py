@@ -8,21 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convline.reporting.fold import Table
+from convline.reporting.plots.dots import beyond, metric_axes, scatter
 from convline.reporting.plots.scales import Scale, effect, has, place, scale
-from convline.reporting.plots.style import (
-    DOT,
-    HALF,
-    INK,
-    THIRD,
-    Plot,
-    Point,
-    as_svg,
-    beyond,
-    drawing,
-    limits,
-    scatter,
-)
-from convline.reporting.text import head
+from convline.reporting.plots.style import DOT, HALF, INK, THIRD, Plot, Point, as_svg, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,8 +38,7 @@ def _one(table: Table, marked: Sequence[Point], axis: Scale, width: float) -> Pl
     shown = [point for point in marked if has(point, axis.key)]
     xs = [place(axis, point) for point in shown]
     with drawing(width, 236) as figure:
-        axes = figure.add_subplot()
-        axes.set_ylim(*limits(marked, table.metric))
+        axes = metric_axes(figure, marked, table.metric)
         if axis.kind == "side by side":
             _medians(axes, xs, shown)
             # dots of like values beside each other; the golden ratio spreads any number of them evenly
@@ -65,13 +52,12 @@ def _one(table: Table, marked: Sequence[Point], axis: Scale, width: float) -> Pl
         is_long = sum(map(len, labels)) > 36
         axes.set_xticks(places, labels, rotation=30 if is_long else 0, ha="right" if is_long else "center")
         axes.grid(axis="x", visible=axis.kind != "side by side")
-        axes.set_ylabel(head(table.metric))
         name = table.columns[axis.key]
         missing = len(marked) - len(shown)
         caption = f"{axis.key}{', log scale' if axis.kind == 'log' else ''}"
         if missing:
             caption += f"; {missing} of {len(marked)} configurations have none"
-        caption += beyond(limits(marked, table.metric), shown)
+        caption += beyond(axes, shown)
         return Plot("setting", name, as_svg(figure, f"{name} against {table.metric}"), width, caption)
 
 

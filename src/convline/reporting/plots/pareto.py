@@ -5,20 +5,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from convline.reporting.fold import Table
+from convline.reporting.plots.dots import beyond, metric_axes, scatter
 from convline.reporting.plots.scales import spreads_over_decades
-from convline.reporting.plots.style import (
-    BEST,
-    HALF,
-    INK,
-    Plot,
-    Point,
-    as_svg,
-    beyond,
-    drawing,
-    limits,
-    scatter,
-)
-from convline.reporting.text import count, duration, head, lower_is_better
+from convline.reporting.plots.style import BEST, HALF, INK, Plot, Point, as_svg, drawing
+from convline.reporting.text import count, duration, lower_is_better
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,8 +48,7 @@ def _one(table: Table, shown: Sequence[Point], cost: str, name: str) -> Plot:
     is_log = spreads_over_decades(sorted(xs))
     best = front(xs, [point.y for point in shown], lower_is_better(table.metric))
     with drawing(HALF, 290) as figure:
-        axes = figure.add_subplot()
-        axes.set_ylim(*limits(shown, table.metric))
+        axes = metric_axes(figure, shown, table.metric)
         if is_log:
             axes.set_xscale("log")
         axes.margins(x=0.09)
@@ -77,12 +66,11 @@ def _one(table: Table, shown: Sequence[Point], cost: str, name: str) -> Plot:
             )  # fmt: skip
         _ticks(axes, cost, is_log)
         axes.set_xlabel(f"{name}{' (log scale)' if is_log else ''}")
-        axes.set_ylabel(head(table.metric))
+        off = beyond(axes, shown)
         svg = as_svg(figure, f"{table.metric} against {name}, with the Pareto front")
     title = f"{table.metric} against {'time' if cost == 'seconds' else cost}"
     say = duration if cost == "seconds" else count
     begin = say(shown[best[0]].row.mean(cost))
-    off = beyond(limits(shown, table.metric), shown)
     caption = f"Numbers are ranks along the Pareto front, which begins at {begin}{off}."
     return Plot("pareto", title, svg, HALF, caption)
 

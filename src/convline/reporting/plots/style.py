@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import math
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,6 @@ from convline.reporting.fold import Configuration, Table
 from convline.reporting.text import is_share, lower_is_better
 
 if TYPE_CHECKING:  # takes half a second to import: only when a page is drawn
-    from matplotlib.axes import Axes
     from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
 
@@ -150,15 +148,6 @@ def robust_limits(values: Sequence[float], metric: str) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def limits(marked: Sequence[Point], metric: str) -> tuple[float, float]:
-    """Robust limits for all that `scatter` draws."""
-    values = [point.y for point in marked]
-    if len(marked) <= FEW:
-        values += [value for point in marked for value in point.each]
-        values += [point.y + side * point.sd for point in marked for side in (-1, 1) if not math.isnan(point.sd)]
-    return robust_limits(values, metric)
-
-
 def shades(values: Sequence[float], metric: str) -> "tuple[Colormap, Normalize]":
     """Colours for a metric: the better, the darker."""
     from matplotlib.colors import LinearSegmentedColormap, Normalize
@@ -166,40 +155,3 @@ def shades(values: Sequence[float], metric: str) -> "tuple[Colormap, Normalize]"
     low, high = robust_limits(values, metric)
     names = SHADES[::-1] if lower_is_better(metric) else SHADES
     return LinearSegmentedColormap.from_list("better", names), Normalize(low, high, clip=True)
-
-
-def scatter(axes: "Axes", xs: Sequence[float], marked: Sequence[Point], metric: str) -> None:
-    """Dots, the best in its own colour; those off the axis as triangles on its edge.
-
-    Where there are few, a bar shows the standard deviation over seeds, and faint dots the single seeds.
-    """
-    low, high = axes.get_ylim()
-    size = 44 if len(marked) <= FEW else 26 if len(marked) <= 100 else 14
-    for x, point in zip(xs, marked, strict=True) if len(marked) <= FEW else ():
-        if not math.isnan(point.sd) and low <= point.y <= high:
-            colour = BEST if point.rank == 1 else DOT
-            axes.errorbar(x, point.y, point.sd, color=colour, alpha=0.4, linewidth=1.4, fmt="none")
-            axes.scatter([x] * len(point.each), point.each, s=12, color=colour, alpha=0.35, linewidths=0)
-    for is_off in (False, True):
-        kept = [(x, p) for x, p in zip(xs, marked, strict=True) if (not low <= p.y <= high) == is_off]
-        if not kept:
-            continue
-        dots = axes.scatter(
-            [x for x, _ in kept],
-            [min(max(p.y, low), high) for _, p in kept],
-            s=32 if is_off else size,
-            c=[FAINT if is_off else BEST if p.rank == 1 else DOT for _, p in kept],
-            alpha=0.85,
-            linewidths=0.6,
-            edgecolors="white",
-            marker=("v" if not lower_is_better(metric) else "^") if is_off else "o",
-            clip_on=not is_off,
-            zorder=3,
-        )
-        dots.set_urls([f"#{p.anchor}" for _, p in kept])
-
-
-def beyond(limits: tuple[float, float], marked: Sequence[Point]) -> str:
-    """A clause for the caption if some configurations lie off the axis."""
-    number = sum(not limits[0] <= point.y <= limits[1] for point in marked)
-    return f"; triangles: {number} beyond the axis" if number else ""
