@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:  # imported inside functions: it takes a third of a second
     from matplotlib.axes import Axes
-    from matplotlib.backend_bases import RendererBase
     from matplotlib.figure import Figure
 
 DPI = 100
@@ -32,8 +31,11 @@ Pixels = NDArray[np.uint8]  # height × width × 3
 def blank(width: float, height: float) -> Figure:
     """An empty white figure of so many pixels."""
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+    figure.lines.append(Line2D([], [], figure=figure))  # IPython shows no figure that has neither axes nor lines
+    return figure
 
 
 def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
@@ -49,21 +51,9 @@ def axes_at(figure: Figure, left: float, top: float, width: float, height: float
 
 def paste(figure: Figure, pixels: Pixels, left: float, top: float) -> None:
     """Put an image on the figure, pixel by pixel, so far from its left and upper edge."""
-    from matplotlib.artist import Artist
+    from convline.figures.pasted import Pasted
 
-    class Pasted(Artist):
-        """`imshow` would resample the pixels to the size that they have, in axes that take as long again."""
-
-        def draw(self, renderer: RendererBase) -> None:
-            scale = figure.dpi / DPI  # SVG is laid out in points
-            bottom = figure.bbox.height - (top + len(pixels)) * scale
-            context = renderer.new_gc()
-            renderer.draw_image(context, left * scale, bottom, upwards)
-            context.restore()
-
-    opaque = np.full_like(pixels[..., :1], 255)
-    upwards = np.ascontiguousarray(np.concatenate([pixels, opaque], axis=2)[::-1])  # as renderers count rows
-    figure.add_artist(Pasted())
+    figure.add_artist(Pasted(figure, pixels, left, top))
 
 
 def write(
