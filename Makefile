@@ -1,8 +1,8 @@
 # make train    install what is needed and train LeNet on the embedded digits; ARGS="model=lenet data=mnist" for more
 # make test     the test suite but for its slow tests: a few minutes
-# make test-all  the whole test suite
+# make test-all  the whole test suite: before a release, and after work on sweeps, ranks or lessons
 # make dashboard  TensorBoard on runs/
-# make check    what CI runs: test-all, lint, types, layers, spelling
+# make check    what CI runs: test, lint, types, layers, spelling
 # make notebooks  run the notebooks again and keep what comes out; ARGS="02_first_convnet" for one
 # make lock     pin the newest versions that pyproject.toml allows
 PYTHON ?= python3
@@ -28,10 +28,10 @@ train: $(INSTALLED)
 	$(BIN)/python train.py $(ARGS)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
 test-all: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 dashboard: $(INSTALLED)
 	$(BIN)/convline dashboard $(ARGS)
@@ -46,7 +46,7 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
-check: lint test-all
+check: lint test
 
 lock: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet uv

@@ -48,6 +48,7 @@ class Running:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._files = folder / f".out-{time.monotonic_ns()}", folder / f".err-{time.monotonic_ns()}"
+        environment = {**os.environ, **(environment or {})}  # as it is now, not when the first command ran
         self.process = _context.Process(
             target=_call, args=(program, words, str(folder), *map(str, self._files), environment)
         )
@@ -64,9 +65,10 @@ class Running:
         return Done(self.process.exitcode, out, err)
 
 
-def _call(program: str, words: list[str], folder: str, out: str, err: str, environment: dict[str, str] | None) -> None:
+def _call(program: str, words: list[str], folder: str, out: str, err: str, environment: dict[str, str]) -> None:
     os.chdir(folder)
-    os.environ.update(environment or {})
+    os.environ.clear()
+    os.environ.update(environment)
     for descriptor, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     sys.stdout = os.fdopen(1, "w", buffering=1)

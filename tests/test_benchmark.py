@@ -161,6 +161,7 @@ def test_the_report_that_is_measured_reads_every_run(monkeypatch: pytest.MonkeyP
     assert "1.0 s of processor time, 10.0 s by the clock" in measured.notes["remark"]
 
 
+@pytest.mark.slow
 def test_train_ends_after_its_first_step_and_a_failure_is_told(tmp_path: Path) -> None:
     assert startup.child(startup.train_command(str(tmp_path))).cpu > 0
     (run_dir,) = tmp_path.iterdir()

@@ -16,7 +16,6 @@ import pytest
 
 from commands import ROOT, convline, run_dirs, train
 
-pytestmark = pytest.mark.xdist_group("dashboard")  # one process trains and browses for all
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 # WebGL without a graphics card, which the projector needs
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -180,7 +179,6 @@ TABS: dict[str, Callable[[Any], None]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("tab", TABS)
 def test_a_tab_shows_its_content_without_errors(tab: str, page: Any) -> None:
     page.evaluate(f"location.hash = '{tab}'")

@@ -59,8 +59,9 @@ OF_RUNS = (
     "convline dashboard",
     "convline figures",
 )
+LONG = ("workers=2", "resnet20", "data.fold=range")  # parts of commands that take seconds
 TYPED = {
-    command: None
+    command: pytest.param(command, marks=pytest.mark.slow if any(part in command for part in LONG) else ())
     for page in (README, DATA_PAGE, SWEEPS_PAGE)
     for command in commands(page)
     if not any(of_runs in command for of_runs in OF_RUNS)
@@ -68,7 +69,7 @@ TYPED = {
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize("command", TYPED)
+@pytest.mark.parametrize("command", TYPED.values())
 def test_commands_of_readme_and_data_page_run(
     command: str, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

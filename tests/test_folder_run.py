@@ -103,6 +103,7 @@ def test_a_mistake_is_explained_before_anything_is_trained(
     assert run_dirs(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_interrupted_decoding_leaves_no_half_array(colours: Path, tmp_path: Path) -> None:
     """The files are many, so that the signal comes while they are decoded."""
     for i in range(20, 3000):

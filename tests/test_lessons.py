@@ -214,6 +214,7 @@ def reproduce(folder: Path) -> Done:
 
 
 class TestCommand:
+    @pytest.mark.slow
     def test_trains_draws_and_says_what_came_out(self, done_once: tuple[Path, Done]) -> None:
         folder, done = done_once
         assert done.status == 0, done.err
@@ -234,6 +235,7 @@ class TestCommand:
         assert "http" not in re.sub(r"<meta[^>]*>", "", html)
         assert "fifth epoch" in done.out
 
+    @pytest.mark.slow
     def test_trains_nothing_twice(self, done_once: tuple[Path, Done]) -> None:
         again = reproduce(done_once[0])
         assert again.status == 0, again.err

@@ -156,6 +156,7 @@ class TestGoingOn:
 
 
 class TestEnds:
+    @pytest.mark.slow
     def test_pruned_trials_are_recorded_in_their_runs_and_in_the_study(self, tmp_path: Path) -> None:
         words = [word for word in SEARCH if "max_epochs" not in word]
         pruner = ["sweep/pruner=median", "sweep.pruner.n_startup_trials=2", "trainer.max_epochs=4", "sweep.trials=6"]
@@ -199,6 +200,7 @@ class TestEnds:
             summary = runs.read_summary(run_dir)
             assert trial.values == [summary["metrics"]["val/acc"], summary["parameters"]]
 
+    @pytest.mark.slow
     def test_ctrl_c_saves_the_trial_which_goes_on(self, tmp_path: Path) -> None:
         words = [*(word for word in SEARCH if "max_epochs" not in word), "trainer.max_epochs=30", "sweep.trials=1"]
         running = Running(words, tmp_path)

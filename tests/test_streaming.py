@@ -107,6 +107,7 @@ def test_auto_is_resident_for_what_fits_and_says_why_it_is_not() -> None:
     assert choose("resident", huge, CPU).name == "resident"
 
 
+@pytest.mark.slow
 def test_a_run_with_workers_is_bitwise_the_run_without(tmp_path: Path) -> None:
     weights = []
     for loader in ("resident", "dataloader"):

@@ -30,8 +30,6 @@ from convline.trained import TrainedRun
 from run_files import checkpoint, curves, without_the_kill
 from watched_run import STEPS_PER_EPOCH, WORDS
 
-pytestmark = pytest.mark.xdist_group("watching")  # one process trains for all
-
 
 def points(events: EventAccumulator, tag: str) -> dict[int, float]:
     return {point.step: point.value for point in events.Scalars(tag)}

@@ -17,8 +17,6 @@ from convline.trained import TrainedRun
 from run_files import checkpoint
 from watched_run import STEPS_PER_EPOCH, WORDS
 
-pytestmark = pytest.mark.xdist_group("watching")  # one process trains for all
-
 
 class TestPictures:
     def test_every_picture_is_a_file_and_in_the_images_tab(self, watched: Path, events: EventAccumulator) -> None:
