@@ -59,7 +59,8 @@ OF_RUNS = (
     "convline dashboard",
     "convline figures",
 )
-LONG = ("workers=2", "resnet20", "data.fold=range", "seeds=5", "model=lenet,dense", "hydra/sweeper=search")  # seconds each
+# parts of commands that take seconds each
+LONG = ("workers=2", "resnet20", "data.fold=range", "seeds=5", "model=lenet,dense", "hydra/sweeper=search")
 TYPED = {
     command: pytest.param(command, marks=pytest.mark.slow if any(part in command for part in LONG) else ())
     for page in (README, DATA_PAGE, SWEEPS_PAGE)
