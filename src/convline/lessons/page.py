@@ -16,7 +16,7 @@ from convline.lessons.results import Arm, Results
 from convline.reporting.text import count, duration, folded
 
 STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;color:#1f2937;max-width:60em;margin:2em auto;padding:0 1em}"
+    "body{font:15px/1.5 system-ui,sans-serif;color:#1f2937;max-width:75em;margin:2em auto;padding:0 1em}"
     "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #e5e7eb;padding:.3em .6em;text-align:left}"
     "th{background:#f3f4f6}img{max-width:100%}code{background:#f3f4f6;padding:0 .2em}"
 )
