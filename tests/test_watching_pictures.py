@@ -1,19 +1,24 @@
 """A run's pictures: drawn at its end and again from its directory."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils import tensorboard
 
 from commands import SMALL, convline, run_dirs, train
 from convline import figures, runs
 from convline.build import build, initial_network
+from convline.callbacks import after_test
 from convline.errors import UserError
 from convline.figures.canvas import png
 from convline.trained import TrainedRun
+from failing import RaiseAfterTest
 from run_files import checkpoint
 from watched_run import STEPS_PER_EPOCH, WORDS
 
@@ -61,6 +66,18 @@ class TestPictures:
         assert "nothing of RaiseAfterTest: no space left" in done.out
         (run_dir,) = run_dirs(tmp_path)
         assert runs.read_summary(run_dir)["status"] == "finished"
+
+    def test_an_event_file_that_cannot_be_opened_is_said(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def full(*_: object) -> None:
+            raise OSError("no space left")
+
+        monkeypatch.setattr(tensorboard, "SummaryWriter", full)
+        logger = TensorBoardLogger(tmp_path)
+        trainer = SimpleNamespace(callbacks=[RaiseAfterTest(0)], loggers=[logger], global_step=1)
+        after_test.tell(trainer, TrainedRun(tmp_path))
+        assert capsys.readouterr().out == "nothing of the event file: no space left\n"
 
     def test_a_run_interrupted_at_its_pictures_is_finished(self, tmp_path: Path) -> None:
         stop = "+callbacks.stop={_target_: failing.SignalAfterTest, signum: 2}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from lightning.pytorch import Callback, Trainer
@@ -33,26 +35,27 @@ class AfterTest(Callback, ABC):
 def tell(trainer: Trainer, run: TrainedRun) -> None:
     """Call all of the trainer's callbacks that wait for this; its loggers have closed their files by now.
 
-    One that fails leaves a line that says why: the figures of the test are not lost with it.
+    One that fails, or an event file that cannot be opened, leaves a line that says why: the run is finished already.
     """
     waiting = [callback for callback in trainer.callbacks if isinstance(callback, AfterTest)]  # type: ignore[attr-defined]
     if not waiting:
         return
     last = run.run_dir / "checkpoints" / "last.ckpt"  # of ranks, or of an earlier process
-    step = trainer.global_step or (load_checkpoint(last)["global_step"] if last.is_file() else 0)
-    if not any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers):
+    with _said("the event file"), ExitStack() as files:
+        step = trainer.global_step or (load_checkpoint(last)["global_step"] if last.is_file() else 0)
+        writer = None
+        if any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers):
+            from torch.utils.tensorboard import SummaryWriter
+
+            writer = files.enter_context(SummaryWriter(str(run.run_dir)))
         for callback in waiting:
-            _tell(callback, run, None, step)
-        return
-    from torch.utils.tensorboard import SummaryWriter
-
-    with SummaryWriter(str(run.run_dir)) as writer:
-        for callback in waiting:
-            _tell(callback, run, writer, step)
+            with _said(type(callback).__name__):
+                callback.after_test(run, writer, step)
 
 
-def _tell(callback: AfterTest, run: TrainedRun, writer: SummaryWriter | None, step: int) -> None:
+@contextmanager
+def _said(name: str) -> Iterator[None]:
     try:
-        callback.after_test(run, writer, step)
+        yield
     except Exception as error:
-        print(f"nothing of {type(callback).__name__}: {first_line(error)}", flush=True)
+        print(f"nothing of {name}: {first_line(error)}", flush=True)
