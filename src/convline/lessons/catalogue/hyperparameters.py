@@ -79,10 +79,9 @@ HYPERPARAMETERS = Lesson(
             ),
         )
     },
-    "Adam with one cycle up to 0.001, batches of 32, Glorot's initialisation, 1,000 validation images; the epoch "
-    "with the best validation accuracy is tested. The largest learning rate is the same for all, and was tuned for "
-    "none. Padding is compared with two stages: a third would be left without a window. Kinds of pools are "
-    "compared in windows of 3×3 with stride 2: in 2×2, all pixels are equally far from the centre, and the "
-    "weighted mean is the mean. The base network stands in five of the comparisons: 3×3 windows, 32 filters, pooling, "
-    "ReLU and no dropout are the same runs.",
+    "The epoch with the best validation accuracy is tested. The largest learning rate is the same for all, and was "
+    "tuned for none. Padding is compared with two stages: a third would be left without a window. Kinds of pools "
+    "are compared in windows of 3×3 with stride 2: in 2×2, all pixels are equally far from the centre, and the "
+    "weighted mean is the mean. The base network stands in five of the comparisons: 3×3 windows, 32 filters, "
+    "pooling, ReLU and no dropout are the same runs.",
 )

@@ -55,7 +55,6 @@ PATTERN_GRID = Lesson(
             ),
         )
     },
-    "16 filters of 3×3, hidden layers of 128, SGD with momentum and one cycle, batches of 32, 1,000 validation "
-    "images. With M=0 there are no convolutions, whatever N: those four networks are the same, and give the same "
-    "figures.",
+    "16 filters of 3×3, hidden layers of 128. With M=0 there are no convolutions, whatever N: those four networks "
+    "are the same, and give the same figures.",
 )

@@ -81,6 +81,5 @@ PRIOR_LADDER = Lesson(
     ),
     {"prior_ladder": ("Accuracy against the number of training images", _ladder)},
     "`FC(3136) -> FC(784)`, `LOCAL(16, 3, stride 2)` twice, `CONV(16, 3, stride 2)` twice, each with ReLU and a "
-    "last dense layer. Adam with one cycle up to 0.001, batches of 32; 60, 20, 6 and 2 epochs for 100, 1,000, "
-    "10,000 and 59,000 images.",
+    "last dense layer.",
 )

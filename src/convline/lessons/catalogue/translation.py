@@ -89,8 +89,7 @@ TRANSLATION = Lesson(
     _claims,
     (Study("translation", LABELS),),
     {"translation": ("Accuracy on moved validation images", _curves)},
-    "10,000 images of MNIST, four epochs of Adam with one cycle up to 0.001, batches of 32; no augmentation, or "
-    "the networks would learn to bear moves. The 2,000 moved images are validation images, their edges repeated; "
-    "the mean of moves across and down.",
+    "10,000 images of MNIST; no augmentation, or the networks would learn to bear moves. The 2,000 moved images "
+    "are validation images, their edges repeated; the mean of moves across and down.",
     measure=measure,
 )

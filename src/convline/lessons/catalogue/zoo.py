@@ -77,8 +77,7 @@ def _zoo(data: str, title: str) -> Lesson:
                 partial(_figure, title),
             )
         },
-        "Batches of 32, learning rate 0.001 warmed up and let down (one cycle), 500 validation images; tested on "
-        "the first 2,048 test images.",
+        "Tested on the first 2,048 test images.",
         seeds=3,
     )
 
