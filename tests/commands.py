@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +97,14 @@ def train(folder: Path, *words: str) -> Done:
 def convline(folder: Path, *words: str) -> Done:
     """`convline WORDS` in `folder`."""
     return Running(list(words), folder, "convline").wait()
+
+
+def wait_for(condition: Callable[[], object], what: str = "what is waited for", seconds: float = 60) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"no {what} within {seconds} s"
+        time.sleep(0.05)
 
 
 def run_dirs(folder: Path) -> list[Path]:

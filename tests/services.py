@@ -7,27 +7,19 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-PATIENCE = 60
+from commands import wait_for
 
 
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, f"no {what} within {PATIENCE} s"
-        time.sleep(0.1)
 
 
 @contextmanager
@@ -83,7 +75,7 @@ def postgresql() -> Iterator[str]:
         words = [word for setting in settings for word in ("-c", setting)]
         fast = signal.SIGINT  # the other signal waits for its clients
         with program(*as_user, server, "-D", data, *words, folder=folder, end=fast):
-            wait_until((folder / f".s.PGSQL.{port}").exists, "PostgreSQL")
+            wait_for((folder / f".s.PGSQL.{port}").exists, "PostgreSQL")
             yield f"postgresql+psycopg://convline@127.0.0.1:{port}/postgres"
 
 
@@ -135,7 +127,7 @@ def slurm() -> Iterator[dict[str, str]]:
         }
         options = [f"--{key}={folder / file}" for key, file in kept.items()]
         running.enter_context(program(munged, "--foreground", "--force", *options, folder=folder))
-        wait_until((folder / "munge.socket").exists, "munged")
+        wait_for((folder / "munge.socket").exists, "munged")
         for command in ([controller, "-D", "-i"], [daemon, "-D"]):
             running.enter_context(program(*command, "-f", str(conf), folder=folder, environment=environment))
 
@@ -145,7 +137,7 @@ def slurm() -> Iterator[dict[str, str]]:
             )
             return done.stdout.strip() == "idle"
 
-        wait_until(is_up, f"node of Slurm; see {folder}")
+        wait_for(is_up, f"node of Slurm; see {folder}")
         try:
             yield environment
         finally:
@@ -154,4 +146,4 @@ def slurm() -> Iterator[dict[str, str]]:
                 [cancel, "--state=RUNNING", "--state=PENDING", f"--user={os.environ.get('USER', 'root')}"],
                 env=everything,
             )
-            wait_until(is_up, "end of the jobs")
+            wait_for(is_up, "end of the jobs")

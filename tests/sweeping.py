@@ -2,9 +2,7 @@
 
 import json
 import re
-import time
 from pathlib import Path
-from typing import Any
 
 from commands import SMALL, Done
 from convline import runs
@@ -25,10 +23,3 @@ def states(folder: Path) -> list[str]:
 def trained(done: Done) -> list[str]:
     """The jobs that a command did, as their titles name them."""
     return re.findall(r"^── job \d+ of \d+: (.*)$", done.out, flags=re.MULTILINE)
-
-
-def wait_for(condition: Any, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)

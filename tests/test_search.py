@@ -10,12 +10,12 @@ import optuna
 import pytest
 from omegaconf import OmegaConf
 
-from commands import Done, Running, train
+from commands import Done, Running, train, wait_for
 from convline import runs
 from convline.config import load_config
 from convline.sweeps import space, study
 from searching import SEARCH, done_trials, trial_dirs
-from sweeping import TINY, wait_for
+from sweeping import TINY
 
 
 def study_of(folder: Path) -> optuna.Study:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from commands import SMALL, Running, run_dirs, train
+from commands import SMALL, Running, run_dirs, train, wait_for
 from convline import runs
 from run_files import weights
-from sweeping import TINY, job_dirs, states, trained, wait_for
+from sweeping import TINY, job_dirs, states, trained
 
 
 class TestRerun:

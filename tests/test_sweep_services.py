@@ -9,10 +9,10 @@ import optuna
 import pytest
 
 import services
-from commands import Running
+from commands import Running, wait_for
 from convline import lock
 from searching import SEARCH, done_trials
-from sweeping import TINY, job_dirs, states, wait_for
+from sweeping import TINY, job_dirs, states
 
 
 @pytest.mark.slow

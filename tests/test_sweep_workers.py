@@ -12,12 +12,12 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from commands import SMALL, Running, train
+from commands import SMALL, Running, train, wait_for
 from convline import lock, runs
 from convline.config import load_config
 from convline.sweeps.workers import Workers, environments
 from run_files import weights
-from sweeping import TINY, job_dirs, states, trained, wait_for
+from sweeping import TINY, job_dirs, states, trained
 
 
 def test_workers_share_the_cores_and_get_cards_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:

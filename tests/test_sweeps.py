@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from commands import SMALL, Running, run_dirs, train
+from commands import SMALL, Running, run_dirs, train, wait_for
 from convline import runs
 from convline.errors import Interrupted
 from convline.sweeps.ending import closing
 from run_files import weights
-from sweeping import TINY, job_dirs, states, wait_for
+from sweeping import TINY, job_dirs, states
 
 
 class TestFailure:
