@@ -28,7 +28,7 @@ from PIL import Image
 
 from convline import figures
 from convline.build import build
-from convline.config import load_config
+from convline.config.compose import load_config
 from convline.diagram import draw
 from convline.figures.mosaic import as_tiles, mosaic
 from convline.table import layer_table

@@ -21,7 +21,7 @@
 import pandas as pd
 from IPython.display import SVG
 
-from convline.config import load_config
+from convline.config.compose import load_config
 from convline.describe import network_of
 from convline.diagram import draw
 from convline.network import build_network

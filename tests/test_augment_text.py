@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from convline.config import expand_sweep, groups, load_config
+from convline.config.compose import expand_sweep, groups, load_config
 from convline.data.augment import AUGMENTATIONS, Pipeline, parse_augment
 from convline.data.augment_text import read_augment
 from convline.data.augment_words import ALIASES, KINDS, OPERATIONS, markdown_table
 from convline.errors import UserError
 from convline.places import PatternError
-from convline.quoting import quote_units
+from convline.config.quoting import quote_units
 from pointing import assert_points
 
 ROOT = Path(__file__).parents[1]

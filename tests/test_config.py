@@ -9,10 +9,10 @@ import yaml
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from convline.config import CONF_DIR, expand_sweep, groups, load_config, parse_overrides, sweep_values
+from convline.config.compose import CONF_DIR, expand_sweep, groups, load_config, parse_overrides, sweep_values
 from convline.errors import UserError
-from convline.ranges import RANGES
-from convline.schema import SCHEMAS
+from convline.config.validate import RANGES
+from convline.config.schema import SCHEMAS
 
 OPTIONS = [f"{group}={option}" for group, options in groups().items() for option in options]
 # no default can name a user's folder; here the groups' folders stand for classes

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from convline.build import build
-from convline.config import load_config
+from convline.config.compose import load_config
 from convline.data.loader import Walk
 
 GOLDEN = {

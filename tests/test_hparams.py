@@ -10,7 +10,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from commands import SMALL, run_dirs, train
 from convline.callbacks.hparams import _group
-from convline.config import load_config
+from convline.config.compose import load_config
 from run_files import without_the_kill
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import reproduction
 from commands import Done, convline
-from convline import config
+from convline.config.compose import compose as config
 from convline.errors import UserError
 from convline.lessons import page, settings
 from convline.lessons.catalogue import LESSONS

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from commands import Done, Running, train, wait_for
 from convline import runs
-from convline.config import load_config
+from convline.config.compose import load_config
 from convline.sweeps import space, study
 from searching import SEARCH, done_trials, trial_dirs
 from sweeping import TINY

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torchvision.datasets
 
-from convline.config import load_config
+from convline.config.compose import load_config
 from convline.data.sources import Images, Part, emnist, fashion_mnist, idx, kmnist, mnist
 from convline.errors import UserError
 from data_files import idx as idx_file

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from commands import SMALL, Running, train, wait_for
 from convline import lock, runs
-from convline.config import load_config
+from convline.config.compose import load_config
 from convline.sweeps.workers import Workers, environments
 from run_files import weights
 from sweeping import TINY, job_dirs, states, trained

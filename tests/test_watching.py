@@ -23,7 +23,7 @@ from convline.callbacks.description import texts
 from convline.callbacks.event_file import chosen_epochs
 from convline.callbacks.histograms import dead_share, sampling_step, write_histogram
 from convline.callbacks.projector import embeddings
-from convline.config import load_config
+from convline.config.compose import load_config
 from convline.network import build_network
 from convline.table import layer_table
 from convline.trained import TrainedRun

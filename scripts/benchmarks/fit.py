@@ -28,7 +28,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from benchmarks import mnist
 from benchmarks.measure import Comparison, Sample, Stopwatch, Way, compare
 from convline import training
-from convline.config import load_config
+from convline.config.compose import load_config
 
 FIGURES = ("train/loss", "train/acc", "val/loss", "val/acc")
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from torch import nn
 
-from convline.config import expand_sweep, load_config
+from convline.config.compose import expand_sweep, load_config
 from convline.diagram import draw as drawing
 from convline.errors import UserError
 from convline.table import Table, layer_table, remarks

@@ -14,10 +14,16 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from convline import config, manual, ranges, schema
+from convline.config.compose import compose as config
+
+from convline.config.compose import help as manual
+
+from convline.config.compose import validate as ranges
+
+from convline.config.compose import schema
 from convline.errors import Interrupted, UserError
-from convline.quoting import quote_units
-from convline.sweeps.seeds import spread
+from convline.config.quoting import quote_units
+from convline.config.seeds import spread
 
 
 def main(words: list[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from convline.schema import OF_SWEEPS
+from convline.config.schema import OF_SWEEPS
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tensorboard")
 # Settings that change where a run is written, how it looks and what runs beside it, not what it computes.

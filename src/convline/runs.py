@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from convline.errors import UserError, first_line
 from convline.lock import is_held
-from convline.schema import OF_SWEEPS
+from convline.config.schema import OF_SWEEPS
 
 UNKNOWN_DATA = "unknown data"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convline.calls import CallParser, Token
-from convline.config import groups
+from convline.config.compose import groups
 from convline.data.augment_words import ALIASES, CANONICAL, KINDS, OPERATIONS
 from convline.errors import UserError, nearest
 from convline.places import PatternError, Place

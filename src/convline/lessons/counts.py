@@ -8,7 +8,7 @@ from convline.table import Table
 @functools.cache
 def table_of(*words: str) -> Table:
     """The layer table of the network that `python train.py WORDS` would train."""
-    from convline.config import load_config
+    from convline.config.compose import load_config
     from convline.describe import network_of
 
     return network_of(load_config(words))[1]

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from convline import config, runs
+from convline import runs
+
+from convline.config.compose import compose as config
 from convline.children import forwarded_signals
 from convline.errors import Interrupted, UserError
 from convline.lessons import page

@@ -26,7 +26,7 @@ def rows(studies: Sequence[Study], words: Sequence[str]) -> list[tuple[str, ...]
 
 @functools.cache
 def _settings(experiment: str, *words: str) -> tuple[str, ...]:
-    from convline.config import load_config
+    from convline.config.compose import load_config
 
     cfg = load_config([f"experiment={experiment}", *words])
     smoothing = cfg.classifier.label_smoothing

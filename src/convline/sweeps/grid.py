@@ -7,7 +7,9 @@ from pathlib import Path
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from convline import ranges, runs
+from convline import runs
+
+from convline.config.compose import validate as ranges
 from convline.errors import UserError
 from convline.lock import HeldError, locked
 from convline.sweeps.ending import closing

@@ -10,7 +10,11 @@ from typing import Any
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from convline import config, ranges, runs
+from convline import runs
+
+from convline.config.compose import compose as config
+
+from convline.config.compose import validate as ranges
 from convline.errors import UserError
 from convline.sweeps import space, study
 from convline.sweeps.ending import closing

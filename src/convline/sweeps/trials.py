@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from convline import config, runs
+from convline import runs
+
+from convline.config.compose import compose as config
 from convline.errors import UserError, first_line
 from convline.lock import alone
 from convline.sweeps.jobs import describe

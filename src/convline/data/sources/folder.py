@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from convline.class_folders import ClassFolders, find_classes
+from convline.config.class_folders import ClassFolders, find_classes
 from convline.data.cache import cache_directory, cached_array
 from convline.data.sources.decode import Resize, Shape, decode_all
 from convline.data.sources.folder_files import File, list_files, split_files

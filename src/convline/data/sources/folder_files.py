@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from convline.class_folders import IMAGE_SUFFIXES, ClassFolders, natural
+from convline.config.class_folders import IMAGE_SUFFIXES, ClassFolders, natural
 from convline.data.sources.images import Part
 from convline.errors import UserError
 

@@ -16,11 +16,13 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from convline import ranges, schema
-from convline.errors import UserError, nearest, user_error_in
-from convline.quoting import quote_units
+from convline.config.compose import validate as ranges
 
-CONF_DIR = Path(__file__).parents[2] / "conf"
+from convline.config.compose import schema
+from convline.errors import UserError, nearest, user_error_in
+from convline.config.quoting import quote_units
+
+CONF_DIR = Path(__file__).parents[3] / "conf"
 INNER_GROUPS = (
     "data/augment",
     "sweep/sampler",

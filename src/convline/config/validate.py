@@ -8,9 +8,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from convline.class_folders import LAYOUT
+from convline.config.class_folders import LAYOUT
 from convline.errors import UserError, first_line, nearest, user_error_in
-from convline.schema import Train, is_of_sweeps
+from convline.config.schema import Train, is_of_sweeps
 
 
 def _above(low: float) -> tuple[Callable[[Any], bool], str]:

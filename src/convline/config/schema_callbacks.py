@@ -1,4 +1,4 @@
-"""What each callback of the config may hold; see `convline.schema`."""
+"""What each callback of the config may hold; see `convline.config.schema`."""
 
 from dataclasses import dataclass
 

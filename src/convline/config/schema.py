@@ -11,8 +11,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-from convline.class_folders import count_classes
-from convline.schema_callbacks import CALLBACKS
+from convline.config.class_folders import count_classes
+from convline.config.schema_callbacks import CALLBACKS
 
 OF_SWEEPS = ("rerun", "fail_fast", "workers", "sweep")  # settings of the root that say how many runs are done, not what
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from convline.config import CONF_DIR, groups
+from convline.config.compose import CONF_DIR, groups
 
 HEAD = """\
 train.py: train a ConvNet, test it once, and keep everything that tells the run
