@@ -25,7 +25,7 @@ from convline.config.compose import load_config
 from convline.describe import network_of
 from convline.diagram import draw
 from convline.network import build_network
-from convline.places import PatternError
+from convline.pattern.source import PatternError
 from convline.table import layer_table
 
 # %% [markdown]

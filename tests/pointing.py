@@ -2,7 +2,7 @@
 
 import re
 
-from convline.places import WIDEST, PatternError
+from convline.pattern.source import WIDEST, PatternError
 
 
 def assert_points(error: PatternError, text: str, source: str = "pattern") -> None:

@@ -17,7 +17,7 @@ from convline.data.augment import AUGMENTATIONS, Pipeline, parse_augment
 from convline.data.augment_text import read_augment
 from convline.data.augment_words import ALIASES, KINDS, OPERATIONS, markdown_table
 from convline.errors import UserError
-from convline.places import PatternError
+from convline.pattern.source import PatternError
 from convline.config.quoting import quote_units
 from pointing import assert_points
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from convline.layers import Local2d
 from convline.network import build_network
-from convline.places import PatternError
+from convline.pattern.source import PatternError
 from convline.steps import STEPS
 from convline.table import layer_table
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convline.expand import Scope, Split, Unit, expand
-from convline.pattern import parse
-from convline.places import PatternError
-from convline.tree import names_in
-from convline.units import CANONICAL, KINDS, UNITS
+from convline.pattern.expand import Scope, Split, Unit, expand
+from convline.pattern.parser import parse
+from convline.pattern.source import PatternError
+from convline.pattern.syntax_tree import names_in
+from convline.pattern.vocabulary import CANONICAL, KINDS, UNITS
 from pointing import assert_points
 
 GRAMMAR = "INPUT -> [[CONV -> RELU]*N -> POOL?]*M -> [FC -> RELU]*K -> FC"

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from convline.network import build_network
-from convline.places import PatternError
+from convline.pattern.source import PatternError
 from convline.table import layer_table
 
 HUGE = 10**23

@@ -8,7 +8,7 @@ import yaml
 
 from convline.describe import describe
 from convline.network import build_network
-from convline.units import ALIASES, CANONICAL, UNITS, spelled
+from convline.pattern.vocabulary import ALIASES, CANONICAL, UNITS, spelled
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "patterns.md").read_text()

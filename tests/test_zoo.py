@@ -10,7 +10,7 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 from convline.network import build_network
-from convline.places import PatternError
+from convline.pattern.source import PatternError
 from convline.table import layer_table
 
 CONF = Path(__file__).parents[1] / "conf" / "model"

@@ -21,10 +21,10 @@ import torch
 from torch import nn
 
 from convline.errors import first_line
-from convline.expand import Item, Scope, Split, Unit, expand
+from convline.pattern.expand import Item, Scope, Split, Unit, expand
 from convline.initialize import INITS, initialize
 from convline.layers import Add, Concat
-from convline.places import PatternError, Place
+from convline.pattern.source import PatternError, Place
 from convline.steps import STEPS, MisfitError, Shape, drawn
 
 HIDDEN_UNITS = 128  # of an FC without a width that is not the last

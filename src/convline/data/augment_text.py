@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convline.calls import CallParser, Token
+from convline.pattern.lexer import CallParser, Token
 from convline.config.compose import groups
 from convline.data.augment_words import ALIASES, CANONICAL, KINDS, OPERATIONS
 from convline.errors import UserError, nearest
-from convline.places import PatternError, Place
-from convline.signature import bind, spelled
-from convline.tree import Name, Product, Step, Value
+from convline.pattern.source import PatternError, Place
+from convline.pattern.arguments import bind, spelled
+from convline.pattern.syntax_tree import Name, Product, Step, Value
 
 SOURCE = "data.augment"
 

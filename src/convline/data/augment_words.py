@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convline.signature import Kinds, Parameter, real, spelled, whole
+from convline.pattern.arguments import Kinds, Parameter, real, spelled, whole
 
 
 @dataclass(frozen=True)

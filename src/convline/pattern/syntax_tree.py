@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 
-from convline.places import Place
+from convline.pattern.source import Place
 
 
 @dataclass(frozen=True)

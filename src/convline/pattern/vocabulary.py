@@ -6,7 +6,7 @@ smaller images. What module a unit becomes is in `steps.py`.
 
 from __future__ import annotations
 
-from convline.signature import Kinds, Parameter, real, spelled, whole
+from convline.pattern.arguments import Kinds, Parameter, real, spelled, whole
 
 KINDS: Kinds = {
     "size": (whole(1), "a whole number of at least 1 and below 2^31"),

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from convline.calls import WORDS, read_number
-from convline.pattern import FORKS, parse
-from convline.places import PatternError, Place
-from convline.signature import REQUIRED, Parameter, spelled
-from convline.tree import Chain
-from convline.units import CANONICAL
+from convline.pattern.lexer import WORDS, read_number
+from convline.pattern.parser import FORKS, parse
+from convline.pattern.source import PatternError, Place
+from convline.pattern.arguments import REQUIRED, Parameter, spelled
+from convline.pattern.syntax_tree import Chain
+from convline.pattern.vocabulary import CANONICAL
 
 _HEADING = re.compile(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*")
 _PARAMETER = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:=\s*(\S+))?\s*")

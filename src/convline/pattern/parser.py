@@ -18,12 +18,12 @@ import re
 from collections.abc import Collection
 from typing import NoReturn
 
-from convline.calls import CallParser, Token, number_of
+from convline.pattern.lexer import CallParser, Token, number_of
 from convline.errors import nearest
-from convline.places import PatternError
-from convline.signature import spelled
-from convline.tree import Chain, Fork, Group, Name, Node, Optional, Repeat, Step
-from convline.units import ALIASES, CANONICAL, UNITS
+from convline.pattern.source import PatternError
+from convline.pattern.arguments import spelled
+from convline.pattern.syntax_tree import Chain, Fork, Group, Name, Node, Optional, Repeat, Step
+from convline.pattern.vocabulary import ALIASES, CANONICAL, UNITS
 
 FORKS = ("add", "concat")
 DEEPEST = 40  # nested brackets; far beyond any network, and well inside Python's own recursion limit

@@ -11,8 +11,8 @@ import math
 import re
 from dataclasses import dataclass
 
-from convline.places import PatternError, Place
-from convline.tree import Argument, Name, Product, Value
+from convline.pattern.source import PatternError, Place
+from convline.pattern.syntax_tree import Argument, Name, Product, Value
 
 WORDS: dict[str, bool | str] = {"true": True, "false": False, "same": "same", "valid": "valid"}
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from convline.errors import nearest
-from convline.places import PatternError, Place
-from convline.tree import Step, Value
+from convline.pattern.source import PatternError, Place
+from convline.pattern.syntax_tree import Step, Value
 
 REQUIRED = object()  # marks an argument without a default
 
