@@ -29,9 +29,9 @@ from PIL import Image
 from convline import figures
 from convline.build import build
 from convline.config.compose import load_config
-from convline.diagram import draw
+from convline.network.diagram import draw
 from convline.figures.mosaic import as_tiles, mosaic
-from convline.table import layer_table
+from convline.network.summary import layer_table
 
 os.environ.pop("FORCE_COLOR", None)  # Jupyter sets it; commands print plain text without it
 if Path.cwd().name == "notebooks":

@@ -31,7 +31,7 @@ from convline import figures
 from convline.build import build
 from convline.config.compose import load_config
 from convline.figures.mosaic import as_tiles, mosaic
-from convline.table import layer_table
+from convline.network.summary import layer_table
 from convline.trained import TrainedRun
 from convline.training import start
 

@@ -23,10 +23,10 @@ from IPython.display import SVG
 
 from convline.config.compose import load_config
 from convline.describe import network_of
-from convline.diagram import draw
-from convline.network import build_network
+from convline.network.diagram import draw
+from convline.network.build import build_network
 from convline.pattern.source import PatternError
-from convline.table import layer_table
+from convline.network.summary import layer_table
 
 # %% [markdown]
 # ## One line for most of them

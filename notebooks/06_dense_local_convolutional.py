@@ -32,10 +32,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from convline.figures.shift_curve import draw, shifted
-from convline.network import build_network
+from convline.network.build import build_network
 from convline.reporting.fold import tables
 from convline.reporting.records import find
-from convline.table import layer_table
+from convline.network.summary import layer_table
 from convline.trained import TrainedRun
 
 os.environ.pop("FORCE_COLOR", None)  # Jupyter sets it; commands print plain text without it

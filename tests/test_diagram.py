@@ -5,9 +5,9 @@ from xml.etree import ElementTree as ET
 import torch
 from torch import nn
 
-from convline.diagram import draw
-from convline.network import build_network
-from convline.table import layer_table
+from convline.network.diagram import draw
+from convline.network.build import build_network
+from convline.network.summary import layer_table
 
 BLOCKS = {"basic(c, s=1)": "add{ conv(c,3,s) -> bn -> relu -> conv(c,3) -> bn | project(c, s) } -> relu"}
 

@@ -20,8 +20,8 @@ from convline.figures import (
     shift_curve,
 )
 from convline.figures.mosaic import coloured
-from convline.network import build_network
-from convline.table import layer_views
+from convline.network.build import build_network
+from convline.network.summary import layer_views
 from drawn import assert_nothing_is_cut_off, boxes, texts
 
 

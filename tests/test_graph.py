@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from convline.graph import Node, graph_def, nodes
-from convline.network import build_network
+from convline.network.tensorboard_graph import Node, graph_def, nodes
+from convline.network.build import build_network
 
 
 def test_a_chain_with_stages() -> None:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from convline.layers import (
+from convline.network.layers import (
     AvgPool2dSame,
     Concat,
     Conv2dSame,
@@ -19,7 +19,7 @@ from convline.layers import (
     PadShortcut,
     same_padding,
 )
-from convline.network import build_network
+from convline.network.build import build_network
 
 
 @pytest.mark.parametrize(

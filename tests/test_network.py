@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from convline.layers import Local2d
-from convline.network import build_network
+from convline.network.layers import Local2d
+from convline.network.build import build_network
 from convline.pattern.source import PatternError
-from convline.steps import STEPS
-from convline.table import layer_table
+from convline.network.layer_builders import STEPS
+from convline.network.summary import layer_table
 
 GRAMMAR = "INPUT -> [[CONV -> RELU]*N -> POOL?]*M -> [FC -> RELU]*K -> FC"
 BLOCKS = {"basic(c, s=1)": "add{ conv(c,3,s) -> bn -> relu -> conv(c,3) -> bn | project(c, s) } -> relu"}
@@ -158,7 +158,7 @@ IMPOSSIBLE = [
 
 @pytest.mark.parametrize(("pattern", "column", "says"), IMPOSSIBLE)
 def test_impossible_networks_are_pointed_at(pattern, column, says, monkeypatch):
-    monkeypatch.setattr("convline.network.memory_limit", lambda: 2**34)
+    monkeypatch.setattr("convline.network.build.memory_limit", lambda: 2**34)
     with pytest.raises(PatternError) as caught:
         build_network(pattern, (1, 28, 28), 10)
     assert says in str(caught.value)

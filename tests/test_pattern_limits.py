@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from convline.network import build_network
+from convline.network.build import build_network
 from convline.pattern.source import PatternError
-from convline.table import layer_table
+from convline.network.summary import layer_table
 
 HUGE = 10**23
 

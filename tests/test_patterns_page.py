@@ -7,7 +7,7 @@ import torch
 import yaml
 
 from convline.describe import describe
-from convline.network import build_network
+from convline.network.build import build_network
 from convline.pattern.vocabulary import ALIASES, CANONICAL, UNITS, spelled
 
 ROOT = Path(__file__).parents[1]

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from convline.network import build_network
-from convline.table import layer_table, remarks, short_form
+from convline.network.build import build_network
+from convline.network.summary import layer_table, remarks, short_form
 
 
 def table_of(pattern, shape=(1, 28, 28), num_classes=10, **variables):

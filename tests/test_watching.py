@@ -16,7 +16,7 @@ from torch import nn
 
 from commands import run_dirs, train
 from convline import runs
-from convline.activations import evaluating, outputs
+from convline.network.hooks import evaluating, outputs
 from convline.build import initial_network
 from convline.callbacks import class_accuracy
 from convline.callbacks.description import texts
@@ -24,8 +24,8 @@ from convline.callbacks.event_file import chosen_epochs
 from convline.callbacks.histograms import dead_share, sampling_step, write_histogram
 from convline.callbacks.projector import embeddings
 from convline.config.compose import load_config
-from convline.network import build_network
-from convline.table import layer_table
+from convline.network.build import build_network
+from convline.network.summary import layer_table
 from convline.trained import TrainedRun
 from run_files import checkpoint, curves, without_the_kill
 from watched_run import STEPS_PER_EPOCH, WORDS

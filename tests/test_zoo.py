@@ -9,9 +9,9 @@ import torchvision
 import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
-from convline.network import build_network
+from convline.network.build import build_network
 from convline.pattern.source import PatternError
-from convline.table import layer_table
+from convline.network.summary import layer_table
 
 CONF = Path(__file__).parents[1] / "conf" / "model"
 SMALL = sorted(path.stem for path in CONF.glob("*.yaml"))

@@ -21,9 +21,9 @@ from rich.table import Table as Grid
 from torch import nn
 
 from convline.config.compose import expand_sweep, load_config
-from convline.diagram import draw as drawing
+from convline.network.diagram import draw as drawing
 from convline.errors import UserError
-from convline.table import Table, layer_table, remarks
+from convline.network.summary import Table, layer_table, remarks
 
 
 def describe(overrides: Sequence[str], json_file: str | None = None, draw: Path | None = None) -> int:

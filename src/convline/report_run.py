@@ -10,7 +10,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from convline.data.module import DataModule
-from convline.table import Table, short_form
+from convline.network.summary import Table, short_form
 
 _console = Console(highlight=False, soft_wrap=True)
 

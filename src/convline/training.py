@@ -27,7 +27,7 @@ from convline.data.module import DataModule
 from convline.errors import Interrupted, Pruned, UserError, first_line
 from convline.evaluation import evaluate
 from convline.lock import locked
-from convline.table import Table, layer_table
+from convline.network.summary import Table, layer_table
 from convline.trained import TrainedRun
 
 FIGURES = ("val/acc", "val/loss", "test/acc", "test/loss")

@@ -12,9 +12,9 @@ from omegaconf import OmegaConf
 from convline.callbacks.event_file import event_writer
 from convline.classifier import Classifier
 from convline.data.module import DataModule
-from convline.graph import graph_def
+from convline.network.tensorboard_graph import graph_def
 from convline.runs import read_config
-from convline.table import Table, layer_table
+from convline.network.summary import Table, layer_table
 
 # The Custom Scalars tab: train against validation, and what tells of the health of a training.
 LAYOUT = {

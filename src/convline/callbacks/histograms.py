@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from convline.activations import ACTIVATIONS, layers, outputs
+from convline.network.hooks import ACTIVATIONS, layers, outputs
 from convline.callbacks.event_file import chosen_epochs, event_writer
 from convline.classifier import Classifier
 from convline.data.examples import examples, num_images

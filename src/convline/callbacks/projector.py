@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convline.activations import evaluating, layers
+from convline.network.hooks import evaluating, layers
 from convline.callbacks.after_test import AfterTest
 from convline.data.examples import Examples
 from convline.errors import UserError
 from convline.figures.mosaic import as_tiles, fitted, mosaic
-from convline.layers import Local2d
+from convline.network.layers import Local2d
 from convline.trained import TrainedRun
 
 if TYPE_CHECKING:

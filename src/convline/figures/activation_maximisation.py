@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convline.activations import evaluating, layers
+from convline.network.hooks import evaluating, layers
 from convline.data.examples import displayed, pixel_limits
 from convline.errors import UserError
 from convline.figures import canvas

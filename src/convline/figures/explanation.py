@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convline.activations import evaluating, layers
+from convline.network.hooks import evaluating, layers
 from convline.figures import canvas, prediction_grid
 from convline.figures.mosaic import as_tiles, coloured, enlarged
-from convline.table import layer_table
+from convline.network.summary import layer_table
 from convline.trained import Run, opened
 
 if TYPE_CHECKING:

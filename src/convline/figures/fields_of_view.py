@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convline.activations import evaluating, layers
+from convline.network.hooks import evaluating, layers
 from convline.errors import UserError
 from convline.figures import canvas
 from convline.figures.mosaic import coloured, enlarged
-from convline.receptive import View
-from convline.table import layer_views
+from convline.network.receptive_field import View
+from convline.network.summary import layer_views
 from convline.trained import Run, opened
 
 if TYPE_CHECKING:

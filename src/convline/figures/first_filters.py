@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convline.activations import layers
+from convline.network.hooks import layers
 from convline.errors import UserError
 from convline.figures import canvas
 from convline.figures.mosaic import mosaic, signed

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convline.activations import UNCHANGED, outputs
+from convline.network.hooks import UNCHANGED, outputs
 from convline.figures import canvas
 from convline.figures.canvas import Pixels
 from convline.figures.mosaic import as_tiles, coloured, fitted

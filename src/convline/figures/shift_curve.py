@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convline.activations import evaluating
+from convline.network.hooks import evaluating
 from convline.figures import canvas
-from convline.layers import Pool2d
+from convline.network.layers import Pool2d
 from convline.trained import Run, TrainedRun, opened
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 import functools
 
-from convline.table import Table
+from convline.network.summary import Table
 
 
 @functools.cache
@@ -41,8 +41,8 @@ def pattern_table(pattern: str, input_shape: tuple[int, ...]) -> Table:
     """The layer table of a pattern for ten classes."""
     import torch
 
-    from convline.network import build_network
-    from convline.table import layer_table
+    from convline.network.build import build_network
+    from convline.network.summary import layer_table
 
     with torch.device("meta"):
         network = build_network(pattern, input_shape=input_shape, num_classes=10)

@@ -42,7 +42,7 @@ def _equivariance(_: Results) -> tuple[str, bool]:
     import torch
 
     from convline.figures.shift_curve import moved
-    from convline.network import build_network
+    from convline.network.build import build_network
 
     torch.manual_seed(0)
     layer = build_network("CONV(8, 3) -> FC", input_shape=(1, 28, 28), num_classes=10).get_submodule("conv1")

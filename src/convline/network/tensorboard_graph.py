@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from convline.layers import Add
-from convline.table import is_layer, meta_twin
+from convline.network.layers import Add
+from convline.network.summary import is_layer, meta_twin
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.graph_pb2 import GraphDef

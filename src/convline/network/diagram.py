@@ -13,8 +13,8 @@ from html import escape
 
 from torch import nn
 
-from convline.layers import Add, Concat, GlobalAvgPool2d, Local2d, PadShortcut, Pool2d
-from convline.table import Layer, Table
+from convline.network.layers import Add, Concat, GlobalAvgPool2d, Local2d, PadShortcut, Pool2d
+from convline.network.summary import Layer, Table
 
 WIDEST = 1500  # pixels of a row before the drawing goes on below
 CHAR, LINE, GAP, PAD = 6.3, 14, 26, 12  # of a letter, a line of text, an arrow, the space inside of a frame

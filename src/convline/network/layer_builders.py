@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from convline.layers import (
+from convline.network.layers import (
     AvgPool2dSame,
     Conv2dSame,
     GaussPool2d,

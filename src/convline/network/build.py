@@ -22,10 +22,10 @@ from torch import nn
 
 from convline.errors import first_line
 from convline.pattern.expand import Item, Scope, Split, Unit, expand
-from convline.initialize import INITS, initialize
-from convline.layers import Add, Concat
+from convline.network.initialization import INITS, initialize
+from convline.network.layers import Add, Concat
 from convline.pattern.source import PatternError, Place
-from convline.steps import STEPS, MisfitError, Shape, drawn
+from convline.network.layer_builders import STEPS, MisfitError, Shape, drawn
 
 HIDDEN_UNITS = 128  # of an FC without a width that is not the last
 AFTER_LOGITS = ("softmax", "identity", "flatten")  # may follow the last FC without taking its place
@@ -46,7 +46,7 @@ def build_network(
         pattern: the text; `docs/patterns.md` teaches the language.
         input_shape: channels, height and width of one image.
         num_classes: logits that must come out; also the width of a last `FC` without one.
-        init: how weights start, a key of `convline.initialize.INITS`.
+        init: how weights start, a key of `convline.network.initialization.INITS`.
         blocks: texts by heading, e.g. `{"basic(c, s=1)": "conv(c, 3, s) -> bn -> relu"}`.
         variables: a value for each name in the pattern, or a list with one entry per stage.
     Returns:

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from convline.errors import first_line
-from convline.layers import Add, GaussPool2d, Local2d
-from convline.receptive import View, view_after
+from convline.network.layers import Add, GaussPool2d, Local2d
+from convline.network.receptive_field import View, view_after
 
 
 @dataclass(frozen=True)

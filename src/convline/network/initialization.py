@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from convline.layers import Local2d
+from convline.network.layers import Local2d
 
 Fans = tuple[float, float]  # weights into one output value, and out of one input value
 

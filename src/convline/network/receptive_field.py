@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from convline.layers import Conv2dSame, GlobalAvgPool2d, Local2d, PadShortcut, Pool2d, same_padding
+from convline.network.layers import Conv2dSame, GlobalAvgPool2d, Local2d, PadShortcut, Pool2d, same_padding
 
 Pair = tuple[float, float]  # height, width
 
