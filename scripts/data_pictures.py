@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from convline.data.augment import Pipeline, parse_augment
+from convline.data.augment.pipeline import Pipeline, parse_augment
 from convline.data.sources import Images, cifar10, digits, mnist, synthetic
 from convline.data.split import Split
 from convline.tta import averaged

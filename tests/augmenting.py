@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convline.data.augment import Pipeline, parse_augment
+from convline.data.augment.pipeline import Pipeline, parse_augment
 
 FILL = (120.6, 60.0, 30.4)
 FORMATS = [torch.contiguous_format, torch.channels_last]

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from convline.data.module import DataModule
+from convline.data.datamodule import DataModule
 from convline.data.sources import synthetic
 
 SHAPE = (1, 3, 3)

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, Trainer
 from torch import nn
 
 from convline.classifier import Classifier
-from convline.data.module import DataModule
+from convline.data.datamodule import DataModule
 from convline.data.sources import synthetic
 from convline.optim import constant
 

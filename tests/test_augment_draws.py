@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from convline.data.augment import parse_augment
-from convline.data.augmentations.base import Stream
+from convline.data.augment.pipeline import parse_augment
+from convline.data.augment.base import Stream
 
 NUM_IMAGES = 20_000
 SHAPE = (3, 8, 12)

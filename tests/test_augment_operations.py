@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from augmenting import FILL, FORMATS, make, pictures
-from convline.data.augment import parse_augment
-from convline.data.augmentations.color import turned
-from convline.data.augmentations.mixing import soft_targets
+from convline.data.augment.pipeline import parse_augment
+from convline.data.augment.color import turned
+from convline.data.augment.mixing import soft_targets
 
 
 def augmented(spec: str, images: Tensor, epoch: int = 0) -> tuple[Tensor, Tensor]:

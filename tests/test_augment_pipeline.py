@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from augmenting import FORMATS, make, pictures
-from convline.data.augment import Pipeline
+from convline.data.augment.pipeline import Pipeline
 
 SPECS = [
     "flip",

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from convline.config.compose import expand_sweep, groups, load_config
-from convline.data.augment import AUGMENTATIONS, Pipeline, parse_augment
-from convline.data.augment_text import read_augment
-from convline.data.augment_words import ALIASES, KINDS, OPERATIONS, markdown_table
+from convline.data.augment.pipeline import AUGMENTATIONS, Pipeline, parse_augment
+from convline.data.augment.language import read_augment
+from convline.data.augment.vocabulary import ALIASES, KINDS, OPERATIONS, markdown_table
 from convline.errors import UserError
 from convline.pattern.source import PatternError
 from convline.config.quoting import quote_units

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convline.data.cache import cache_directory, cached_array
+from convline.data.array_cache import cache_directory, cached_array
 from convline.errors import UserError
 
 SHAPE = (5, 1, 2, 3)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from convline.callbacks.checkpoint import BestAndLast
 from convline.classifier import Sums
-from convline.data.module import DataModule
+from convline.data.datamodule import DataModule
 from convline.evaluation import evaluate
 from convline.optim import linear
 from fitting import NUM_CLASSES, fit, make_data, make_network, metrics, sgd

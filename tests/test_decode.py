@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from convline.data.sources import decode as module
-from convline.data.sources.decode import decode, decode_all
+from convline.data.sources import image_decoding as module
+from convline.data.sources.image_decoding import decode, decode_all
 
 RNG = np.random.default_rng(0)
 

@@ -3,7 +3,7 @@
 import sys
 
 from commands import shell
-from convline.data.module import DataModule
+from convline.data.datamodule import DataModule
 from convline.data.sources import Images, Part, digits
 from data_modules import make_data
 
@@ -60,7 +60,7 @@ def test_fingerprint_sees_every_change_of_pixels_labels_or_split() -> None:
 
 def test_fingerprint_is_the_same_in_another_process() -> None:
     code = (
-        "from convline.data.module import DataModule; from convline.data.sources import digits; "
+        "from convline.data.datamodule import DataModule; from convline.data.sources import digits; "
         "print(DataModule(digits, [1, 8, 8], 10, 32, 512).fingerprint())"
     )
     done = shell(sys.executable, "-c", code, PYTHONHASHSEED="1")

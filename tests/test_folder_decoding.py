@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from convline.data.cache import cached_array
+from convline.data.array_cache import cached_array
 from convline.data.sources import Images
-from convline.data.sources.decode import decode
+from convline.data.sources.image_decoding import decode
 from convline.errors import UserError
 from pets import PARTS, levels, pets, read, write
 
@@ -30,7 +30,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         seen.append(path)
         return decode(path, *args)
 
-    monkeypatch.setattr(importlib.import_module("convline.data.sources.decode"), "decode", count)
+    monkeypatch.setattr(importlib.import_module("convline.data.sources.image_decoding"), "decode", count)
     return seen
 
 
@@ -50,7 +50,7 @@ def test_images_are_decoded_once_into_one_file(tmp_path: Path, cache: Path, deco
 def test_images_are_the_mapped_array_itself(
     shape: tuple[int, int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module, arrays = importlib.import_module("convline.data.sources.folder"), []
+    module, arrays = importlib.import_module("convline.data.sources.image_folder"), []
 
     def remember(**options: Any) -> Any:
         arrays.append(cached_array(**options))
@@ -129,7 +129,7 @@ def test_a_truncated_array_is_made_again(tmp_path: Path, cache: Path) -> None:
 
 
 def test_interrupted_decoding_leaves_nothing(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module("convline.data.sources.folder")  # the package's attribute is the function
+    module = importlib.import_module("convline.data.sources.image_folder")  # the package's attribute is the function
 
     def interrupted(paths: Any, shape: Any, resize: Any) -> Any:
         yield np.zeros(shape, dtype=np.uint8)

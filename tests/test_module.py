@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from convline.data.loader import Loader
-from convline.data.module import DataModule
+from convline.data.datamodule import DataModule
 from convline.data.resident import ResidentLoader
 from convline.data.sources import Images, Part, synthetic
 from convline.errors import UserError

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from convline.data.prepare import Prepare
+from convline.data.preprocess import Prepare
 
 CPU = torch.device("cpu")
 GREY = torch.randint(0, 256, (5, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

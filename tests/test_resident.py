@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from convline.data.loader import Batch, Walk, count_batches
-from convline.data.prepare import Prepare
+from convline.data.preprocess import Prepare
 from convline.data.resident import ResidentLoader
 
 NUM_IMAGES = 23

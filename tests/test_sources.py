@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from convline.config.compose import load_config
 from convline.data.sources import Images, Part, digits, synthetic
-from convline.data.sources.images import lay_channels_last, swap_sides
+from convline.data.sources.base import lay_channels_last, swap_sides
 
 PARTS: tuple[Part, ...] = ("train", "test")
 

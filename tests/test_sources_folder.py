@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from convline.data.sources.decode import decode
+from convline.data.sources.image_decoding import decode
 from convline.errors import UserError
 from pets import PARTS, levels, pets, read, write
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from convline.data.sources import cifar10, mnist
-from convline.data.statistics import channel_statistics
+from convline.data.channel_statistics import channel_statistics
 
 
 def random_images(shape: tuple[int, ...]) -> torch.Tensor:

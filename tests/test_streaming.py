@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from commands import SMALL, run_dirs, train
-from convline.data.augment import Pipeline, parse_augment
+from convline.data.augment.pipeline import Pipeline, parse_augment
 from convline.data.backend import choose
 from convline.data.loader import Batch, Loader, Walk
-from convline.data.prepare import Prepare
+from convline.data.preprocess import Prepare
 from convline.data.resident import ResidentLoader
 from convline.data.streaming import StreamingLoader
 from convline.errors import UserError

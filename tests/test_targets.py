@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from convline.classifier import Classifier, _num_hits
-from convline.data.module import DataModule
+from convline.data.datamodule import DataModule
 from convline.optim import constant
 from fitting import fit, make_data, make_network, metrics, sgd
 

@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from convline.classifier import Classifier
-from convline.data.module import DataModule
-from convline.data.shared import shared_source
+from convline.data.datamodule import DataModule
+from convline.data.source_cache import shared_source
 from convline.errors import UserError
 
 LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches")

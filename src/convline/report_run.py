@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table as Grid
 from rich.text import Text
 
-from convline.data.module import DataModule
+from convline.data.datamodule import DataModule
 from convline.network.summary import Table, short_form
 
 _console = Console(highlight=False, soft_wrap=True)

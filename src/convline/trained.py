@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from convline import ledger, runs
 from convline.build import data_of, initial_network
-from convline.data.examples import Examples, examples, num_images
-from convline.data.module import DataModule
+from convline.data.samples import Examples, examples, num_images
+from convline.data.datamodule import DataModule
 from convline.errors import UserError, first_line
 from convline.evaluation import Evaluation
 

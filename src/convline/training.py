@@ -23,7 +23,7 @@ from convline.callbacks.checkpoint import BestAndLast
 from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal, stoppable
 from convline.classifier import Classifier
-from convline.data.module import DataModule
+from convline.data.datamodule import DataModule
 from convline.errors import Interrupted, Pruned, UserError, first_line
 from convline.evaluation import evaluate
 from convline.lock import locked

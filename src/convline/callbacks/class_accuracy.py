@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convline.callbacks.event_file import event_writer
-from convline.data.module import DataModule
+from convline.data.datamodule import DataModule
 
 
 class ClassAccuracy(Callback):

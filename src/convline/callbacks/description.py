@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from convline.callbacks.event_file import event_writer
 from convline.classifier import Classifier
-from convline.data.module import DataModule
+from convline.data.datamodule import DataModule
 from convline.network.tensorboard_graph import graph_def
 from convline.runs import read_config
 from convline.network.summary import Table, layer_table

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from convline.network.hooks import ACTIVATIONS, layers, outputs
 from convline.callbacks.event_file import chosen_epochs, event_writer
 from convline.classifier import Classifier
-from convline.data.examples import examples, num_images
-from convline.data.module import DataModule
+from convline.data.samples import examples, num_images
+from convline.data.datamodule import DataModule
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from convline.network.hooks import evaluating, layers
 from convline.callbacks.after_test import AfterTest
-from convline.data.examples import Examples
+from convline.data.samples import Examples
 from convline.errors import UserError
 from convline.figures.mosaic import as_tiles, fitted, mosaic
 from convline.network.layers import Local2d

@@ -7,7 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from convline.data.module import DataModule
+from convline.data.datamodule import DataModule
 from convline.data.preview import preview
 
 SMALLEST = 48  # pixels of an image's shorter side in the picture, at least

@@ -64,7 +64,7 @@ class Classifier:
 
 @dataclass
 class Data:
-    """`convline.data.module.DataModule` over a source that needs no folder."""
+    """`convline.data.datamodule.DataModule` over a source that needs no folder."""
 
     _target_: str = MISSING
     source: Any = MISSING

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convline.data.prepare import Prepare
+from convline.data.preprocess import Prepare
 
 Batch = tuple[Tensor, Tensor]
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from convline.data.module import DataModule
-from convline.data.prepare import Prepare
+from convline.data.datamodule import DataModule
+from convline.data.preprocess import Prepare
 
 
 def preview(data: DataModule, rows: int, columns: int) -> Tensor:

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from convline.data.loader import Loader, Walk
-from convline.data.prepare import Prepare
+from convline.data.preprocess import Prepare
 
 
 class ResidentLoader(Loader):

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from convline.data.loader import Loader, Walk
-from convline.data.prepare import Prepare
+from convline.data.preprocess import Prepare
 from convline.errors import UserError, first_line
 
 Gathered = tuple[Tensor, Tensor, Tensor]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convline.network.hooks import evaluating, layers
-from convline.data.examples import displayed, pixel_limits
+from convline.data.samples import displayed, pixel_limits
 from convline.errors import UserError
 from convline.figures import canvas
 from convline.figures.mosaic import as_tiles, mosaic

@@ -126,7 +126,7 @@ def _failures_reported(folder: Path) -> Iterator[None]:
 def task(cfg: DictConfig) -> None:
     """What the launcher calls: the job in the directory that Hydra made of a task's two words, or a whole search."""
     from convline.callbacks.interrupt import stoppable
-    from convline.data.shared import sharing
+    from convline.data.source_cache import sharing
     from convline.sweeps.search import reopen
 
     directory = Path(HydraConfig.get().runtime.output_dir)

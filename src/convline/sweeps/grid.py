@@ -35,7 +35,7 @@ def sweep(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None:
     if of_search := [word for word in words if word.startswith(("sweep.", "sweep/"))]:
         raise UserError(f"{of_search[0]} has an effect in a search only: add hydra/sweeper=search, or leave it out.")
     combinations = compose(words)
-    from convline.data.shared import sharing  # torch, which takes seconds: only when every config is right
+    from convline.data.source_cache import sharing  # torch, which takes seconds: only when every config is right
 
     with sharing():
         jobs = plan(combinations)

@@ -39,7 +39,7 @@ def search(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None
     ranges.check_of_sweeps(cfg)
     if cfg.rerun != "failed":
         raise UserError(f"rerun={cfg.rerun}: a search goes on where it is; for another one type sweep.seed=1")
-    from convline.data.shared import sharing
+    from convline.data.source_cache import sharing
 
     with sharing():
         trials = open_trials(words, cfg.sweep, *wanted_folder(cfg))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from convline.callbacks.interrupt import stoppable
 from convline.children import end_with_parent
-from convline.data.shared import sharing
+from convline.data.source_cache import sharing
 from convline.errors import Interrupted
 from convline.sweeps.launch import Here
 

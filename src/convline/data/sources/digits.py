@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from convline.data.sources.images import DIGITS, Images, Part
+from convline.data.sources.base import DIGITS, Images, Part
 
 
 def digits(part: Part) -> Images:

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from convline.data.sources.images import Images, Part
+from convline.data.sources.base import Images, Part
 
 
 def synthetic(

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convline.data.augmentations.base import Augmentation, Draws, Shape, Stream
+from convline.data.augment.base import Augmentation, Draws, Shape, Stream
 
 
 def transformed(images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:

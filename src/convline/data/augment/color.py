@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convline.data.augmentations.base import Augmentation, Draws, Shape, Stream
+from convline.data.augment.base import Augmentation, Draws, Shape, Stream
 
 LUMA = (0.299, 0.587, 0.114)  # red, green and blue in the brightness that is seen: ITU-R BT.601
 

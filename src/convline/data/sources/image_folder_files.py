@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convline.config.class_folders import IMAGE_SUFFIXES, ClassFolders, natural
-from convline.data.sources.images import Part
+from convline.data.sources.base import Part
 from convline.errors import UserError
 
 

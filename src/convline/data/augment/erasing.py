@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convline.data.augmentations.base import Augmentation, Draws, Shape, Stream
-from convline.data.augmentations.layout import replace_boxes
+from convline.data.augment.base import Augmentation, Draws, Shape, Stream
+from convline.data.augment.memory_layout import replace_boxes
 
 ATTEMPTS = 10  # rectangles tried until one fits, as in torchvision's RandomErasing
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convline.data.augment_words import OPERATIONS
+from convline.data.augment.vocabulary import OPERATIONS
 
 Shape = tuple[int, int, int]  # channels, height, width
 Draws = NDArray[np.float32]  # a row for each image

@@ -12,7 +12,7 @@ from typing import Any
 
 from convline.pattern.lexer import CallParser, Token
 from convline.config.compose import groups
-from convline.data.augment_words import ALIASES, CANONICAL, KINDS, OPERATIONS
+from convline.data.augment.vocabulary import ALIASES, CANONICAL, KINDS, OPERATIONS
 from convline.errors import UserError, nearest
 from convline.pattern.source import PatternError, Place
 from convline.pattern.arguments import bind, spelled

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convline.data.augmentations.base import Augmentation, Draws, Shape, Stream
-from convline.data.augmentations.layout import replace_boxes
+from convline.data.augment.base import Augmentation, Draws, Shape, Stream
+from convline.data.augment.memory_layout import replace_boxes
 
 
 def partners(batch: Tensor) -> Tensor:

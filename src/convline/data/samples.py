@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convline.data.module import DataModule
-from convline.data.prepare import Prepare
+from convline.data.datamodule import DataModule
+from convline.data.preprocess import Prepare
 
 
 @dataclass(frozen=True)

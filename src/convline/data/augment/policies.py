@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convline.data.augmentations.base import Augmentation, Draws, Shape, Stream
+from convline.data.augment.base import Augmentation, Draws, Shape, Stream
 
 SEEDS = 2**24  # as many whole numbers as float32 holds one by one
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convline.data.augmentations.base import Augmentation, Draws, Shape, Stream
-from convline.data.augmentations.layout import as_rows, from_rows, layout_of
+from convline.data.augment.base import Augmentation, Draws, Shape, Stream
+from convline.data.augment.memory_layout import as_rows, from_rows, layout_of
 
 
 def mirrored(images: Tensor, chosen: Tensor) -> Tensor:

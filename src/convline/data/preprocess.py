@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convline.data.augment import Pipeline
+from convline.data.augment.pipeline import Pipeline
 
 
 class Prepare:

@@ -10,15 +10,15 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from convline.data.augment import Pipeline, parse_augment
+from convline.data.augment.pipeline import Pipeline, parse_augment
 from convline.data.backend import Backend, choose
-from convline.data.checks import check_batch_size, check_same_shape, checked
+from convline.data.validate import check_batch_size, check_same_shape, checked
 from convline.data.loader import Loader, Walk, count_batches
-from convline.data.prepare import Prepare
+from convline.data.preprocess import Prepare
 from convline.data.resident import ResidentLoader
 from convline.data.sources import Images, Part
 from convline.data.split import Split
-from convline.data.statistics import channel_statistics
+from convline.data.channel_statistics import channel_statistics
 from convline.data.streaming import StreamingLoader
 from convline.errors import UserError
 
