@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.made_runs import base_config, make_run
-from convline import runs
+from convline.records import directory as runs
 from convline.reporting import records
 from convline.reporting.fold import Table, tables
 

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from commands import SMALL, Done
-from convline import runs
+from convline.records import directory as runs
 
 TINY = [*SMALL, "trainer.max_epochs=1", "trainer.limit_train_batches=4", "~callbacks.throughput", "logger=csv"]
 

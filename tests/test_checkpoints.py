@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from convline import runs
+from convline.records import directory as runs
 from convline.errors import UserError
 
 CONTENT = {

@@ -11,7 +11,7 @@ from scipy import stats
 
 from commands import SMALL, convline, run_dirs, train
 from compared import made, predict, two_models
-from convline import ledger
+from convline.records import test_log as ledger
 from convline.errors import UserError
 from convline.reporting.compare import as_dict
 from convline.reporting.comparison import comparison

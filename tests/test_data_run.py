@@ -44,7 +44,7 @@ def test_the_split_is_recorded_and_done_again_bit_for_bit(finished: tuple[Path, 
     split = json.loads((run_dir / "environment.json").read_text())["split"]
     assert split["val"] == 60
     assert 150 < split["train"] < 270  # of 270, less the long tail
-    from convline import runs
+    from convline.records import directory as runs
     from convline.build import build
 
     data, _ = build(runs.read_config(run_dir))

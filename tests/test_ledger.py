@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from commands import SMALL, convline, run_dirs, train
-from convline import ledger, runs
+from convline.records import test_log as ledger
+from convline.records import directory as runs
 from convline.errors import UserError
 
 

@@ -12,8 +12,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from convline import lock, runs
-from convline.lock import HEARTBEAT, STALE, HeldError, is_held, locked
+from convline.records import lock
+
+from convline.records import directory as runs
+from convline.records.lock import HEARTBEAT, STALE, HeldError, is_held, locked
 
 
 def heartbeat_of(run_dir: Path, host: str, pid: int, age: float = 0) -> Path:
@@ -122,7 +124,7 @@ def test_a_run_whose_process_died_is_interrupted(tmp_path: Path) -> None:
 
 def test_many_processes_that_want_one_directory_get_it_in_turn(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from convline.lock import HeldError, locked\n"
+        "import sys, time; from pathlib import Path; from convline.records.lock import HeldError, locked\n"
         "held = 0\n"
         "while held < 50:\n"
         "    try:\n"

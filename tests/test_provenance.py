@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from commands import shell
-from convline import provenance
+from convline.records import provenance
 
 CONFIG = """
 seed: 0

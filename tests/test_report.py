@@ -12,7 +12,7 @@ from scipy import stats
 
 from benchmarks.made_runs import make_sweep
 from commands import SMALL, convline, shell, train
-from convline import ledger
+from convline.records import test_log as ledger
 from convline.reporting import records, terminal
 from convline.reporting.files import as_markdown
 from convline.reporting.lines import remarks

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from convline import runs
+from convline.records import directory as runs
 from convline.errors import UserError
-from convline.lock import locked
+from convline.records.lock import locked
 from convline.reporting import records
 from convline.reporting.fold import tables
 from convline.reporting.lines import remarks, status_text, why

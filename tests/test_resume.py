@@ -136,7 +136,7 @@ def test_early_stopping_is_remembered(tmp_path: Path) -> None:
 def test_a_directory_in_use_is_not_resumed(tmp_path: Path) -> None:
     assert train(tmp_path, *SMALL, "+callbacks.kill={_target_: kill_at.KillAt, step: 40, signum: 15}").status == 143
     (run_dir,) = run_dirs(tmp_path)
-    from convline.lock import locked
+    from convline.records.lock import locked
 
     with locked(run_dir):
         refused = train(tmp_path, f"resume={run_dir}")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from convline import runs
+from convline.records import directory as runs
 from convline.errors import UserError
 
 # --- create ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from commands import Done, Running, train, wait_for
-from convline import runs
+from convline.records import directory as runs
 from convline.config.compose import load_config
 from convline.sweeps import space, study
 from searching import SEARCH, done_trials, trial_dirs

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from commands import SMALL, Running, run_dirs, train, wait_for
-from convline import runs
+from convline.records import directory as runs
 from run_files import weights
 from sweeping import TINY, job_dirs, states, trained
 

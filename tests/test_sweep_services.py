@@ -10,7 +10,7 @@ import pytest
 
 import services
 from commands import Running, wait_for
-from convline import lock
+from convline.records import lock
 from searching import SEARCH, done_trials
 from sweeping import TINY, job_dirs, states
 

@@ -13,7 +13,8 @@ import torch
 from omegaconf import OmegaConf
 
 from commands import SMALL, Running, train, wait_for
-from convline import lock, runs
+from convline.records import lock
+from convline.records import directory as runs
 from convline.config.compose import load_config
 from convline.sweeps.workers import Workers, environments
 from run_files import weights

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from commands import run_dirs, train
-from convline import runs
+from convline.records import directory as runs
 from convline.network.hooks import evaluating, outputs
 from convline.build import initial_network
 from convline.callbacks import class_accuracy

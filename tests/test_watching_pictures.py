@@ -12,7 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils import tensorboard
 
 from commands import SMALL, convline, run_dirs, train
-from convline import figures, runs
+from convline import figures
+from convline.records import directory as runs
 from convline.build import build, initial_network
 from convline.callbacks import after_test
 from convline.errors import UserError

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.measure import ALLOWED_CORES, Comparison
-from convline import provenance
+from convline.records import provenance
 
 HEAD = ("comparison", "clock", "medians", "minima", "spread", "target", "met")
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import torch
 
-from convline import ledger, report_run
+from convline import report_run
+
+from convline.records import test_log as ledger
 from convline.evaluation import Evaluation, evaluate
 from convline.trained import TrainedRun
 

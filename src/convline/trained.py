@@ -10,7 +10,9 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from convline import ledger, runs
+from convline.records import test_log as ledger
+
+from convline.records import directory as runs
 from convline.build import data_of, initial_network
 from convline.data.samples import Examples, examples, num_images
 from convline.data.datamodule import DataModule

@@ -16,7 +16,13 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig
 from torch import nn
 
-from convline import ledger, provenance, ranks, report_run, runs
+from convline import ranks, report_run
+
+from convline.records import test_log as ledger
+
+from convline.records import provenance
+
+from convline.records import directory as runs
 from convline.build import LIMITS, build, instantiated
 from convline.callbacks import after_test
 from convline.callbacks.checkpoint import BestAndLast
@@ -26,7 +32,7 @@ from convline.classifier import Classifier
 from convline.data.datamodule import DataModule
 from convline.errors import Interrupted, Pruned, UserError, first_line
 from convline.evaluation import evaluate
-from convline.lock import locked
+from convline.records.lock import locked
 from convline.network.summary import Table, layer_table
 from convline.trained import TrainedRun
 

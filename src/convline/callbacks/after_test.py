@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from convline.errors import first_line
-from convline.runs import load_checkpoint
+from convline.records.directory import load_checkpoint
 from convline.trained import TrainedRun
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from convline.callbacks.event_file import event_writer
 from convline.classifier import Classifier
 from convline.data.datamodule import DataModule
 from convline.network.tensorboard_graph import graph_def
-from convline.runs import read_config
+from convline.records.directory import read_config
 from convline.network.summary import Table, layer_table
 
 # The Custom Scalars tab: train against validation, and what tells of the health of a training.

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from convline import runs
+from convline.records import directory as runs
 
 from convline.config.compose import compose as config
 from convline.children import forwarded_signals

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from convline.errors import UserError
-from convline.provenance import is_outside
+from convline.records.provenance import is_outside
 from convline.reporting.statistics import Sample
 
 NUM_CLASSES = 10  # of the data of all lessons

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from convline import ledger
+from convline.records import test_log as ledger
 from convline.errors import UserError
 from convline.reporting.groups import Group, two_groups
 from convline.reporting.predictions import OnImages, on_images

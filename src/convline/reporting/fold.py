@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from convline import ledger
+from convline.records import test_log as ledger
 from convline.errors import UserError, nearest
 from convline.reporting.records import Run
 from convline.reporting.settings import ABSENT, differing, named, short_names, told_apart

@@ -5,7 +5,7 @@ import math
 from convline.reporting.fold import Configuration, Table
 from convline.reporting.records import Run, sign_of_life
 from convline.reporting.text import count, duration, figure, folded, head, is_share, plural, show, with_unit
-from convline.runs import UNKNOWN_DATA
+from convline.records.directory import UNKNOWN_DATA
 
 
 def heads(table: Table) -> list[str]:

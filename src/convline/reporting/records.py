@@ -13,9 +13,11 @@ from typing import Any
 
 import yaml
 
-from convline import ledger, runs
+from convline.records import test_log as ledger
+
+from convline.records import directory as runs
 from convline.errors import UserError, first_line
-from convline.lock import is_held
+from convline.records.lock import is_held
 
 FILES = ("config.yaml", "summary.json", "environment.json")
 SKIPPED = ("checkpoints", "predictions")

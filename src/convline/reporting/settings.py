@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from convline.provenance import is_outside
+from convline.records.provenance import is_outside
 from convline.reporting.records import Run
 
 CODE = "code"  # not a setting, but it tells runs apart as one would

@@ -17,10 +17,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from convline import runs
+from convline.records import directory as runs
 from convline.errors import UserError, first_line
-from convline.lock import alone
-from convline.provenance import identity, is_outside
+from convline.records.lock import alone
+from convline.records.provenance import identity, is_outside
 from convline.sweeps.jobs import Job
 
 LOCK = ".sweeps.lock"

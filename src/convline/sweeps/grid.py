@@ -7,11 +7,11 @@ from pathlib import Path
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from convline import runs
+from convline.records import directory as runs
 
 from convline.config.compose import validate as ranges
 from convline.errors import UserError
-from convline.lock import HeldError, locked
+from convline.records.lock import HeldError, locked
 from convline.sweeps.ending import closing
 from convline.sweeps.folder import by_another_version, open_folder, wanted_folder
 from convline.sweeps.jobs import Job, compose, plan

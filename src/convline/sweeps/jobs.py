@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from convline.config.compose import compose as config
-from convline.provenance import code_key, identity
+from convline.records.provenance import code_key, identity
 from convline.config.schema import is_of_sweeps
 
 Composed = tuple[list[str], list[str], DictConfig, dict[str, str]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from convline import runs
+from convline.records import directory as runs
 
 if TYPE_CHECKING:
     from convline.sweeps.trials import Trials

@@ -4,7 +4,7 @@ import shlex
 from collections import Counter
 from typing import Any
 
-from convline import runs
+from convline.records import directory as runs
 from convline.errors import UserError
 from convline.sweeps.trials import LOST, Trials
 

@@ -5,9 +5,11 @@ import traceback
 from pathlib import Path
 from typing import IO
 
-from convline import runs, training
+from convline import training
+
+from convline.records import directory as runs
 from convline.errors import Interrupted, Pruned, UserError, first_line
-from convline.lock import HeldError, locked
+from convline.records.lock import HeldError, locked
 from convline.sweeps.isolation import isolated
 from convline.sweeps.log import logged, logged_only
 

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from convline import runs
+from convline.records import directory as runs
 
 from convline.config.compose import compose as config
 

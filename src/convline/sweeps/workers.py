@@ -16,7 +16,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from convline import lock, runs
+from convline.records import lock
+
+from convline.records import directory as runs
 from convline.children import forwarded_signals, start
 from convline.errors import Interrupted, UserError
 from convline.sweeps.perform import report_failure

@@ -17,7 +17,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from convline.errors import UserError, first_line
-from convline.lock import is_held
+from convline.records.lock import is_held
 from convline.config.schema import OF_SWEEPS
 
 UNKNOWN_DATA = "unknown data"

@@ -56,7 +56,7 @@ def code_version() -> dict[str, Any]:
         `version`; `commit` of the checkout; `tree`, git's hash of the package as committed, which a commit of anything
         else leaves alone; whether the package is `dirty`; `changes`, a hash of what differs, new files included.
     """
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[1]
 
     def git(*words: str) -> str | None:
         try:

@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from convline import runs
+from convline.records import directory as runs
 from convline.errors import UserError, first_line
 
 NAME = "test_ledger.csv"
