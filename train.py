@@ -1,7 +1,7 @@
 """Train a ConvNet: `python train.py model=lenet data=mnist`; `python train.py --help` is the manual.
 
 Everything it does is in the package: the config is composed from conf/ (`convline.main`), made into objects, fitted,
-tested and recorded (`convline.training`).
+tested and recorded (`convline.run.train`).
 """
 
 import sys

@@ -33,7 +33,7 @@ from convline.config.compose import load_config
 from convline.figures.mosaic import as_tiles, mosaic
 from convline.network.summary import layer_table
 from convline.trained import TrainedRun
-from convline.training import start
+from convline.run.train import start
 
 if Path.cwd().name == "notebooks":
     os.chdir("..")

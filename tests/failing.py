@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from omegaconf import OmegaConf
 
-from convline import report_run
+from convline.run import console as report_run
 from convline.callbacks.after_test import AfterTest
 from convline.data.sources import synthetic
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from commands import ROOT, SMALL, Running, run_dirs, shell, train
-from convline import report_run
+from convline.run import console as report_run
 from run_files import rows, summary, weights, without_the_kill
 
 

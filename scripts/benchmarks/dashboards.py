@@ -19,7 +19,7 @@ import json, sys, tempfile, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from convline import training
+from convline.run import train as training
 from convline.config.compose import compose as config
 cfg = config.load_config(sys.argv[1:])
 with tempfile.TemporaryDirectory() as folder:

@@ -27,7 +27,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from benchmarks import mnist
 from benchmarks.measure import Comparison, Sample, Stopwatch, Way, compare
-from convline import training
+from convline.run import train as training
 from convline.config.compose import load_config
 
 FIGURES = ("train/loss", "train/acc", "val/loss", "val/acc")

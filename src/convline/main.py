@@ -96,7 +96,7 @@ def _run(cfg: DictConfig) -> None:
     for word in HydraConfig.get().overrides.task:
         if schema.is_of_sweeps(word):
             raise UserError(f"{word} has an effect in a sweep only: add -m, or leave it out.")
-    from convline import training  # torch and lightning take seconds: only for a config that is right
+    from convline.run import train as training  # torch and lightning take seconds: only for a config that is right
 
     choices = config.choices_of(HydraConfig.get())
     name = (cfg.name or f"{choices['model']}_{choices['data']}").replace("/", "-")
@@ -111,7 +111,7 @@ def _resume(words: list[str]) -> int:
             f"resume={run_dir} goes on with that run's own settings, so {' '.join(others)} would have no effect.\n"
             f"  Type: python train.py resume={run_dir}"
         )
-    from convline import training
+    from convline.run import train as training
 
     training.resume(Path(run_dir))
     return 0

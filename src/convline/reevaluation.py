@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from convline import report_run
+from convline.run import console as report_run
 
 from convline.records import test_log as ledger
 from convline.evaluation import Evaluation, evaluate

@@ -12,7 +12,7 @@ from pathlib import Path
 from convline.records import directory as runs
 
 from convline.config.compose import compose as config
-from convline.children import forwarded_signals
+from convline.run.children import forwarded_signals
 from convline.errors import Interrupted, UserError
 from convline.lessons import page
 from convline.lessons.lesson import Lesson, Study

@@ -5,7 +5,7 @@ import traceback
 from pathlib import Path
 from typing import IO
 
-from convline import training
+from convline.run import train as training
 
 from convline.records import directory as runs
 from convline.errors import Interrupted, Pruned, UserError, first_line

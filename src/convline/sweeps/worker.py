@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from convline.callbacks.interrupt import stoppable
-from convline.children import end_with_parent
+from convline.run.children import end_with_parent
 from convline.data.source_cache import sharing
 from convline.errors import Interrupted
 from convline.sweeps.launch import Here

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from convline.records import lock
 
 from convline.records import directory as runs
-from convline.children import forwarded_signals, start
+from convline.run.children import forwarded_signals, start
 from convline.errors import Interrupted, UserError
 from convline.sweeps.perform import report_failure
 from convline.sweeps.trials import Trials

@@ -1,4 +1,4 @@
-"""One rank of a data-parallel run, started by `convline.ranks`: `python -m convline.rank_process RUN CHECKPOINT`."""
+"""One rank of a data-parallel run, started by `convline.run.launch`: `python -m convline.run.rank_process RUN CHECKPOINT`."""
 
 import signal
 import sys
@@ -6,10 +6,10 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-from convline import ranks
-from convline.children import end_with_parent
+from convline.run import launch as ranks
+from convline.run.children import end_with_parent
 from convline.errors import Interrupted, Pruned, UserError, first_line
-from convline.training import fit_rank
+from convline.run.train import fit_rank
 
 
 def main() -> int:

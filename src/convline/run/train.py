@@ -16,7 +16,9 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig
 from torch import nn
 
-from convline import ranks, report_run
+from convline.run import launch as ranks
+
+from convline.run import console as report_run
 
 from convline.records import test_log as ledger
 
