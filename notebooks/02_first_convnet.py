@@ -27,7 +27,7 @@ from IPython.display import SVG
 from PIL import Image
 
 from convline import figures
-from convline.build import build
+from convline.training.setup import build
 from convline.config.compose import load_config
 from convline.network.diagram import draw
 from convline.figures.mosaic import as_tiles, mosaic

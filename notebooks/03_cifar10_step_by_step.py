@@ -28,11 +28,11 @@ import torch
 from PIL import Image
 
 from convline import figures
-from convline.build import build
+from convline.training.setup import build
 from convline.config.compose import load_config
 from convline.figures.mosaic import as_tiles, mosaic
 from convline.network.summary import layer_table
-from convline.trained import TrainedRun
+from convline.training.loaded_run import TrainedRun
 from convline.run.train import start
 
 if Path.cwd().name == "notebooks":

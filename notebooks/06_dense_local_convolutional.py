@@ -36,7 +36,7 @@ from convline.network.build import build_network
 from convline.reporting.fold import tables
 from convline.reporting.records import find
 from convline.network.summary import layer_table
-from convline.trained import TrainedRun
+from convline.training.loaded_run import TrainedRun
 
 os.environ.pop("FORCE_COLOR", None)  # Jupyter sets it; commands print plain text without it
 if Path.cwd().name == "notebooks":

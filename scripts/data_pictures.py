@@ -16,7 +16,7 @@ from torch import Tensor
 from convline.data.augment.pipeline import Pipeline, parse_augment
 from convline.data.sources import Images, cifar10, digits, mnist, synthetic
 from convline.data.split import Split
-from convline.tta import averaged
+from convline.training.tta import averaged
 
 ROOT = Path(os.environ.get("CONVLINE_DATA", "data"))
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
@@ -202,7 +202,7 @@ def views(photographs: Images) -> Figure:
         return images.new_zeros(1, 10)
 
     averaged(network, photographs.images[4:5].float(), "flip+shift")
-    # moved views come first; see `convline.tta`
+    # moved views come first; see `convline.training.tta`
     captions = ["moved, 1/8", "mirrored, 1/8", "moved, 1/8", "mirrored, 1/8", "as it is, 1/4", "mirrored, 1/4"]
     order = [4, 5, 0, 1, 2, 3]
     pictures = torch.stack([seen[place] for place in order])

@@ -9,10 +9,10 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 
-from convline.classifier import Classifier
+from convline.training.classifier import Classifier
 from convline.data.datamodule import DataModule
 from convline.data.sources import synthetic
-from convline.optim import constant
+from convline.training.schedules import constant
 
 SHAPE, NUM_CLASSES = (1, 3, 3), 3
 

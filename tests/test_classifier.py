@@ -14,10 +14,10 @@ from lightning.pytorch import Callback
 from torch import Tensor, nn
 
 from convline.callbacks.checkpoint import BestAndLast
-from convline.classifier import Sums
+from convline.training.classifier import Sums
 from convline.data.datamodule import DataModule
-from convline.evaluation import evaluate
-from convline.optim import linear
+from convline.training.evaluation import evaluate
+from convline.training.schedules import linear
 from fitting import NUM_CLASSES, fit, make_data, make_network, metrics, sgd
 
 

@@ -45,7 +45,7 @@ def test_the_split_is_recorded_and_done_again_bit_for_bit(finished: tuple[Path, 
     assert split["val"] == 60
     assert 150 < split["train"] < 270  # of 270, less the long tail
     from convline.records import directory as runs
-    from convline.build import build
+    from convline.training.setup import build
 
     data, _ = build(runs.read_config(run_dir))
     assert data.split_record() == split

@@ -8,7 +8,7 @@ import sklearn.metrics
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from convline.evaluation import Evaluation
+from convline.training.evaluation import Evaluation
 from convline.figures import (
     canvas,
     confusion_matrix,

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 import torch
 
-from convline.build import build
+from convline.training.setup import build
 from convline.config.compose import load_config
 from convline.data.loader import Walk
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from convline.metrics_csv import MetricsCsv
+from convline.training.csv_logger import MetricsCsv
 
 
 def read(folder: Path) -> list[dict[str, str]]:

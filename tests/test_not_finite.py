@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from convline.callbacks.checkpoint import BestAndLast
-from convline.classifier import NotFiniteLossError
+from convline.training.classifier import NotFiniteLossError
 from fitting import fit, make_data, make_network
 
 

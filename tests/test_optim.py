@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, StepLR
 
-from convline.optim import Factor, constant, cosine, linear, onecycle, step
+from convline.training.schedules import Factor, constant, cosine, linear, onecycle, step
 
 
 def sequence(factor: Factor, num_steps: int) -> list[float]:

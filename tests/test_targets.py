@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from convline.classifier import Classifier, _num_hits
+from convline.training.classifier import Classifier, _num_hits
 from convline.data.datamodule import DataModule
-from convline.optim import constant
+from convline.training.schedules import constant
 from fitting import fit, make_data, make_network, metrics, sgd
 
 

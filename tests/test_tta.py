@@ -2,7 +2,7 @@
 
 import torch
 
-from convline.tta import averaged
+from convline.training.tta import averaged
 
 IMAGES = torch.arange(2 * 1 * 3 * 3, dtype=torch.float32).view(2, 1, 3, 3)
 

@@ -17,7 +17,7 @@ from torch import nn
 from commands import run_dirs, train
 from convline.records import directory as runs
 from convline.network.hooks import evaluating, outputs
-from convline.build import initial_network
+from convline.training.setup import initial_network
 from convline.callbacks import class_accuracy
 from convline.callbacks.description import texts
 from convline.callbacks.event_file import chosen_epochs
@@ -26,7 +26,7 @@ from convline.callbacks.projector import embeddings
 from convline.config.compose import load_config
 from convline.network.build import build_network
 from convline.network.summary import layer_table
-from convline.trained import TrainedRun
+from convline.training.loaded_run import TrainedRun
 from run_files import checkpoint, curves, without_the_kill
 from watched_run import STEPS_PER_EPOCH, WORDS
 

@@ -14,11 +14,11 @@ from torch.utils import tensorboard
 from commands import SMALL, convline, run_dirs, train
 from convline import figures
 from convline.records import directory as runs
-from convline.build import build, initial_network
+from convline.training.setup import build, initial_network
 from convline.callbacks import after_test
 from convline.errors import UserError
 from convline.figures.canvas import png
-from convline.trained import TrainedRun
+from convline.training.loaded_run import TrainedRun
 from failing import RaiseAfterTest
 from run_files import checkpoint
 from watched_run import STEPS_PER_EPOCH, WORDS

@@ -7,8 +7,8 @@ import torch
 from convline.run import console as report_run
 
 from convline.records import test_log as ledger
-from convline.evaluation import Evaluation, evaluate
-from convline.trained import TrainedRun
+from convline.training.evaluation import Evaluation, evaluate
+from convline.training.loaded_run import TrainedRun
 
 
 def reevaluate(run_dir: Path, tta: str | None = None) -> Evaluation:
@@ -16,7 +16,7 @@ def reevaluate(run_dir: Path, tta: str | None = None) -> Evaluation:
 
     Args:
         run_dir: the run's.
-        tta: test-time augmentation, whose figures are printed beside the plain ones; see `convline.tta.averaged`.
+        tta: test-time augmentation, whose figures are printed beside the plain ones; see `convline.training.tta.averaged`.
     Returns:
         The plain evaluation.
     Raises:

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from convline.errors import first_line
 from convline.records.directory import load_checkpoint
-from convline.trained import TrainedRun
+from convline.training.loaded_run import TrainedRun
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

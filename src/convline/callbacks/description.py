@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from omegaconf import OmegaConf
 
 from convline.callbacks.event_file import event_writer
-from convline.classifier import Classifier
+from convline.training.classifier import Classifier
 from convline.data.datamodule import DataModule
 from convline.network.tensorboard_graph import graph_def
 from convline.records.directory import read_config

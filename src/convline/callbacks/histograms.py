@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from convline.network.hooks import ACTIVATIONS, layers, outputs
 from convline.callbacks.event_file import chosen_epochs, event_writer
-from convline.classifier import Classifier
+from convline.training.classifier import Classifier
 from convline.data.samples import examples, num_images
 from convline.data.datamodule import DataModule
 

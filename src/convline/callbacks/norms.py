@@ -7,7 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from convline.classifier import Classifier
+from convline.training.classifier import Classifier
 
 
 class Norms(Callback):

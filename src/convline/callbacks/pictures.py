@@ -11,10 +11,10 @@ from lightning.pytorch import LightningModule, Trainer
 from convline import figures
 from convline.callbacks.after_test import AfterTest
 from convline.callbacks.event_file import add_picture, chosen_epochs, event_writer
-from convline.classifier import Classifier
+from convline.training.classifier import Classifier
 from convline.errors import UserError, first_line
 from convline.figures.canvas import png
-from convline.trained import TrainedRun
+from convline.training.loaded_run import TrainedRun
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convline.callbacks.after_test import AfterTest
-from convline.trained import TrainedRun
+from convline.training.loaded_run import TrainedRun
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from convline.classifier import Classifier
+from convline.training.classifier import Classifier
 
 
 class Progress(ProgressBar):

@@ -17,7 +17,7 @@ from convline.data.samples import Examples
 from convline.errors import UserError
 from convline.figures.mosaic import as_tiles, fitted, mosaic
 from convline.network.layers import Local2d
-from convline.trained import TrainedRun
+from convline.training.loaded_run import TrainedRun
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

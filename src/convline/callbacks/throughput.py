@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from convline.classifier import Classifier
+from convline.training.classifier import Classifier
 
 
 class Throughput(Callback):

@@ -51,7 +51,7 @@ class Train:
 
 @dataclass
 class Classifier:
-    """`convline.classifier.Classifier`, less what other groups give."""
+    """`convline.training.classifier.Classifier`, less what other groups give."""
 
     _target_: str = MISSING
     _partial_: bool = MISSING
@@ -139,7 +139,7 @@ class RmsProp:
 
 @dataclass
 class Schedule:
-    """A function of `convline.optim`."""
+    """A function of `convline.training.schedules`."""
 
     _target_: str = MISSING
     _partial_: bool = MISSING
@@ -148,7 +148,7 @@ class Schedule:
 
 @dataclass
 class StepSchedule(Schedule):
-    """`convline.optim.step`."""
+    """`convline.training.schedules.step`."""
 
     every: int = MISSING  # epochs between two drops
     gamma: float = MISSING  # factor of each drop
@@ -156,14 +156,14 @@ class StepSchedule(Schedule):
 
 @dataclass
 class DecaySchedule(Schedule):
-    """`convline.optim.cosine` and `linear`."""
+    """`convline.training.schedules.cosine` and `linear`."""
 
     final: float = MISSING
 
 
 @dataclass
 class OneCycleSchedule(Schedule):
-    """`convline.optim.onecycle`."""
+    """`convline.training.schedules.onecycle`."""
 
     initial: float = MISSING
     final: float = MISSING

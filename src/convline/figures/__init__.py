@@ -17,7 +17,7 @@ from convline.figures.prediction_grid import predictions
 from convline.figures.reliability_diagram import reliability
 from convline.figures.shift_curve import shifts
 from convline.figures.worst_mistakes import mistakes
-from convline.trained import Run
+from convline.training.loaded_run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,7 +15,7 @@ from convline.data.samples import displayed, pixel_limits
 from convline.errors import UserError
 from convline.figures import canvas
 from convline.figures.mosaic import as_tiles, mosaic
-from convline.trained import Run, opened
+from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,7 @@ from convline.network.hooks import evaluating, layers
 from convline.figures import canvas, prediction_grid
 from convline.figures.mosaic import as_tiles, coloured, enlarged
 from convline.network.summary import layer_table
-from convline.trained import Run, opened
+from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

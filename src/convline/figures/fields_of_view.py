@@ -18,7 +18,7 @@ from convline.figures import canvas
 from convline.figures.mosaic import coloured, enlarged
 from convline.network.receptive_field import View
 from convline.network.summary import layer_views
-from convline.trained import Run, opened
+from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,7 +13,7 @@ from convline.network.hooks import layers
 from convline.errors import UserError
 from convline.figures import canvas
 from convline.figures.mosaic import mosaic, signed
-from convline.trained import Run, opened
+from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

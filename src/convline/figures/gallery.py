@@ -8,7 +8,7 @@ from typing import Any
 from convline import figures
 from convline.errors import UserError, first_line
 from convline.figures.canvas import png, svg
-from convline.trained import Run, TrainedRun
+from convline.training.loaded_run import Run, TrainedRun
 
 
 def save(

@@ -13,7 +13,7 @@ from convline.network.hooks import UNCHANGED, outputs
 from convline.figures import canvas
 from convline.figures.canvas import Pixels
 from convline.figures.mosaic import as_tiles, coloured, fitted
-from convline.trained import Run, opened
+from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

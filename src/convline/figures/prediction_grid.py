@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convline.evaluation import Evaluation
+from convline.training.evaluation import Evaluation
 from convline.figures import canvas
 from convline.figures.mosaic import as_tiles, enlarged
-from convline.trained import Run, TrainedRun, opened
+from convline.training.loaded_run import Run, TrainedRun, opened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

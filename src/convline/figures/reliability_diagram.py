@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convline.figures import canvas
-from convline.trained import Run, opened
+from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

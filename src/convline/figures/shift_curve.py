@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from convline.network.hooks import evaluating
 from convline.figures import canvas
 from convline.network.layers import Pool2d
-from convline.trained import Run, TrainedRun, opened
+from convline.training.loaded_run import Run, TrainedRun, opened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from convline.evaluation import Evaluation
+from convline.training.evaluation import Evaluation
 from convline.figures import canvas, prediction_grid
-from convline.trained import Run, opened
+from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

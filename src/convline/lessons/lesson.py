@@ -13,7 +13,7 @@ from convline.lessons.results import Results
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from convline.trained import TrainedRun
+    from convline.training.loaded_run import TrainedRun
 
 Draw = Callable[[Results, Mapping[str, Path]], "Figure"]
 Measure = Callable[["TrainedRun"], dict[str, float]]

@@ -111,7 +111,7 @@ def _by_label(
 
 def _arm(lesson: Lesson, label: str, settings: Mapping[str, str], folders: list[Path]) -> Arm:
     from convline.describe import network_of
-    from convline.trained import TrainedRun
+    from convline.training.loaded_run import TrainedRun
 
     _, table = network_of(runs.read_config(folders[0]))
     fields = [layer.receptive_field for layer in table.layers if layer.receptive_field and len(layer.output_shape) > 1]

@@ -102,7 +102,7 @@ def describe(
     """
     key = json.dumps(OmegaConf.to_container(cfg.data, resolve=True))
     if key not in fingerprints:
-        from convline.build import data_of  # takes seconds: only when every config is right
+        from convline.training.setup import data_of  # takes seconds: only when every config is right
 
         fingerprints[key] = data_of(cfg).fingerprint()
     data = fingerprints[key]

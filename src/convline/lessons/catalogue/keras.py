@@ -108,7 +108,7 @@ def _training_grid(results: Results, first_runs: Mapping[str, Path]) -> matplotl
     from convline.data.preview import preview
     from convline.figures import canvas
     from convline.figures.mosaic import as_tiles, mosaic
-    from convline.trained import TrainedRun
+    from convline.training.loaded_run import TrainedRun
 
     images = preview(TrainedRun(first_runs["convnet"]).data, 3, 12)
     pixels = mosaic(as_tiles(images.flatten(0, 1).numpy()), 12, 64)

@@ -14,7 +14,7 @@ from convline.lessons.results import Results
 if TYPE_CHECKING:
     import matplotlib.figure
 
-    from convline.trained import TrainedRun
+    from convline.training.loaded_run import TrainedRun
 
 LABELS = (
     "dense",

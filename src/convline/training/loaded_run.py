@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from convline.records import test_log as ledger
 
 from convline.records import directory as runs
-from convline.build import data_of, initial_network
+from convline.training.setup import data_of, initial_network
 from convline.data.samples import Examples, examples, num_images
 from convline.data.datamodule import DataModule
 from convline.errors import UserError, first_line
-from convline.evaluation import Evaluation
+from convline.training.evaluation import Evaluation
 
 
 class TrainedRun:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from convline.data.loader import Loader
-from convline.tta import averaged
+from convline.training.tta import averaged
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def evaluate(network: nn.Module, loader: Loader, precision: str, tta: str | None
         network: on the loader's device; left in evaluation mode.
         loader: neither shuffled nor augmented.
         precision: "32-true", or "bf16-mixed" for autocast as in training.
-        tta: test-time augmentation, see `convline.tta.averaged`.
+        tta: test-time augmentation, see `convline.training.tta.averaged`.
     """
     network.eval()
     logits, labels = [], []

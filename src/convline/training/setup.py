@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from convline.classifier import Classifier
+from convline.training.classifier import Classifier
 from convline.data.datamodule import DataModule
 from convline.data.source_cache import shared_source
 from convline.errors import UserError
