@@ -19,8 +19,8 @@ from convline.records import directory as runs
 from convline.network.hooks import evaluating, outputs
 from convline.training.setup import initial_network
 from convline.callbacks import class_accuracy
-from convline.callbacks.description import texts
-from convline.callbacks.event_file import chosen_epochs
+from convline.callbacks.run_description import texts
+from convline.callbacks.tensorboard import chosen_epochs
 from convline.callbacks.histograms import dead_share, sampling_step, write_histogram
 from convline.callbacks.projector import embeddings
 from convline.config.compose import load_config

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from convline.callbacks.event_file import event_writer
+from convline.callbacks.tensorboard import event_writer
 from convline.data.datamodule import DataModule
 
 

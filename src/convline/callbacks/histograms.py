@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from convline.network.hooks import ACTIVATIONS, layers, outputs
-from convline.callbacks.event_file import chosen_epochs, event_writer
+from convline.callbacks.tensorboard import chosen_epochs, event_writer
 from convline.training.classifier import Classifier
 from convline.data.samples import examples, num_images
 from convline.data.datamodule import DataModule

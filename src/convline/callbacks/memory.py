@@ -6,7 +6,7 @@ import sys
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from convline.callbacks.event_file import event_writer
+from convline.callbacks.tensorboard import event_writer
 
 
 class Memory(Callback):

@@ -76,7 +76,7 @@ class Memory:
 
 @dataclass
 class Description:
-    """`convline.callbacks.description.Description`."""
+    """`convline.callbacks.run_description.Description`."""
 
     _target_: str = MISSING
 
@@ -98,7 +98,7 @@ class Projector:
 
 @dataclass
 class Pictures:
-    """`convline.callbacks.pictures.Pictures`."""
+    """`convline.callbacks.figures.Pictures`."""
 
     _target_: str = MISSING
     at_end: list[str] = MISSING  # names of `convline.figures.BY_NAME`

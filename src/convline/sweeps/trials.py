@@ -159,7 +159,7 @@ class Trials:
     def _add_pruning(self, cfg: DictConfig, number: int) -> None:
         with open_dict(cfg):
             cfg.callbacks.pruning = {
-                "_target_": "convline.callbacks.pruning.Pruning",
+                "_target_": "convline.callbacks.optuna_pruning.Pruning",
                 "metric": self.settings.objectives[0],
                 "study": self.study.study_name,
                 "number": number,

@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from omegaconf import OmegaConf
 
-from convline.callbacks.event_file import event_writer
+from convline.callbacks.tensorboard import event_writer
 from convline.training.classifier import Classifier
 from convline.data.datamodule import DataModule
 from convline.network.tensorboard_graph import graph_def
