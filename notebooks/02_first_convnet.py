@@ -30,7 +30,7 @@ from convline import figures
 from convline.training.setup import build
 from convline.config.compose import load_config
 from convline.network.diagram import draw
-from convline.figures.mosaic import as_tiles, mosaic
+from convline.figures.image_grid import as_tiles, mosaic
 from convline.network.summary import layer_table
 
 os.environ.pop("FORCE_COLOR", None)  # Jupyter sets it; commands print plain text without it

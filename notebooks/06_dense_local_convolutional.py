@@ -31,7 +31,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from convline.figures.shift_curve import draw, shifted
+from convline.figures.translation import draw, shifted
 from convline.network.build import build_network
 from convline.reporting.fold import tables
 from convline.reporting.records import find

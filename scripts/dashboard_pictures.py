@@ -19,7 +19,7 @@ from PIL import Image
 
 from convline import figures
 from convline.figures.canvas import png
-from convline.figures.shift_curve import shifts
+from convline.figures.translation import shifts
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]

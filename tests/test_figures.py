@@ -16,7 +16,7 @@ from convline.figures import (
     reliability_diagram,
     worst_mistakes,
 )
-from convline.figures.mosaic import as_tiles, coloured, enlarged, fitted, mosaic, signed
+from convline.figures.image_grid import as_tiles, coloured, enlarged, fitted, mosaic, signed
 from drawn import assert_nothing_is_cut_off, texts
 
 

@@ -19,7 +19,7 @@ from convline.figures import (
     layer_maps,
     shift_curve,
 )
-from convline.figures.mosaic import coloured
+from convline.figures.image_grid import coloured
 from convline.network.build import build_network
 from convline.network.summary import layer_views
 from drawn import assert_nothing_is_cut_off, boxes, texts

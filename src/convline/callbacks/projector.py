@@ -15,7 +15,7 @@ from convline.network.hooks import evaluating, layers
 from convline.callbacks.after_test import AfterTest
 from convline.data.samples import Examples
 from convline.errors import UserError
-from convline.figures.mosaic import as_tiles, fitted, mosaic
+from convline.figures.image_grid import as_tiles, fitted, mosaic
 from convline.network.layers import Local2d
 from convline.training.loaded_run import TrainedRun
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from convline.by_hand.correlation import Array, correlate
 from convline.by_hand.kernels import KERNELS
 from convline.figures import canvas
-from convline.figures.mosaic import enlarged, signed
+from convline.figures.image_grid import enlarged, signed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -107,7 +107,7 @@ def _cifar10() -> list[Claim]:
 def _training_grid(results: Results, first_runs: Mapping[str, Path]) -> matplotlib.figure.Figure:
     from convline.data.preview import preview
     from convline.figures import canvas
-    from convline.figures.mosaic import as_tiles, mosaic
+    from convline.figures.image_grid import as_tiles, mosaic
     from convline.training.loaded_run import TrainedRun
 
     images = preview(TrainedRun(first_runs["convnet"]).data, 3, 12)

@@ -28,7 +28,7 @@ LABELS = (
 
 def measure(run: TrainedRun) -> dict[str, float]:
     """Accuracy on moved validation images: "moved/-2/acc" by distance, "moved/±2/acc" the mean of both directions."""
-    from convline.figures.shift_curve import shifted
+    from convline.figures.translation import shifted
 
     examples = run.examples("val", 2000)
     found = shifted(run.network, examples.images, examples.labels)
@@ -41,7 +41,7 @@ def _equivariance(_: Results) -> tuple[str, bool]:
     """By how much a convolution of a moved image differs from the moved convolution, away from the border."""
     import torch
 
-    from convline.figures.shift_curve import moved
+    from convline.figures.translation import moved
     from convline.network.build import build_network
 
     torch.manual_seed(0)
@@ -70,7 +70,7 @@ def _claims() -> list[Claim]:
 
 
 def _curves(results: Results, _: Mapping[str, Path]) -> matplotlib.figure.Figure:
-    from convline.figures.shift_curve import FARTHEST
+    from convline.figures.translation import FARTHEST
 
     distances = range(-FARTHEST, FARTHEST + 1)
     series = {}

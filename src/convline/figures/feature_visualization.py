@@ -14,7 +14,7 @@ from convline.network.hooks import evaluating, layers
 from convline.data.samples import displayed, pixel_limits
 from convline.errors import UserError
 from convline.figures import canvas
-from convline.figures.mosaic import as_tiles, mosaic
+from convline.figures.image_grid import as_tiles, mosaic
 from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from convline.training.evaluation import Evaluation
-from convline.figures import canvas, prediction_grid
+from convline.figures import canvas
+from convline.figures import predictions as prediction_grid
 from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:

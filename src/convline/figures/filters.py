@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from convline.network.hooks import layers
 from convline.errors import UserError
 from convline.figures import canvas
-from convline.figures.mosaic import mosaic, signed
+from convline.figures.image_grid import mosaic, signed
 from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convline.network.hooks import evaluating, layers
-from convline.figures import canvas, prediction_grid
-from convline.figures.mosaic import as_tiles, coloured, enlarged
+from convline.figures import canvas
+from convline.figures import predictions as prediction_grid
+from convline.figures.image_grid import as_tiles, coloured, enlarged
 from convline.network.summary import layer_table
 from convline.training.loaded_run import Run, opened
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convline.training.evaluation import Evaluation
 from convline.figures import canvas
-from convline.figures.mosaic import as_tiles, enlarged
+from convline.figures.image_grid import as_tiles, enlarged
 from convline.training.loaded_run import Run, TrainedRun, opened
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from convline.network.hooks import UNCHANGED, outputs
 from convline.figures import canvas
 from convline.figures.canvas import Pixels
-from convline.figures.mosaic import as_tiles, coloured, fitted
+from convline.figures.image_grid import as_tiles, coloured, fitted
 from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:
