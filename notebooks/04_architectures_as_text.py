@@ -22,7 +22,7 @@ import pandas as pd
 from IPython.display import SVG
 
 from convline.config.compose import load_config
-from convline.describe import network_of
+from convline.commands.describe import network_of
 from convline.network.diagram import draw
 from convline.network.build import build_network
 from convline.pattern.source import PatternError

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["convline.run.train", "convline.reevaluation", "convline.cli", "hydra.main"])
+_context.set_forkserver_preload(["convline.run.train", "convline.commands.evaluate", "convline.cli", "hydra.main"])
 
 # Small enough for a test, with dropout and batch norm so that random and running state matter, and without pictures.
 SMALL = [

@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from convline.describe import describe
+from convline.commands.describe import describe
 from convline.errors import UserError
 
 

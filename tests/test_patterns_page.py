@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from convline.describe import describe
+from convline.commands.describe import describe
 from convline.network.build import build_network
 from convline.pattern.vocabulary import ALIASES, CANONICAL, UNITS, spelled
 

@@ -32,7 +32,7 @@ def describe(
     multirun: Annotated[bool, typer.Option("-m", help="Not needed: lists make a sweep by themselves.")] = False,
 ) -> int:
     """Print a network's layers, parameters, multiply-adds and receptive fields; needs no data and builds no weights."""
-    from convline.describe import describe as describe_settings
+    from convline.commands.describe import describe as describe_settings
 
     return describe_settings(settings or [], json, draw)
 
@@ -43,7 +43,7 @@ def evaluate(
     tta: Annotated[Views | None, typer.Option(help="Average over views of each image too.")] = None,
 ) -> None:
     """Evaluate a run's best checkpoint on its test set again and print the figures."""
-    from convline.reevaluation import reevaluate
+    from convline.commands.evaluate import reevaluate
 
     reevaluate(run_dir, tta)
 
@@ -103,7 +103,7 @@ def figures(
     beside: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="Another run in the same curves.")] = None,
 ) -> None:
     """Draw what a run's network has learned into its folder pictures."""
-    from convline.figures.gallery import save
+    from convline.commands.figures import save
 
     save(run_dir, only or (), part, svg, beside or ())
 
@@ -116,7 +116,7 @@ def dashboard(
     ] = None,
 ) -> None:
     """Start TensorBoard on a folder of runs, for this machine's browser."""
-    from convline.dashboard import show
+    from convline.commands.dashboard import show
 
     show(runs, port)
 

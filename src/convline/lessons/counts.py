@@ -9,7 +9,7 @@ from convline.network.summary import Table
 def table_of(*words: str) -> Table:
     """The layer table of the network that `python train.py WORDS` would train."""
     from convline.config.compose import load_config
-    from convline.describe import network_of
+    from convline.commands.describe import network_of
 
     return network_of(load_config(words))[1]
 

@@ -110,7 +110,7 @@ def _by_label(
 
 
 def _arm(lesson: Lesson, label: str, settings: Mapping[str, str], folders: list[Path]) -> Arm:
-    from convline.describe import network_of
+    from convline.commands.describe import network_of
     from convline.training.loaded_run import TrainedRun
 
     _, table = network_of(runs.read_config(folders[0]))
