@@ -27,8 +27,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from convline.reporting.comparison import comparison
-from convline.reporting.fold import tables
-from convline.reporting.records import find
+from convline.reporting.configurations import tables
+from convline.reporting.run_records import find
 
 os.environ.pop("FORCE_COLOR", None)  # Jupyter sets it; commands print plain text without it
 if Path.cwd().name == "notebooks":

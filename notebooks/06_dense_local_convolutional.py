@@ -33,8 +33,8 @@ import pandas as pd
 
 from convline.figures.translation import draw, shifted
 from convline.network.build import build_network
-from convline.reporting.fold import tables
-from convline.reporting.records import find
+from convline.reporting.configurations import tables
+from convline.reporting.run_records import find
 from convline.network.summary import layer_table
 from convline.training.loaded_run import TrainedRun
 

@@ -15,7 +15,7 @@ from convline.lessons.lesson import Lesson
 from convline.lessons.listing import STORED, stored
 from convline.lessons.perform import RESULTS
 from convline.lessons.results import load
-from convline.reporting.text import folded
+from convline.reporting.metric_text import folded
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = ROOT / "conf" / "experiment"

@@ -5,8 +5,8 @@ from typing import Any
 
 from benchmarks.made_runs import base_config, make_run
 from convline.records import directory as runs
-from convline.reporting import records
-from convline.reporting.fold import Table, tables
+from convline.reporting import run_records as records
+from convline.reporting.configurations import Table, tables
 
 CONFIG = base_config()
 

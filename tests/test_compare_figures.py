@@ -11,7 +11,7 @@ from scipy import stats
 
 from compared import LABELS, made, predict, two_models
 from convline.errors import UserError
-from convline.reporting import predictions
+from convline.reporting import paired_tests as predictions
 from convline.reporting.comparison import comparison
 from convline.reporting.statistics import Sample, paired, seeds_needed, welch
 

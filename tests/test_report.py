@@ -13,9 +13,10 @@ from scipy import stats
 from benchmarks.made_runs import make_sweep
 from commands import SMALL, convline, shell, train
 from convline.records import test_log as ledger
-from convline.reporting import records, terminal
-from convline.reporting.files import as_markdown
-from convline.reporting.lines import remarks
+from convline.reporting import terminal
+from convline.reporting import run_records as records
+from convline.reporting.export import as_markdown
+from convline.reporting.table import remarks
 from convline.reporting.report import report, report_sweep
 from reported import changed, made, only
 

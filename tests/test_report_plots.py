@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from benchmarks.made_runs import base_config, make_run
-from convline.reporting import records
-from convline.reporting.fold import Table, tables
+from convline.reporting import run_records as records
+from convline.reporting.configurations import Table, tables
 from convline.reporting.page import page
-from convline.reporting.plots import curves, heatmap, hyperparameters, parallel, pareto
-from convline.reporting.plots.scales import Scale, effect, scale, spreads_over_decades
+from convline.reporting.plots import heatmap, hyperparameters, pareto
+from convline.reporting.plots import learning_curves as curves
+from convline.reporting.plots import parallel_coordinates as parallel
+from convline.reporting.plots.axes import Scale, effect, scale, spreads_over_decades
 from convline.reporting.plots.style import FULL, HALF, Plot, Point, points, robust_limits
 
 CONFIG = base_config()

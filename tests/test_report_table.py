@@ -10,13 +10,13 @@ from scipy import stats
 from convline.records import directory as runs
 from convline.errors import UserError
 from convline.records.lock import locked
-from convline.reporting import records
-from convline.reporting.fold import tables
-from convline.reporting.lines import remarks, status_text, why
+from convline.reporting import run_records as records
+from convline.reporting.configurations import tables
+from convline.reporting.table import remarks, status_text, why
 from convline.reporting.report import report
 from convline.reporting.settings import differing, short_names
 from convline.reporting.statistics import Sample
-from convline.reporting.text import count, duration, folded, shortened, show, signed
+from convline.reporting.metric_text import count, duration, folded, shortened, show, signed
 from reported import changed, labels, made, only
 
 # --- figures --------------------------------------------------------------------------------------------------------

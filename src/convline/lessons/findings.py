@@ -14,7 +14,7 @@ from typing import Protocol
 
 from convline.lessons.results import Results
 from convline.reporting.statistics import CONFIDENCE, Sample, welch
-from convline.reporting.text import folded, is_share, with_unit
+from convline.reporting.metric_text import folded, is_share, with_unit
 
 REPRODUCED, HOLDS, EXACT = "reproduced", "holds", "exact"
 

@@ -13,7 +13,7 @@ from convline.lessons import settings
 from convline.lessons.findings import Finding
 from convline.lessons.lesson import Lesson
 from convline.lessons.results import Arm, Results
-from convline.reporting.text import count, duration, folded
+from convline.reporting.metric_text import count, duration, folded
 
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;color:#1f2937;max-width:75em;margin:2em auto;padding:0 1em}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from convline.figures import canvas
 from convline.lessons.results import Results
-from convline.reporting.text import is_share
+from convline.reporting.metric_text import is_share
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -126,7 +126,7 @@ def of_runs(
         folders: one a seed.
         measured: further metrics of each.
     """
-    from convline.reporting.records import read
+    from convline.reporting.run_records import read
 
     found = [read(folder) for folder in folders]
     metrics = [{**run.metrics, **more} for run, more in zip(found, measured, strict=True)]

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from convline.errors import UserError, nearest
-from convline.reporting import records
-from convline.reporting.fold import Configuration, configurations
-from convline.reporting.records import Run
+from convline.reporting import run_records as records
+from convline.reporting.configurations import Configuration, configurations
+from convline.reporting.run_records import Run
 from convline.reporting.settings import ABSENT, differing, named, short_names
 from convline.reporting.statistics import Sample
-from convline.reporting.text import lower_is_better, plural, show
+from convline.reporting.metric_text import lower_is_better, plural, show
 
 AGAINST = "vs"
 

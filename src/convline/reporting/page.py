@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from convline.reporting.fold import Configuration, Table
-from convline.reporting.lines import heads, remarks, status_text, why
-from convline.reporting.plots import curves, heatmap, hyperparameters, parallel, pareto
+from convline.reporting.configurations import Configuration, Table
+from convline.reporting.table import heads, remarks, status_text, why
+from convline.reporting.plots import heatmap, hyperparameters, pareto
+from convline.reporting.plots import learning_curves as curves
+from convline.reporting.plots import parallel_coordinates as parallel
 from convline.reporting.plots.style import FEW, FULL, HALF, Plot, Point, points
-from convline.reporting.records import Run
-from convline.reporting.text import count, duration, figure, plural, shortened, show, with_unit
+from convline.reporting.run_records import Run
+from convline.reporting.metric_text import count, duration, figure, plural, shortened, show, with_unit
 
 HERE = Path(__file__).parent
 # Nothing may be fetched, whatever a run's name or error says.

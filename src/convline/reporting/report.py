@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from convline.errors import UserError
-from convline.reporting import records
-from convline.reporting.files import as_csv, as_markdown
-from convline.reporting.fold import Table, tables
+from convline.reporting import run_records as records
+from convline.reporting.export import as_csv, as_markdown
+from convline.reporting.configurations import Table, tables
 from convline.reporting.terminal import console, show_tables
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from convline.records.provenance import is_outside
-from convline.reporting.records import Run
+from convline.reporting.run_records import Run
 
 CODE = "code"  # not a setting, but it tells runs apart as one would
 ABSENT = "–"  # the configuration has no such setting: an optimizer without momentum

@@ -11,7 +11,7 @@ from convline.lessons import counts, plots
 from convline.lessons.findings import Claim, Exactly, Figure, Said, further_run
 from convline.lessons.lesson import Lesson, Study
 from convline.lessons.results import Results
-from convline.reporting.text import folded
+from convline.reporting.metric_text import folded
 
 if TYPE_CHECKING:
     import matplotlib.figure

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convline.reporting.fold import Table
-from convline.reporting.plots.dots import beyond, metric_axes, scatter
-from convline.reporting.plots.scales import Scale, effect, has, place, scale
+from convline.reporting.configurations import Table
+from convline.reporting.plots.scatter import beyond, metric_axes, scatter
+from convline.reporting.plots.axes import Scale, effect, has, place, scale
 from convline.reporting.plots.style import DOT, HALF, INK, THIRD, Plot, Point, as_svg, drawing
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 from convline.reporting.plots.style import Point
 from convline.reporting.settings import ABSENT
-from convline.reporting.text import shortened, show
+from convline.reporting.metric_text import shortened, show
 
 FEW = 8  # values that are set side by side, in order
 

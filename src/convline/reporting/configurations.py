@@ -9,10 +9,10 @@ from typing import Any
 
 from convline.records import test_log as ledger
 from convline.errors import UserError, nearest
-from convline.reporting.records import Run
+from convline.reporting.run_records import Run
 from convline.reporting.settings import ABSENT, differing, named, short_names, told_apart
 from convline.reporting.statistics import Sample
-from convline.reporting.text import lower_is_better, show
+from convline.reporting.metric_text import lower_is_better, show
 
 
 @dataclass

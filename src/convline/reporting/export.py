@@ -5,9 +5,9 @@ import io
 import math
 from collections.abc import Sequence
 
-from convline.reporting.fold import Configuration, Table
-from convline.reporting.lines import cells, heads, remarks, why
-from convline.reporting.text import shortened
+from convline.reporting.configurations import Configuration, Table
+from convline.reporting.table import cells, heads, remarks, why
+from convline.reporting.metric_text import shortened
 
 
 def as_csv(tables: Sequence[Table]) -> str:

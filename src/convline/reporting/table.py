@@ -2,9 +2,9 @@
 
 import math
 
-from convline.reporting.fold import Configuration, Table
-from convline.reporting.records import Run, sign_of_life
-from convline.reporting.text import count, duration, figure, folded, head, is_share, plural, show, with_unit
+from convline.reporting.configurations import Configuration, Table
+from convline.reporting.run_records import Run, sign_of_life
+from convline.reporting.metric_text import count, duration, figure, folded, head, is_share, plural, show, with_unit
 from convline.records.directory import UNKNOWN_DATA
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convline.errors import UserError, first_line
-from convline.reporting.records import Run
+from convline.reporting.run_records import Run
 from convline.reporting.statistics import CONFIDENCE, Difference
 
 if TYPE_CHECKING:

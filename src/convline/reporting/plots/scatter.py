@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from convline.reporting.plots.style import BEST, DOT, FAINT, FEW, Point, robust_limits
-from convline.reporting.text import head, lower_is_better
+from convline.reporting.metric_text import head, lower_is_better
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,10 +4,10 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from convline.reporting.fold import Table
-from convline.reporting.plots.scales import Scale, has, place
+from convline.reporting.configurations import Table
+from convline.reporting.plots.axes import Scale, has, place
 from convline.reporting.plots.style import BEST, FULL, INK, Plot, Point, as_svg, drawing, robust_limits, shades
-from convline.reporting.text import head
+from convline.reporting.metric_text import head
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
