@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 from commands import Done, Running, train, wait_for
 from convline.records import directory as runs
 from convline.config.compose import load_config
-from convline.sweeps import space, study
+from convline.sweeps import study
+from convline.sweeps import search_space as space
 from searching import SEARCH, done_trials, trial_dirs
 from sweeping import TINY
 

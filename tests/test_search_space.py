@@ -7,7 +7,7 @@ import pytest
 
 from commands import train
 from convline.errors import UserError
-from convline.sweeps import space
+from convline.sweeps import search_space as space
 from searching import SEARCH, trial_dirs
 from sweeping import TINY
 

@@ -16,7 +16,7 @@ from commands import SMALL, Running, train, wait_for
 from convline.records import lock
 from convline.records import directory as runs
 from convline.config.compose import load_config
-from convline.sweeps.workers import Workers, environments
+from convline.sweeps.process_pool import Workers, environments
 from run_files import weights
 from sweeping import TINY, job_dirs, states, trained
 
@@ -75,7 +75,7 @@ def first_worker(running: Running) -> int:
         for path in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-                if parent == running.process.pid and b"convline.sweeps.worker" in (path / "cmdline").read_bytes():
+                if parent == running.process.pid and b"convline.sweeps.process_pool_worker" in (path / "cmdline").read_bytes():
                     found.append(int(path.name))
         return bool(found)
 

@@ -10,7 +10,7 @@ import torch
 from commands import SMALL, Running, run_dirs, train, wait_for
 from convline.records import directory as runs
 from convline.errors import Interrupted
-from convline.sweeps.ending import closing
+from convline.sweeps.finish import closing
 from run_files import weights
 from sweeping import TINY, job_dirs, states
 

@@ -12,10 +12,10 @@ from convline.records import directory as runs
 from convline.config.compose import validate as ranges
 from convline.errors import UserError
 from convline.records.lock import HeldError, locked
-from convline.sweeps.ending import closing
-from convline.sweeps.folder import by_another_version, open_folder, wanted_folder
+from convline.sweeps.finish import closing
+from convline.sweeps.directory import by_another_version, open_folder, wanted_folder
 from convline.sweeps.jobs import Job, compose, plan
-from convline.sweeps.launch import launcher, until_done
+from convline.sweeps.executors import launcher, until_done
 
 UNDONE = {"failed": "failed", "interrupted": "interrupted", "waiting": "not begun"}
 

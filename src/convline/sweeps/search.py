@@ -16,11 +16,12 @@ from convline.config.compose import compose as config
 
 from convline.config.compose import validate as ranges
 from convline.errors import UserError
-from convline.sweeps import space, study
-from convline.sweeps.ending import closing
-from convline.sweeps.folder import in_turn, wanted_folder
+from convline.sweeps import study
+from convline.sweeps import search_space as space
+from convline.sweeps.finish import closing
+from convline.sweeps.directory import in_turn, wanted_folder
 from convline.sweeps.jobs import describe
-from convline.sweeps.launch import launcher
+from convline.sweeps.executors import launcher
 from convline.sweeps.outcome import conclude, write_importance
 from convline.sweeps.trials import Trials
 

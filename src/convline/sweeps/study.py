@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from convline.errors import UserError, first_line
-from convline.sweeps.space import Dimension
+from convline.sweeps.search_space import Dimension
 
 if TYPE_CHECKING:
     import optuna

@@ -20,7 +20,7 @@ from convline.config.compose import compose as config
 from convline.errors import UserError, first_line
 from convline.records.lock import alone
 from convline.sweeps.jobs import describe
-from convline.sweeps.space import Dimension
+from convline.sweeps.search_space import Dimension
 
 if TYPE_CHECKING:
     import optuna
@@ -76,7 +76,7 @@ class Trials:
         Returns:
             Whether it has stopped at one that failed.
         """
-        from convline.sweeps.perform import perform
+        from convline.sweeps.run_job import perform
 
         while True:
             todo = self._next()

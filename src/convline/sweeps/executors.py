@@ -31,11 +31,11 @@ class Launcher(Protocol):
 def launcher(cfg: DictConfig, context: HydraContext) -> Launcher:
     """This process, as many as `workers` says, or the launcher of Hydra's that the config names."""
     if not cfg.hydra.launcher._target_.endswith(".BasicLauncher"):
-        from convline.sweeps.elsewhere import Elsewhere
+        from convline.sweeps.hydra_launcher import Elsewhere
 
         return Elsewhere(cfg, context)
     if cfg.workers > 1:
-        from convline.sweeps.workers import Workers
+        from convline.sweeps.process_pool import Workers
 
         return Workers(cfg)
     return Here(cfg.fail_fast)
@@ -74,7 +74,7 @@ class Here:
 
     def jobs(self, directories: Sequence[Path], quiet: bool = False) -> bool:
         """Do them; returns whether it has stopped at one that failed."""
-        from convline.sweeps.perform import perform
+        from convline.sweeps.run_job import perform
 
         for number, run_dir in enumerate(directories, 1):
             ended = perform(run_dir, f"job {number} of {len(directories)}", quiet)

@@ -20,7 +20,7 @@ from convline.records import lock
 
 from convline.records import directory as runs
 from convline.errors import Interrupted, UserError, first_line
-from convline.sweeps.perform import perform, report_failure
+from convline.sweeps.run_job import perform, report_failure
 from convline.sweeps.trials import Trials
 
 LOOK = 2.0  # seconds between two looks for jobs that failed

@@ -1,4 +1,4 @@
-"""One of the processes that share a sweep's jobs, started by `convline.sweeps.workers`."""
+"""One of the processes that share a sweep's jobs, started by `convline.sweeps.process_pool`."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from convline.callbacks.interrupt import stoppable
 from convline.run.children import end_with_parent
 from convline.data.source_cache import sharing
 from convline.errors import Interrupted
-from convline.sweeps.launch import Here
+from convline.sweeps.executors import Here
 
 FAILED_FAST = 4  # exit status: a job failed, and no other is to be begun
 
