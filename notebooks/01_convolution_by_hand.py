@@ -27,7 +27,9 @@ import os
 
 import numpy as np
 
-from convline.by_hand import KERNELS, convolve, correlate, examples, figures, gradients, output_size, toeplitz
+from convline.lessons.by_hand import KERNELS, convolve, correlate, examples, gradients, output_size, toeplitz
+
+from convline.lessons.by_hand import figures
 
 if os.path.basename(os.getcwd()) == "notebooks":
     os.chdir("..")

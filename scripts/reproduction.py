@@ -13,7 +13,7 @@ from convline.lessons import page
 from convline.lessons.catalogue import LESSONS
 from convline.lessons.lesson import Lesson
 from convline.lessons.listing import STORED, stored
-from convline.lessons.perform import RESULTS
+from convline.lessons.reproduce import RESULTS
 from convline.lessons.results import load
 from convline.reporting.metric_text import folded
 

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from scipy import ndimage, signal
 
 from commands import shell
-from convline import by_hand
-from convline.by_hand import KERNELS, convolve, correlate, examples, flipped, gradients, output_size, toeplitz
-from convline.by_hand import figures as pictures
-from convline.by_hand.figures.cells import number
-from convline.by_hand.figures.window import arithmetic
+from convline.lessons import by_hand
+from convline.lessons.by_hand import KERNELS, convolve, correlate, examples, flipped, gradients, output_size, toeplitz
+from convline.lessons.by_hand import figures as pictures
+from convline.lessons.by_hand.figures.cells import number
+from convline.lessons.by_hand.figures.window import arithmetic
 from convline.figures.canvas import png
 
 CASES = [
@@ -188,5 +188,5 @@ def test_figures_are_drawn_within_their_edges(draw) -> None:
 
 
 def test_it_needs_no_torch() -> None:
-    code = "import sys, convline.by_hand; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    code = "import sys, convline.lessons.by_hand; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
     assert shell(sys.executable, "-c", code).status == 0

@@ -12,9 +12,10 @@ import reproduction
 from commands import Done, convline
 from convline.config.compose import compose as config
 from convline.errors import UserError
-from convline.lessons import page, settings
+from convline.lessons import page
+from convline.lessons import hyperparameter_table as settings
 from convline.lessons.catalogue import LESSONS
-from convline.lessons.findings import Better, Exactly, Figure, Said, further_run
+from convline.lessons.claims import Better, Exactly, Figure, Said, further_run
 from convline.lessons.lesson import Lesson
 from convline.lessons.listing import STORED
 from convline.lessons.results import Arm, Results, load

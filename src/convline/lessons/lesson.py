@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convline.lessons.findings import Claim
+from convline.lessons.claims import Claim
 from convline.lessons.results import Results
 
 if TYPE_CHECKING:

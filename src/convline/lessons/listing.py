@@ -12,7 +12,7 @@ from rich.table import Table
 from convline.config.compose import compose as config
 from convline.errors import UserError, nearest
 from convline.lessons.catalogue import LESSONS
-from convline.lessons.findings import Finding
+from convline.lessons.claims import Finding
 from convline.lessons.lesson import Lesson
 from convline.lessons.results import Results, load
 
@@ -52,7 +52,7 @@ def reproduce(names: Sequence[str], seeds: int | None, folder: Path, words: Sequ
         raise UserError(f"which lesson? convline reproduce --list shows them: {', '.join(LESSONS)}, or all")
     chosen = _chosen(names)
     _check(words, chosen)
-    from convline.lessons.perform import perform
+    from convline.lessons.reproduce import perform
 
     for lesson in chosen:
         results = perform(lesson, folder / lesson.name, seeds or lesson.seeds, words)

@@ -9,8 +9,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from convline.lessons import settings
-from convline.lessons.findings import Finding
+from convline.lessons import hyperparameter_table as settings
+from convline.lessons.claims import Finding
 from convline.lessons.lesson import Lesson
 from convline.lessons.results import Arm, Results
 from convline.reporting.metric_text import count, duration, folded

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from convline.lessons.findings import Claim, Exactly
+from convline.lessons.claims import Claim, Exactly
 from convline.lessons.lesson import Lesson
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def _numbers(array: Any) -> str:
 
 
 def _claims() -> list[Claim]:
-    from convline.by_hand import examples
+    from convline.lessons.by_hand import examples
 
     return [
         Exactly(f"{example.name} ({example.source})", _numbers(example.published), partial(_numbers, example.computed))
@@ -33,7 +33,7 @@ def _claims() -> list[Claim]:
 
 def _figure(name: str) -> Callable[..., Any]:
     def draw(*_: Any) -> Any:
-        from convline.by_hand import figures
+        from convline.lessons.by_hand import figures
 
         return getattr(figures, name)()
 

@@ -1,7 +1,7 @@
 """What the usual choices do: windows, filters, downsampling, padding, pools, activations, dropout."""
 
 from convline.lessons import counts, plots
-from convline.lessons.findings import Better, Claim, Said
+from convline.lessons.claims import Better, Claim, Said
 from convline.lessons.lesson import Lesson, Study
 from convline.lessons.results import Results
 

@@ -3,7 +3,7 @@
 from functools import partial
 
 from convline.lessons import counts, plots
-from convline.lessons.findings import Claim, Exactly, Figure
+from convline.lessons.claims import Claim, Exactly, Figure
 from convline.lessons.lesson import Lesson, Study
 
 PAPER = "LeCun, Bottou, Bengio & Haffner, “Gradient-Based Learning Applied to Document Recognition”, 1998"

@@ -3,7 +3,7 @@
 from itertools import product
 
 from convline.lessons import plots
-from convline.lessons.findings import Better, Claim, Said
+from convline.lessons.claims import Better, Claim, Said
 from convline.lessons.lesson import Lesson, Study
 from convline.lessons.results import Results
 

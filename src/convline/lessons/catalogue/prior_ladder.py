@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convline.lessons import counts, plots
-from convline.lessons.findings import Better, Claim, Exactly
+from convline.lessons.claims import Better, Claim, Exactly
 from convline.lessons.lesson import Lesson, Study
 from convline.lessons.results import Results
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convline.lessons import plots
-from convline.lessons.findings import Better, Claim, Said
+from convline.lessons.claims import Better, Claim, Said
 from convline.lessons.lesson import Lesson, Study
 from convline.lessons.results import Results
 

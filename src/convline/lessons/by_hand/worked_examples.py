@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convline.by_hand.backward import gradients
-from convline.by_hand.correlation import Array, convolve, correlate, output_size
-from convline.by_hand.kernels import KERNELS
-from convline.by_hand.matrix import toeplitz
+from convline.lessons.by_hand.backward import gradients
+from convline.lessons.by_hand.correlation import Array, convolve, correlate, output_size
+from convline.lessons.by_hand.kernels import KERNELS
+from convline.lessons.by_hand.matrix import toeplitz
 
 GUIDE = 'Dumoulin & Visin, "A guide to convolution arithmetic for deep learning", 2016'
 ANIMATION = "the animation of the sharpening kernel that tutorials of ConvNets show"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convline.by_hand.correlation import Array
+from convline.lessons.by_hand.correlation import Array
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ contains it. Each product passes the upstream gradient on to one factor, multipl
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convline.by_hand.correlation import Array, windows, with_channels
+from convline.lessons.by_hand.correlation import Array, windows, with_channels
 
 
 def gradients(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from convline.by_hand.correlation import Array
+from convline.lessons.by_hand.correlation import Array
 from convline.figures import canvas
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convline.by_hand.correlation import Array, numbers, output_size
+from convline.lessons.by_hand.correlation import Array, numbers, output_size
 
 
 def toeplitz(kernel: ArrayLike, input_shape: tuple[int, int], stride: int = 1, padding: int = 0) -> Array:
