@@ -27,9 +27,7 @@ import os
 
 import numpy as np
 
-from convline.lessons.by_hand import KERNELS, convolve, correlate, examples, gradients, output_size, toeplitz
-
-from convline.lessons.by_hand import figures
+from convline.lessons.by_hand import KERNELS, convolve, correlate, examples, figures, gradients, output_size, toeplitz
 
 if os.path.basename(os.getcwd()) == "notebooks":
     os.chdir("..")

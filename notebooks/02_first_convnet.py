@@ -27,11 +27,11 @@ from IPython.display import SVG
 from PIL import Image
 
 from convline import figures
-from convline.training.setup import build
 from convline.config.compose import load_config
-from convline.network.diagram import draw
 from convline.figures.image_grid import as_tiles, mosaic
+from convline.network.diagram import draw
 from convline.network.summary import layer_table
+from convline.training.setup import build
 
 os.environ.pop("FORCE_COLOR", None)  # Jupyter sets it; commands print plain text without it
 if Path.cwd().name == "notebooks":

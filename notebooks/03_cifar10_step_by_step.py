@@ -28,12 +28,12 @@ import torch
 from PIL import Image
 
 from convline import figures
-from convline.training.setup import build
 from convline.config.compose import load_config
 from convline.figures.image_grid import as_tiles, mosaic
 from convline.network.summary import layer_table
-from convline.training.loaded_run import TrainedRun
 from convline.run.train import start
+from convline.training.loaded_run import TrainedRun
+from convline.training.setup import build
 
 if Path.cwd().name == "notebooks":
     os.chdir("..")

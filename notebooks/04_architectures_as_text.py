@@ -21,12 +21,12 @@
 import pandas as pd
 from IPython.display import SVG
 
-from convline.config.compose import load_config
 from convline.commands.describe import network_of
-from convline.network.diagram import draw
+from convline.config.compose import load_config
 from convline.network.build import build_network
-from convline.pattern.source import PatternError
+from convline.network.diagram import draw
 from convline.network.summary import layer_table
+from convline.pattern.source import PatternError
 
 # %% [markdown]
 # ## One line for most of them

@@ -33,9 +33,9 @@ import pandas as pd
 
 from convline.figures.translation import draw, shifted
 from convline.network.build import build_network
+from convline.network.summary import layer_table
 from convline.reporting.configurations import tables
 from convline.reporting.run_records import find
-from convline.network.summary import layer_table
 from convline.training.loaded_run import TrainedRun
 
 os.environ.pop("FORCE_COLOR", None)  # Jupyter sets it; commands print plain text without it

@@ -12,10 +12,10 @@ from urllib.error import URLError
 import pytest
 import torch
 
-from commands import ROOT
-from watched_run import events, watched  # noqa: F401  (one run for all modules that look at it)
+from support.commands import ROOT
+from support.watched_run import events, watched  # noqa: F401  (one run for all modules that look at it)
 
-pytest.register_assert_rewrite("drawn", "pets", "pointing", "sweeping")  # their assertions tell the values too
+pytest.register_assert_rewrite("support.drawn", "support.pets", "support.pointing", "support.sweeping")
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests start; two of them share the cores
 os.environ["CONVLINE_CACHE"] = tempfile.mkdtemp(prefix="convline-cache-")  # nobody's own

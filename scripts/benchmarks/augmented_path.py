@@ -15,9 +15,9 @@ from torchvision import transforms
 from benchmarks.data_path import BATCH_SIZE, against_workers, resident
 from benchmarks.measure import Comparison
 from convline.data.augment.pipeline import Pipeline, parse_augment
+from convline.data.channel_statistics import channel_statistics
 from convline.data.preprocess import Prepare
 from convline.data.sources import Images, cifar10, synthetic
-from convline.data.channel_statistics import channel_statistics
 
 SHAPE = (3, 32, 32)
 

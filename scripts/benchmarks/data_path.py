@@ -15,11 +15,11 @@ from torchvision import datasets, transforms
 
 from benchmarks import mnist
 from benchmarks.measure import Comparison, Sample, Stopwatch, Way, compare
+from convline.data.channel_statistics import channel_statistics
 from convline.data.loader import Walk
 from convline.data.preprocess import Prepare
 from convline.data.resident import ResidentLoader
 from convline.data.sources import synthetic
-from convline.data.channel_statistics import channel_statistics
 
 BATCH_SIZE = 128
 NUM_WORKERS = (0, 1, 2)

@@ -20,7 +20,7 @@ torch.set_num_threads(1)
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 """
 OURS = """
-from convline.config.compose import compose as config
+from convline.config import compose as config
 from convline.training.setup import instantiated
 from lightning.pytorch import Trainer
 cfg = config.load_config(["data=cifar10"])
@@ -32,7 +32,7 @@ OTHER = """
 from torchvision.datasets import CIFAR10
 from lightning.pytorch import Trainer
 from convline.training import setup as build
-from convline.config.compose import compose as config
+from convline.config import compose as config
 root = sys.argv[1]
 work = lambda: [CIFAR10(root, train=train, download=True) for train in (True, False)]
 """

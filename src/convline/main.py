@@ -14,16 +14,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from convline.config.compose import compose as config
-
-from convline.config.compose import help as manual
-
-from convline.config.compose import validate as ranges
-
-from convline.config.compose import schema
-from convline.errors import Interrupted, UserError
+from convline.config import compose as config
+from convline.config import help as manual
+from convline.config import schema
+from convline.config import validate as ranges
 from convline.config.quoting import quote_units
 from convline.config.seeds import spread
+from convline.errors import Interrupted, UserError
 
 
 def main(words: list[str] | None = None) -> int:

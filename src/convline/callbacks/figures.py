@@ -11,9 +11,9 @@ from lightning.pytorch import LightningModule, Trainer
 from convline import figures
 from convline.callbacks.after_test import AfterTest
 from convline.callbacks.tensorboard import add_picture, chosen_epochs, event_writer
-from convline.training.classifier import Classifier
 from convline.errors import UserError, first_line
 from convline.figures.canvas import png
+from convline.training.classifier import Classifier
 from convline.training.loaded_run import TrainedRun
 
 if TYPE_CHECKING:

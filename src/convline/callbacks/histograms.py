@@ -10,11 +10,11 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from convline.network.hooks import ACTIVATIONS, layers, outputs
 from convline.callbacks.tensorboard import chosen_epochs, event_writer
-from convline.training.classifier import Classifier
-from convline.data.samples import examples, num_images
 from convline.data.datamodule import DataModule
+from convline.data.samples import examples, num_images
+from convline.network.hooks import ACTIVATIONS, layers, outputs
+from convline.training.classifier import Classifier
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -10,8 +10,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
-from convline.records.provenance import identity
 from convline.records.directory import read_config, read_summary
+from convline.records.provenance import identity
 
 METRICS = ("result/val/acc", "result/val/loss", "result/test/acc", "result/test/loss")
 

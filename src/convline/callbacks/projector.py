@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convline.network.hooks import evaluating, layers
 from convline.callbacks.after_test import AfterTest
 from convline.data.samples import Examples
 from convline.errors import UserError
 from convline.figures.image_grid import as_tiles, fitted, mosaic
+from convline.network.hooks import evaluating, layers
 from convline.network.layers import Local2d
 from convline.training.loaded_run import TrainedRun
 

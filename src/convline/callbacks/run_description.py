@@ -10,11 +10,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from omegaconf import OmegaConf
 
 from convline.callbacks.tensorboard import event_writer
-from convline.training.classifier import Classifier
 from convline.data.datamodule import DataModule
+from convline.network.summary import Table, layer_table
 from convline.network.tensorboard_graph import graph_def
 from convline.records.directory import read_config
-from convline.network.summary import Table, layer_table
+from convline.training.classifier import Classifier
 
 # The Custom Scalars tab: train against validation, and what tells of the health of a training.
 LAYOUT = {

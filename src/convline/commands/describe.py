@@ -21,8 +21,8 @@ from rich.table import Table as Grid
 from torch import nn
 
 from convline.config.compose import expand_sweep, load_config
-from convline.network.diagram import draw as drawing
 from convline.errors import UserError
+from convline.network.diagram import draw as drawing
 from convline.network.summary import Table, layer_table, remarks
 
 

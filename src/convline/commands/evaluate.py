@@ -4,9 +4,8 @@ from pathlib import Path
 
 import torch
 
-from convline.run import console as report_run
-
 from convline.records import test_log as ledger
+from convline.run import console as report_run
 from convline.training.evaluation import Evaluation, evaluate
 from convline.training.loaded_run import TrainedRun
 
@@ -16,7 +15,7 @@ def reevaluate(run_dir: Path, tta: str | None = None) -> Evaluation:
 
     Args:
         run_dir: the run's.
-        tta: test-time augmentation, whose figures are printed beside the plain ones; see `convline.training.tta.averaged`.
+        tta: test-time augmentation, whose figures are printed beside the plain ones; see `convline.training.tta`.
     Returns:
         The plain evaluation.
     Raises:

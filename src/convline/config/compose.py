@@ -16,11 +16,10 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from convline.config.compose import validate as ranges
-
-from convline.config.compose import schema
-from convline.errors import UserError, nearest, user_error_in
+from convline.config import schema
+from convline.config import validate as ranges
 from convline.config.quoting import quote_units
+from convline.errors import UserError, nearest, user_error_in
 
 CONF_DIR = Path(__file__).parents[3] / "conf"
 INNER_GROUPS = (

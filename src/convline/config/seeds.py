@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from convline.config.compose import compose as config
+from convline.config import compose as config
 from convline.errors import UserError
 
 

@@ -9,8 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from convline.config.class_folders import LAYOUT
-from convline.errors import UserError, first_line, nearest, user_error_in
 from convline.config.schema import Train, is_of_sweeps
+from convline.errors import UserError, first_line, nearest, user_error_in
 
 
 def _above(low: float) -> tuple[Callable[[Any], bool], str]:

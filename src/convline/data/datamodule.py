@@ -12,14 +12,14 @@ from torch import Tensor
 
 from convline.data.augment.pipeline import Pipeline, parse_augment
 from convline.data.backend import Backend, choose
-from convline.data.validate import check_batch_size, check_same_shape, checked
+from convline.data.channel_statistics import channel_statistics
 from convline.data.loader import Loader, Walk, count_batches
 from convline.data.preprocess import Prepare
 from convline.data.resident import ResidentLoader
 from convline.data.sources import Images, Part
 from convline.data.split import Split
-from convline.data.channel_statistics import channel_statistics
 from convline.data.streaming import StreamingLoader
+from convline.data.validate import check_batch_size, check_same_shape, checked
 from convline.errors import UserError
 
 MIXED = 2**32  # beside the seed, keeps this order apart from those of the epochs

@@ -7,16 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from convline.errors import UserError, nearest
-from convline.figures.feature_visualization import preferences
-from convline.figures.confusion_matrix import confusion
 from convline.figures.attribution import explanations
-from convline.figures.receptive_fields import receptive_fields
-from convline.figures.filters import filters
-from convline.figures.feature_maps import feature_maps
-from convline.figures.predictions import predictions
 from convline.figures.calibration import reliability
-from convline.figures.translation import shifts
+from convline.figures.confusion_matrix import confusion
+from convline.figures.feature_maps import feature_maps
+from convline.figures.feature_visualization import preferences
+from convline.figures.filters import filters
+from convline.figures.predictions import predictions
+from convline.figures.receptive_fields import receptive_fields
 from convline.figures.top_losses import mistakes
+from convline.figures.translation import shifts
 from convline.training.loaded_run import Run
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convline.network.hooks import evaluating, layers
 from convline.figures import canvas
 from convline.figures import predictions as prediction_grid
 from convline.figures.image_grid import as_tiles, coloured, enlarged
+from convline.network.hooks import evaluating, layers
 from convline.network.summary import layer_table
 from convline.training.loaded_run import Run, opened
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convline.network.hooks import UNCHANGED, outputs
 from convline.figures import canvas
 from convline.figures.canvas import Pixels
 from convline.figures.image_grid import as_tiles, coloured, fitted
+from convline.network.hooks import UNCHANGED, outputs
 from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:

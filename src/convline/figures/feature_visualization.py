@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convline.network.hooks import evaluating, layers
 from convline.data.samples import displayed, pixel_limits
 from convline.errors import UserError
 from convline.figures import canvas
 from convline.figures.image_grid import as_tiles, mosaic
+from convline.network.hooks import evaluating, layers
 from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:

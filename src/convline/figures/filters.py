@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convline.network.hooks import layers
 from convline.errors import UserError
 from convline.figures import canvas
 from convline.figures.image_grid import mosaic, signed
+from convline.network.hooks import layers
 from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convline.training.evaluation import Evaluation
 from convline.figures import canvas
 from convline.figures.image_grid import as_tiles, enlarged
+from convline.training.evaluation import Evaluation
 from convline.training.loaded_run import Run, TrainedRun, opened
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convline.network.hooks import evaluating, layers
 from convline.errors import UserError
 from convline.figures import canvas
 from convline.figures.image_grid import coloured, enlarged
+from convline.network.hooks import evaluating, layers
 from convline.network.receptive_field import View
 from convline.network.summary import layer_views
 from convline.training.loaded_run import Run, opened

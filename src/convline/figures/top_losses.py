@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from convline.training.evaluation import Evaluation
 from convline.figures import canvas
 from convline.figures import predictions as prediction_grid
+from convline.training.evaluation import Evaluation
 from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convline.network.hooks import evaluating
 from convline.figures import canvas
+from convline.network.hooks import evaluating
 from convline.network.layers import Pool2d
 from convline.training.loaded_run import Run, TrainedRun, opened
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from convline.lessons.results import Results
-from convline.reporting.statistics import CONFIDENCE, Sample, welch
 from convline.reporting.metric_text import folded, is_share, with_unit
+from convline.reporting.statistics import CONFIDENCE, Sample, welch
 
 REPRODUCED, HOLDS, EXACT = "reproduced", "holds", "exact"
 

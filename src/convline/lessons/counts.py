@@ -8,8 +8,8 @@ from convline.network.summary import Table
 @functools.cache
 def table_of(*words: str) -> Table:
     """The layer table of the network that `python train.py WORDS` would train."""
-    from convline.config.compose import load_config
     from convline.commands.describe import network_of
+    from convline.config.compose import load_config
 
     return network_of(load_config(words))[1]
 

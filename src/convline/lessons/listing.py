@@ -9,7 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from convline.config.compose import compose as config
+from convline.config import compose as config
 from convline.errors import UserError, nearest
 from convline.lessons.catalogue import LESSONS
 from convline.lessons.claims import Finding

@@ -9,14 +9,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from convline.records import directory as runs
-
-from convline.config.compose import compose as config
-from convline.run.children import forwarded_signals
+from convline.config import compose as config
 from convline.errors import Interrupted, UserError
 from convline.lessons import page
 from convline.lessons.lesson import Lesson, Study
 from convline.lessons.results import Arm, Results, environment, of_runs
+from convline.records import directory as runs
+from convline.run.children import forwarded_signals
 
 RESULTS = "results.json"
 

@@ -21,11 +21,11 @@ import torch
 from torch import nn
 
 from convline.errors import first_line
-from convline.pattern.expand import Item, Scope, Split, Unit, expand
 from convline.network.initialization import INITS, initialize
-from convline.network.layers import Add, Concat
-from convline.pattern.source import PatternError, Place
 from convline.network.layer_builders import STEPS, MisfitError, Shape, drawn
+from convline.network.layers import Add, Concat
+from convline.pattern.expand import Item, Scope, Split, Unit, expand
+from convline.pattern.source import PatternError, Place
 
 HIDDEN_UNITS = 128  # of an FC without a width that is not the last
 AFTER_LOGITS = ("softmax", "identity", "flatten")  # may follow the last FC without taking its place

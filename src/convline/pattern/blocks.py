@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from convline.pattern.arguments import REQUIRED, Parameter, spelled
 from convline.pattern.lexer import WORDS, read_number
 from convline.pattern.parser import FORKS, parse
 from convline.pattern.source import PatternError, Place
-from convline.pattern.arguments import REQUIRED, Parameter, spelled
 from convline.pattern.syntax_tree import Chain
 from convline.pattern.vocabulary import CANONICAL
 

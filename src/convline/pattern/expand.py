@@ -12,12 +12,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from convline.pattern.blocks import Block, read_blocks
 from convline.errors import nearest
+from convline.pattern.arguments import Parameter, bind
+from convline.pattern.blocks import Block, read_blocks
 from convline.pattern.parser import parse
 from convline.pattern.source import PatternError, Place
-from convline.pattern.arguments import Parameter, bind
-from convline.pattern.syntax_tree import Chain, Fork, Group, Name, Node, Optional, Product, Repeat, Step, Value, names_in
+from convline.pattern.syntax_tree import (
+    Chain,
+    Fork,
+    Group,
+    Name,
+    Node,
+    Optional,
+    Product,
+    Repeat,
+    Step,
+    Value,
+    names_in,
+)
 from convline.pattern.vocabulary import KINDS, MAP_UNITS, UNITS
 
 MOST_UNITS = 20_000  # and repetitions; a thousand-layer residual network has about 3,500

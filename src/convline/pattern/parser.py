@@ -18,10 +18,10 @@ import re
 from collections.abc import Collection
 from typing import NoReturn
 
-from convline.pattern.lexer import CallParser, Token, number_of
 from convline.errors import nearest
-from convline.pattern.source import PatternError
 from convline.pattern.arguments import spelled
+from convline.pattern.lexer import CallParser, Token, number_of
+from convline.pattern.source import PatternError
 from convline.pattern.syntax_tree import Chain, Fork, Group, Name, Node, Optional, Repeat, Step
 from convline.pattern.vocabulary import ALIASES, CANONICAL, UNITS
 

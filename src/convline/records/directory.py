@@ -16,9 +16,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from convline.config.schema import OF_SWEEPS
 from convline.errors import UserError, first_line
 from convline.records.lock import is_held
-from convline.config.schema import OF_SWEEPS
 
 UNKNOWN_DATA = "unknown data"
 

@@ -7,8 +7,8 @@ import os
 import time
 from pathlib import Path
 
-from convline.records import directory as runs
 from convline.errors import UserError, first_line
+from convline.records import directory as runs
 
 NAME = "test_ledger.csv"
 COLUMNS = ("time", "how", "run", "data", "fingerprint", "identity")

@@ -13,10 +13,10 @@ from rich.text import Text
 from convline.errors import UserError
 from convline.reporting import verdict
 from convline.reporting.comparison import Comparison, comparison
+from convline.reporting.metric_text import folded, head, is_share, signed
 from convline.reporting.paired_tests import OnImages
 from convline.reporting.statistics import Difference
 from convline.reporting.terminal import console
-from convline.reporting.metric_text import folded, head, is_share, signed
 
 MOST_PAIRS = 10
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from convline.records import test_log as ledger
 from convline.errors import UserError
+from convline.records import test_log as ledger
 from convline.reporting.groups import Group, two_groups
 from convline.reporting.paired_tests import OnImages, on_images
 from convline.reporting.statistics import Difference, Sample, paired, seeds_needed, welch

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from convline.records import test_log as ledger
 from convline.errors import UserError, nearest
+from convline.records import test_log as ledger
+from convline.reporting.metric_text import lower_is_better, show
 from convline.reporting.run_records import Run
 from convline.reporting.settings import ABSENT, differing, named, short_names, told_apart
 from convline.reporting.statistics import Sample
-from convline.reporting.metric_text import lower_is_better, show
 
 
 @dataclass

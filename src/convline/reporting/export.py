@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from convline.reporting.configurations import Configuration, Table
-from convline.reporting.table import cells, heads, remarks, why
 from convline.reporting.metric_text import shortened
+from convline.reporting.table import cells, heads, remarks, why
 
 
 def as_csv(tables: Sequence[Table]) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 from convline.errors import UserError, nearest
 from convline.reporting import run_records as records
 from convline.reporting.configurations import Configuration, configurations
+from convline.reporting.metric_text import lower_is_better, plural, show
 from convline.reporting.run_records import Run
 from convline.reporting.settings import ABSENT, differing, named, short_names
 from convline.reporting.statistics import Sample
-from convline.reporting.metric_text import lower_is_better, plural, show
 
 AGAINST = "vs"
 

@@ -9,13 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from convline.reporting.configurations import Configuration, Table
-from convline.reporting.table import heads, remarks, status_text, why
+from convline.reporting.metric_text import count, duration, figure, plural, shortened, show, with_unit
 from convline.reporting.plots import heatmap, hyperparameters, pareto
 from convline.reporting.plots import learning_curves as curves
 from convline.reporting.plots import parallel_coordinates as parallel
 from convline.reporting.plots.style import FEW, FULL, HALF, Plot, Point, points
 from convline.reporting.run_records import Run
-from convline.reporting.metric_text import count, duration, figure, plural, shortened, show, with_unit
+from convline.reporting.table import heads, remarks, status_text, why
 
 HERE = Path(__file__).parent
 # Nothing may be fetched, whatever a run's name or error says.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from convline.errors import UserError
 from convline.reporting import run_records as records
-from convline.reporting.export import as_csv, as_markdown
 from convline.reporting.configurations import Table, tables
+from convline.reporting.export import as_csv, as_markdown
 from convline.reporting.terminal import console, show_tables
 
 

@@ -13,10 +13,9 @@ from typing import Any
 
 import yaml
 
-from convline.records import test_log as ledger
-
-from convline.records import directory as runs
 from convline.errors import UserError, first_line
+from convline.records import directory as runs
+from convline.records import test_log as ledger
 from convline.records.lock import is_held
 
 FILES = ("config.yaml", "summary.json", "environment.json")

@@ -2,10 +2,10 @@
 
 import math
 
-from convline.reporting.configurations import Configuration, Table
-from convline.reporting.run_records import Run, sign_of_life
-from convline.reporting.metric_text import count, duration, figure, folded, head, is_share, plural, show, with_unit
 from convline.records.directory import UNKNOWN_DATA
+from convline.reporting.configurations import Configuration, Table
+from convline.reporting.metric_text import count, duration, figure, folded, head, is_share, plural, show, with_unit
+from convline.reporting.run_records import Run, sign_of_life
 
 
 def heads(table: Table) -> list[str]:

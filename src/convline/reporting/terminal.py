@@ -9,8 +9,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from convline.reporting.configurations import Configuration, Table
-from convline.reporting.table import cells, heads, remarks, why
 from convline.reporting.metric_text import plural, shortened, show
+from convline.reporting.table import cells, heads, remarks, why
 
 MOST_ROWS, MOST_UNFINISHED = 40, 20
 SETTINGS, LEAST_SETTINGS = "settings", 24  # the shared column, and its width at least

@@ -1,8 +1,8 @@
 """A comparison in words: what the data support, and what they do not say."""
 
 from convline.reporting.comparison import Comparison
-from convline.reporting.statistics import ALPHA, MOST_SEEDS, POWER, Difference
 from convline.reporting.metric_text import lower_is_better, plural, signed
+from convline.reporting.statistics import ALPHA, MOST_SEEDS, POWER, Difference
 
 _NO_SPREAD = (
     "No verdict on the configurations: the seeds of each side gave the same figure, so that nothing tells how far "

@@ -1,4 +1,4 @@
-"""One rank of a data-parallel run, started by `convline.run.launch`: `python -m convline.run.rank_process RUN CHECKPOINT`."""
+"""Train one rank of a data-parallel run: `python -m convline.run.rank_process RUN CHECKPOINT`."""
 
 import signal
 import sys
@@ -6,9 +6,9 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
+from convline.errors import Interrupted, Pruned, UserError, first_line
 from convline.run import launch as ranks
 from convline.run.children import end_with_parent
-from convline.errors import Interrupted, Pruned, UserError, first_line
 from convline.run.train import fit_rank
 
 

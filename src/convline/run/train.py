@@ -16,27 +16,23 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig
 from torch import nn
 
-from convline.run import launch as ranks
-
-from convline.run import console as report_run
-
-from convline.records import test_log as ledger
-
-from convline.records import provenance
-
-from convline.records import directory as runs
-from convline.training.setup import LIMITS, build, instantiated
 from convline.callbacks import after_test
 from convline.callbacks.checkpoint import BestAndLast
 from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal, stoppable
-from convline.training.classifier import Classifier
 from convline.data.datamodule import DataModule
 from convline.errors import Interrupted, Pruned, UserError, first_line
-from convline.training.evaluation import evaluate
-from convline.records.lock import locked
 from convline.network.summary import Table, layer_table
+from convline.records import directory as runs
+from convline.records import provenance
+from convline.records import test_log as ledger
+from convline.records.lock import locked
+from convline.run import console as report_run
+from convline.run import launch as ranks
+from convline.training.classifier import Classifier
+from convline.training.evaluation import evaluate
 from convline.training.loaded_run import TrainedRun
+from convline.training.setup import LIMITS, build, instantiated
 
 FIGURES = ("val/acc", "val/loss", "test/acc", "test/loss")
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from convline.records import directory as runs
 from convline.errors import UserError, first_line
+from convline.records import directory as runs
 from convline.records.lock import alone
 from convline.records.provenance import identity, is_outside
 from convline.sweeps.jobs import Job

@@ -7,15 +7,14 @@ from pathlib import Path
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from convline.records import directory as runs
-
-from convline.config.compose import validate as ranges
+from convline.config import validate as ranges
 from convline.errors import UserError
+from convline.records import directory as runs
 from convline.records.lock import HeldError, locked
-from convline.sweeps.finish import closing
 from convline.sweeps.directory import by_another_version, open_folder, wanted_folder
-from convline.sweeps.jobs import Job, compose, plan
 from convline.sweeps.executors import launcher, until_done
+from convline.sweeps.finish import closing
+from convline.sweeps.jobs import Job, compose, plan
 
 UNDONE = {"failed": "failed", "interrupted": "interrupted", "waiting": "not begun"}
 

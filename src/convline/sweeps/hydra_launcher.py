@@ -16,10 +16,9 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
 from omegaconf import DictConfig, flag_override
 
-from convline.records import lock
-
-from convline.records import directory as runs
 from convline.errors import Interrupted, UserError, first_line
+from convline.records import directory as runs
+from convline.records import lock
 from convline.sweeps.run_job import perform, report_failure
 from convline.sweeps.trials import Trials
 

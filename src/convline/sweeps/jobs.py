@@ -8,9 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from convline.config.compose import compose as config
-from convline.records.provenance import code_key, identity
+from convline.config import compose as config
 from convline.config.schema import is_of_sweeps
+from convline.records.provenance import code_key, identity
 
 Composed = tuple[list[str], list[str], DictConfig, dict[str, str]]
 

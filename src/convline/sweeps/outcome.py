@@ -4,8 +4,8 @@ import shlex
 from collections import Counter
 from typing import Any
 
-from convline.records import directory as runs
 from convline.errors import UserError
+from convline.records import directory as runs
 from convline.sweeps.trials import LOST, Trials
 
 

@@ -16,14 +16,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from convline.records import lock
-
-from convline.records import directory as runs
-from convline.run.children import forwarded_signals, start
 from convline.errors import Interrupted, UserError
+from convline.records import directory as runs
+from convline.records import lock
+from convline.run.children import forwarded_signals, start
+from convline.sweeps.process_pool_worker import FAILED_FAST
 from convline.sweeps.run_job import report_failure
 from convline.sweeps.trials import Trials
-from convline.sweeps.process_pool_worker import FAILED_FAST
 
 TRIES = 3  # workers that may be killed while they have no job, before something must be wrong with all of them
 
@@ -86,7 +85,9 @@ class Workers:
             raise Interrupted(received[0])
 
     def _start(self, slot: int) -> subprocess.Popen:
-        process = start("convline.sweeps.process_pool_worker", [], self._environments[slot], stdin=subprocess.PIPE, text=True)
+        process = start(
+            "convline.sweeps.process_pool_worker", [], self._environments[slot], stdin=subprocess.PIPE, text=True
+        )
         assert process.stdin is not None
         with process.stdin as pipe:
             json.dump(self._task, pipe)

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from convline.callbacks.interrupt import stoppable
-from convline.run.children import end_with_parent
 from convline.data.source_cache import sharing
 from convline.errors import Interrupted
+from convline.run.children import end_with_parent
 from convline.sweeps.executors import Here
 
 FAILED_FAST = 4  # exit status: a job failed, and no other is to be begun

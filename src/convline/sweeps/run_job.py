@@ -5,11 +5,10 @@ import traceback
 from pathlib import Path
 from typing import IO
 
-from convline.run import train as training
-
-from convline.records import directory as runs
 from convline.errors import Interrupted, Pruned, UserError, first_line
+from convline.records import directory as runs
 from convline.records.lock import HeldError, locked
+from convline.run import train as training
 from convline.sweeps.isolation import isolated
 from convline.sweeps.log import logged, logged_only
 

@@ -10,18 +10,16 @@ from typing import Any
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from convline.records import directory as runs
-
-from convline.config.compose import compose as config
-
-from convline.config.compose import validate as ranges
+from convline.config import compose as config
+from convline.config import validate as ranges
 from convline.errors import UserError
-from convline.sweeps import study
+from convline.records import directory as runs
 from convline.sweeps import search_space as space
-from convline.sweeps.finish import closing
+from convline.sweeps import study
 from convline.sweeps.directory import in_turn, wanted_folder
-from convline.sweeps.jobs import describe
 from convline.sweeps.executors import launcher
+from convline.sweeps.finish import closing
+from convline.sweeps.jobs import describe
 from convline.sweeps.outcome import conclude, write_importance
 from convline.sweeps.trials import Trials
 

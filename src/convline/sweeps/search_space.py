@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
-from convline.config.compose import compose as config
-from convline.errors import UserError
+from convline.config import compose as config
 from convline.config.schema import is_of_sweeps
+from convline.errors import UserError
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

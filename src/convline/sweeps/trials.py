@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from convline.records import directory as runs
-
-from convline.config.compose import compose as config
+from convline.config import compose as config
 from convline.errors import UserError, first_line
+from convline.records import directory as runs
 from convline.records.lock import alone
 from convline.sweeps.jobs import describe
 from convline.sweeps.search_space import Dimension

@@ -22,9 +22,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from convline.data.loader import Execution
 from convline.errors import UserError
-from convline.training.schedules import Factor
-from convline.training.rng_state import random_state, set_random_state
 from convline.training.metrics import Sums
+from convline.training.rng_state import random_state, set_random_state
+from convline.training.schedules import Factor
 
 
 class Classifier(LightningModule):

@@ -10,14 +10,13 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from convline.records import test_log as ledger
-
-from convline.records import directory as runs
-from convline.training.setup import data_of, initial_network
-from convline.data.samples import Examples, examples, num_images
 from convline.data.datamodule import DataModule
+from convline.data.samples import Examples, examples, num_images
 from convline.errors import UserError, first_line
+from convline.records import directory as runs
+from convline.records import test_log as ledger
 from convline.training.evaluation import Evaluation
+from convline.training.setup import data_of, initial_network
 
 
 class TrainedRun:

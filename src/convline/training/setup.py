@@ -10,10 +10,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from convline.training.classifier import Classifier
 from convline.data.datamodule import DataModule
 from convline.data.source_cache import shared_source
 from convline.errors import UserError
+from convline.training.classifier import Classifier
 
 LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches")
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convline.pattern.lexer import CallParser, Token
 from convline.config.compose import groups
 from convline.data.augment.vocabulary import ALIASES, CANONICAL, KINDS, OPERATIONS
 from convline.errors import UserError, nearest
-from convline.pattern.source import PatternError, Place
 from convline.pattern.arguments import bind, spelled
+from convline.pattern.lexer import CallParser, Token
+from convline.pattern.source import PatternError, Place
 from convline.pattern.syntax_tree import Name, Product, Step, Value
 
 SOURCE = "data.augment"

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convline.data.augment.language import SOURCE, read_augment
 from convline.data.augment.base import Augmentation, Shape, Stream
 from convline.data.augment.color import Jitter
 from convline.data.augment.crops import Crop, Translate
 from convline.data.augment.erasing import Cutout, Erase
 from convline.data.augment.flips import AltFlip, Flip
 from convline.data.augment.geometry import Affine, Rotate
+from convline.data.augment.language import SOURCE, read_augment
 from convline.data.augment.mixing import CutMix, MixUp, soft_targets
 from convline.data.augment.policies import RandAugment, TrivialAugment
 from convline.errors import UserError

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from convline.data.sources.downloads import check_md5, damaged, download
 from convline.data.sources.base import Images, Part, lay_channels_last
+from convline.data.sources.downloads import check_md5, damaged, download
 
 
 def cifar10(root: Path, part: Part) -> Images:

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convline.data.sources.downloads import damaged, download
 from convline.data.sources.base import DIGITS, Images, Part, swap_sides
+from convline.data.sources.downloads import damaged, download
 
 SIDE = 28
 # Images of the training and of the test set. EMNIST: NIST's page has the sums, 145,600 and 131,600.

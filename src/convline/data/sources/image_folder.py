@@ -16,9 +16,9 @@ from rich.progress import Progress
 
 from convline.config.class_folders import ClassFolders, find_classes
 from convline.data.array_cache import cache_directory, cached_array
+from convline.data.sources.base import Images, Part
 from convline.data.sources.image_decoding import Resize, Shape, decode_all
 from convline.data.sources.image_folder_files import File, list_files, split_files
-from convline.data.sources.base import Images, Part
 from convline.errors import UserError
 
 FORM = 1  # of what is cached: another number makes all of it anew

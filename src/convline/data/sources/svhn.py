@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from convline.data.sources.downloads import check_md5, damaged, download
 from convline.data.sources.base import DIGITS, Images, Part, lay_channels_last, swap_sides
+from convline.data.sources.downloads import check_md5, damaged, download
 
 COUNTS = {"train": 73_257, "test": 26_032}  # http://ufldl.stanford.edu/housenumbers/
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from convline.reporting.metric_text import shortened, show
 from convline.reporting.plots.style import Point
 from convline.reporting.settings import ABSENT
-from convline.reporting.metric_text import shortened, show
 
 FEW = 8  # values that are set side by side, in order
 

@@ -5,9 +5,9 @@ import math
 from collections.abc import Sequence
 
 from convline.reporting.configurations import Table
+from convline.reporting.metric_text import head, is_share
 from convline.reporting.plots.axes import Scale, effect, has, place
 from convline.reporting.plots.style import HALF, INK, Plot, Point, as_svg, drawing, shades
-from convline.reporting.metric_text import head, is_share
 
 MOST_VALUES = 12
 COVERED = 0.6  # of the cells must hold a configuration, or it is no grid

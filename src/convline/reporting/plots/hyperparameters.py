@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convline.reporting.configurations import Table
-from convline.reporting.plots.scatter import beyond, metric_axes, scatter
 from convline.reporting.plots.axes import Scale, effect, has, place, scale
+from convline.reporting.plots.scatter import beyond, metric_axes, scatter
 from convline.reporting.plots.style import DOT, HALF, INK, THIRD, Plot, Point, as_svg, drawing
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from convline.reporting.configurations import Configuration, Table
+from convline.reporting.metric_text import head, is_share, shortened
 from convline.reporting.plots.style import FULL, SERIES, Plot, Point, as_svg, drawing, robust_limits
 from convline.reporting.statistics import Sample
-from convline.reporting.metric_text import head, is_share, shortened
 
 
 def learning_curves(table: Table, marked: Sequence[Point]) -> Plot | None:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from convline.reporting.configurations import Table
+from convline.reporting.metric_text import head
 from convline.reporting.plots.axes import Scale, has, place
 from convline.reporting.plots.style import BEST, FULL, INK, Plot, Point, as_svg, drawing, robust_limits, shades
-from convline.reporting.metric_text import head
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from convline.reporting.configurations import Table
-from convline.reporting.plots.scatter import beyond, metric_axes, scatter
-from convline.reporting.plots.axes import spreads_over_decades
-from convline.reporting.plots.style import BEST, HALF, INK, Plot, Point, as_svg, drawing
 from convline.reporting.metric_text import count, duration, lower_is_better
+from convline.reporting.plots.axes import spreads_over_decades
+from convline.reporting.plots.scatter import beyond, metric_axes, scatter
+from convline.reporting.plots.style import BEST, HALF, INK, Plot, Point, as_svg, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from convline.reporting.plots.style import BEST, DOT, FAINT, FEW, Point, robust_limits
 from convline.reporting.metric_text import head, lower_is_better
+from convline.reporting.plots.style import BEST, DOT, FAINT, FEW, Point, robust_limits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from convline.lessons.by_hand.correlation import Array
 from convline.figures import canvas
+from convline.lessons.by_hand.correlation import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convline.lessons.by_hand.correlation import Array, correlate
-from convline.lessons.by_hand.kernels import KERNELS
 from convline.figures import canvas
 from convline.figures.image_grid import enlarged, signed
+from convline.lessons.by_hand.correlation import Array, correlate
+from convline.lessons.by_hand.kernels import KERNELS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

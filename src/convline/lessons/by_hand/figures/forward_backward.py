@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convline.figures import canvas
 from convline.lessons.by_hand.backward import gradients
 from convline.lessons.by_hand.correlation import correlate, numbers
 from convline.lessons.by_hand.figures import cells
 from convline.lessons.by_hand.worked_examples import GUIDE_IMAGE, GUIDE_KERNEL
-from convline.figures import canvas
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convline.figures import canvas
 from convline.lessons.by_hand.correlation import Array, correlate, numbers
 from convline.lessons.by_hand.figures import cells
 from convline.lessons.by_hand.matrix import toeplitz
-from convline.figures import canvas
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

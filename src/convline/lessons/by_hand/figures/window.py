@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convline.figures import canvas
 from convline.lessons.by_hand.correlation import Array, correlate, numbers
 from convline.lessons.by_hand.figures import cells
 from convline.lessons.by_hand.kernels import KERNELS
 from convline.lessons.by_hand.worked_examples import ANIMATION_IMAGE
-from convline.figures import canvas
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

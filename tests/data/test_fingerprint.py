@@ -1,0 +1,68 @@
+"""The fingerprint names the data: it sees every change of them, and nothing of how they are served."""
+
+import sys
+
+from convline.data.datamodule import DataModule
+from convline.data.sources import Images, Part, digits
+from support.commands import shell
+from support.data_modules import make_data
+
+
+def altered(image: int = 0, pixel: int = 0, label: int | None = None, part: Part = "train") -> DataModule:
+    """The usual data with one pixel of one image raised, and perhaps its label another."""
+    changed = part
+    plain = make_data()
+
+    def source(part: Part) -> Images:
+        images = plain._source(part)
+        if part != changed:
+            return images
+        images.images[image].view(-1)[pixel] += 1
+        if label is not None:
+            images.labels[image] = label
+        return images
+
+    return make_data(source=source)
+
+
+def test_fingerprint_is_of_the_data_and_not_of_how_they_are_served() -> None:
+    prints = {
+        make_data(**overrides).fingerprint()
+        for overrides in (
+            {},
+            {"batch_size": 1},
+            {"eval_batch_size": 1},
+            {"seed": 9},
+            {"steps_per_execution": 4},
+            {"channels_last": False},
+            {"limit_train_batches": 1},
+        )
+    }
+    assert len(prints) == 1
+    assert len(prints.pop()) == 16
+
+
+def test_fingerprint_sees_every_change_of_pixels_labels_or_split() -> None:
+    prints = [
+        make_data().fingerprint(),
+        make_data(source_seed=1).fingerprint(),
+        make_data(num_train=63).fingerprint(),
+        make_data(split_seed=1).fingerprint(),
+        make_data(val_fraction=0.25).fingerprint(),
+        altered(pixel=0).fingerprint(),
+        altered(pixel=8).fingerprint(),
+        altered(image=59, pixel=8).fingerprint(),
+        altered(pixel=0, label=2).fingerprint(),
+        altered(pixel=0, part="test").fingerprint(),
+    ]
+    assert len(set(prints)) == len(prints)
+
+
+def test_fingerprint_is_the_same_in_another_process() -> None:
+    code = (
+        "from convline.data.datamodule import DataModule; from convline.data.sources import digits; "
+        "print(DataModule(digits, [1, 8, 8], 10, 32, 512).fingerprint())"
+    )
+    done = shell(sys.executable, "-c", code, PYTHONHASHSEED="1")
+    assert done.status == 0, done.err
+    assert done.out.strip() == DataModule(digits, [1, 8, 8], 10, 32, 512).fingerprint()

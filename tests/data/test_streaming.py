@@ -1,0 +1,151 @@
+"""The loader behind worker processes: the resident one's batches, bit for bit, wherever it begins."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from convline.data.augment.pipeline import Pipeline, parse_augment
+from convline.data.backend import choose
+from convline.data.loader import Batch, Loader, Walk
+from convline.data.preprocess import Prepare
+from convline.data.resident import ResidentLoader
+from convline.data.streaming import StreamingLoader
+from convline.errors import UserError
+from support.commands import SMALL, run_dirs, train
+
+DRAWS = torch.Generator().manual_seed(0)
+IMAGES = torch.randint(0, 256, (37, 3, 6, 6), dtype=torch.uint8, generator=DRAWS)
+LABELS = torch.randint(0, 5, (37,), generator=DRAWS)
+INDICES = torch.arange(1, 37, 2)  # 18 of them
+CPU = torch.device("cpu")
+
+
+def prepare(augment: str = "") -> Prepare:
+    steps = parse_augment(augment)
+    pipeline = Pipeline(steps, (3, 6, 6), 5, torch.full((3,), 100.0), seed=1) if steps else None
+    return Prepare(torch.full((3,), 0.4), torch.full((3,), 0.2), (3, 6, 6), CPU, pipeline=pipeline)
+
+
+def pair(num_workers: int, walk: Walk, augment: str = "") -> tuple[Loader, Loader]:
+    resident = ResidentLoader(IMAGES, LABELS, INDICES, prepare(augment), walk)
+    return resident, StreamingLoader(IMAGES, LABELS, INDICES, prepare(augment), walk, num_workers)
+
+
+def epoch(loader: Loader) -> list[Batch]:
+    return [batch for execution in loader for batch in execution]
+
+
+def assert_same(ours: list[Batch], theirs: list[Batch]) -> None:
+    assert len(ours) == len(theirs) > 0
+    for (images, targets), (other_images, other_targets) in zip(ours, theirs, strict=True):
+        assert torch.equal(images, other_images)
+        assert torch.equal(targets, other_targets)
+        assert images.stride() == other_images.stride()
+
+
+WALKS = {
+    "shuffled": Walk(4, order_seed=3, steps_per_execution=3),
+    "in order": Walk(4),
+    "limited": Walk(4, order_seed=3, limit=2),
+    "second of two ranks": Walk(3, order_seed=3, rank=1, world_size=2),
+}
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("walk", WALKS.values(), ids=WALKS)
+def test_both_loaders_give_the_same_batches_epoch_after_epoch(walk: Walk, num_workers: int) -> None:
+    resident, streaming = pair(num_workers, walk)
+    for _ in range(3):
+        assert_same(epoch(resident), epoch(streaming))
+    assert resident.state_dict() == streaming.state_dict()
+
+
+@pytest.mark.parametrize("augment", ["flip, crop(2)", "altflip", "jitter(0.2)", "crop(1), mixup"])
+def test_augmented_batches_are_the_same_too(augment: str) -> None:
+    resident, streaming = pair(2, WALKS["shuffled"], augment)
+    for _ in range(2):
+        assert_same(epoch(resident), epoch(streaming))
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("augment", ["", "flip, crop(2)"])
+def test_it_goes_on_in_the_middle_of_an_epoch(augment: str, num_workers: int) -> None:
+    whole, _ = pair(0, Walk(4, order_seed=3), augment)
+    batches = epoch(whole) + epoch(whole)
+    for taken in (1, 4, 5, 7):
+        _, streaming = pair(num_workers, Walk(4, order_seed=3), augment)
+        streaming.load_state_dict({"epoch": taken // 5, "position": taken % 5})
+        rest = epoch(streaming)
+        assert_same(rest, batches[taken : taken + len(rest)])
+        assert len(rest) == 5 - taken % 5
+
+
+def test_it_takes_nothing_from_the_networks_random_numbers() -> None:
+    before = torch.get_rng_state()
+    epoch(pair(2, WALKS["shuffled"], "flip")[1])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_images_may_lie_in_a_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", IMAGES.numpy())
+    mapped = torch.from_numpy(np.load(tmp_path / "images.npy", mmap_mode="c"))
+    resident, _ = pair(0, WALKS["shuffled"])
+    assert_same(epoch(resident), epoch(StreamingLoader(mapped, LABELS, INDICES, prepare(), WALKS["shuffled"], 1)))
+
+
+def test_auto_is_resident_for_what_fits_and_says_why_it_is_not() -> None:
+    assert choose("auto", IMAGES, CPU).name == "resident"
+    assert choose("dataloader", IMAGES, CPU).name == "dataloader"
+    huge = torch.empty(2**40, dtype=torch.uint8, device="meta")
+    choice = choose("auto", huge, CPU)
+    assert choice.name == "dataloader"
+    assert "1,048,576.0 MiB of images, more than half of the" in choice.reason
+    assert choose("resident", huge, CPU).name == "resident"
+
+
+@pytest.mark.slow
+def test_a_run_with_workers_is_bitwise_the_run_without(tmp_path: Path) -> None:
+    weights = []
+    for loader in ("resident", "dataloader"):
+        words = [*SMALL, f"data.loader={loader}", "data.num_workers=1", "data.augment=[crop(2),flip]"]
+        done = train(tmp_path, *words)
+        assert done.status == 0, done.err
+        run_dir = run_dirs(tmp_path)[-1]
+        weights.append(torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"])
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def workers_of(loader: Loader) -> list[int]:
+    return [worker.pid for worker in loader._batches._workers]  # type: ignore[attr-defined]
+
+
+def test_workers_are_out_of_reach_of_signals_to_the_group_and_their_death_is_explained() -> None:
+    _, streaming = pair(2, Walk(1, order_seed=3))
+    for _ in range(2):  # from each worker one: then both have begun
+        streaming.next_batch()
+    for pid in workers_of(streaming):
+        assert os.getpgid(pid) != os.getpgrp()
+        os.kill(pid, signal.SIGINT)
+    for _ in range(5):
+        streaming.next_batch()
+    for pid in workers_of(streaming):
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(UserError, match=r"a worker that brings the images has died"):
+        epoch(streaming)
+
+
+@pytest.mark.gpu
+def test_batches_arrive_on_the_gpu_the_same() -> None:
+    gpu = torch.device("cuda", 0)
+    on_gpu = Prepare(torch.full((3,), 0.4), torch.full((3,), 0.2), (3, 6, 6), gpu)
+    walk = WALKS["shuffled"]
+    resident = ResidentLoader(IMAGES.to(gpu), LABELS.to(gpu), INDICES, on_gpu, walk)
+    streaming = StreamingLoader(IMAGES, LABELS, INDICES, on_gpu, walk, 2)
+    ours = epoch(resident)
+    assert ours[0][0].device == gpu
+    assert_same(ours, epoch(streaming))

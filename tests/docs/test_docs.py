@@ -1,0 +1,124 @@
+"""What the documents say is so: the tree, the commands, the links."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from support.commands import ROOT, SMALL, convline, run_dirs, shell, train
+
+README = (ROOT / "README.md").read_text()
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+def blocks(text: str, language: str) -> list[str]:
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    return [content for name, content in found if name == language]
+
+
+def commands(text: str) -> list[str]:
+    lines = "".join(blocks(text, "sh")).splitlines()
+    return [line.split("  #")[0].strip() for line in lines if line.startswith(("python train.py", "convline "))]
+
+
+def test_the_tree_names_every_file_of_the_package_and_nothing_else() -> None:
+    (tree,) = (block for block in blocks(README, "") if block.startswith("train.py "))
+    listed, folders = set(), [ROOT]
+    for line in tree.splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        path = folders[depth] / name
+        folders[depth + 1 :] = [path]
+        assert path.exists(), line
+        assert len(line.split(maxsplit=1)) == 2 or path.is_dir(), f"no phrase: {line}"
+        listed.add(path)
+    package = ROOT / "src" / "convline"
+    assert {p for p in package.rglob("*.py") if p.name != "__init__.py"} == {
+        p for p in listed if package in p.parents and p.is_file()
+    }
+    assert {p for p in (ROOT / "conf").iterdir() if p.is_dir()} == {
+        p for p in listed if p.parent == ROOT / "conf" and p.is_dir()
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+DATA_PAGE = (ROOT / "docs" / "data.md").read_text()
+SWEEPS_PAGE = (ROOT / "docs" / "sweeps.md").read_text()
+OF_RUNS = (
+    "resume=",
+    "convline evaluate",
+    "convline report",
+    "convline compare",
+    "convline dashboard",
+    "convline figures",
+)
+# parts of commands that take seconds each
+LONG = ("workers=2", "resnet20", "data.fold=range", "seeds=5", "model=lenet,dense", "hydra/sweeper=search")
+TYPED = {
+    command: pytest.param(command, marks=pytest.mark.slow if any(part in command for part in LONG) else ())
+    for page in (README, DATA_PAGE, SWEEPS_PAGE)
+    for command in commands(page)
+    if not any(of_runs in command for of_runs in OF_RUNS)
+}
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("command", TYPED.values())
+def test_commands_of_readme_and_data_page_run(
+    command: str, tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVLINE_DATA", str(data_root))
+    monkeypatch.setenv("CONVLINE_CACHE", str(tmp_path / "cache"))
+    make_photographs(tmp_path / "photos")
+    program, *words = shlex.split(command.removeprefix("python "))
+    short = ["trainer.max_epochs=1", *(f"trainer.limit_{part}_batches=1" for part in ("train", "val", "test"))]
+    short += ["callbacks=plain"] * ("callbacks" not in command)  # pictures take most of a short run
+    if program == "convline":
+        done = convline(tmp_path, *words)
+    else:
+        done = train(tmp_path, *words, *([] if "--help" in words else short))
+    assert done.status == 0, done.err
+
+
+@pytest.mark.parametrize("page", [README, DATA_PAGE, SWEEPS_PAGE], ids=["README", "data", "sweeps"])
+def test_commands_can_be_typed_into_a_shell(page: str) -> None:
+    for command in commands(page):
+        assert shell("bash", "-n", "-c", command).err == "", command
+
+
+def make_photographs(folder: Path) -> None:
+    """A folder of one's own images, as docs/data.md has it."""
+    for number in range(200):
+        path = folder / ("cat" if number % 2 else "dog") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((40, 30), 40 + number).save(path)
+
+
+def test_resume_and_evaluate_as_the_readme_types_them(tmp_path: Path) -> None:
+    assert train(tmp_path, *SMALL).status == 0
+    (run_dir,) = run_dirs(tmp_path)
+    pages = commands(README) + commands(DATA_PAGE)
+    typed = [shlex.split(command)[1:] for command in pages if "resume=" in command or "evaluate" in command]
+    assert [words[0].split("=")[0] for words in typed] == ["train.py", "evaluate", "evaluate"]
+    named = re.search(r"runs/\S+", README)
+    assert named
+    for words in typed:
+        words = [word.replace(named.group().rstrip(","), str(run_dir)) for word in words]
+        words = [word.replace("RUN_DIR", str(run_dir)) for word in words]
+        done = train(tmp_path, *words[1:]) if words[0] == "train.py" else convline(tmp_path, *words)
+        assert done.status == 0, done.err
+
+
+@pytest.mark.parametrize("option", re.findall(r"\| `([a-z_./]+=.*)` \|", README))
+def test_options_of_the_readme_are_options(option: str) -> None:
+    from convline.config.compose import load_config
+
+    for words in option.split("`, `"):
+        assert load_config(words.split()).seed == 0

@@ -1,0 +1,275 @@
+"""Lessons: verdicts by hand, contracts over all of them, and one done by the real command."""
+
+import json
+import math
+import re
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+import reproduction
+from convline.config import compose as config
+from convline.errors import UserError
+from convline.lessons import hyperparameter_table as settings
+from convline.lessons import page
+from convline.lessons.catalogue import LESSONS
+from convline.lessons.claims import Better, Exactly, Figure, Said, further_run
+from convline.lessons.lesson import Lesson
+from convline.lessons.listing import STORED
+from convline.lessons.results import Arm, Results, load
+from convline.reporting.statistics import Sample
+from convline.sweeps.jobs import with_params
+from support.commands import Done, convline
+
+
+def arm(label: str, *values: float) -> Arm:
+    curves = {"val/loss": [[1.0, value] for value in values]}
+    return Arm(
+        label, {}, list(range(len(values))), {"test/acc": list(values)}, curves, 10, 20, 3, 2, [2.0] * len(values)
+    )
+
+
+RESULTS = Results("lesson", {each.label: each for each in (
+    arm("a", 0.90, 0.91, 0.92), arm("b", 0.80, 0.81, 0.82), arm("one", 0.9))})  # fmt: skip
+
+
+class TestFigure:
+    def test_is_compared_with_where_one_further_run_would_lie(self) -> None:
+        # t for two degrees of freedom 4.302653, deviation 0.01: 0.91 ± 4.302653 · 0.01 · √(4/3)
+        low, high = further_run(Sample((0.90, 0.91, 0.92)))
+        assert (low, high) == pytest.approx((0.860317, 0.959683), abs=1e-6)
+        assert Figure("x", "a", "test/acc", 0.8604).check(RESULTS).verdict == "reproduced"
+        assert Figure("x", "a", "test/acc", 0.8602).check(RESULTS).verdict == "higher by 4.98 points"
+        assert Figure("x", "a", "test/acc", 0.9598).check(RESULTS).verdict == "lower by 4.98 points"
+
+    def test_without_spread_nothing_is_said(self) -> None:
+        assert math.isnan(further_run(Sample((0.9,)))[0])
+        assert Figure("x", "one", "test/acc", 0.5).check(RESULTS).verdict == "one run says nothing of the spread"
+        assert Figure("x", "missing", "test/acc", 0.5).check(RESULTS).verdict == "not run"
+
+    def test_may_be_that_of_an_epoch(self) -> None:
+        found = Figure("loss", "b", "val/loss@2", 0.7).check(RESULTS)
+        assert (found.published, found.reproduced) == ("0.7000", "0.8100 ± 0.0100 (3)")
+        assert found.verdict == "higher by 0.110"  # 0.81 ± 0.0497
+        assert not RESULTS.arm("b").sample("val/loss@3").n
+
+
+class TestBetter:
+    def test_holds_where_the_interval_of_the_difference_excludes_zero(self) -> None:
+        # standard error √(2 · 0.0001 / 3) = 0.008165, t for four degrees of freedom 2.776: 10 ± 2.27 points
+        assert Better("x", "a", "b").check(RESULTS).verdict == "holds: by 10.00 points (7.73 to 12.27)"
+        assert Better("x", "b", "a").check(RESULTS).verdict == "the opposite holds: by 10.00 points (7.73 to 12.27)"
+
+    def test_is_not_decided_otherwise(self) -> None:
+        near = Results("x", {"a": arm("a", 0.90, 0.94), "b": arm("b", 0.89, 0.93)})
+        assert Better("x", "a", "b").check(near).verdict.startswith("not decided: -")
+        assert Better("x", "a", "one").check(RESULTS).verdict == "too few seeds to say"
+
+
+def test_numbers_and_sentences() -> None:
+    assert Exactly("x", "114", lambda: "114").check(RESULTS).verdict == "exact"
+    assert Exactly("x", "4M", lambda: "7M", "7M", "the notes err").check(RESULTS).verdict == "the notes err"
+    assert Exactly("x", "4M", lambda: "8M", "7M", "the notes err").check(RESULTS).verdict == "differs"
+    assert Exactly("x", "4M", lambda: "7M").check(RESULTS).verdict == "differs"
+    found = Said("s", lambda results: (f"{len(results.arms)} arms", True), "v").check(RESULTS)
+    assert (found.reproduced, found.verdict) == ("3 arms", "v")
+    assert Said("s", lambda results: ("none", False), "v").check(RESULTS).verdict == "not shown"
+
+
+def test_runs_that_learned_nothing_are_counted() -> None:
+    assert arm("x", 0.1135, 0.9206, 0.2).num_failed == 2
+    results = Results("mnist_dense", {"dense": arm("dense", 0.1135, 0.9206, 0.1135)}, {})
+    assert "38.25 ± 46.60 (3); 2 learned nothing |" in page.arms_table(list(results.arms.values()))
+    assert "| 0.00 to 100.00 |" in page.arms_table(list(results.arms.values()))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], False),
+        (["threads=1"], False),
+        (["data.root=/data", "callbacks.progress=null"], False),
+        (["threads=1", "trainer.max_epochs=1"], True),
+        (["+optimizer.foreach=true"], True),
+    ],
+)
+def test_settings_that_change_what_is_learned_are_told(words: list[str], expected: bool) -> None:
+    results = Results("mnist_dense", {"dense": arm("dense", 0.9, 0.8)}, {}, words)
+    assert results.is_changed == expected
+    text = page.section(LESSONS["mnist_dense"], results, "")
+    assert ("Other settings than the lesson's" in text) == expected
+    typed = " ".join(["convline reproduce mnist_dense --seeds 2", *(words if expected else ())])
+    assert typed in text.replace("'", "")
+
+
+def test_what_was_chosen_is_what_the_experiments_say() -> None:
+    (row,) = settings.rows(LESSONS["mnist_keras_convnet"].studies, ["threads=1"])
+    rmsprop = "RMSprop(lr=0.001, weight_decay=0.0, alpha=0.9, eps=1e-07, momentum=0.0)"
+    assert row == (
+        "mnist_keras_convnet",
+        "keras",
+        "cross-entropy",
+        rmsprop,
+        "constant(warmup=0.0)",
+        "64",
+        "5",
+        "0 to 1",
+        "1,000 images",
+    )
+    (changed,) = settings.rows(LESSONS["mnist_keras_convnet"].studies, ["data.batch_size=7"])
+    assert changed[5] == "7"
+    assert len(settings.rows(LESSONS["prior_ladder"].studies, [])) == 4
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        (Results("mnist_dense", {"dense": arm("dense", *[0.9] * 5)}, {}, ["data=digits"]), "data=digits"),
+        (Results("mnist_dense", {"dense": arm("dense", 0.9, 0.9)}), "2 of 5 seeds"),
+        (Results("mnist_dense"), "0 of 5 seeds"),
+    ],
+)
+def test_only_the_lesson_itself_is_kept(results: Results, said: str, tmp_path: Path) -> None:
+    results.save(tmp_path / "mnist_dense" / "results.json")
+    kept = reproduction.STORED / "mnist_dense.json"
+    before = kept.read_text()
+    with pytest.raises(SystemExit, match=re.escape(said)):
+        reproduction.main(tmp_path)
+    assert kept.read_text() == before
+
+
+def test_results_are_kept_as_they_are(tmp_path: Path) -> None:
+    RESULTS.save(tmp_path / "r.json")
+    again = load(tmp_path / "r.json")
+    assert again is not None
+    assert again.arms.keys() == RESULTS.arms.keys()
+    assert again.arm("a").sample("test/acc") == RESULTS.arm("a").sample("test/acc")
+    assert load(tmp_path / "none.json") is None
+    (tmp_path / "r.json").write_text('{"lesson": 1}')
+    with pytest.raises(UserError, match=r"r\.json is damaged"):
+        load(tmp_path / "r.json")
+
+
+def test_tables_take_any_text() -> None:
+    assert page.table(("a", "b"), [("1|2", "3")]) == "| a | b |\n| --- | --- |\n| 1\\|2 | 3 |"
+
+
+@pytest.mark.parametrize("lesson", LESSONS.values(), ids=LESSONS)
+class TestEveryLesson:
+    def test_has_a_label_for_each_of_its_configurations(self, lesson: Lesson) -> None:
+        labels = [label for study in lesson.studies for label in study.labels]
+        assert len(set(labels)) == len(labels)
+        for study in lesson.studies:
+            words = study.command(1)[1:]
+            combinations = config.expand_sweep(with_params(words, config.sweep_params(words)))
+            assert len(combinations) == len(study.labels)
+            config.compose_all(combinations)
+
+    def test_claims_and_figures_fit_any_results(self, lesson: Lesson) -> None:
+        """Of a lesson without runs, and of one with made-up ones: every claim finds its configurations."""
+        labels = [label for study in lesson.studies for label in study.labels]
+        metrics = {
+            name: [0.5, 0.6]
+            for name in ("test/acc", "val/acc", *(f"moved/{d}/acc" for d in (*range(-4, 5), "±2", "±4")))
+        }
+        curves = {name: [[0.5] * 20, [0.6] * 20] for name in ("train/acc", "val/loss", "val/acc")}
+        made = {label: Arm(label, {}, [0, 1], metrics, curves, 5, 6, 7, 20, [1.0, 2.0]) for label in labels}
+        results = Results(lesson.name, made, {"date": "2026-01-01", "torch": "2", "processor": "p"})
+        for claim in lesson.claims():
+            assert claim.check(Results(lesson.name)).verdict
+            found = claim.check(results)
+            assert found.verdict not in ("not run", "too few seeds to say", "differs"), claim
+        assert "| claim |" in page.section(lesson, results, "")
+
+    def test_what_is_kept_is_complete(self, lesson: Lesson) -> None:
+        results = load(STORED / f"{lesson.name}.json")
+        assert results is not None
+        assert list(results.arms) == [label for study in lesson.studies for label in study.labels]
+        assert all((STORED / f"{name}.png").is_file() for name in lesson.figures)
+
+
+def test_the_grid_of_patterns_is_named_as_it_is_swept() -> None:
+    results = load(STORED / "pattern_grid.json")
+    assert results is not None
+    for n, m, k in product(range(4), range(4), range(3)):
+        settings = results.arm(f"N={n} M={m} K={k}").settings
+        assert settings == {"model.N": str(n), "model.M": str(m), "model.K": str(k)}
+
+
+def test_the_page_and_the_heads_of_experiments_are_what_the_results_say() -> None:
+    assert reproduction.PAGE.read_text() == reproduction.document(), "type: python scripts/reproduction.py"
+    for path, text in reproduction.heads().items():
+        assert path.read_text() == text, "type: python scripts/reproduction.py"
+
+
+@pytest.fixture(scope="module")
+def done_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
+    folder = tmp_path_factory.mktemp("lesson")
+    return folder, reproduce(folder)
+
+
+def reproduce(folder: Path) -> Done:
+    small = ["data=digits", "trainer.max_epochs=5", "data.val_size=200", "threads=1"]
+    return convline(folder, "reproduce", "mnist_dense", *small, "--seeds", "2")
+
+
+class TestCommand:
+    @pytest.mark.slow
+    def test_trains_draws_and_says_what_came_out(self, done_once: tuple[Path, Done]) -> None:
+        folder, done = done_once
+        assert done.status == 0, done.err
+        lesson = folder / "runs" / "reproduce" / "mnist_dense"
+        for name in ("page.md", "page.html", "results.json", "dense_curve.png"):
+            assert (lesson / name).is_file(), name
+        results = load(lesson / "results.json")
+        assert results is not None
+        accuracies = results.arm("dense").metrics["test/acc"]
+        stored = [
+            json.loads((lesson / "mnist_dense" / f"seed={seed}" / "summary.json").read_text())["metrics"]["test/acc"]
+            for seed in (0, 1)
+        ]
+        assert accuracies == pytest.approx(stored)
+        assert results.arm("dense").sample("train/acc@5").n == 2
+        html = (lesson / "page.html").read_text()
+        assert html.count("data:image/png;base64,") == 1
+        assert "http" not in re.sub(r"<meta[^>]*>", "", html)
+        assert "fifth epoch" in done.out
+
+    @pytest.mark.slow
+    def test_trains_nothing_twice(self, done_once: tuple[Path, Done]) -> None:
+        again = reproduce(done_once[0])
+        assert again.status == 0, again.err
+        assert "2 jobs: 2 finished already" in again.out
+
+    def test_lists_what_is_kept(self, tmp_path: Path) -> None:
+        done = convline(tmp_path, "reproduce", "--list")
+        assert done.status == 0, done.err
+        assert "No results are stored" not in done.out
+        for name in LESSONS:
+            assert f"{name}: " in done.out
+        one = convline(tmp_path, "reproduce", "--list", "zoo_mnist")
+        assert one.status == 0
+        assert "zoo_mnist: " in one.out
+        assert "zoo_cifar10: " not in one.out
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["lenet5"], "there is no lesson 'lenet5' (did you mean"),
+            ([], "which lesson?"),
+            (["mnist_dense", "optimizer.lrr=1"], "optimizer.lrr"),
+            (["mnist_dense", "optimizer.lr=0.1,0.01"], "optimizer.lr=0.1,0.01 is a list of values"),
+            (["mnist_dense", "seed=3"], "Its seeds are --seeds N"),
+            (["mnist_dense", "runs_dir=x"], "a lesson sets runs_dir itself"),
+            (["convolution_by_hand", "trainer.max_epochs=1"], "trains nothing"),
+            (["convolution_by_hand", "--folder", "file"], "convolution_by_hand cannot be made: Not a directory"),
+            (["--list", "lenet5"], "there is no lesson 'lenet5' (did you mean"),
+        ],
+    )
+    def test_mistakes_are_explained(self, words: list[str], said: str, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        done = convline(tmp_path, "reproduce", *words)
+        assert done.status != 0
+        assert said in done.err
+        assert "Traceback" not in done.err

@@ -1,0 +1,231 @@
+"""`convline compare`: its groups, its words, the command."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from convline.errors import UserError
+from convline.records import test_log as ledger
+from convline.reporting.compare import as_dict
+from convline.reporting.comparison import comparison
+from convline.reporting.groups import two_groups
+from convline.reporting.statistics import seeds_needed
+from convline.reporting.verdict import words
+from support.commands import SMALL, convline, run_dirs, train
+from support.compared import made, predict, two_models
+
+# --- groups ---------------------------------------------------------------------------------------------------------
+
+
+def names(*group: str, by: str | None = None) -> list[tuple[str, list[str]]]:
+    return [(side.name, [run.folder.name for run in side.runs]) for side in two_groups(group, by, "test/acc")]
+
+
+def test_groups_are_folders_lists_or_values_of_a_setting(tmp_path: Path) -> None:
+    a, b = two_models(tmp_path, [0.9, 0.91], [0.8, 0.81])
+    expected = [("model=lenet", ["seed=0", "seed=1"]), ("model=dense", ["seed=0", "seed=1"])]
+    assert names(a, b) == expected
+    assert names(f"{a}/seed=0", f"{a}/seed=1", "vs", b) == expected
+    assert names(str(tmp_path), by="model") == expected[::-1]
+    assert names(str(tmp_path), by="model=lenet,dense") == expected
+    assert names(f"{a}/seed=0", f"{a}/seed=1") == [(f"{a}/seed=0", ["seed=0"]), (f"{a}/seed=1", ["seed=1"])]
+
+
+def test_of_several_configurations_validation_chooses(tmp_path: Path) -> None:
+    for lr, accuracy in ((0.1, 0.9), (0.2, 0.95), (0.3, 0.8)):
+        for seed in (0, 1):
+            made(tmp_path / "a" / f"{lr},{seed}", accuracy, lr=lr, seed=seed)
+    made(tmp_path / "b", 0.7, "dense")
+    made(tmp_path / "a" / "broken", 0.99, status="failed")
+    a, _ = two_groups([str(tmp_path / "a"), str(tmp_path / "b")], None, "test/acc")
+    assert [run.folder.name for run in a.runs] == ["0.2,0", "0.2,1"]
+    assert a.notes == ["1 run not finished and left out", "the best of 3 configurations by val/acc: lr=0.2"]
+
+
+def test_of_several_configurations_the_lowest_loss_is_chosen_where_it_is_watched(tmp_path: Path) -> None:
+    for lr, accuracy in ((0.1, 0.9), (0.2, 0.95)):
+        run = made(tmp_path / "a" / f"{lr}", accuracy, lr=lr)
+        config = (run / "config.yaml").read_text().replace("monitor: val/acc", "monitor: val/loss")
+        (run / "config.yaml").write_text(config)
+    made(tmp_path / "b", 0.7, "dense")
+    a, _ = two_groups([str(tmp_path / "a"), str(tmp_path / "b")], None, "test/acc")
+    assert [run.folder.name for run in a.runs] == ["0.2"]
+    assert a.notes == ["the best of 2 configurations by val/loss: lr=0.2"]
+
+
+@pytest.mark.parametrize(
+    ("group", "by", "said"),
+    [
+        (["A"], None, "compare takes two groups of runs, but got: A"),
+        (["A", "B", "A"], None, "convline compare A1 A2 vs B1 B2"),
+        (["A", "vs"], None, "compare takes two groups"),
+        (["A", "vs", "B", "vs", "A"], None, "compare takes two groups"),
+        (["A", "nowhere"], None, "nowhere is not there"),
+        (["A", "A"], None, "a run cannot be compared with itself"),
+        (["A", "failed"], None, "none of 1 run there is finished and has test/acc"),
+        (["."], "model", "model has 3 values here: .*--by model="),
+        (["."], "model=lenet", "this must give two groups"),
+        (["."], "model=lenet,vgg", "this must give two groups"),
+        (["."], "modle", r"no setting of these runs \(did you mean 'model'\?\)"),
+        (["."], "_target_", "is one of .*: type it in full"),
+    ],
+)
+def test_what_is_no_two_groups_is_one_screen(
+    group: list[str], by: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, model in (("A", "lenet"), ("B", "dense"), ("C", "alexnet")):
+        made(Path(name), 0.9, model)
+    made(Path("failed"), 0.9, status="failed")
+    with pytest.raises(UserError, match=f"(?s){said}"):
+        two_groups(group, by, "test/acc")
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+def said(folders: list[str], part: str = "test", figure: str = "acc") -> str:
+    return " ".join(words(comparison(folders, None, part, figure)))
+
+
+def test_a_clear_difference_is_said(tmp_path: Path) -> None:
+    text = said(two_models(tmp_path, [0.990, 0.991, 0.992], [0.970, 0.971, 0.972]))
+    assert text.startswith(
+        "The data support a difference: model=lenet is better than model=dense in test/acc, by 2.00 points"
+    )
+    assert "with 95 % confidence between 1.77 and 2.23 points." in text  # 2 ± 2.776 × 0.1 × sqrt(2/3)
+
+
+def test_the_better_one_is_named_for_a_loss_too(tmp_path: Path) -> None:
+    text = said(two_models(tmp_path, [0.990, 0.991, 0.992], [0.970, 0.971, 0.972]), figure="loss")
+    assert "model=lenet is better than model=dense in test/loss, by 0.0400" in text
+
+
+def test_no_difference_says_how_many_seeds_would_settle_it(tmp_path: Path) -> None:
+    folders = two_models(tmp_path, [0.980, 0.982, 0.984], [0.979001, 0.980999, 0.983])  # 0.1 points, deviation 0.2
+    needed = seeds_needed(0.001, 0.002, 0.002)
+    text = said(folders)
+    assert text.startswith(
+        "The data do not support a difference: the 95 % interval of A − B over seeds, -0.35 to +0.55"
+    )
+    assert f"about {needed} seeds of each, {needed - 3} more, would confirm it" in text  # type: ignore[operator]
+    assert "Paired by seed (3 pairs), the interval is +0.10 to +0.10 points, which excludes 0." in text
+    nearly = said(two_models(tmp_path / "nearly", [0.98, 0.99], [0.98001, 0.99001]))
+    assert "more than 1,000 seeds of each would be needed" in nearly
+    equal = said(two_models(tmp_path / "equal", [0.98, 0.99], [0.99, 0.98]))
+    assert "no difference that more seeds could confirm" in equal
+
+
+def test_seeds_that_agree_give_no_verdict(tmp_path: Path) -> None:
+    text = said(two_models(tmp_path, [0.99, 0.99], [0.97, 0.97]))
+    assert text.startswith("No verdict on the configurations: the seeds of each side gave the same figure")
+    assert "support a difference" not in text
+
+
+def test_one_seed_gives_no_verdict_but_mcnemar(tmp_path: Path) -> None:
+    folders = two_models(tmp_path, [0.99], [0.97])
+    text = said(folders)
+    assert text.startswith("No verdict on the configurations: there is one seed of A and B")
+    assert "no saved logits" in text
+    predict(tmp_path / "lenet" / "seed=0", np.arange(400) >= 4)
+    predict(tmp_path / "dense" / "seed=0", np.arange(400) < 380)
+    text = said(folders)
+    assert "of 400 test images A alone has 20 right and B alone 4; the data support a difference in accuracy" in text
+    assert "there is one seed of B" in said(two_models(tmp_path / "more", [0.99, 0.98], [0.97]))
+
+
+def test_validation_figures_come_with_a_warning(tmp_path: Path) -> None:
+    folders = two_models(tmp_path, [0.99, 0.98], [0.97, 0.96])
+    assert "These are validation figures, which have chosen the checkpoints" in said(folders, part="val")
+    assert "validation figures" not in said(folders)
+
+
+def test_looks_at_the_test_set_are_told(tmp_path: Path) -> None:
+    folders = two_models(tmp_path / "runs", [0.99, 0.98], [0.97, 0.96])
+    for run in (tmp_path / "runs").glob("*/*"):
+        ledger.record(run, "train", "f")
+    assert "The test set was looked at 4 times" in said(folders)
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_as_it_is_made_is_compared(tmp_path: Path) -> None:
+    words_ = [word for word in SMALL if not word.startswith("'model") and not word.startswith("model")]
+    done = train(tmp_path, "-m", *words_, "model=dense,lenet", "seed=0,1", "trainer.max_epochs=1")
+    assert done.status == 0, done.err
+    sweep = run_dirs(tmp_path)[0].parent
+    done = convline(tmp_path, "compare", str(sweep), "--by", "model", "--json", "out.json")
+    assert done.status == 0, done.err
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert lines[0] == "test/acc of the checkpoints that validation chose"
+    assert lines[1].startswith("A model=dense test/acc % ")
+    assert lines[1].endswith("(2) seeds 0, 1")
+    assert "A − B (points) 95 % interval by" in lines
+    assert any(line.startswith("over images ") and line.endswith("bootstrap, 100 images") for line in lines)
+    assert "A alone right B alone right McNemar's p" in lines
+    assert any(line.startswith("seed 1 ") for line in lines)
+    assert "The test set was looked at 4 times" in done.out
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert content["metric"] == "test/acc"
+    assert content["a"]["seeds"] == [0, 1]
+    value = content["a"]["mean"] - content["b"]["mean"]
+    assert content["over_seeds"]["value"] == pytest.approx(value)
+    assert content["images"]["difference"]["value"] == pytest.approx(value), "logits and summary say the same"
+    assert len(content["images"]["pairs"]) == 2
+    on_val = convline(tmp_path, "compare", str(sweep), "--by", "model", "--on", "val", "--metric", "loss")
+    assert on_val.status == 0, on_val.err
+    assert on_val.out.startswith("val/loss of the checkpoints")
+
+
+def test_a_mistake_is_one_screen_and_a_status(tmp_path: Path) -> None:
+    done = convline(tmp_path, "compare", "a")
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith("error: compare takes two groups of runs, but got: a\n")
+    made(tmp_path / "a", 0.9)
+    made(tmp_path / "b", 0.8, "dense")
+    done = convline(tmp_path, "compare", "a", "b", "--json", "missing/x.json")
+    assert done.status == 1
+    assert "error: --json missing/x.json: it cannot be written" in done.err
+
+
+def written(folders: list[str]) -> dict[str, Any]:
+    """What `--json` gives, read again."""
+    content = json.loads(json.dumps(as_dict(comparison(folders, None, "test", "acc")), allow_nan=False))
+    assert isinstance(content, dict)
+    return content
+
+
+def test_everything_is_json(tmp_path: Path) -> None:
+    one = written(two_models(tmp_path, [0.99], [0.97]))
+    assert one["metric"] == "test/acc"
+    assert one["a"] == {
+        "name": "model=lenet",
+        "runs": [str(tmp_path / "lenet" / "seed=0")],
+        "seeds": [0],
+        "values": [pytest.approx(0.99)],
+        "mean": pytest.approx(0.99),
+        "sd": None,
+        "notes": [],
+    }
+    assert [one[key] for key in ("over_seeds", "by_seed", "seeds_needed", "images")] == [None] * 4
+    assert one["verdict"][0].startswith("No verdict on the configurations")
+    two = written(two_models(tmp_path / "two", [0.99, 0.98], [0.97, 0.93]))
+    assert (two["a"]["mean"], two["b"]["mean"]) == pytest.approx((0.985, 0.95))
+    assert (two["a"]["sd"], two["b"]["sd"]) == pytest.approx((0.005 * math.sqrt(2), 0.02 * math.sqrt(2)))
+    # differences 0.02 and 0.05: mean 0.035, standard error 0.015, one degree of freedom
+    assert [two[way]["value"] for way in ("over_seeds", "by_seed")] == pytest.approx([0.035, 0.035])
+    assert two["by_seed"]["high"] == pytest.approx(0.035 + stats.t.ppf(0.975, 1) * 0.015)
+    assert two["by_seed"]["n"] == 2
+    assert two["seeds_needed"] == seeds_needed(0.035, two["a"]["sd"], two["b"]["sd"])
+    predict(tmp_path / "lenet" / "seed=0", np.arange(400) >= 4)
+    predict(tmp_path / "dense" / "seed=0", np.arange(400) >= 12)
+    images = written([str(tmp_path / "lenet"), str(tmp_path / "dense")])["images"]
+    assert images["difference"]["value"] == pytest.approx(8 / 400)
+    assert "p" not in images["difference"], "the bootstrap has none, and NaN is no JSON"
+    assert [(pair["only_a"], pair["only_b"]) for pair in images["pairs"]] == [(8, 0)]

@@ -1,0 +1,156 @@
+"""What is compared, by hand, by scipy and by simulation: over seeds, and on the same images."""
+
+import json
+import math
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from convline.errors import UserError
+from convline.reporting import paired_tests as predictions
+from convline.reporting.comparison import comparison
+from convline.reporting.statistics import Sample, paired, seeds_needed, welch
+from support.compared import LABELS, made, predict, two_models
+
+# --- intervals over seeds -------------------------------------------------------------------------------------------
+
+
+def test_welch_by_hand() -> None:
+    # means 3 and 7; variances 1 and 4; standard error sqrt(1/3 + 4/3) = sqrt(5/3)
+    # degrees of freedom (5/3)² / ((1/3)²/2 + (4/3)²/2) = (25/9) / (17/18) = 50/17
+    found = welch(Sample((2.0, 3.0, 4.0)), Sample((5.0, 7.0, 9.0)))
+    assert found is not None
+    half = stats.t.ppf(0.975, 50 / 17) * math.sqrt(5 / 3)
+    assert (found.value, found.low, found.high) == pytest.approx((-4, -4 - half, -4 + half))
+    assert found.p == pytest.approx(2 * stats.t.sf(4 / math.sqrt(5 / 3), 50 / 17))
+    assert not welch(Sample((1.0, 2.0)), Sample((3.0, 4.0))).is_supported  # type: ignore[union-attr]
+    assert welch(Sample((1.0, 1.1)), Sample((3.0, 3.1))).is_supported  # type: ignore[union-attr]
+
+
+def test_pairs_by_hand() -> None:
+    # differences 1, 2, 3: mean 2, standard deviation 1
+    found = paired(Sample((2.0, 5.0, 9.0)), Sample((1.0, 3.0, 6.0)))
+    assert found is not None
+    half = 4.302653 / math.sqrt(3)
+    assert (found.value, found.low, found.high) == pytest.approx((2, 2 - half, 2 + half), abs=1e-6)
+    assert found.p == pytest.approx(2 * stats.t.sf(2 * math.sqrt(3), 2))
+    assert found.n == 3
+
+
+def test_without_a_spread() -> None:
+    one, same, other = Sample((0.5,)), Sample((0.5, 0.5)), Sample((0.6, 0.6))
+    assert welch(one, same) is None
+    assert paired(one, one) is None
+    equal, apart = welch(same, same), welch(other, same)
+    assert equal is not None
+    assert (equal.low, equal.high, equal.p, equal.is_supported) == (0, 0, 1, False)
+    assert apart is None, "two seeds that happen to agree are no proof"
+    assert paired(other, same) is None
+    assert paired(Sample((0.980, 0.982, 0.984)), Sample((0.979, 0.981, 0.983))) is None  # but for rounding
+
+
+@pytest.mark.parametrize(("size", "number"), [(0.2, 394), (0.5, 64), (0.8, 26), (1.0, 17), (1.2, 12), (2.0, 6)])
+def test_seeds_needed_are_those_of_the_printed_tables(size: float, number: int) -> None:
+    # Cohen 1988, table 2.4.1, a₂ = 0.05, power 0.80: 393, 64, 26, 17, 12; 394 where his interpolation says 393
+    assert seeds_needed(3 * size, 3.0, 3.0) == number
+
+
+def test_seeds_needed_give_the_power_also_with_unequal_spreads() -> None:
+    number = seeds_needed(1.0, 0.5, 2.0)
+    assert number is not None
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(1, 0.5, (20_000, number)), rng.normal(0, 2.0, (20_000, number))
+    found = (stats.ttest_ind(a, b, axis=1, equal_var=False).pvalue < 0.05).mean()
+    assert found == pytest.approx(0.8, abs=0.015)
+
+
+def test_seeds_needed_at_the_ends() -> None:
+    assert seeds_needed(0.0, 1.0, 1.0) is None
+    assert seeds_needed(0.05, 1.0, 1.0) is None  # 2 × (1.96 + 0.84)² / 0.05² are more than 6,000
+    assert seeds_needed(1e6, 1.0, 1.0) == 2
+    assert seeds_needed(-1.0, 1.0, 1.0) == seeds_needed(1.0, 1.0, 1.0)
+    assert seeds_needed(0.1, 0.0, 0.0) == 2
+    assert seeds_needed(1.0, 0.0, 1.0) is not None
+
+
+# --- on the same images ---------------------------------------------------------------------------------------------
+
+
+def test_mcnemar_by_hand() -> None:
+    a = np.array([1] * 8 + [0] * 2 + [1] * 5 + [0] * 3, dtype=bool)
+    b = np.array([0] * 8 + [1] * 2 + [1] * 5 + [0] * 3, dtype=bool)
+    only_a, only_b, p = predictions.mcnemar(a, b)
+    assert (only_a, only_b) == (8, 2)
+    assert p == pytest.approx(2 * (1 + 10 + 45) / 2**10)  # twice the chance of at most 2 heads in 10
+    assert predictions.mcnemar(a, a) == (0, 0, 1.0)
+
+
+def test_the_bootstrap_is_the_normal_interval_for_many_images() -> None:
+    differences = np.random.default_rng(1).choice([-1.0, 0.0, 1.0], 4000, p=[0.05, 0.85, 0.10])
+    found = predictions.bootstrap(differences)
+    half = 1.96 * differences.std() / math.sqrt(4000)
+    assert found.value == differences.mean()
+    again = predictions.bootstrap(differences)
+    assert (again.low, again.high) == (found.low, found.high), "the same data give the same interval"
+    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), abs=0.05 * half)
+
+
+def test_the_bootstrap_covers_the_truth() -> None:
+    rng = np.random.default_rng(2)
+    with patch.object(predictions, "NUM_RESAMPLES", 499):
+        intervals = [predictions.bootstrap(rng.choice([-1.0, 0.0, 1.0], 300, p=[0.1, 0.7, 0.2])) for _ in range(300)]
+    covered = np.mean([found.low <= 0.1 <= found.high for found in intervals])
+    assert 0.91 <= covered <= 0.98  # 95 %, of 300
+
+
+def test_one_figure_an_image() -> None:
+    logits = np.array([[2.0, 0.0], [0.0, 1.0]], dtype=np.float32)
+    labels = np.array([0, 0])
+    assert predictions._figures(logits, labels, "acc").tolist() == [1.0, 0.0]
+    assert predictions._figures(logits, labels, "loss") == pytest.approx([math.log1p(math.exp(-2)), math.log1p(math.e)])
+    large = np.array([[1e4, 0.0]], dtype=np.float32)
+    assert predictions._figures(large, labels[1:], "loss") == pytest.approx([0.0])
+
+
+def test_networks_of_the_same_seed_are_paired(tmp_path: Path) -> None:
+    folders = two_models(tmp_path, [0.9, 0.9, 0.9], [0.8, 0.8])
+    for number, run in enumerate(sorted(tmp_path.glob("*/seed=*"))):
+        predict(run, np.arange(400) >= 10 * number)  # dense 0, 1; lenet 0, 1, 2
+    images = comparison(folders, None, "test", "acc").images
+    assert images is not None
+    assert images.by_seed
+    assert [pair.runs for pair in images.pairs] == [("seed=0", "seed=0"), ("seed=1", "seed=1")]
+    assert [(pair.only_a, pair.only_b) for pair in images.pairs] == [(0, 20), (0, 20)]
+    # A is right on 1 − (20 + 30 + 40) / 3 / 400 of the images, B on 1 − (0 + 10) / 2 / 400
+    assert images.difference.value == pytest.approx((5 - 30) / 400)
+    assert images.num_images == 400
+
+
+def test_other_images_are_refused(tmp_path: Path) -> None:
+    a, b = made(tmp_path / "a", 0.9), made(tmp_path / "b", 0.8, "dense")
+    predict(a, LABELS >= 0)
+    predict(b, LABELS >= 0, LABELS[::-1].copy())
+    with pytest.raises(UserError, match="not evaluated on the same test images: their labels differ"):
+        comparison([str(a), str(b)], None, "test", "acc")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04half", b"not a zip", b"\x93NUMPY\x01\x00"])
+def test_damaged_predictions_are_named(content: bytes, tmp_path: Path) -> None:
+    a, b = made(tmp_path / "a", 0.9), made(tmp_path / "b", 0.8, "dense")
+    predict(a, LABELS >= 0)
+    predict(b, LABELS >= 0)
+    (b / "predictions" / "test.npz").write_bytes(content)
+    with pytest.raises(UserError, match=r"b/predictions/test\.npz is damaged"):
+        comparison([str(a), str(b)], None, "test", "acc")
+
+
+def test_without_predictions_other_data_are_refused(tmp_path: Path) -> None:
+    a, b = made(tmp_path / "a", 0.9), made(tmp_path / "b", 0.8, "dense")
+    assert comparison([str(a), str(b)], None, "test", "acc").images is None
+    content = json.loads((b / "environment.json").read_text()) | {"data_fingerprint": "other"}
+    (b / "environment.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="not on the same data"):
+        comparison([str(a), str(b)], None, "test", "acc")
