@@ -1,6 +1,7 @@
 """The numbers behind the figures of a network, against hand-worked cases and trusted implementations."""
 
 import io
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,19 +11,19 @@ from captum.attr import LayerAttribution, LayerGradCam
 from PIL import Image
 from torch import nn
 
-from convline.figures import (
-    activation_maximisation,
-    canvas,
-    explanation,
-    fields_of_view,
-    first_filters,
-    layer_maps,
-    shift_curve,
-)
+from convline.figures import canvas
 from convline.figures.image_grid import coloured
 from convline.network.build import build_network
 from convline.network.summary import layer_views
 from support.drawn import assert_nothing_is_cut_off, boxes, texts
+
+# the package's attributes of these names are the functions
+activation_maximisation = import_module("convline.figures.feature_visualization")
+explanation = import_module("convline.figures.attribution")
+fields_of_view = import_module("convline.figures.receptive_fields")
+first_filters = import_module("convline.figures.filters")
+layer_maps = import_module("convline.figures.feature_maps")
+shift_curve = import_module("convline.figures.translation")
 
 
 class TestFilters:
