@@ -23,7 +23,7 @@ def commands(text: str) -> list[str]:
     return [line.split("  #")[0].strip() for line in lines if line.startswith(("python train.py", "convline "))]
 
 
-def test_the_tree_names_every_file_of_the_package_and_nothing_else() -> None:
+def test_the_tree_names_every_folder_and_nothing_that_is_not_there() -> None:
     (tree,) = (block for block in blocks(README, "") if block.startswith("train.py "))
     listed, folders = set(), [ROOT]
     for line in tree.splitlines():
@@ -34,13 +34,10 @@ def test_the_tree_names_every_file_of_the_package_and_nothing_else() -> None:
         assert path.exists(), line
         assert len(line.split(maxsplit=1)) == 2 or path.is_dir(), f"no phrase: {line}"
         listed.add(path)
-    package = ROOT / "src" / "convline"
-    assert {p for p in package.rglob("*.py") if p.name != "__init__.py"} == {
-        p for p in listed if package in p.parents and p.is_file()
-    }
-    assert {p for p in (ROOT / "conf").iterdir() if p.is_dir()} == {
-        p for p in listed if p.parent == ROOT / "conf" and p.is_dir()
-    }
+    for folder in (ROOT / "conf", ROOT / "src" / "convline"):
+        packages = {p for p in folder.iterdir() if p.is_dir() and p.name != "__pycache__"}
+        assert packages <= listed
+    assert sum(path.suffix == ".py" for path in listed) <= 23  # what one starts with, not an index
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

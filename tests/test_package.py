@@ -1,0 +1,53 @@
+"""What the project promises as a package: its public names, its fast start, its versions and its dependencies."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+import convline
+from support.commands import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.mark.parametrize("name", convline.__all__)
+def test_public_names_are_there_and_documented(name: str) -> None:
+    assert getattr(convline, name).__doc__
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nope'"):
+        _ = convline.nope
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["convline", "convline.main", "convline.config", "convline.pattern", "convline.records", "convline.reporting"],
+)
+def test_what_answers_before_training_imports_no_torch(package: str) -> None:
+    code = f"import sys, {package}; print([name for name in ('torch', 'lightning', 'pandas', 'sklearn') if name in sys.modules])"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
+
+
+def test_releases_of_lightning_that_were_malware_are_neither_allowed_nor_locked() -> None:
+    """lightning 2.6.2 and 2.6.3 on the package index stole credentials at import."""
+    ranges = [line for line in PROJECT["dependencies"] if re.match(r"(pytorch-)?lightning\b", line)]
+    assert ranges == ["lightning>=2.6.4,<2.7"]
+    lock = (ROOT / "requirements.lock").read_text()
+    assert re.findall(r"^(?:pytorch-)?lightning==(\S+)", lock, re.MULTILINE)
+    assert not re.search(r"^(pytorch-)?lightning==2\.6\.[23]\b", lock, re.MULTILINE)
+
+
+def test_the_lock_and_the_project_name_no_address() -> None:
+    assert "://" not in (ROOT / "requirements.lock").read_text()
+
+
+def test_versions_agree() -> None:
+    version = PROJECT["version"]
+    assert f"version: {version}" in (ROOT / "CITATION.cff").read_text()
+    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
