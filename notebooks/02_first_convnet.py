@@ -30,7 +30,7 @@ from convline import figures
 from convline.config.compose import load_config
 from convline.figures.image_grid import as_tiles, mosaic
 from convline.network.diagram import draw
-from convline.network.summary import layer_table
+from convline.network.summary import summarize
 from convline.training.setup import build
 
 os.environ.pop("FORCE_COLOR", None)  # Jupyter sets it; commands print plain text without it
@@ -79,7 +79,7 @@ print(config.model.pattern)
 # for images smaller than 28×28.)
 
 # %%
-table = layer_table(classifier.network, data.input_shape)
+table = summarize(classifier.network, data.input_shape)
 SVG(draw(classifier.network, table, "LeNet"))
 
 # %%

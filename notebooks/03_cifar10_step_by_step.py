@@ -30,7 +30,7 @@ from PIL import Image
 from convline import figures
 from convline.config.compose import load_config
 from convline.figures.image_grid import as_tiles, mosaic
-from convline.network.summary import layer_table
+from convline.network.summary import summarize
 from convline.run.train import start
 from convline.training.loaded_run import TrainedRun
 from convline.training.setup import build
@@ -115,7 +115,7 @@ print(f"{len(data.train_indices):,} to learn from, {len(data.val_indices):,} to 
 
 # %%
 print(config.model.pattern)
-table = layer_table(classifier.network, data.input_shape)
+table = summarize(classifier.network, data.input_shape)
 layers = pd.DataFrame(table.to_dict()["layers"])
 layers["output"] = ["×".join(map(str, shape)) for shape in layers["output_shape"]]
 layers.loc[layers["parameters"] > 0, ["name", "kind", "output", "parameters", "macs"]]

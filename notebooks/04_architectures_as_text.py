@@ -21,11 +21,11 @@
 import pandas as pd
 from IPython.display import SVG
 
-from convline.commands.describe import network_of
 from convline.config.compose import load_config
 from convline.network.build import build_network
 from convline.network.diagram import draw
-from convline.network.summary import layer_table
+from convline.network.from_config import meta_network
+from convline.network.summary import summarize
 from convline.pattern.source import PatternError
 
 # %% [markdown]
@@ -57,7 +57,7 @@ network
 # nowhere written: each layer takes them from the layer before. A drawing of it:
 
 # %%
-table = layer_table(network, (1, 28, 28))
+table = summarize(network, (1, 28, 28))
 SVG(draw(network, table, "N = 2, M = 2, K = 1"))
 
 # %% [markdown]
@@ -79,7 +79,7 @@ GRAMMAR = "[[CONV -> RELU]*N -> POOL]*M -> FC(128) -> RELU -> FC"
 rows = []
 for N in (1, 2, 3):
     for M in (1, 2, 3, 4):
-        found = layer_table(build_network(GRAMMAR, (1, 28, 28), 10, N=N, M=M), (1, 28, 28))
+        found = summarize(build_network(GRAMMAR, (1, 28, 28), 10, N=N, M=M), (1, 28, 28))
         rows.append({"N": N, "M": M, "parameters": found.parameters, "macs": found.macs, "sees": sees(found)})
 pd.DataFrame(rows).pivot(index="N", columns="M")
 
@@ -100,7 +100,7 @@ vgg = build_network(
     filters=[64, 128, 256, 512, 512],
     convs=[2, 2, 3, 3, 3],
 )
-SVG(draw(vgg, layer_table(vgg, (3, 32, 32)), "VGG-16 for 32×32 images"))
+SVG(draw(vgg, summarize(vgg, (3, 32, 32)), "VGG-16 for 32×32 images"))
 
 # %% [markdown]
 # Why only 3×3? Two 3×3 windows in a row see 5×5 pixels, with 18 weights a channel instead of 25 and one more ReLU
@@ -130,7 +130,7 @@ module = build_network(
         "| POOL(3, 1, 1) -> cr(p, 1) }",
     },
 )
-SVG(draw(module, layer_table(module, (3, 32, 32)), "one inception module"))
+SVG(draw(module, summarize(module, (3, 32, 32)), "one inception module"))
 
 # %% [markdown]
 # ## Shortcuts: ResNet
@@ -159,7 +159,7 @@ def side_by_side(names, *data):
     """A line for each network."""
     rows = []
     for name in names:
-        _, found = network_of(load_config([f"model={name}", *data]))
+        _, found = meta_network(load_config([f"model={name}", *data]))
         largest = max(found.layers, key=lambda layer: layer.parameters)
         dense = sum(layer.parameters for layer in found.layers if layer.kind == "Linear")
         rows.append(

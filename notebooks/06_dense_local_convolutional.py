@@ -33,7 +33,7 @@ import pandas as pd
 
 from convline.figures.translation import draw, shifted
 from convline.network.build import build_network
-from convline.network.summary import layer_table
+from convline.network.summary import summarize
 from convline.reporting.configurations import tables
 from convline.reporting.run_records import find
 from convline.training.loaded_run import TrainedRun
@@ -55,7 +55,7 @@ PATTERNS = {
 rows = {}
 for kind, pattern in PATTERNS.items():
     layers = [
-        layer for layer in layer_table(build_network(pattern, (1, 28, 28), 10), (1, 28, 28)).layers if layer.parameters
+        layer for layer in summarize(build_network(pattern, (1, 28, 28), 10), (1, 28, 28)).layers if layer.parameters
     ]
     rows[kind] = {f"layer {number}": f"{layer.parameters:,}" for number, layer in enumerate(layers, 1)}
     rows[kind]["sum"] = f"{sum(layer.parameters for layer in layers):,}"

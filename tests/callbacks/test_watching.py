@@ -22,7 +22,7 @@ from convline.callbacks.tensorboard import chosen_epochs
 from convline.config.compose import load_config
 from convline.network.build import build_network
 from convline.network.hooks import evaluating, outputs
-from convline.network.summary import layer_table
+from convline.network.summary import summarize
 from convline.records import directory as runs
 from convline.training.loaded_run import TrainedRun
 from convline.training.setup import initial_network
@@ -233,7 +233,7 @@ def test_texts_tell_the_whole_network_in_lines_that_fit(tmp_path: Path) -> None:
     OmegaConf.save(cfg, tmp_path / "config.yaml", resolve=True)
     words = ["python", "train.py", *(f"data.source.num_train={number}" for number in range(10)), "name=a b"]
     (tmp_path / "environment.json").write_text(json.dumps({"command": words}))
-    found = texts(tmp_path, layer_table(build_network("FC", (1, 2, 2), 2), (1, 2, 2)))
+    found = texts(tmp_path, summarize(build_network("FC", (1, 2, 2), 2), (1, 2, 2)))
     shown = [line.removeprefix("    ") for line in found["pattern"].splitlines()]
     assert [line for line in shown if len(line) > 100 and "r3: " not in line and "concat" not in line] == [pattern]
     assert "inception(a, r3, b, r5, c, p): " in found["pattern"]  # which the pattern names

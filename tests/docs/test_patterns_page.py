@@ -8,7 +8,7 @@ import yaml
 
 from convline.commands.describe import describe
 from convline.network.build import build_network
-from convline.pattern.vocabulary import ALIASES, CANONICAL, UNITS, spelled
+from convline.pattern.vocabulary import ALIASES, CANONICAL, UNITS, normalized
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "patterns.md").read_text()
@@ -40,7 +40,7 @@ def test_the_units_are_all_there_with_their_defaults():
     rows = [line for line in PAGE.split("## Units")[1].split("##")[0].splitlines() if line.startswith("| `")]
     first = [re.findall(r"`(\w+)`", row.split("|")[1]) for row in rows]
     named = [name for names in first for name in names]
-    assert {CANONICAL[spelled(name)] for name in named} == set(UNITS)
+    assert {CANONICAL[normalized(name)] for name in named} == set(UNITS)
     assert {name for name in named if name not in UNITS} <= set(ALIASES)
     for names, row in zip(first, rows, strict=True):
         for name in names:

@@ -14,7 +14,7 @@ from torch import nn
 from convline.figures import canvas
 from convline.figures.image_grid import coloured
 from convline.network.build import build_network
-from convline.network.summary import layer_views
+from convline.network.summary import receptive_fields
 from support.drawn import assert_nothing_is_cut_off, boxes, texts
 
 # the package's attributes of these names are the functions
@@ -144,8 +144,8 @@ class TestReceptiveFields:
 
     def test_lenet_by_hand(self) -> None:
         network = build_network("CONV(6, 5, pad=2) -> POOL -> CONV(16, 5, pad=valid) -> POOL -> FC", (1, 28, 28), 10)
-        views = layer_views(network, (1, 28, 28))
-        assert [(v.field[0], v.step[0], v.start[0]) for v in views.values() if v][:4] == [
+        views = receptive_fields(network, (1, 28, 28))
+        assert [(v.size[0], v.jump[0], v.start[0]) for v in views.values() if v][:4] == [
             (5, 1, -2),
             (6, 2, -2),
             (14, 2, -2),
@@ -154,9 +154,9 @@ class TestReceptiveFields:
 
     def test_enlarged_images(self) -> None:
         network = build_network("enlarge(16) -> CONV(2, 3) -> FC", (1, 8, 8), 2)
-        view = layer_views(network, (1, 8, 8))["conv1"]
+        view = receptive_fields(network, (1, 8, 8))["conv1"]
         assert view is not None
-        assert (view.field[0], view.step[0], view.start[0]) == (3, 0.5, -1.25)
+        assert (view.size[0], view.jump[0], view.start[0]) == (3, 0.5, -1.25)
 
     def test_the_window_of_enlarged_images_lies_around_the_gradient(self) -> None:
         network = build_network("enlarge(28) -> CONV(1, 5, pad=valid) -> GAP -> FC", (1, 12, 12), 2)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from convline.network.build import build_network
-from convline.network.layer_builders import STEPS
+from convline.network.layer_builders import LAYER_BUILDERS
 from convline.network.layers import Local2d
-from convline.network.summary import layer_table
+from convline.network.summary import summarize
 from convline.pattern.source import PatternError
 
 GRAMMAR = "INPUT -> [[CONV -> RELU]*N -> POOL?]*M -> [FC -> RELU]*K -> FC"
@@ -210,7 +210,7 @@ def test_a_network_works_under_autocast_and_keeps_every_unit():
 sizes = st.integers(1, 9).map(str) | st.sampled_from(["same", "valid", "0", "true", "0.5"])
 units = st.builds(
     lambda name, arguments: f"{name}({', '.join(arguments)})" if arguments else name,
-    st.sampled_from([*STEPS, "project(4)", "conv(8, 3)", "conv(6, 2, 2)", "pool"]).filter(
+    st.sampled_from([*LAYER_BUILDERS, "project(4)", "conv(8, 3)", "conv(6, 2, 2)", "pool"]).filter(
         lambda name: name != "enlarge"
     ),
     st.lists(sizes, max_size=2),
@@ -226,4 +226,4 @@ def test_any_pattern_is_refused_or_gives_what_a_forward_pass_gives(steps, shape)
         network = build(pattern, shape)
     except PatternError:
         return
-    assert layer_table(network, shape).output_shape == (10,)
+    assert summarize(network, shape).output_shape == (10,)

@@ -7,14 +7,14 @@ from torch import nn
 
 from convline.network.build import build_network
 from convline.network.diagram import draw
-from convline.network.summary import layer_table
+from convline.network.summary import summarize
 
 BLOCKS = {"basic(c, s=1)": "add{ conv(c,3,s) -> bn -> relu -> conv(c,3) -> bn | project(c, s) } -> relu"}
 
 
 def drawn(network, shape, title="title"):
     """The drawing's texts, and its slabs' fills."""
-    svg = ET.fromstring(draw(network, layer_table(network, shape), title))
+    svg = ET.fromstring(draw(network, summarize(network, shape), title))
     tag = "{http://www.w3.org/2000/svg}"
     return [text.text for text in svg.iter(f"{tag}text")], [rect.get("fill") for rect in svg.iter(f"{tag}rect")]
 
@@ -55,7 +55,7 @@ def test_forks_show_every_branch_and_how_they_meet():
 def test_long_networks_go_on_below():
     def size(num_layers):
         network = built(" -> ".join(f"conv({4 + i})" for i in range(num_layers)) + " -> fc", (1, 8, 8))
-        svg = ET.fromstring(draw(network, layer_table(network, (1, 8, 8))))
+        svg = ET.fromstring(draw(network, summarize(network, (1, 8, 8))))
         return float(svg.get("width")), float(svg.get("height"))
 
     assert size(60)[0] <= 1600

@@ -5,13 +5,13 @@ import torch
 from torch import nn
 
 from convline.network.build import build_network
-from convline.network.summary import layer_table, remarks, short_form
+from convline.network.summary import remarks, short_text, summarize
 
 
 def table_of(pattern, shape=(1, 28, 28), num_classes=10, **variables):
     with torch.device("meta"):
         network = build_network(pattern, shape, num_classes, **variables)
-    return layer_table(network, shape)
+    return summarize(network, shape)
 
 
 def fields(table):
@@ -69,7 +69,7 @@ def test_remarks():
 
 
 def test_short_form():
-    assert short_form(table_of(LENET)).splitlines()[0] == (
+    assert short_text(table_of(LENET)).splitlines()[0] == (
         "1×28×28 -> 10 in 12 layers: 61,706 parameters, 416,520 multiply-accumulates "
         "and 0.06 MiB of activations an image"
     )
@@ -80,7 +80,7 @@ def test_the_network_itself_is_left_alone():
     calls = []
     network.conv1.register_forward_hook(lambda *args: calls.append(args))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    layer_table(network, (1, 8, 8))
+    summarize(network, (1, 8, 8))
     assert network.training
     assert not calls
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
@@ -101,7 +101,7 @@ class Foreign(nn.Module):
 
 
 def test_foreign_networks_have_a_table_too():
-    table = layer_table(Foreign(), (3, 8, 8))
+    table = summarize(Foreign(), (3, 8, 8))
     assert [layer.name for layer in table.layers] == ["conv", "conv", "fc", "foreign"]
     assert table.parameters == 84 + 1930 + 3
     assert [layer.receptive_field for layer in table.layers] == [3, 5, None, None]
@@ -111,7 +111,7 @@ def test_foreign_networks_have_a_table_too():
 def test_wrong_images_are_refused():
     network = build_network("conv -> fc", (1, 8, 8), 10)
     with pytest.raises(ValueError, match="cannot take images of 1×9×9"):
-        layer_table(network, (1, 9, 9))
+        summarize(network, (1, 9, 9))
 
 
 def test_to_dict_is_plain():

@@ -10,7 +10,7 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 from convline.network.build import build_network
-from convline.network.summary import layer_table
+from convline.network.summary import summarize
 from convline.pattern.source import PatternError
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
@@ -59,7 +59,7 @@ PUBLISHED = {
 @pytest.mark.parametrize("name", IMAGENET)
 def test_published_counts(name):
     network, shape = meta(f"imagenet/{name}"), config(f"imagenet/{name}")["input_shape"]
-    table = layer_table(network, shape)
+    table = summarize(network, shape)
     assert table.parameters == sum(p.numel() for p in network.parameters()) == PUBLISHED[name]
     assert table.output_shape == (1000,)
     assert set(IMAGENET) == set(PUBLISHED)
@@ -85,17 +85,17 @@ def test_counts_of_small_models(name, images, count):
 
 
 def maps(name, images):
-    table = layer_table(meta(name, IMAGES[images]), IMAGES[images])
+    table = summarize(meta(name, IMAGES[images]), IMAGES[images])
     return [layer.output_shape for layer in table.layers if len(layer.output_shape) == 3 and "relu" not in layer.name]
 
 
 def test_maps_of_the_tutorial_and_the_papers():
     assert maps("keras_mnist", "mnist") == [(32, 26, 26), (32, 13, 13), (64, 11, 11), (64, 5, 5), (64, 3, 3)]
-    table = layer_table(meta("keras_cifar10", (3, 32, 32)), (3, 32, 32))
+    table = summarize(meta("keras_cifar10", (3, 32, 32)), (3, 32, 32))
     assert [layer.parameters for layer in table.layers if layer.parameters] == [208, 2_080, 8_256, 512_500, 5_010]
-    pooled = layer_table(meta("imagenet/zfnet"), (3, 224, 224)).layers
+    pooled = summarize(meta("imagenet/zfnet"), (3, 224, 224)).layers
     assert [pooled[i].output_shape[1] for i in (0, 2, 4, 6, 8)] == [110, 55, 26, 13, 13]
-    stages = layer_table(meta("resnet56", (3, 32, 32)), (3, 32, 32))
+    stages = summarize(meta("resnet56", (3, 32, 32)), (3, 32, 32))
     assert sum(layer.kind in ("Conv2d", "Linear") for layer in stages.layers) == 56
 
 
@@ -121,7 +121,7 @@ def macs_by_torch(network, shape):
 def test_table_counts_the_multiply_accumulates_that_torch_counts(name):
     shape = config(name)["input_shape"] if "/" in name else (3, 32, 32)
     network = meta(name, None if "/" in name else shape)
-    assert layer_table(network, shape).macs == macs_by_torch(network, shape)
+    assert summarize(network, shape).macs == macs_by_torch(network, shape)
 
 
 @pytest.mark.parametrize("images", IMAGES)
@@ -130,7 +130,7 @@ def test_contract_of_every_model_on_every_image_size(name, images):
     torch.manual_seed(0)
     shape = IMAGES[images]
     network = build(name, shape)
-    table = layer_table(network, shape)
+    table = summarize(network, shape)
     seen = []
     for path, module in network.named_modules():
         if path in {layer.name for layer in table.layers}:
@@ -198,4 +198,4 @@ def test_image_sizes_that_no_file_was_made_for_are_refused_or_work():
         except PatternError as error:
             assert "needs a map of at least" in str(error)  # noqa: PT017
         else:
-            assert layer_table(network, (3, 5, 7)).output_shape == (10,)
+            assert summarize(network, (3, 5, 7)).output_shape == (10,)

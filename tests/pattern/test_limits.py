@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from convline.network.build import build_network
-from convline.network.summary import layer_table
+from convline.network.summary import summarize
 from convline.pattern.source import PatternError
 
 HUGE = 10**23
@@ -48,6 +48,6 @@ def test_gausspool_does_not_look_at_its_padding(padding: str) -> None:
 
 def test_adaptive_pooling_sees_its_widest_window() -> None:
     # 32 positions in 5 windows: 0-6, 6-12, 12-19 (8 positions), 19-25, 25-31; before them 7 pixels each
-    table = layer_table(build_network("conv(8, 7, pad=3) -> adaptivepool(5) -> fc", (3, 32, 32), 10), (3, 32, 32))
+    table = summarize(build_network("conv(8, 7, pad=3) -> adaptivepool(5) -> fc", (3, 32, 32), 10), (3, 32, 32))
     (layer,) = (layer for layer in table.layers if layer.name.startswith("adaptivepool"))
     assert layer.receptive_field == 14

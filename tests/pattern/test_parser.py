@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convline.pattern.expand import Scope, Split, Unit, expand
+from convline.pattern.expand import ForkSpec, LayerSpec, ScopeSpec, expand
 from convline.pattern.parser import parse
 from convline.pattern.source import PatternError
 from convline.pattern.syntax_tree import names_in
-from convline.pattern.vocabulary import CANONICAL, KINDS, UNITS
+from convline.pattern.vocabulary import ARGUMENT_TYPES, CANONICAL, UNITS
 from support.pointing import assert_points
 
 GRAMMAR = "INPUT -> [[CONV -> RELU]*N -> POOL?]*M -> [FC -> RELU]*K -> FC"
@@ -19,9 +19,9 @@ GRAMMAR = "INPUT -> [[CONV -> RELU]*N -> POOL?]*M -> [FC -> RELU]*K -> FC"
 def flat(items):
     """The units in order, forks and scopes opened."""
     for item in items:
-        if isinstance(item, Unit):
+        if isinstance(item, LayerSpec):
             yield item
-        elif isinstance(item, Scope):
+        elif isinstance(item, ScopeSpec):
             yield from flat(item.items)
         else:
             for branch in item.branches:
@@ -84,7 +84,7 @@ def test_groups_with_maps_become_stages_and_blocks_become_scopes():
     items = expand("conv -> [conv -> b]*2 -> [fc -> relu]*2 -> fc", {}, {"b": "add{conv | identity}"})
     assert [item.name for item in items] == ["conv", "stage", "stage", "fc", "relu", "fc", "relu", "fc"]
     block = items[1].items[1]
-    assert (block.name, type(block.items[0])) == ("b", Split)
+    assert (block.name, type(block.items[0])) == ("b", ForkSpec)
 
 
 def test_products_and_defaults():
@@ -289,4 +289,4 @@ def test_expanding_raises_nothing_but_pattern_errors(text, data):
         for parameter in parameters:
             value = unit.arguments[parameter.name]
             assert value is None or isinstance(value, int | float | str), "neither a name nor a list is left"
-            assert value == parameter.default or KINDS[parameter.kind][0](value)
+            assert value == parameter.default or ARGUMENT_TYPES[parameter.kind][0](value)

@@ -2,7 +2,7 @@
 
 import re
 
-from convline.pattern.source import WIDEST, PatternError
+from convline.pattern.source import MAX_EXCERPT_WIDTH, PatternError
 
 
 def assert_points(error: PatternError, text: str, source: str = "pattern") -> None:
@@ -11,7 +11,9 @@ def assert_points(error: PatternError, text: str, source: str = "pattern") -> No
     assert re.match(rf"{re.escape(source)}(, line {error.line},)? column {error.column}: \S", heading), heading
     assert heading.isprintable()
     assert len(heading) < 500
-    assert not re.search(r"\b(Name|Product|Place|Token|Step)\(", heading), "it speaks of the text, not of the program"
+    assert not re.search(r"\b(Name|Product|SourceLocation|Token|Call)\(", heading), (
+        "it speaks of the text, not of the program"
+    )
     assert not re.search(r"(is|not) \[", heading), "a list is spread or refused as one, never a value"
     line = "".join(char if char.isprintable() else " " for char in text.split("\n")[error.line - 1])
     before, after = line[: error.column - 1], line[error.column - 1 :]
@@ -19,7 +21,7 @@ def assert_points(error: PatternError, text: str, source: str = "pattern") -> No
     at = len(caret) - 1
     assert caret == " " * at + "^"
     assert drawn.startswith("    ")
-    assert len(drawn) <= 4 + WIDEST + 2
+    assert len(drawn) <= 4 + MAX_EXCERPT_WIDTH + 2
     assert before.endswith(drawn[4:at].removeprefix("…"))
     assert after.startswith(drawn[at:].removesuffix("…"))
     assert bool(drawn[at:]) == bool(after)

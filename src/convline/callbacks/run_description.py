@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from convline.callbacks.tensorboard import event_writer
 from convline.data.datamodule import DataModule
-from convline.network.summary import Table, layer_table
+from convline.network.summary import NetworkSummary, summarize
 from convline.network.tensorboard_graph import graph_def
 from convline.records.directory import read_config
 from convline.training.classifier import Classifier
@@ -46,14 +46,14 @@ class Description(Callback):
         assert isinstance(pl_module, Classifier)
         data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
         run_dir = Path(trainer.default_root_dir)
-        for tag, text in texts(run_dir, layer_table(pl_module.network, data.input_shape)).items():
+        for tag, text in texts(run_dir, summarize(pl_module.network, data.input_shape)).items():
             writer.add_text(tag, text, 0)
         graph = graph_def(pl_module.network, data.input_shape)
         writer._get_file_writer().add_event(Event(graph_def=graph.SerializeToString()))
         writer.add_custom_scalars(LAYOUT)
 
 
-def texts(run_dir: Path, table: Table) -> dict[str, str]:
+def texts(run_dir: Path, table: NetworkSummary) -> dict[str, str]:
     """What the Text tab shows, by tag, in Markdown."""
     found = {"layers": markdown(table)}
     model = read_config(run_dir).model
@@ -82,7 +82,7 @@ def _folded(pattern: str) -> str:
     return "\n".join(line if "#" in line else textwrap.fill(line, COLUMNS, **style) for line in lines)
 
 
-def markdown(table: Table) -> str:
+def markdown(table: NetworkSummary) -> str:
     """The layer table, with its sums."""
     head = "| layer | output | parameters | multiply-adds | receptive field |\n|---|---|--:|--:|--:|"
     lines = [

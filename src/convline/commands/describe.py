@@ -11,19 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from hydra.errors import HydraException
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
 from rich import box
 from rich.console import Console
 from rich.table import Table as Grid
-from torch import nn
 
 from convline.config.compose import expand_sweep, load_config
 from convline.errors import UserError
 from convline.network.diagram import draw as drawing
-from convline.network.summary import Table, layer_table, remarks
+from convline.network.from_config import meta_network
+from convline.network.summary import NetworkSummary, remarks
 
 
 def describe(overrides: Sequence[str], json_file: str | None = None, draw: Path | None = None) -> int:
@@ -48,31 +44,7 @@ def describe(overrides: Sequence[str], json_file: str | None = None, draw: Path 
     return _describe_sweep(overrides, combinations, json_file)
 
 
-def network_of(cfg: DictConfig) -> tuple[nn.Module, Table]:
-    """The network of a config, on the meta device, and its table.
-
-    Args:
-        cfg: has `model`, with `_target_`; its `input_shape` counts, or else that of `data`.
-    Raises:
-        UserError: the network cannot be built, or cannot take the images.
-    """
-    try:
-        model: Any = OmegaConf.to_container(cfg.model, resolve=True)
-        with torch.device("meta"):
-            network = instantiate(model, _convert_="all")
-        if not isinstance(network, nn.Module):
-            raise UserError(
-                f"model: {model.get('_target_')} gives {type(network).__name__}, but must give a torch.nn.Module"
-            )
-        return network, layer_table(network, model.get("input_shape") or list(cfg.data.input_shape))
-    except HydraException as error:  # Hydra wraps what the network's own code raises
-        cause = error.__cause__ or error
-        raise UserError(str(cause)) from cause
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-def grid(table: Table, title: str) -> Grid:
+def grid(table: NetworkSummary, title: str) -> Grid:
     """The layer table for the terminal."""
     made = Grid(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     made.add_column("layer", no_wrap=True)
@@ -99,7 +71,7 @@ def grid(table: Table, title: str) -> Grid:
 
 def _describe_one(overrides: Sequence[str], json_file: str | None, draw: Path | None) -> None:
     cfg = load_config(overrides)
-    network, table = network_of(cfg)
+    network, table = meta_network(cfg)
     title = " ".join(overrides) or "the default network"
     if json_file != "-":
         console = _console()
@@ -121,7 +93,7 @@ def _describe_sweep(overrides: Sequence[str], combinations: Sequence[Sequence[st
     for combination in combinations:
         varied = " ".join(word for word in combination if word not in overrides)
         try:
-            table = network_of(load_config(combination))[1]
+            table = meta_network(load_config(combination))[1]
         except UserError as error:
             problem = str(error).splitlines()[0].partition(";")[0]  # what to type instead is for one network
             made.add_row(varied, "", "", "", f"impossible: {problem}", style="red")

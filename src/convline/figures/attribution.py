@@ -14,7 +14,7 @@ from convline.figures import canvas
 from convline.figures import predictions as prediction_grid
 from convline.figures.image_grid import as_tiles, coloured, enlarged
 from convline.network.hooks import evaluating, layers
-from convline.network.summary import layer_table
+from convline.network.summary import summarize
 from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def last_map(network: nn.Module, input_shape: tuple[int, ...]) -> str | None:
     """The last layer, before any pooling of its own, that gives maps of more than one position; None without one."""
     maps = [
         layer.name
-        for layer in layer_table(network, input_shape).layers
+        for layer in summarize(network, input_shape).layers
         if len(layer.output_shape) == 3 and min(layer.output_shape[1:]) > 1 and "Pool" not in layer.kind
     ]
     names = layers(network)

@@ -16,8 +16,8 @@ from convline.errors import UserError
 from convline.figures import canvas
 from convline.figures.image_grid import coloured, enlarged
 from convline.network.hooks import evaluating, layers
-from convline.network.receptive_field import View
-from convline.network.summary import layer_views
+from convline.network.receptive_field import ReceptiveField
+from convline.network.summary import receptive_fields as theoretical_fields
 from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def receptive_fields(run: Run, num_images: int = 32) -> Figure:
 
 def fields(network: nn.Module, images: Tensor) -> dict[str, Field]:
     """The fields of the layers that give maps and see more than the layer before; by name, in forward order."""
-    views = layer_views(network, images.shape[1:])
+    views = theoretical_fields(network, images.shape[1:])
     kept: dict[str, Tensor] = {}
     images = images.clone().requires_grad_()
     wider = _wider(views)
@@ -90,24 +90,24 @@ def fields(network: nn.Module, images: Tensor) -> dict[str, Field]:
     return {name: _field(wider[name], output, images) for name, output in kept.items()}
 
 
-def _wider(views: dict[str, View | None]) -> dict[str, View]:
+def _wider(views: dict[str, ReceptiveField | None]) -> dict[str, ReceptiveField]:
     """The layers at which the field grows; if they are many, as many as are drawn, evenly, the last one among them."""
-    found: dict[str, View] = {}
+    found: dict[str, ReceptiveField] = {}
     widest = 1.0
     for name, view in views.items():
-        if view is not None and max(view.field) > widest:
-            found[name], widest = view, max(view.field)
+        if view is not None and max(view.size) > widest:
+            found[name], widest = view, max(view.size)
     names = list(found)
     if len(names) > MOST_LAYERS:
         names = [names[round(place)] for place in np.linspace(0, len(names) - 1, MOST_LAYERS)]
     return {name: found[name] for name in names}
 
 
-def _field(view: View, output: Tensor, images: Tensor) -> Field:
+def _field(view: ReceptiveField, output: Tensor, images: Tensor) -> Field:
     row, column = output.shape[2] // 2, output.shape[3] // 2
     (gradient,) = torch.autograd.grad(output[:, :, row, column].sum(), images, retain_graph=True)
-    top, left = (at + place * step for at, place, step in zip(view.start, (row, column), view.step, strict=True))
-    return Field(top, left, *view.field, gradient.double().abs().sum(dim=1).mean(dim=0).cpu().numpy())
+    top, left = (at + place * step for at, place, step in zip(view.start, (row, column), view.jump, strict=True))
+    return Field(top, left, *view.size, gradient.double().abs().sum(dim=1).mean(dim=0).cpu().numpy())
 
 
 def draw(found: dict[str, Field]) -> Figure:

@@ -2,16 +2,16 @@
 
 import functools
 
-from convline.network.summary import Table
+from convline.network.summary import NetworkSummary
 
 
 @functools.cache
-def table_of(*words: str) -> Table:
+def table_of(*words: str) -> NetworkSummary:
     """The layer table of the network that `python train.py WORDS` would train."""
-    from convline.commands.describe import network_of
     from convline.config.compose import load_config
+    from convline.network.from_config import meta_network
 
-    return network_of(load_config(words))[1]
+    return meta_network(load_config(words))[1]
 
 
 def parameters(*words: str) -> str:
@@ -37,13 +37,13 @@ def first_layer(pattern: str, *input_shape: int) -> str:
 
 
 @functools.cache
-def pattern_table(pattern: str, input_shape: tuple[int, ...]) -> Table:
+def pattern_table(pattern: str, input_shape: tuple[int, ...]) -> NetworkSummary:
     """The layer table of a pattern for ten classes."""
     import torch
 
     from convline.network.build import build_network
-    from convline.network.summary import layer_table
+    from convline.network.summary import summarize
 
     with torch.device("meta"):
         network = build_network(pattern, input_shape=input_shape, num_classes=10)
-    return layer_table(network, input_shape)
+    return summarize(network, input_shape)

@@ -109,10 +109,10 @@ def _by_label(
 
 
 def _arm(lesson: Lesson, label: str, settings: Mapping[str, str], folders: list[Path]) -> Arm:
-    from convline.commands.describe import network_of
+    from convline.network.from_config import meta_network
     from convline.training.loaded_run import TrainedRun
 
-    _, table = network_of(runs.read_config(folders[0]))
+    _, table = meta_network(runs.read_config(folders[0]))
     fields = [layer.receptive_field for layer in table.layers if layer.receptive_field and len(layer.output_shape) > 1]
     measured = [lesson.measure(TrainedRun(path)) if lesson.measure else {} for path in folders]
     return of_runs(label, settings, folders, measured, max(fields, default=None))

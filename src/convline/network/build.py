@@ -22,13 +22,13 @@ from torch import nn
 
 from convline.errors import first_line
 from convline.network.initialization import INITS, initialize
-from convline.network.layer_builders import STEPS, MisfitError, Shape, drawn
+from convline.network.layer_builders import LAYER_BUILDERS, Shape, ShapeError, shape_text
 from convline.network.layers import Add, Concat
-from convline.pattern.expand import Item, Scope, Split, Unit, expand
-from convline.pattern.source import PatternError, Place
+from convline.pattern.expand import ForkSpec, LayerSpec, ScopeSpec, Spec, expand
+from convline.pattern.source import PatternError, SourceLocation
 
 HIDDEN_UNITS = 128  # of an FC without a width that is not the last
-AFTER_LOGITS = ("softmax", "identity", "flatten")  # may follow the last FC without taking its place
+AFTER_LOGITS = ("softmax", "identity", "flatten")  # may follow the last FC without taking its location
 
 
 def build_network(
@@ -60,7 +60,7 @@ def build_network(
     assembly = _Assembly(_last_fc(items), num_classes)
     with torch.device("meta"):
         network, output = assembly.chain(items, shape, "")
-    _check_output(output, num_classes, Place(pattern, max(len(pattern.rstrip()) - 1, 0)))
+    _check_output(output, num_classes, SourceLocation(pattern, max(len(pattern.rstrip()) - 1, 0)))
     if torch.get_default_device().type != "meta":
         network, _ = assembly.chain(items, shape, "")
         initialize(network, init)
@@ -78,23 +78,23 @@ def _checked(input_shape: Sequence[int], num_classes: int, init: str) -> Shape:
     return shape
 
 
-def _last_fc(items: Sequence[Item]) -> Unit | None:
+def _last_fc(items: Sequence[Spec]) -> LayerSpec | None:
     """The FC that ends the network, if one does."""
     for item in reversed(items):
-        if isinstance(item, Scope):
+        if isinstance(item, ScopeSpec):
             if item.items:
                 return _last_fc(item.items)
-        elif isinstance(item, Unit) and item.name == "fc":
+        elif isinstance(item, LayerSpec) and item.name == "fc":
             return item
-        elif not (isinstance(item, Unit) and item.name in AFTER_LOGITS):
+        elif not (isinstance(item, LayerSpec) and item.name in AFTER_LOGITS):
             return None
     return None
 
 
-def _check_output(output: Shape, num_classes: int, end: Place) -> None:
+def _check_output(output: Shape, num_classes: int, end: SourceLocation) -> None:
     if output != (num_classes,):
         raise PatternError(
-            f"the network ends with {drawn(output)}, but must end with {num_classes} logits; "
+            f"the network ends with {shape_text(output)}, but must end with {num_classes} logits; "
             "add '-> FC' at the end, without a width",
             end,
         )
@@ -113,19 +113,19 @@ class _Assembly:
         num_classes: its width if the pattern gives none.
     """
 
-    def __init__(self, last: Unit | None, num_classes: int) -> None:
+    def __init__(self, last: LayerSpec | None, num_classes: int) -> None:
         self.last, self.num_classes = last, num_classes
         self.num_bytes = 0  # of the weights so far
         self.limit = memory_limit()
 
-    def chain(self, items: Sequence[Item], shape: Shape, path: str) -> tuple[nn.Sequential, Shape]:
+    def chain(self, items: Sequence[Spec], shape: Shape, path: str) -> tuple[nn.Sequential, Shape]:
         """An nn.Sequential of the items, and the shape that leaves it; `path` is its name with a dot at the end."""
         if not path:
             self.num_bytes = 0
         sequence, counts = nn.Sequential(), Counter[str]()
         for item in items:
             for part in self.parts(item, shape):
-                kind = part.kind if isinstance(part, Split) else part.name
+                kind = part.kind if isinstance(part, ForkSpec) else part.name
                 counts[kind] += 1
                 name = f"{kind}{counts[kind]}"
                 module, shape = self.part(part, shape, path + name)
@@ -135,27 +135,27 @@ class _Assembly:
                     counts[kind] -= 1
         return sequence, shape
 
-    def parts(self, item: Item, shape: Shape) -> list[Item]:
-        """What one item becomes at this place: `project` is two units or nothing, an FC on a map is flattened first."""
-        if not isinstance(item, Unit):
+    def parts(self, item: Spec, shape: Shape) -> list[Spec]:
+        """Replace `project` by its two units or by nothing, and put a `flatten` before an FC on a map."""
+        if not isinstance(item, LayerSpec):
             return [item]
         if item.name == "fc" and len(shape) == 3:
-            return [Unit("flatten", {}, item.place, item.uses), item]
+            return [LayerSpec("flatten", {}, item.location, item.uses), item]
         if item.name == "project" and len(shape) == 3:
             return _projection(item, shape)
         return [item]
 
-    def part(self, part: Item, shape: Shape, path: str) -> tuple[nn.Module | None, Shape]:
+    def part(self, part: Spec, shape: Shape, path: str) -> tuple[nn.Module | None, Shape]:
         """The module of one part (None if there is nothing to do), and the shape that leaves it."""
         match part:
-            case Unit():
+            case LayerSpec():
                 return self.unit(part, shape, path)
-            case Scope():
+            case ScopeSpec():
                 return self.chain(part.items, shape, path + ".")
-            case Split():
+            case ForkSpec():
                 return self.split(part, shape, path)
 
-    def unit(self, unit: Unit, shape: Shape, path: str) -> tuple[nn.Module | None, Shape]:
+    def unit(self, unit: LayerSpec, shape: Shape, path: str) -> tuple[nn.Module | None, Shape]:
         """One leaf; shapes that do not fit, and sizes beyond this machine, are pointed at here."""
         label = unit.name.upper() + (f" ({path})" if "." in path else "")
         arguments = dict(unit.arguments)
@@ -163,20 +163,20 @@ class _Assembly:
             arguments["units"] = self.num_classes if unit is self.last else HIDDEN_UNITS
         try:
             if unit.name == "project":
-                raise MisfitError(f"needs a map C×H×W, but gets a vector of {drawn(shape)}")
+                raise ShapeError(f"needs a map C×H×W, but gets a vector of {shape_text(shape)}")
             kernel = arguments.get("kernel")
             if arguments.get("pad") == "same" and len(shape) == 3 and kernel and kernel > max(shape[1:]) + 1024:
-                raise MisfitError(f"has a window of {kernel}×{kernel}, far larger than its map of {drawn(shape)}")
-            module, output = STEPS[unit.name](shape, **arguments)
-        except MisfitError as misfit:
-            raise PatternError(f"{label} {misfit}", unit.place, unit.uses) from None
+                raise ShapeError(f"has a window of {kernel}×{kernel}, far larger than its map of {shape_text(shape)}")
+            module, output = LAYER_BUILDERS[unit.name](shape, **arguments)
+        except ShapeError as misfit:
+            raise PatternError(f"{label} {misfit}", unit.location, unit.uses) from None
         except (RuntimeError, OverflowError, TypeError) as error:  # torch cannot count so many weights
             text = f"{label} is too large to be counted: {first_line(error)}"
-            raise PatternError(text, unit.place, unit.uses) from None
+            raise PatternError(text, unit.location, unit.uses) from None
         self.weigh(module, output, unit, label)
         return module, output
 
-    def weigh(self, module: nn.Module | None, output: Shape, unit: Unit, label: str) -> None:
+    def weigh(self, module: nn.Module | None, output: Shape, unit: LayerSpec, label: str) -> None:
         """Refuse what this machine cannot hold: the weights so far, or one image's activations of this unit."""
         if module is not None:
             self.num_bytes += sum(p.numel() * p.element_size() for p in module.parameters())
@@ -184,31 +184,31 @@ class _Assembly:
         for what, num_bytes in needs.items():
             if num_bytes > self.limit:
                 raise PatternError(
-                    f"at {label}, {drawn(output)}, {what} {num_bytes / 2**30:,.0f} GiB, but this machine has "
+                    f"at {label}, {shape_text(output)}, {what} {num_bytes / 2**30:,.0f} GiB, but this machine has "
                     f"{self.limit / 2**30:,.0f} GiB; use fewer filters or units, or pool before",
-                    unit.place,
+                    unit.location,
                     unit.uses,
                 )
 
-    def split(self, split: Split, shape: Shape, path: str) -> tuple[nn.Module, Shape]:
+    def split(self, split: ForkSpec, shape: Shape, path: str) -> tuple[nn.Module, Shape]:
         """A fork: every branch on the same input, and what comes out joined."""
         made = [self.chain(branch, shape, f"{path}.branch{n}.") for n, branch in enumerate(split.branches, 1)]
         modules, shapes = [module for module, _ in made], [output for _, output in made]
-        listed = ", ".join(map(drawn, shapes))
+        listed = ", ".join(map(shape_text, shapes))
         if split.kind == "add":
             if len(set(shapes)) > 1:
                 hint = "type project(filters, stride) in the branch that passes by"
-                raise PatternError(f"branches of {listed} cannot be added; {hint}", split.place, split.uses)
+                raise PatternError(f"branches of {listed} cannot be added; {hint}", split.location, split.uses)
             return Add(modules), shapes[0]
         if len({output[1:] for output in shapes}) > 1 or len({len(output) for output in shapes}) > 1:
             hint = "give each branch the same stride, and windows pad=same"
             raise PatternError(
-                f"branches of {listed} cannot be joined channel by channel; {hint}", split.place, split.uses
+                f"branches of {listed} cannot be joined channel by channel; {hint}", split.location, split.uses
             )
         return Concat(modules), (sum(output[0] for output in shapes), *shapes[0][1:])
 
 
-def _projection(unit: Unit, shape: Shape) -> list[Item]:
+def _projection(unit: LayerSpec, shape: Shape) -> list[Spec]:
     """The 1×1 shortcut: nothing where the shapes agree already.
 
     Source: He, Zhang, Ren & Sun, "Deep Residual Learning for Image Recognition", 2015, section 3.3, option B.
@@ -217,6 +217,6 @@ def _projection(unit: Unit, shape: Shape) -> list[Item]:
     if (filters, stride) == (shape[0], 1):
         return []
     window = {"filters": filters, "kernel": 1, "stride": stride, "pad": "valid", "groups": 1, "dilation": 1}
-    conv = Unit("conv", {**window, "bias": not bn}, unit.place, unit.uses)
-    norm = Unit("bn", {"eps": 1e-5, "momentum": 0.1}, unit.place, unit.uses)
+    conv = LayerSpec("conv", {**window, "bias": not bn}, unit.location, unit.uses)
+    norm = LayerSpec("bn", {"eps": 1e-5, "momentum": 0.1}, unit.location, unit.uses)
     return [conv, norm] if bn else [conv]

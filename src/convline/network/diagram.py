@@ -14,12 +14,12 @@ from html import escape
 from torch import nn
 
 from convline.network.layers import Add, Concat, GlobalAvgPool2d, Local2d, PadShortcut, Pool2d
-from convline.network.summary import Layer, Table
+from convline.network.summary import LayerSummary, NetworkSummary
 
-WIDEST = 1500  # pixels of a row before the drawing goes on below
+MAX_ROW_WIDTH = 1500  # pixels of a row before the drawing goes on below
 CHAR, LINE, GAP, PAD = 6.3, 14, 26, 12  # of a letter, a line of text, an arrow, the space inside of a frame
 
-COLOURS = {
+COLORS = {
     "conv": "#4c78a8",
     "local": "#b279a2",
     "dense": "#f58518",
@@ -71,12 +71,12 @@ class Branches:
 Part = Slab | Frame | Branches
 
 
-def draw(network: nn.Module, table: Table, title: str = "") -> str:
+def draw(network: nn.Module, table: NetworkSummary, title: str = "") -> str:
     """A network's diagram.
 
     Args:
         network: the network, on any device.
-        table: its `layer_table`.
+        table: its `summarize`.
         title: written at the top.
     Returns:
         The text of an SVG file.
@@ -87,7 +87,7 @@ def draw(network: nn.Module, table: Table, title: str = "") -> str:
     return _Drawing(max(table.input_shape)).page([source, *parts], title, table)
 
 
-def _parts(network: nn.Module, path: str, rows: dict[str, Layer]) -> tuple[Part, ...]:
+def _parts(network: nn.Module, path: str, rows: dict[str, LayerSummary]) -> tuple[Part, ...]:
     """What the children of an nn.Sequential look like."""
     parts: list[Part] = []
     for name, child in network.named_children():
@@ -103,7 +103,7 @@ def _parts(network: nn.Module, path: str, rows: dict[str, Layer]) -> tuple[Part,
     return _collapsed(parts)
 
 
-def _flat(network: nn.Module, table: Table) -> tuple[Part, ...]:
+def _flat(network: nn.Module, table: NetworkSummary) -> tuple[Part, ...]:
     """A network of foreign build: its layers in the order of the forward pass, without forks."""
     modules, parts = dict(network.named_modules()), list[Part]()
     for layer in table.layers:
@@ -112,7 +112,7 @@ def _flat(network: nn.Module, table: Table) -> tuple[Part, ...]:
     return _collapsed(parts)
 
 
-def _append(parts: list[Part], module: nn.Module, layer: Layer) -> None:
+def _append(parts: list[Part], module: nn.Module, layer: LayerSummary) -> None:
     """A slab, or a note on the slab before if the layer keeps its shape."""
     kind = next((kind for kind, classes in _KIND_OF if isinstance(module, classes)), "other")
     before = parts[-1] if parts else None
@@ -164,7 +164,7 @@ class _Drawing:
         self.out: list[str] = []
 
     def slab_size(self, slab: Slab) -> tuple[float, float]:
-        """Width and height of the coloured slab itself."""
+        """Width and height of the colored slab itself."""
         if len(slab.shape) == 1:
             return 10, min(24 + slab.shape[0] ** 0.5, 90)
         return min(8 + 1.6 * slab.shape[0] ** 0.5, 56), 14 + 76 * (slab.shape[1] / self.largest) ** 0.5
@@ -197,11 +197,11 @@ class _Drawing:
         width = sum(size[0] for size in sizes) + GAP * (len(sizes) - 1)
         return width, max(size[1] for size in sizes), max(size[2] for size in sizes)
 
-    def page(self, parts: Sequence[Part], title: str, table: Table) -> str:
+    def page(self, parts: Sequence[Part], title: str, table: NetworkSummary) -> str:
         """All rows, one below the other."""
         rows: list[list[Part]] = [[]]
         for part in parts:
-            if rows[-1] and self.row_size([*rows[-1], part])[0] > WIDEST:
+            if rows[-1] and self.row_size([*rows[-1], part])[0] > MAX_ROW_WIDTH:
                 rows.append([])
             rows[-1].append(part)
         y, width = 64.0, 420.0
@@ -245,17 +245,17 @@ class _Drawing:
                 self.branches(part, x, middle, width)
         return x + width
 
-    def slab(self, slab: Slab, centre: float, middle: float) -> None:
-        """A coloured box and the text below it."""
+    def slab(self, slab: Slab, center: float, middle: float) -> None:
+        """A colored box and the text below it."""
         width, height = self.slab_size(slab)
-        box = f'x="{centre - width / 2:.1f}" y="{middle - height / 2:.1f}" width="{width:.1f}" height="{height:.1f}"'
-        colour = COLOURS.get(slab.kind, "#ffffff")
-        stroke = "#888" if slab.kind == "input" else colour
-        self.out.append(f'<rect {box} rx="2" fill="{colour}" fill-opacity="0.85" stroke="{stroke}"/>')
+        box = f'x="{center - width / 2:.1f}" y="{middle - height / 2:.1f}" width="{width:.1f}" height="{height:.1f}"'
+        color = COLORS.get(slab.kind, "#ffffff")
+        stroke = "#888" if slab.kind == "input" else color
+        self.out.append(f'<rect {box} rx="2" fill="{color}" fill-opacity="0.85" stroke="{stroke}"/>')
         for number, line in enumerate(self.texts(slab)):
             font = "bold 11px" if number == 0 else "10px"
             y = middle + height / 2 + LINE * (number + 1)
-            self.text(centre, y, line, "middle", font, "#222" if number == 0 else "#666")
+            self.text(center, y, line, "middle", font, "#222" if number == 0 else "#666")
 
     def branches(self, fork: Branches, x: float, middle: float, width: float) -> None:
         """Branches below each other, and the circle in which they meet."""
@@ -282,9 +282,9 @@ class _Drawing:
     def arrow(self, x1: float, y1: float, x2: float, y2: float) -> None:
         self.line(x1, y1, x2, y2, ' marker-end="url(#tip)"')
 
-    def text(self, x: float, y: float, words: str, anchor: str, font: str, colour: str = "#222") -> None:
+    def text(self, x: float, y: float, words: str, anchor: str, font: str, color: str = "#222") -> None:
         weight, size = ("bold", font[5:]) if font.startswith("bold ") else ("normal", font)
         place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
         self.out.append(
-            f'<text {place} font-size="{size}" font-weight="{weight}" fill="{colour}">{escape(words)}</text>'
+            f'<text {place} font-size="{size}" font-weight="{weight}" fill="{color}">{escape(words)}</text>'
         )

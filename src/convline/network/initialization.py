@@ -58,9 +58,9 @@ def _dirac(layer: nn.Module, weight: Tensor) -> None:
             weight[channel::num_filters, channel, row, column] = 1
     elif isinstance(layer, Local2d):
         weight.zero_()
-        centre = (layer.kernel_size - 1) // 2 * (layer.kernel_size + 1)
+        center = (layer.kernel_size - 1) // 2 * (layer.kernel_size + 1)
         for channel in range(min(layer.in_channels, layer.filters)):
-            weight[:, channel * layer.kernel_size**2 + centre, channel] = 1
+            weight[:, channel * layer.kernel_size**2 + center, channel] = 1
 
 
 INITS: dict[str, Callable[[nn.Module, Tensor], None] | None] = {

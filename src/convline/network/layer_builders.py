@@ -1,6 +1,6 @@
 """One unit + the shape that comes in -> its module + the shape that goes out.
 
-`STEPS` has one function per unit. Each checks that the unit can work on what comes in, and raises `MisfitError`
+`LAYER_BUILDERS` has one function per unit. Each checks that the unit can work on what comes in, and raises `ShapeError`
 with what to type instead if not; `network.py` adds where in the pattern it stands.
 """
 
@@ -24,22 +24,22 @@ from convline.network.layers import (
 )
 
 Shape = tuple[int, ...]  # C, H, W of a map, or the width of a vector; the batch is left out
-Made = tuple[nn.Module | None, Shape]  # None: nothing has to be done
+BuiltLayer = tuple[nn.Module | None, Shape]  # None: nothing has to be done
 
 
-class MisfitError(ValueError):
+class ShapeError(ValueError):
     """A unit that cannot work on what comes in."""
 
 
-def drawn(shape: Shape) -> str:
+def shape_text(shape: Shape) -> str:
     """`64×8×8`."""
     return "×".join(map(str, shape))
 
 
 def _map(shape: Shape) -> tuple[int, int, int]:
     if len(shape) != 3:
-        raise MisfitError(
-            f"needs a map C×H×W, but gets a vector of {drawn(shape)}; move it before the first FC, FLATTEN or GAP"
+        raise ShapeError(
+            f"needs a map C×H×W, but gets a vector of {shape_text(shape)}; move it before the first FC, FLATTEN or GAP"
         )
     channels, height, width = shape
     return channels, height, width
@@ -52,9 +52,9 @@ def _windows(shape: Shape, kernel: int, stride: int, pad: int | str, dilation: i
         return -(-sides[0] // stride), -(-sides[1] // stride)
     border, reach = (0 if pad == "valid" else int(pad)), dilation * (kernel - 1) + 1
     if min(sides) + 2 * border < reach:
-        padded = f" ({drawn(tuple(side + 2 * border for side in sides))} with its padding)" if border else ""
-        raise MisfitError(
-            f"needs a map of at least {reach}×{reach}, but gets {drawn(shape)}{padded}; "
+        padded = f" ({shape_text(tuple(side + 2 * border for side in sides))} with its padding)" if border else ""
+        raise ShapeError(
+            f"needs a map of at least {reach}×{reach}, but gets {shape_text(shape)}{padded}; "
             "drop a POOL or a stride before it, give it pad=same, or use a larger input"
         )
     return (sides[0] + 2 * border - reach) // stride + 1, (sides[1] + 2 * border - reach) // stride + 1
@@ -62,10 +62,10 @@ def _windows(shape: Shape, kernel: int, stride: int, pad: int | str, dilation: i
 
 def _conv(
     shape: Shape, filters: int, kernel: int, stride: int, pad: Any, groups: int, dilation: int, bias: bool
-) -> Made:
+) -> BuiltLayer:
     channels, height, width = *_map(shape)[:1], *_windows(shape, kernel, stride, pad, dilation)
     if channels % groups or filters % groups:
-        raise MisfitError(
+        raise ShapeError(
             f"groups={groups} must divide both the {channels} channels that come in and the {filters} filters"
         )
     if pad == "same" and (stride > 1 or dilation * (kernel - 1) % 2):
@@ -74,7 +74,7 @@ def _conv(
     return nn.Conv2d(channels, filters, kernel, stride, border, dilation, groups, bias), (filters, height, width)
 
 
-def _local(shape: Shape, filters: int, kernel: int, stride: int, pad: Any, bias: bool) -> Made:
+def _local(shape: Shape, filters: int, kernel: int, stride: int, pad: Any, bias: bool) -> BuiltLayer:
     channels, *sides = _map(shape)
     height, width = _windows(shape, kernel, stride, pad)
     border = 0 if pad == "valid" else pad
@@ -83,20 +83,20 @@ def _local(shape: Shape, filters: int, kernel: int, stride: int, pad: Any, bias:
     return local, (filters, height, width)
 
 
-def _fc(shape: Shape, units: int, bias: bool) -> Made:
+def _fc(shape: Shape, units: int, bias: bool) -> BuiltLayer:
     assert len(shape) == 1, "the network flattens maps before it comes here"
     return nn.Linear(shape[0], units, bias), (units,)
 
 
 def _pool(
     plain: Callable[[int, int, int], nn.Module], same: Callable[[int, int, str], nn.Module]
-) -> Callable[..., Made]:
+) -> Callable[..., BuiltLayer]:
     """A pool with the module for a number of zeros on each side, and the one for `same`."""
 
-    def make(shape: Shape, kernel: int, stride: int, pad: Any, **more: Any) -> Made:
+    def make(shape: Shape, kernel: int, stride: int, pad: Any, **more: Any) -> BuiltLayer:
         border = 0 if pad == "valid" else pad
         if border != "same" and 2 * border > kernel:
-            raise MisfitError(f"pad={pad} is more than half its window of {kernel}×{kernel}; pad at most {kernel // 2}")
+            raise ShapeError(f"pad={pad} is more than half its window of {kernel}×{kernel}; pad at most {kernel // 2}")
         size = _windows(shape, kernel, stride, pad)
         module = same(kernel, stride, "same", **more) if border == "same" else plain(kernel, stride, border, **more)
         return module, (shape[0], *size)
@@ -108,31 +108,31 @@ def _avgpool(kernel: int, stride: int, border: int) -> nn.Module:
     return nn.AvgPool2d(kernel, stride, border, count_include_pad=False)
 
 
-def _adaptive(kind: Callable[[int], nn.Module]) -> Callable[..., Made]:
+def _adaptive(kind: Callable[[int], nn.Module]) -> Callable[..., BuiltLayer]:
     return lambda shape, size: (kind(size), (_map(shape)[0], size, size))
 
 
-def _plain(make: Callable[..., nn.Module]) -> Callable[..., Made]:
+def _plain(make: Callable[..., nn.Module]) -> Callable[..., BuiltLayer]:
     """A unit that works on anything and keeps its shape."""
     return lambda shape, **arguments: (make(**arguments), shape)
 
 
-def _bn(shape: Shape, eps: float, momentum: float) -> Made:
+def _bn(shape: Shape, eps: float, momentum: float) -> BuiltLayer:
     kind = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
     return kind(shape[0], eps, momentum), shape
 
 
-def _groupnorm(shape: Shape, groups: int, eps: float) -> Made:
+def _groupnorm(shape: Shape, groups: int, eps: float) -> BuiltLayer:
     if shape[0] % groups:
-        raise MisfitError(f"groups={groups} must divide the {shape[0]} channels that come in")
+        raise ShapeError(f"groups={groups} must divide the {shape[0]} channels that come in")
     return nn.GroupNorm(groups, shape[0], eps), shape
 
 
-def _lrn(shape: Shape, size: int, alpha: float, beta: float, k: float) -> Made:
+def _lrn(shape: Shape, size: int, alpha: float, beta: float, k: float) -> BuiltLayer:
     return nn.LocalResponseNorm(size, alpha, beta, k), (*_map(shape),)
 
 
-def _enlarge(shape: Shape, size: int) -> Made:
+def _enlarge(shape: Shape, size: int) -> BuiltLayer:
     channels, height, width = _map(shape)
     if min(height, width) >= size:
         return None, shape
@@ -140,16 +140,16 @@ def _enlarge(shape: Shape, size: int) -> Made:
     return nn.Upsample(target, mode="bilinear", align_corners=False), (channels, *target)
 
 
-def _shortcut(shape: Shape, filters: int, stride: int) -> Made:
+def _shortcut(shape: Shape, filters: int, stride: int) -> BuiltLayer:
     channels, height, width = _map(shape)
     if filters < channels:
-        raise MisfitError(f"can only add channels, but {channels} come in and {filters} are to go out; use project")
+        raise ShapeError(f"can only add channels, but {channels} come in and {filters} are to go out; use project")
     if (filters, stride) == (channels, 1):
         return None, shape
     return PadShortcut(filters - channels, stride), (filters, -(-height // stride), -(-width // stride))
 
 
-STEPS: dict[str, Callable[..., Made]] = {
+LAYER_BUILDERS: dict[str, Callable[..., BuiltLayer]] = {
     "conv": _conv,
     "local": _local,
     "fc": _fc,

@@ -162,7 +162,7 @@ class L2Pool2d(Pool2d):
 
 
 class GaussPool2d(Pool2d):
-    """Average of each window, weighted by exp(-d²/2σ²) of the distance d from its centre; padding has no weight.
+    """Average of each window, weighted by exp(-d²/2σ²) of the distance d from its center; padding has no weight.
 
     Args:
         kernel: side of the window.

@@ -16,7 +16,7 @@ _POINTWISE = ("activation", "batchnorm", "dropout", "normalization", "instanceno
 
 
 @dataclass(frozen=True)
-class View:
+class ReceptiveField:
     """What a position sees.
 
     Args:
@@ -25,39 +25,39 @@ class View:
         start: row and column of the input where the first position's window begins; negative within padding.
     """
 
-    field: Pair
-    step: Pair
+    size: Pair
+    jump: Pair
     start: Pair = (0, 0)
 
     @staticmethod
-    def pixel() -> View:
+    def pixel() -> ReceptiveField:
         """What a position of the input itself sees."""
-        return View((1, 1), (1, 1))
+        return ReceptiveField((1, 1), (1, 1))
 
     @staticmethod
-    def widest(views: Sequence[View | None]) -> View | None:
+    def widest(views: Sequence[ReceptiveField | None]) -> ReceptiveField | None:
         """What a position sees through several branches; None if one is unknown."""
         known = [view for view in views if view is not None]
         if not known or len(known) < len(views):
             return None
         start = min(view.start[0] for view in known), min(view.start[1] for view in known)
-        height, width = (max(view.start[axis] + view.field[axis] for view in known) - start[axis] for axis in (0, 1))
-        return View((height, width), known[0].step, start)
+        height, width = (max(view.start[axis] + view.size[axis] for view in known) - start[axis] for axis in (0, 1))
+        return ReceptiveField((height, width), known[0].jump, start)
 
-    def through(self, kernel: Pair, stride: Pair, before: Pair = (0, 0)) -> View:
+    def through(self, kernel: Pair, stride: Pair, before: Pair = (0, 0)) -> ReceptiveField:
         """The view after a window of `kernel` positions that moves by `stride` positions, after `before` of padding.
 
         Source: Araujo, Norris & Sim, "Computing Receptive Fields of ConvNets", Distill 2019, eq. 2.
         """
-        field = [f + (k - 1) * s for f, k, s in zip(self.field, kernel, self.step, strict=True)]
-        step = [s * by for s, by in zip(self.step, stride, strict=True)]
-        start = [at - s * pad for at, s, pad in zip(self.start, self.step, before, strict=True)]
-        return View((field[0], field[1]), (step[0], step[1]), (start[0], start[1]))
+        field = [f + (k - 1) * s for f, k, s in zip(self.size, kernel, self.jump, strict=True)]
+        step = [s * by for s, by in zip(self.jump, stride, strict=True)]
+        start = [at - s * pad for at, s, pad in zip(self.start, self.jump, before, strict=True)]
+        return ReceptiveField((field[0], field[1]), (step[0], step[1]), (start[0], start[1]))
 
     @property
-    def side(self) -> int:
+    def longest_side(self) -> int:
         """The longer side of the field, in whole pixels."""
-        return math.ceil(max(self.field) - 1e-6)
+        return math.ceil(max(self.size) - 1e-6)
 
 
 def is_pointwise(module: nn.Module) -> bool:
@@ -70,7 +70,9 @@ def is_pointwise(module: nn.Module) -> bool:
     return (known and not list(module.children())) or isinstance(module, nn.Identity)
 
 
-def view_after(module: nn.Module, before: View, incoming: Sequence[int], outgoing: Sequence[int]) -> View | None:
+def view_after(
+    module: nn.Module, before: ReceptiveField, incoming: Sequence[int], outgoing: Sequence[int]
+) -> ReceptiveField | None:
     """The view after one module.
 
     Args:

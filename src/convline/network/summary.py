@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from convline.errors import first_line
 from convline.network.layers import Add, GaussPool2d, Local2d
-from convline.network.receptive_field import View, view_after
+from convline.network.receptive_field import ReceptiveField, view_after
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerSummary:
     """One row.
 
     Args:
@@ -50,11 +50,11 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Table:
+class NetworkSummary:
     """All layers in the order of the forward pass; `input_shape` is without the batch."""
 
     input_shape: tuple[int, ...]
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerSummary, ...]
 
     @property
     def parameters(self) -> int:
@@ -88,7 +88,7 @@ class Table:
         }
 
 
-def layer_table(network: nn.Module, input_shape: Sequence[int]) -> Table:
+def summarize(network: nn.Module, input_shape: Sequence[int]) -> NetworkSummary:
     """The table of a network, on whatever device it is; the network itself is left alone.
 
     Args:
@@ -97,27 +97,27 @@ def layer_table(network: nn.Module, input_shape: Sequence[int]) -> Table:
     Raises:
         ValueError: the network cannot take such images.
     """
-    return Table(tuple(input_shape), tuple(_recorded(network, input_shape).layers))
+    return NetworkSummary(tuple(input_shape), tuple(_recorded(network, input_shape).layers))
 
 
-def layer_views(network: nn.Module, input_shape: Sequence[int]) -> dict[str, View | None]:
+def receptive_fields(network: nn.Module, input_shape: Sequence[int]) -> dict[str, ReceptiveField | None]:
     """What one position of each layer sees of the input, by the layer's name; None where it cannot be told.
 
     Args:
-        network, input_shape: as for `layer_table`.
+        network, input_shape: as for `summarize`.
     Raises:
         ValueError: the network cannot take such images.
     """
-    return _recorded(network, input_shape).of_layer
+    return _recorded(network, input_shape).by_layer
 
 
 def _recorded(network: nn.Module, input_shape: Sequence[int]) -> _Recorder:
     shape = tuple(input_shape)
-    twin = meta_twin(network).eval()
+    twin = meta_copy(network).eval()
     recorder = _Recorder(twin)
     floats = [p.dtype for p in twin.parameters() if p.is_floating_point()]
     image = torch.empty(1, *shape, device="meta", dtype=floats[0] if floats else None)
-    recorder.note(image, View.pixel())
+    recorder.note(image, ReceptiveField.pixel())
     try:
         with torch.no_grad():
             twin(image)
@@ -128,7 +128,7 @@ def _recorded(network: nn.Module, input_shape: Sequence[int]) -> _Recorder:
     return recorder
 
 
-def meta_twin(network: nn.Module) -> nn.Module:
+def meta_copy(network: nn.Module) -> nn.Module:
     """A copy on the meta device, without the original's hooks; no weight's memory is ever copied."""
     memo: dict[int, Any] = {}
     for tensor in itertools.chain(network.parameters(), network.buffers()):
@@ -145,12 +145,12 @@ class _Recorder:
     """Hooks into a network and collects rows while a forward pass runs."""
 
     def __init__(self, network: nn.Module) -> None:
-        self.layers: list[Layer] = []
-        self.of_layer: dict[str, View | None] = {}
+        self.layers: list[LayerSummary] = []
+        self.by_layer: dict[str, ReceptiveField | None] = {}
         self.counted: set[int] = set()  # ids of parameters that a row has already
-        self.views: dict[int, View | None] = {}  # by id of a tensor
+        self.views: dict[int, ReceptiveField | None] = {}  # by id of a tensor
         self.alive: list[Tensor] = []  # an id is unique only as long as its tensor lives
-        self.branches: dict[int, View | None] = {}  # by id of a branch's module
+        self.branches: dict[int, ReceptiveField | None] = {}  # by id of a branch's module
         for name, module in network.named_modules():
             if isinstance(module, Add):
                 for branch in module.children():
@@ -158,7 +158,7 @@ class _Recorder:
             if is_layer(module):
                 module.register_forward_hook(partial(self.record, name))
 
-    def note(self, tensor: Tensor, view: View | None) -> None:
+    def note(self, tensor: Tensor, view: ReceptiveField | None) -> None:
         """Remember what one position of a tensor sees."""
         self.alive.append(tensor)
         self.views[id(tensor)] = view
@@ -174,27 +174,27 @@ class _Recorder:
         view = self.view(module, inputs[0], output)
         self.note(output, view)
         name = name or type(module).__name__.lower()
-        self.of_layer[name] = view
+        self.by_layer[name] = view
         new = {id(p): p for p in module.parameters(recurse=False) if id(p) not in self.counted}
         self.counted |= set(new)
         shape = tuple(output.shape[1:])
         self.layers.append(
-            Layer(
+            LayerSummary(
                 name=name,
                 kind=type(module).__name__,
                 output_shape=shape,
                 parameters=sum(p.numel() for p in new.values()),
                 macs=_macs(module, output),
                 activation_bytes=4 * math.prod(shape),
-                receptive_field=view.side if view else None,
-                stride=max(view.step) if view and len(shape) == 3 else None,
+                receptive_field=view.longest_side if view else None,
+                stride=max(view.jump) if view and len(shape) == 3 else None,
             )
         )
 
-    def view(self, module: nn.Module, incoming: Tensor, output: Tensor) -> View | None:
+    def view(self, module: nn.Module, incoming: Tensor, output: Tensor) -> ReceptiveField | None:
         """What one position of the output sees, if it can be told."""
         if isinstance(module, Add):
-            return View.widest([self.branches.get(id(branch)) for branch in module.children()])
+            return ReceptiveField.widest([self.branches.get(id(branch)) for branch in module.children()])
         before = self.views.get(id(incoming))
         return view_after(module, before, incoming.shape, output.shape) if before else None
 
@@ -220,7 +220,7 @@ def _macs(module: nn.Module, output: Tensor) -> int:
     return 0
 
 
-def short_form(table: Table) -> str:
+def short_text(table: NetworkSummary) -> str:
     """The table in a line, and a line for each remark."""
     size = "×".join(map(str, table.input_shape))
     line = (
@@ -231,12 +231,12 @@ def short_form(table: Table) -> str:
     return "\n".join([line, *(f"  - {remark}" for remark in remarks(table))])
 
 
-def remarks(table: Table) -> list[str]:
+def remarks(table: NetworkSummary) -> list[str]:
     """What is out of proportion, or cannot be meant, in a network; empty if nothing is."""
     return [*_shares(table), *_views(table), *_endings(table)]
 
 
-def _shares(table: Table) -> Iterator[str]:
+def _shares(table: NetworkSummary) -> Iterator[str]:
     for what, total, of in (
         ("parameters", table.parameters, lambda layer: layer.parameters),
         ("multiply-accumulates", table.macs, lambda layer: layer.macs),
@@ -246,7 +246,7 @@ def _shares(table: Table) -> Iterator[str]:
             yield f"{100 * of(largest) / total:.0f} % of the {what} sit in {largest.name}"
 
 
-def _views(table: Table) -> Iterator[str]:
+def _views(table: NetworkSummary) -> Iterator[str]:
     maps = [layer for layer in table.layers if len(layer.output_shape) == 3]
     if len(table.input_shape) == 3 and maps and maps[-1].receptive_field:
         side = max(table.input_shape[1:])
@@ -254,7 +254,7 @@ def _views(table: Table) -> Iterator[str]:
             yield f"the receptive field is {maps[-1].receptive_field} of {side} pixels at {maps[-1].name}"
 
 
-def _endings(table: Table) -> Iterator[str]:
+def _endings(table: NetworkSummary) -> Iterator[str]:
     last = table.layers[-1]
     if last.kind == "Softmax":
         yield f"{last.name} comes last, but the loss takes logits and has a softmax of its own: drop it for training"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from convline.network.layers import Add
-from convline.network.summary import is_layer, meta_twin
+from convline.network.summary import is_layer, meta_copy
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.graph_pb2 import GraphDef
@@ -41,7 +41,7 @@ class Node:
 
 def nodes(network: nn.Module, input_shape: Sequence[int]) -> list[Node]:
     """The nodes in the order of the forward pass, the input first."""
-    twin = meta_twin(network).eval()
+    twin = meta_copy(network).eval()
     image = torch.empty(1, *input_shape, device="meta", dtype=next((p.dtype for p in twin.parameters()), None))
     found = [Node("input", "Input", (), tuple(input_shape))]
     makers: dict[int, tuple[str, Tensor]] = {id(image): ("input", image)}  # an id is unique as long as its tensor lives

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from convline.errors import nearest
-from convline.pattern.source import PatternError, Place
-from convline.pattern.syntax_tree import Step, Value
+from convline.pattern.source import PatternError, SourceLocation
+from convline.pattern.syntax_tree import Call, Value
 
 REQUIRED = object()  # marks an argument without a default
 
-Kinds = Mapping[str, tuple[Callable[[Any], bool], str]]  # kind -> (does the value fit, what is expected)
+ArgumentTypes = Mapping[str, tuple[Callable[[Any], bool], str]]  # kind -> (does the value fit, what is expected)
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Parameter:
 
     Args:
         name: as in `stride=2`; the order of a word's parameters is the order by position.
-        kind: a key of the `Kinds` that belong to the word.
+        kind: a key of the `ArgumentTypes` that belong to the word.
         default: None where the program decides (the width of `fc`).
     """
 
@@ -30,7 +30,7 @@ class Parameter:
     default: Any = REQUIRED
 
 
-def spelled(name: str) -> str:
+def normalized(name: str) -> str:
     """The form in which names are compared: lower case, without underscores."""
     return name.lower().replace("_", "")
 
@@ -46,11 +46,11 @@ def real(low: float, high: float) -> Callable[[Any], bool]:
 
 
 def bind(
-    step: Step,
+    step: Call,
     parameters: tuple[Parameter, ...],
-    kinds: Kinds,
-    value_of: Callable[[Value, Place], Any],
-    error: Callable[[str, Place], PatternError] = PatternError,
+    kinds: ArgumentTypes,
+    value_of: Callable[[Value, SourceLocation], Any],
+    error: Callable[[str, SourceLocation], PatternError] = PatternError,
 ) -> dict[str, Any]:
     """The step's arguments by name, each checked, defaults filled in.
 
@@ -63,23 +63,23 @@ def bind(
     """
     names = [parameter.name for parameter in parameters]
     form = f"{step.name}({', '.join(names)})"
-    canonical = {spelled(name): name for name in names}
+    canonical = {normalized(name): name for name in names}
     given: dict[str, Any] = {}
     for position, argument in enumerate(step.arguments):
         if argument.name is None and position >= len(names):
-            raise error(f"too many arguments; the form is {form}", argument.place)
+            raise error(f"too many arguments; the form is {form}", argument.location)
         name = names[position] if argument.name is None else argument.name
-        name = name if name in names else canonical.get(spelled(name), name)
+        name = name if name in names else canonical.get(normalized(name), name)
         if name not in names:
-            raise error(f"'{name}' is no argument of {form}{nearest(name, names)}", argument.place)
+            raise error(f"'{name}' is no argument of {form}{nearest(name, names)}", argument.location)
         if name in given:
-            raise error(f"'{name}' is given twice; the form is {form}", argument.place)
-        given[name] = value_of(argument.value, argument.place)
+            raise error(f"'{name}' is given twice; the form is {form}", argument.location)
+        given[name] = value_of(argument.value, argument.location)
         fits, expected = kinds[parameters[names.index(name)].kind]
         if not fits(given[name]):
-            raise error(f"{name} must be {expected}, but is {given[name]!r}", argument.place)
+            raise error(f"{name} must be {expected}, but is {given[name]!r}", argument.location)
     for parameter in parameters:
         if parameter.default is REQUIRED and parameter.name not in given:
-            raise error(f"'{parameter.name}' is missing; the form is {form}", step.place)
+            raise error(f"'{parameter.name}' is missing; the form is {form}", step.location)
         given.setdefault(parameter.name, parameter.default)
     return given

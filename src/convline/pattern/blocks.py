@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from convline.pattern.arguments import REQUIRED, Parameter, spelled
-from convline.pattern.lexer import WORDS, read_number
+from convline.pattern.arguments import REQUIRED, Parameter, normalized
+from convline.pattern.lexer import KEYWORDS, read_number
 from convline.pattern.parser import FORKS, parse
-from convline.pattern.source import PatternError, Place
+from convline.pattern.source import PatternError, SourceLocation
 from convline.pattern.syntax_tree import Chain
 from convline.pattern.vocabulary import CANONICAL
 
@@ -48,19 +48,19 @@ def read_blocks(blocks: Mapping[str, str]) -> dict[str, Block]:
     headings = {heading: _heading(heading) for heading in blocks}
     names: dict[str, str] = {}
     for heading, (name, _) in headings.items():
-        if spelled(name) in CANONICAL or name in FORKS or name == "input":
+        if normalized(name) in CANONICAL or name in FORKS or name == "input":
             raise PatternError(f"'{name}' is a word of the language already; rename the block", _place(heading))
-        if spelled(name) in names:
+        if normalized(name) in names:
             raise PatternError(f"the block '{name}' is there twice; rename one", _place(heading))
-        names[spelled(name)] = name
+        names[normalized(name)] = name
     return {
         name: Block(name, parameters, parse(str(blocks[heading]), names.values(), f"block {name}"))
         for heading, (name, parameters) in headings.items()
     }
 
 
-def _place(heading: str) -> Place:
-    return Place(heading, source="block heading")
+def _place(heading: str) -> SourceLocation:
+    return SourceLocation(heading, source="block heading")
 
 
 def _heading(heading: str) -> tuple[str, dict[str, Any]]:
@@ -70,7 +70,7 @@ def _heading(heading: str) -> tuple[str, dict[str, Any]]:
     parameters: dict[str, Any] = {}
     for text in (match[2] or "").split(",") if (match[2] or "").strip() else []:
         parameter = _PARAMETER.fullmatch(text)
-        if parameter is None or parameter[1].lower() in WORDS:
+        if parameter is None or parameter[1].lower() in KEYWORDS:
             raise PatternError(f"'{text.strip()}' is no parameter; type names such as c or s=1", _place(heading))
         if parameter[1].lower() in parameters:
             raise PatternError(f"the parameter '{parameter[1]}' is there twice", _place(heading))
@@ -79,8 +79,8 @@ def _heading(heading: str) -> tuple[str, dict[str, Any]]:
 
 
 def _default(text: str, heading: str) -> Any:
-    if text.lower() in WORDS:
-        return WORDS[text.lower()]
+    if text.lower() in KEYWORDS:
+        return KEYWORDS[text.lower()]
     try:
         return read_number(text)
     except ValueError:

@@ -1,7 +1,7 @@
 """The pattern language, second half: tree + variables + blocks -> the units that there really are.
 
 Variables get their values, groups are repeated, optional steps stay or go, blocks are replaced by their text. What is
-left is a chain of `Unit`s, named `Scope`s (stages and blocks, which become submodules) and `Split`s (forks).
+left is a chain of `LayerSpec`s, named `ScopeSpec`s (stages and blocks, which become submodules) and `ForkSpec`s.
 
 A list is spread over the stages: the m-th repetition of the outermost group around a name takes entry m.
 """
@@ -16,8 +16,9 @@ from convline.errors import nearest
 from convline.pattern.arguments import Parameter, bind
 from convline.pattern.blocks import Block, read_blocks
 from convline.pattern.parser import parse
-from convline.pattern.source import PatternError, Place
+from convline.pattern.source import PatternError, SourceLocation
 from convline.pattern.syntax_tree import (
+    Call,
     Chain,
     Fork,
     Group,
@@ -26,45 +27,44 @@ from convline.pattern.syntax_tree import (
     Optional,
     Product,
     Repeat,
-    Step,
     Value,
     names_in,
 )
-from convline.pattern.vocabulary import KINDS, MAP_UNITS, UNITS
+from convline.pattern.vocabulary import ARGUMENT_TYPES, MAP_UNITS, UNITS
 
-MOST_UNITS = 20_000  # and repetitions; a thousand-layer residual network has about 3,500
-DEEPEST_BLOCKS = 20  # blocks used inside blocks
+MAX_UNITS = 20_000  # and repetitions; a thousand-layer residual network has about 3,500
+MAX_BLOCK_DEPTH = 20  # blocks used inside blocks
 
 
 @dataclass(frozen=True)
-class Unit:
-    """One unit with all its arguments; `place` and `uses` say where it came from."""
+class LayerSpec:
+    """One unit with all its arguments; `location` and `uses` say where it came from."""
 
     name: str
     arguments: dict[str, Any]
-    place: Place
-    uses: tuple[Place, ...] = ()
+    location: SourceLocation
+    uses: tuple[SourceLocation, ...] = ()
 
 
 @dataclass(frozen=True)
-class Scope:
+class ScopeSpec:
     """A named part: a stage, or one use of a block."""
 
     name: str
-    items: list[Item]
+    items: list[Spec]
 
 
 @dataclass(frozen=True)
-class Split:
+class ForkSpec:
     """A fork whose branches are expanded."""
 
     kind: str
-    branches: list[list[Item]]
-    place: Place
-    uses: tuple[Place, ...] = ()
+    branches: list[list[Spec]]
+    location: SourceLocation
+    uses: tuple[SourceLocation, ...] = ()
 
 
-Item = Unit | Scope | Split
+Spec = LayerSpec | ScopeSpec | ForkSpec
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Stage:
 
     index: int
     count: int
-    place: Place
+    location: SourceLocation
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,13 @@ class _Context:
 
     bound: Mapping[str, Any] = field(default_factory=dict)  # a block's parameters
     stage: Stage | None = None
-    uses: tuple[Place, ...] = ()
+    uses: tuple[SourceLocation, ...] = ()
 
-    def error(self, problem: str, place: Place) -> PatternError:
-        return PatternError(problem, place, self.uses)
+    def error(self, problem: str, location: SourceLocation) -> PatternError:
+        return PatternError(problem, location, self.uses)
 
 
-def expand(pattern: str, variables: Mapping[str, Any], blocks: Mapping[str, str] | None = None) -> list[Item]:
+def expand(pattern: str, variables: Mapping[str, Any], blocks: Mapping[str, str] | None = None) -> list[Spec]:
     """The units of a pattern, with all names resolved.
 
     Args:
@@ -104,9 +104,11 @@ def expand(pattern: str, variables: Mapping[str, Any], blocks: Mapping[str, str]
     try:
         items = _Expander(variables, defined).top(tree)
     except RecursionError:
-        raise PatternError("blocks and brackets are nested too deep; flatten some", Place(pattern)) from None
+        raise PatternError("blocks and brackets are nested too deep; flatten some", SourceLocation(pattern)) from None
     if not items:
-        raise PatternError("nothing is left of the network: every step is repeated *0 or switched off", Place(pattern))
+        raise PatternError(
+            "nothing is left of the network: every step is repeated *0 or switched off", SourceLocation(pattern)
+        )
     return items
 
 
@@ -138,20 +140,20 @@ class _Expander:
         self.blocks = blocks
         self.num_units = 0
 
-    def top(self, tree: Chain) -> list[Item]:
+    def top(self, tree: Chain) -> list[Spec]:
         """The whole network: here, and only here, a group's repetitions become stages."""
         context = _Context()
-        items: list[Item] = []
+        items: list[Spec] = []
         for node in tree.nodes:
             for repetition in self.repetitions(node, context):
                 is_stage = _is_group(node) and any(_works_on_maps(item) for item in repetition)
-                items += [Scope("stage", repetition)] if is_stage else repetition
+                items += [ScopeSpec("stage", repetition)] if is_stage else repetition
         return items
 
-    def chain(self, chain: Chain, context: _Context) -> list[Item]:
+    def chain(self, chain: Chain, context: _Context) -> list[Spec]:
         return [item for node in chain.nodes for items in self.repetitions(node, context) for item in items]
 
-    def repetitions(self, node: Node, context: _Context) -> Iterator[list[Item]]:
+    def repetitions(self, node: Node, context: _Context) -> Iterator[list[Spec]]:
         """The units of each repetition of a node; anything but `*n` has one."""
         match node:
             case Optional():
@@ -160,57 +162,63 @@ class _Expander:
             case Repeat():
                 yield from self.repeated(node, context)
             case Group():
-                inner = context if context.stage else replace(context, stage=Stage(0, 1, node.place))
+                inner = context if context.stage else replace(context, stage=Stage(0, 1, node.location))
                 yield self.chain(node.body, inner)
             case Fork():
                 yield [self.fork(node, context)]
-            case Step():
+            case Call():
                 yield [self.step(node, context)]
 
-    def repeated(self, node: Repeat, context: _Context) -> Iterator[list[Item]]:
+    def repeated(self, node: Repeat, context: _Context) -> Iterator[list[Spec]]:
         """The units of each of the n repetitions; the outermost repetition there is sets the stage."""
         count = self.count(node, context)
         for index in range(count):
-            self.spend(node.place, context)
-            inner = context if context.stage else replace(context, stage=Stage(index, count, node.place))
+            self.spend(node.location, context)
+            inner = context if context.stage else replace(context, stage=Stage(index, count, node.location))
             for items in self.repetitions(node.body, inner):
                 if not items and isinstance(node.body, Group):
                     raise context.error(
                         "nothing is left of this group: everything in it is repeated *0 or switched off; "
                         "repeat the group itself *0, or leave something in it",
-                        node.body.place,
+                        node.body.location,
                     )
                 yield items
 
-    def fork(self, fork: Fork, context: _Context) -> Split:
+    def fork(self, fork: Fork, context: _Context) -> ForkSpec:
         branches = [self.chain(branch, context) for branch in fork.branches]
         for number, branch in enumerate(branches, 1):
             if not branch:
-                raise context.error(f"nothing is left of branch {number}; type identity to pass it by", fork.place)
-        return Split(fork.kind, branches, fork.place, context.uses)
+                raise context.error(f"nothing is left of branch {number}; type identity to pass it by", fork.location)
+        return ForkSpec(fork.kind, branches, fork.location, context.uses)
 
-    def step(self, step: Step, context: _Context) -> Unit | Scope:
-        self.spend(step.place, context)
+    def step(self, step: Call, context: _Context) -> LayerSpec | ScopeSpec:
+        self.spend(step.location, context)
         block = self.blocks.get(step.name)
         if block is None:
-            return Unit(step.name, self.bind(step, UNITS[step.name], context), step.place, context.uses)
-        if len(context.uses) >= DEEPEST_BLOCKS:
-            raise context.error(f"block {block.name} uses itself, or blocks are {DEEPEST_BLOCKS} deep", step.place)
+            return LayerSpec(step.name, self.bind(step, UNITS[step.name], context), step.location, context.uses)
+        if len(context.uses) >= MAX_BLOCK_DEPTH:
+            raise context.error(f"block {block.name} uses itself, or blocks are {MAX_BLOCK_DEPTH} deep", step.location)
         bound = self.bind(step, block.signature(), context)
-        inner = _Context(bound, context.stage, (*context.uses, step.place))
-        return Scope(step.name, self.chain(block.body, inner))
+        inner = _Context(bound, context.stage, (*context.uses, step.location))
+        return ScopeSpec(step.name, self.chain(block.body, inner))
 
-    def spend(self, place: Place, context: _Context) -> None:
+    def spend(self, location: SourceLocation, context: _Context) -> None:
         """Count a step or a repetition, so that no pattern unfolds without end."""
         self.num_units += 1
-        if self.num_units > MOST_UNITS:
-            raise context.error(f"the pattern unfolds to more than {MOST_UNITS:,} units; repeat less", place)
+        if self.num_units > MAX_UNITS:
+            raise context.error(f"the pattern unfolds to more than {MAX_UNITS:,} units; repeat less", location)
 
-    def bind(self, step: Step, parameters: tuple[Parameter, ...], context: _Context) -> dict[str, Any]:
+    def bind(self, step: Call, parameters: tuple[Parameter, ...], context: _Context) -> dict[str, Any]:
         """The step's arguments by name, each checked, defaults filled in."""
-        return bind(step, parameters, KINDS, lambda value, place: self.value(value, place, context), context.error)
+        return bind(
+            step,
+            parameters,
+            ARGUMENT_TYPES,
+            lambda value, location: self.value(value, location, context),
+            context.error,
+        )
 
-    def value(self, value: Value, place: Place, context: _Context) -> Any:
+    def value(self, value: Value, location: SourceLocation, context: _Context) -> Any:
         """What a name or a product stands for here."""
         match value:
             case Name():
@@ -218,13 +226,13 @@ class _Expander:
             case Product():
                 result: int | float = 1
                 for factor in value.factors:
-                    number = self.value(factor, value.place, context)
+                    number = self.value(factor, value.location, context)
                     if isinstance(number, bool) or not isinstance(number, int | float):
-                        raise context.error(f"only numbers can be multiplied, but {factor} is {number!r}", place)
+                        raise context.error(f"only numbers can be multiplied, but {factor} is {number!r}", location)
                     try:
                         result *= number
                     except OverflowError:
-                        raise context.error("the product is too large", place) from None
+                        raise context.error("the product is too large", location) from None
                 return result
             case _:
                 return value
@@ -238,33 +246,33 @@ class _Expander:
             known = [*context.bound, *self.spellings]
             near = nearest(name.name, known)
             hint = f"set it in the model's file, or by +model.{name.name}=... on the command line"
-            raise context.error(f"the variable '{name.name}' has no value{near}; {hint}", name.place)
+            raise context.error(f"the variable '{name.name}' has no value{near}; {hint}", name.location)
         value = self.variables[key]
         if not isinstance(value, list | tuple):
             return value
         shown = f"'{name.name}' is a list of {len(value)}"
         if context.stage is None:
-            raise context.error(f"{shown}, but stands outside every group; give one value", name.place)
+            raise context.error(f"{shown}, but stands outside every group; give one value", name.location)
         if len(value) != context.stage.count:
             count = context.stage.count
             times = "once" if count == 1 else f"{count} times"
             raise context.error(
                 f"{shown}, {list(value)}, but its outermost group is there {times}; give one value, or {count}",
-                name.place,
+                name.location,
             )
         return value[context.stage.index]
 
     def count(self, repeat: Repeat, context: _Context) -> int:
         if isinstance(repeat.count, int):
             number: Any = repeat.count
-            place = repeat.place
+            location = repeat.location
         else:
-            number, place = self.variable(repeat.count, context), repeat.count.place
+            number, location = self.variable(repeat.count, context), repeat.count.location
         if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-            raise context.error(f"a count is a whole number of at least 0, but {repeat.count} is {number!r}", place)
-        if number > MOST_UNITS:
+            raise context.error(f"a count is a whole number of at least 0, but {repeat.count} is {number!r}", location)
+        if number > MAX_UNITS:
             raise context.error(
-                f"{number:,} repetitions are more than the {MOST_UNITS:,} units a network may have", place
+                f"{number:,} repetitions are more than the {MAX_UNITS:,} units a network may have", location
             )
         return number
 
@@ -273,7 +281,7 @@ class _Expander:
         if not isinstance(value, bool):
             name = optional.variable.name
             raise context.error(
-                f"'{name}' decides whether a step is there: true or false, not {value!r}", optional.place
+                f"'{name}' decides whether a step is there: true or false, not {value!r}", optional.location
             )
         return value
 
@@ -284,11 +292,11 @@ def _is_group(node: Node) -> bool:
     return isinstance(node, Group)
 
 
-def _works_on_maps(item: Item) -> bool:
+def _works_on_maps(item: Spec) -> bool:
     match item:
-        case Unit():
+        case LayerSpec():
             return item.name in MAP_UNITS
-        case Scope():
+        case ScopeSpec():
             return any(_works_on_maps(inner) for inner in item.items)
-        case Split():
+        case ForkSpec():
             return any(_works_on_maps(inner) for branch in item.branches for inner in branch)

@@ -11,10 +11,10 @@ import math
 import re
 from dataclasses import dataclass
 
-from convline.pattern.source import PatternError, Place
+from convline.pattern.source import PatternError, SourceLocation
 from convline.pattern.syntax_tree import Argument, Name, Product, Value
 
-WORDS: dict[str, bool | str] = {"true": True, "false": False, "same": "same", "valid": "valid"}
+KEYWORDS: dict[str, bool | str] = {"true": True, "false": False, "same": "same", "valid": "valid"}
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Token:
 
     kind: str  # "name", "number", "end", or the sign itself
     text: str
-    place: Place
+    location: SourceLocation
 
     def __str__(self) -> str:
         return "the end of the text" if self.kind == "end" else f"'{self.text}'"
@@ -46,15 +46,15 @@ def tokens(text: str, source: str) -> list[Token]:
     """
     found, offset = [], 0
     while offset < len(text):
-        place = Place(text, offset, source)
+        location = SourceLocation(text, offset, source)
         lexeme = _LEXEME.match(text, offset)
         if lexeme is None:
-            raise PatternError(f"{text[offset]!r} is no part of the language; steps are joined by '->'", place)
+            raise PatternError(f"{text[offset]!r} is no part of the language; steps are joined by '->'", location)
         offset = lexeme.end()
         if lexeme.lastgroup != "blank":
             kind = lexeme.group() if lexeme.lastgroup == "sign" else str(lexeme.lastgroup)
-            found.append(Token(kind, lexeme.group(), place))
-    return [*found, Token("end", "", Place(text, len(text.rstrip()), source))]
+            found.append(Token(kind, lexeme.group(), location))
+    return [*found, Token("end", "", SourceLocation(text, len(text.rstrip()), source))]
 
 
 class CallParser:
@@ -91,11 +91,11 @@ class CallParser:
         while not self.take(")"):
             if found and not self.take(","):
                 if self.next.kind == "end":
-                    raise PatternError("this '(' is never closed; add ')'", opening.place)
-                raise PatternError(f"expected ',' or ')', but {self.next} came", self.next.place)
+                    raise PatternError("this '(' is never closed; add ')'", opening.location)
+                raise PatternError(f"expected ',' or ')', but {self.next} came", self.next.location)
             found.append(self.argument())
             if found[-1].name is None and any(earlier.name for earlier in found):
-                raise PatternError("an argument by position cannot follow one by name; swap them", found[-1].place)
+                raise PatternError("an argument by position cannot follow one by name; swap them", found[-1].location)
         return tuple(found)
 
     def argument(self) -> Argument:
@@ -103,8 +103,8 @@ class CallParser:
         start = self.next
         if start.kind == "name" and self.tokens[self.index + 1].kind == "=":
             self.index += 2
-            return Argument(start.text.lower(), self.value(), start.place)
-        return Argument(None, self.value(), start.place)
+            return Argument(start.text.lower(), self.value(), start.location)
+        return Argument(None, self.value(), start.location)
 
     def value(self) -> Value:
         """factor ("*" factor)*"""
@@ -115,16 +115,16 @@ class CallParser:
         if len(factors) == 1:
             return factors[0]
         if any(isinstance(factor, bool | str) for factor in factors):
-            raise PatternError("only numbers and variables can be multiplied", start.place)
-        return Product(tuple(factors), start.place)  # type: ignore[arg-type]
+            raise PatternError("only numbers and variables can be multiplied", start.location)
+        return Product(tuple(factors), start.location)  # type: ignore[arg-type]
 
     def factor(self) -> int | float | bool | str | Name:
         """A number, true, false, same, valid or a variable."""
         if token := self.take("number"):
             return number_of(token)
         if token := self.take("name"):
-            return WORDS.get(token.text.lower(), Name(token.text, token.place))
-        raise PatternError(f"expected {self.expected}, but {self.next} came", self.next.place)
+            return KEYWORDS.get(token.text.lower(), Name(token.text, token.location))
+        raise PatternError(f"expected {self.expected}, but {self.next} came", self.next.location)
 
 
 def read_number(text: str) -> int | float:
@@ -150,4 +150,4 @@ def number_of(token: Token) -> int | float:
     try:
         return read_number(token.text)
     except ValueError as error:
-        raise PatternError(str(error), token.place) from None
+        raise PatternError(str(error), token.location) from None

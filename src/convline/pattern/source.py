@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-WIDEST = 100  # characters of the text shown around the caret
+MAX_EXCERPT_WIDTH = 100  # characters of the text shown around the caret
 
 
 @dataclass(frozen=True)
-class Place:
+class SourceLocation:
     """A position in a pattern or in the text of a block.
 
     Args:
@@ -35,13 +35,13 @@ class Place:
         line = f"line {self.line}, " if "\n" in self.text.strip() else ""
         return f"{self.source}, {line}column {self.column}" if line else f"{self.source} column {self.column}"
 
-    def drawn(self) -> str:
+    def excerpt(self) -> str:
         """The line of the text with a caret under the position; a long line is cut around it."""
         line, at = self.text.split("\n")[self.line - 1], self.column - 1
         line = "".join(char if char.isprintable() else " " for char in line)
-        start = max(0, min(at - WIDEST // 2, len(line) - WIDEST))
-        shown = line[start : start + WIDEST]
-        before, after = "…" * (start > 0), "…" * (start + WIDEST < len(line))
+        start = max(0, min(at - MAX_EXCERPT_WIDTH // 2, len(line) - MAX_EXCERPT_WIDTH))
+        shown = line[start : start + MAX_EXCERPT_WIDTH]
+        before, after = "…" * (start > 0), "…" * (start + MAX_EXCERPT_WIDTH < len(line))
         return f"    {before}{shown}{after}\n    {' ' * (len(before) + at - start)}^"
 
 
@@ -50,7 +50,7 @@ class PatternError(ValueError):
 
     Args:
         problem: what came, what was expected, what to type.
-        place: where in the text; None if the text as a whole is meant.
+        location: where in the text; None if the text as a whole is meant.
         uses: the block uses that led there, outermost first.
 
     Attributes:
@@ -58,12 +58,14 @@ class PatternError(ValueError):
         column: 1-based; 1 if the text as a whole is meant.
     """
 
-    def __init__(self, problem: str, place: Place | None = None, uses: tuple[Place, ...] = ()) -> None:
+    def __init__(
+        self, problem: str, location: SourceLocation | None = None, uses: tuple[SourceLocation, ...] = ()
+    ) -> None:
         self.problem = problem
-        self.place = place
-        self.line = place.line if place else 1
-        self.column = place.column if place else 1
-        message = f"{place}: {problem}\n{place.drawn()}" if place else f"pattern: {problem}"
+        self.location = location
+        self.line = location.line if location else 1
+        self.column = location.column if location else 1
+        message = f"{location}: {problem}\n{location.excerpt()}" if location else f"pattern: {problem}"
         if uses:
-            message += f"\n  used from {uses[0]}:\n{uses[0].drawn()}"
+            message += f"\n  used from {uses[0]}:\n{uses[0].excerpt()}"
         super().__init__(message)

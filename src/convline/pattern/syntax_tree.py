@@ -1,6 +1,6 @@
 """The tree that a pattern is read into. `str` of any node is its canonical text; parsing that gives an equal tree.
 
-Every node knows its place in the text, so that each later stage can point there; places never take part in equality.
+Every node knows its location in the text, so that later stages can point there; locations take no part in equality.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 
-from convline.pattern.source import Place
+from convline.pattern.source import SourceLocation
 
 
 @dataclass(frozen=True)
 class Name:
-    """A variable in the place of a value or a count."""
+    """A variable that stands for a value or a count."""
 
     name: str
-    place: Place = field(compare=False, repr=False)
+    location: SourceLocation = field(compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.name
@@ -27,7 +27,7 @@ class Product:
     """`4*c`: numbers and variables multiplied."""
 
     factors: tuple[int | float | Name, ...]
-    place: Place = field(compare=False, repr=False)
+    location: SourceLocation = field(compare=False, repr=False)
 
     def __str__(self) -> str:
         return "*".join(_literal(factor) for factor in self.factors)
@@ -42,19 +42,19 @@ class Argument:
 
     name: str | None
     value: Value
-    place: Place = field(compare=False, repr=False)
+    location: SourceLocation = field(compare=False, repr=False)
 
     def __str__(self) -> str:
         return _literal(self.value) if self.name is None else f"{self.name}={_literal(self.value)}"
 
 
 @dataclass(frozen=True)
-class Step:
+class Call:
     """One unit or one use of a block, e.g. `conv(64, 3, stride=2)`."""
 
     name: str
     arguments: tuple[Argument, ...]
-    place: Place = field(compare=False, repr=False)
+    location: SourceLocation = field(compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.name + (f"({', '.join(map(str, self.arguments))})" if self.arguments else "")
@@ -75,7 +75,7 @@ class Group:
     """`[ chain ]`."""
 
     body: Chain
-    place: Place = field(compare=False, repr=False)
+    location: SourceLocation = field(compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"[{self.body}]"
@@ -87,7 +87,7 @@ class Repeat:
 
     body: Node
     count: int | Name
-    place: Place = field(compare=False, repr=False)
+    location: SourceLocation = field(compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.body}*{self.count}"
@@ -99,10 +99,10 @@ class Optional:
 
     body: Node
     variable: Name
-    place: Place = field(compare=False, repr=False)
+    location: SourceLocation = field(compare=False, repr=False)
 
     def __str__(self) -> str:
-        own = isinstance(self.body, Step) and self.body.name == self.variable.name
+        own = isinstance(self.body, Call) and self.body.name == self.variable.name
         return f"{self.body}?" if own else f"{self.body}?{self.variable}"
 
 
@@ -112,13 +112,13 @@ class Fork:
 
     kind: str
     branches: tuple[Chain, ...]
-    place: Place = field(compare=False, repr=False)
+    location: SourceLocation = field(compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.kind}{{ {' | '.join(map(str, self.branches))} }}"
 
 
-Node = Step | Group | Repeat | Optional | Fork
+Node = Call | Group | Repeat | Optional | Fork
 
 
 def _literal(value: Value) -> str:

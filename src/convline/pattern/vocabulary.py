@@ -6,9 +6,9 @@ smaller images. What module a unit becomes is in `steps.py`.
 
 from __future__ import annotations
 
-from convline.pattern.arguments import Kinds, Parameter, real, spelled, whole
+from convline.pattern.arguments import ArgumentTypes, Parameter, normalized, real, whole
 
-KINDS: Kinds = {
+ARGUMENT_TYPES: ArgumentTypes = {
     "size": (whole(1), "a whole number of at least 1 and below 2^31"),
     "pad": (
         lambda value: value in ("same", "valid") or whole(0)(value),
@@ -106,4 +106,4 @@ MAP_UNITS = {
     *(name for name in UNITS if "pool" in name),
 }
 
-CANONICAL = {**{spelled(unit): unit for unit in UNITS}, **ALIASES}
+CANONICAL = {**{normalized(unit): unit for unit in UNITS}, **ALIASES}

@@ -10,7 +10,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from convline.data.datamodule import DataModule
-from convline.network.summary import Table, short_form
+from convline.network.summary import NetworkSummary, short_text
 
 _console = Console(highlight=False, soft_wrap=True)
 
@@ -20,7 +20,7 @@ def notice(text: str) -> None:
     _console.print(text, markup=False)
 
 
-def opening_lines(run_dir: Path, data: DataModule, table: Table, about_loader: str) -> None:
+def opening_lines(run_dir: Path, data: DataModule, table: NetworkSummary, about_loader: str) -> None:
     """What is trained on what, and where it is written; `about_loader`: how the images get there."""
     shape = "×".join(map(str, data.input_shape))
     notice(
@@ -31,7 +31,7 @@ def opening_lines(run_dir: Path, data: DataModule, table: Table, about_loader: s
         notice(f"stored as {'×'.join(map(str, data.stored_shape))}, fitted batch by batch")
     for line in filter(None, [about_loader, *data.notices]):
         notice(line)
-    notice(short_form(table))
+    notice(short_text(table))
     notice(f"writing to {run_dir}")
 
 

@@ -22,7 +22,7 @@ from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal, stoppable
 from convline.data.datamodule import DataModule
 from convline.errors import Interrupted, Pruned, UserError, first_line
-from convline.network.summary import Table, layer_table
+from convline.network.summary import NetworkSummary, summarize
 from convline.records import directory as runs
 from convline.records import provenance
 from convline.records import test_log as ledger
@@ -110,14 +110,14 @@ def fit_rank(run_dir: Path, checkpoint: Path | None) -> None:
             torch.distributed.destroy_process_group()
 
 
-def fitting_table(network: nn.Module, data: DataModule, world_size: int) -> Table:
+def fitting_table(network: nn.Module, data: DataModule, world_size: int) -> NetworkSummary:
     """The network's layer table, if it takes the images, in batches of that size, and gives a logit for each class.
 
     Raises:
         UserError: it does not.
     """
     try:
-        table = layer_table(network, data.input_shape)
+        table = summarize(network, data.input_shape)
     except ValueError as error:
         raise UserError(f"model and data do not fit: {error}") from error
     if table.output_shape != (data.num_classes,):

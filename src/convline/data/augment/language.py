@@ -13,10 +13,10 @@ from typing import Any
 from convline.config.compose import groups
 from convline.data.augment.vocabulary import ALIASES, CANONICAL, KINDS, OPERATIONS
 from convline.errors import UserError, nearest
-from convline.pattern.arguments import bind, spelled
+from convline.pattern.arguments import bind, normalized
 from convline.pattern.lexer import CallParser, Token
-from convline.pattern.source import PatternError, Place
-from convline.pattern.syntax_tree import Name, Product, Step, Value
+from convline.pattern.source import PatternError, SourceLocation
+from convline.pattern.syntax_tree import Call, Name, Product, Value
 
 SOURCE = "data.augment"
 
@@ -27,7 +27,7 @@ class Use:
 
     name: str
     arguments: dict[str, Any]
-    place: Place
+    location: SourceLocation
 
 
 def read_augment(spec: Any) -> list[Use]:
@@ -40,7 +40,7 @@ def read_augment(spec: Any) -> list[Use]:
         UserError: it is neither text nor a list of texts.
     """
     uses = [
-        Use(step.name, bind(step, OPERATIONS[step.name].parameters, KINDS, _value), step.place)
+        Use(step.name, bind(step, OPERATIONS[step.name].parameters, KINDS, _value), step.location)
         for step in _Parser(_joined(spec), SOURCE).steps()
     ]
     for use in uses:
@@ -71,23 +71,25 @@ class _Parser(CallParser):
 
     expected = "a number or a word"
 
-    def steps(self) -> list[Step]:
-        found: list[Step] = []
+    def steps(self) -> list[Call]:
+        found: list[Call] = []
         while self.next.kind != "end":
             if found and not (self.take(",") or self.take("->")):
-                raise PatternError(f"expected ',' or '->', but {self.next} came", self.next.place)
+                raise PatternError(f"expected ',' or '->', but {self.next} came", self.next.location)
             found.append(self.step())
         return found
 
-    def step(self) -> Step:
+    def step(self) -> Call:
         """name ["(" arguments ")"]"""
         token = self.take("name")
         if token is None:
-            raise PatternError(f"expected an operation such as flip or crop(4), but {self.next} came", self.next.place)
-        if spelled(token.text) not in CANONICAL:
-            raise PatternError(_unknown(token), token.place)
+            raise PatternError(
+                f"expected an operation such as flip or crop(4), but {self.next} came", self.next.location
+            )
+        if normalized(token.text) not in CANONICAL:
+            raise PatternError(_unknown(token), token.location)
         arguments = self.arguments() if self.next.kind == "(" else ()
-        return Step(CANONICAL[spelled(token.text)], arguments, token.place)
+        return Call(CANONICAL[normalized(token.text)], arguments, token.location)
 
 
 def _unknown(token: Token) -> str:
@@ -97,9 +99,9 @@ def _unknown(token: Token) -> str:
     return f"there is no augmentation '{token.text}'{near}; there are {', '.join(OPERATIONS)}"
 
 
-def _value(value: Value, place: Place) -> Any:
+def _value(value: Value, location: SourceLocation) -> Any:
     if isinstance(value, Product):
-        raise PatternError(f"{value} is no number; type the product itself", place)
+        raise PatternError(f"{value} is no number; type the product itself", location)
     return value.name.lower() if isinstance(value, Name) else value
 
 
@@ -109,21 +111,21 @@ def _check_effect(use: Use) -> None:
         raise PatternError(
             f"{use.name} changes nothing while each of its strengths is 0; type for example "
             f"{use.name}({next(iter(given))}={'0.2' if use.name == 'jitter' else '10'})",
-            use.place,
+            use.location,
         )
     if use.name == "erase" and given["min_area"] > given["max_area"]:
         raise PatternError(
-            f"min_area={given['min_area']} is larger than max_area={given['max_area']}; swap them", use.place
+            f"min_area={given['min_area']} is larger than max_area={given['max_area']}; swap them", use.location
         )
 
 
 def _check_together(uses: list[Use]) -> None:
     mixers = [use for use in uses if OPERATIONS[use.name].mixes]
     for use in mixers[1:]:
-        raise PatternError(f"{mixers[0].name} mixes the labels already; take one of the two", use.place)
+        raise PatternError(f"{mixers[0].name} mixes the labels already; take one of the two", use.location)
     for use in mixers:
         if use is not uses[-1]:
-            raise PatternError(f"{use.name} mixes images that are otherwise finished; put it last", use.place)
+            raise PatternError(f"{use.name} mixes images that are otherwise finished; put it last", use.location)
     mirrors = [use for use in uses if OPERATIONS[use.name].mirrors]
     for use in mirrors[1:]:
-        raise PatternError(f"{mirrors[0].name} mirrors already, and twice is no mirroring; take one", use.place)
+        raise PatternError(f"{mirrors[0].name} mirrors already, and twice is no mirroring; take one", use.location)

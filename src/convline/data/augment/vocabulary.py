@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convline.pattern.arguments import Kinds, Parameter, real, spelled, whole
+from convline.pattern.arguments import ArgumentTypes, Parameter, normalized, real, whole
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Operation:
     mixes: bool = False
 
 
-KINDS: Kinds = {
+KINDS: ArgumentTypes = {
     "pixels": (whole(1), "a whole number of pixels, at least 1"),
     "count": (whole(1), "a whole number of at least 1"),
     "border": (lambda value: value in ("reflect", "zero"), "reflect or zero"),
@@ -149,7 +149,7 @@ ALIASES = {
     "colorjitter": "jitter",
 }
 
-CANONICAL = {**{spelled(name): name for name in OPERATIONS}, **ALIASES}
+CANONICAL = {**{normalized(name): name for name in OPERATIONS}, **ALIASES}
 
 
 def markdown_table() -> str:
