@@ -28,7 +28,7 @@ from PIL import Image
 
 from convline import figures
 from convline.config.compose import load_config
-from convline.figures.image_grid import as_tiles, mosaic
+from convline.figures.image_grid import as_tiles, make_grid
 from convline.network.diagram import draw
 from convline.network.summary import summarize
 from convline.training.setup import build
@@ -54,7 +54,7 @@ print(f"{len(data.train_indices):,} training and {len(data.val_indices):,} valid
 
 # %%
 first = data.train_indices[:40]
-Image.fromarray(mosaic(as_tiles(data.train_images[first].numpy()), columns=10, side=42))
+Image.fromarray(make_grid(as_tiles(data.train_images[first].numpy()), columns=10, side=42))
 
 # %%
 print(*(data.classes[label] for label in data.train_labels[first].tolist()))
@@ -141,10 +141,10 @@ figures.feature_maps(run, num_images=2)
 # ## How good is it?
 
 # %%
-figures.confusion(run)
+figures.confusion_matrix(run)
 
 # %%
-figures.mistakes(run, rows=2)
+figures.top_losses(run, rows=2)
 
 # %% [markdown]
 # Under each image: what the network said (what it is), and the probability that it gave its answer. Which of them

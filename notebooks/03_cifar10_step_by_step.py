@@ -29,7 +29,7 @@ from PIL import Image
 
 from convline import figures
 from convline.config.compose import load_config
-from convline.figures.image_grid import as_tiles, mosaic
+from convline.figures.image_grid import as_tiles, make_grid
 from convline.network.summary import summarize
 from convline.run.train import start
 from convline.training.loaded_run import TrainedRun
@@ -67,7 +67,7 @@ images, labels = data.train_images, data.train_labels
 print(f"{tuple(images.shape)} {images.dtype}, values from {images.min()} to {images.max()}")
 
 # %%
-Image.fromarray(mosaic(as_tiles(images[:36].numpy()), columns=12, side=64))
+Image.fromarray(make_grid(as_tiles(images[:36].numpy()), columns=12, side=64))
 
 # %%
 print(*(data.classes[label] for label in labels[:36].tolist()), sep=", ")
@@ -176,7 +176,7 @@ print("best epoch:", checkpoint["epoch"] + 1, "of", config.trainer.max_epochs)
 example = run.examples("val", 1)
 with torch.no_grad():
     probabilities = run.network(example.images).softmax(dim=1)[0]
-Image.fromarray(mosaic(as_tiles(example.pictures.numpy()), columns=1, side=96))
+Image.fromarray(make_grid(as_tiles(example.pictures.numpy()), columns=1, side=96))
 
 # %%
 pd.Series(probabilities, index=list(run.classes)).sort_values(ascending=False).head(4).round(3).to_frame("probability")
@@ -196,10 +196,10 @@ print(f"test accuracy {said.accuracy:.2%}, test loss {said.loss:.3f}")
 # is wrong.
 
 # %%
-figures.predictions(run, part="test", rows=4, columns=8)
+figures.predictions(run, split="test", rows=4, columns=8)
 
 # %%
-figures.confusion(run, part="test")
+figures.confusion_matrix(run, split="test")
 
 # %% [markdown]
 # Which classes are taken for each other? Would you have expected them?

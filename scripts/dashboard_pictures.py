@@ -19,7 +19,6 @@ from PIL import Image
 
 from convline import figures
 from convline.figures.canvas import png
-from convline.figures.translation import shifts
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -51,12 +50,24 @@ def main(folder: Path) -> None:
     runs = {name: trained(folder, name, words) for name, words in RUNS.items()}
     mnist, cifar10 = runs["keras_mnist"], runs["keras_cifar10"]
     for run, names in (
-        (mnist, ("feature_maps", "mistakes", "confusion", "reliability", "receptive_fields", "preferences")),
-        (cifar10, ("filters", "predictions", "explanations")),
+        (
+            mnist,
+            (
+                "feature_maps",
+                "top_losses",
+                "confusion_matrix",
+                "calibration",
+                "receptive_fields",
+                "feature_visualization",
+            ),
+        ),
+        (cifar10, ("filters", "predictions", "attribution")),
     ):
         for name in names:
             write(name, png(figures.by_name(name)(run)))
-    write("shifts", png(shifts(*(runs[name] for name in ("max pooling", "average pooling", "strides")))))
+    write(
+        "translation", png(figures.translation(*(runs[name] for name in ("max pooling", "average pooling", "strides"))))
+    )
     with_tabs(folder)
 
 

@@ -98,14 +98,14 @@ def compare(
 def figures(
     run_dir: Annotated[Path, typer.Argument(help="A run's directory.")],
     only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="This picture; may be repeated.")] = None,
-    part: Annotated[Part, typer.Option(help="Whose images.")] = Part.VAL,
+    split: Annotated[Part, typer.Option("--split", "--part", help="Whose images.")] = Part.VAL,
     svg: Annotated[bool, typer.Option("--svg", help="Write SVG files too.")] = False,
     beside: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="Another run in the same curves.")] = None,
 ) -> None:
     """Draw what a run's network has learned into its folder pictures."""
     from convline.commands.figures import save
 
-    save(run_dir, only or (), part, svg, beside or ())
+    save(run_dir, only or (), split, svg, beside or ())
 
 
 @app.command()

@@ -54,9 +54,11 @@ class TestPictures:
     def test_a_network_of_local_layers_alone(self, tmp_path: Path) -> None:
         words = [word for word in WORDS if not word.startswith("model.pattern")]
         pattern = 'model.pattern="LOCAL(4, 3, 2) -> RELU -> LOCAL(10, 3) -> GAP"'
-        done = train(tmp_path, *words, pattern, "trainer.max_epochs=1", "callbacks.pictures.at_end=[preferences]")
+        done = train(
+            tmp_path, *words, pattern, "trainer.max_epochs=1", "callbacks.pictures.at_end=[feature_visualization]"
+        )
         assert done.status == 0, done.err
-        assert "no picture of preferences: the network has no convolution and no dense layer" in done.out
+        assert "no picture of feature_visualization: the network has no convolution and no dense layer" in done.out
         (run_dir,) = run_dirs(tmp_path)
         assert np.loadtxt(run_dir / "projector" / "points.tsv").shape == (60, 4)
 
@@ -92,15 +94,15 @@ class TestPictures:
         assert len((tmp_path / "runs" / "test_ledger.csv").read_text().splitlines()) == 2  # its head, and one look
 
     def test_a_misspelt_name_is_told_before_the_training(self, tmp_path: Path) -> None:
-        done = train(tmp_path, *WORDS, "callbacks.pictures.at_end=[confusoin]")
+        done = train(tmp_path, *WORDS, "callbacks.pictures.at_end=[confusoin_matrix]")
         assert done.status == 1
-        assert "there is no picture 'confusoin' (did you mean 'confusion'?)" in done.err
+        assert "there is no picture 'confusoin_matrix' (did you mean 'confusion_matrix'?)" in done.err
         assert run_dirs(tmp_path) == []
 
     def test_one_that_needs_predictions_cannot_be_drawn_by_epoch(self, tmp_path: Path) -> None:
-        done = train(tmp_path, *WORDS, "callbacks.pictures.at_epochs=[filters,confusion]")
+        done = train(tmp_path, *WORDS, "callbacks.pictures.at_epochs=[filters,confusion_matrix]")
         assert done.status == 1
-        assert "at_epochs names confusion, drawn of the predictions at the run's end" in done.err
+        assert "at_epochs names confusion_matrix, drawn of the predictions at the run's end" in done.err
         assert run_dirs(tmp_path) == []
 
 
@@ -140,10 +142,10 @@ class TestReadingBack:
         summary = (watched / "summary.json").read_text().replace('"finished"', '"interrupted"')
         (tmp_path / "half" / "summary.json").write_text(summary)
         with pytest.raises(UserError, match=r"val\.npz is missing or damaged: the run is not finished"):
-            figures.confusion(tmp_path / "half")
+            figures.confusion_matrix(tmp_path / "half")
         with pytest.raises(UserError, match=r"best\.ckpt is damaged"):
             figures.filters(tmp_path / "half")
-        for figure in (figures.filters, figures.confusion):
+        for figure in (figures.filters, figures.confusion_matrix):
             with pytest.raises(UserError, match="is not a run directory"):
                 figure(tmp_path / "nowhere")
 
@@ -155,7 +157,7 @@ class TestReadingBack:
         content = (watched / "predictions" / "val.npz").read_bytes()
         (tmp_path / "predictions" / "val.npz").write_bytes(content[:size])
         with pytest.raises(UserError, match=r"val\.npz is missing or damaged \(.*\)\.\n  The run is finished"):
-            figures.confusion(tmp_path)
+            figures.confusion_matrix(tmp_path)
 
 
 @pytest.mark.gpu
@@ -172,22 +174,24 @@ def test_everything_is_drawn_on_a_gpu(tmp_path: Path) -> None:
 
 class TestTheCommand:
     def test_draws_what_is_named(self, watched: Path, tmp_path: Path) -> None:
-        only = ["--only", "confusion", "--only", "shifts"]
+        only = ["--only", "confusion_matrix", "--only", "translation"]
         done = convline(tmp_path, "figures", str(watched), *only, "--svg", "--beside", str(watched))
         assert done.status == 0, done.err
         folder = watched / "pictures"
-        named = [folder / f"{name}.{ending}" for name in ("confusion", "shifts") for ending in ("png", "svg")]
+        named = [
+            folder / f"{name}.{ending}" for name in ("confusion_matrix", "translation") for ending in ("png", "svg")
+        ]
         assert done.out.splitlines() == list(map(str, named))
-        assert (folder / "shifts.svg").read_text().count("max pooling") == 2
-        assert (folder / "confusion.svg").read_text().startswith("<?xml")
+        assert (folder / "translation.svg").read_text().count("max pooling") == 2
+        assert (folder / "confusion_matrix.svg").read_text().startswith("<?xml")
 
     def test_looks_at_the_test_set_leave_a_trace(self, watched: Path, tmp_path: Path) -> None:
         ledger = watched.parent / "test_ledger.csv"
         before = len(ledger.read_text().splitlines())
-        only = ["--only", "confusion", "--only", "mistakes"]
+        only = ["--only", "confusion_matrix", "--only", "top_losses"]
         assert convline(tmp_path, "figures", str(watched), *only).status == 0
         assert len(ledger.read_text().splitlines()) == before
-        assert convline(tmp_path, "figures", str(watched), *only, "--part", "test").status == 0
+        assert convline(tmp_path, "figures", str(watched), *only, "--split", "test").status == 0
         assert len(ledger.read_text().splitlines()) == before + 1
         assert ",figures," in ledger.read_text().splitlines()[-1]
 
@@ -199,9 +203,10 @@ class TestTheCommand:
         done = convline(tmp_path, "figures", str(watched), *only, "--beside", str(watched))
         assert done.status == 1
         assert "--beside compares runs, which filters, feature_maps cannot do" in done.err
-        done = convline(tmp_path, "figures", str(watched), *only, "--part", "test")
+        done = convline(tmp_path, "figures", str(watched), *only, "--split", "test")
         assert done.status == 1
-        assert "only on predictions, mistakes, confusion, confusion_normalised, reliability, shifts" in done.err
+        able = "predictions, top_losses, confusion_matrix, confusion_matrix_normalized, calibration, translation"
+        assert f"only on {able}" in done.err
         done = convline(tmp_path, "figures", "nowhere")
         assert done.status == 1
         assert "nowhere is not a run directory" in done.err

@@ -101,7 +101,10 @@ def scalars(page: Any) -> None:
 
 
 def images(page: Any) -> None:
-    halves = ["filters feature_maps confusion confusion_normalised explanations", "predictions mistakes reliability"]
+    halves = [
+        "filters feature_maps confusion_matrix confusion_matrix_normalized attribution",
+        "predictions top_losses calibration",
+    ]
     for names in map(str.split, halves):
         search(page, "images", f"pictures/({'|'.join(names)})$")
         for name in names:

@@ -34,11 +34,12 @@ class Pictures(AfterTest):
     """
 
     def __init__(self, at_end: Sequence[str], at_epochs: Sequence[str], times: int) -> None:
-        self.at_end, self.at_epochs, self.times = at_end, at_epochs, times
-        for name in (*at_end, *at_epochs):
-            figures.by_name(name)  # a name that is none is known before the training
-        if too_early := [name for name in at_epochs if name in figures.OF_PREDICTIONS]:
-            others = ", ".join(name for name in figures.BY_NAME if name not in figures.OF_PREDICTIONS)
+        # canonical_name also reports a misspelled name before the training
+        self.at_end = [figures.canonical_name(name) for name in at_end]
+        self.at_epochs = [figures.canonical_name(name) for name in at_epochs]
+        self.times = times
+        if too_early := [name for name in self.at_epochs if figures.needs_predictions(figures.BY_NAME[name])]:
+            others = ", ".join(name for name, draw in figures.BY_NAME.items() if not figures.needs_predictions(draw))
             raise UserError(
                 f"callbacks.pictures.at_epochs names {', '.join(too_early)}, drawn of the predictions at the run's "
                 f"end: put it into at_end.\n  At epochs there are: {others}"
@@ -85,7 +86,7 @@ class Pictures(AfterTest):
     @staticmethod
     def _draw(name: str, run: TrainedRun) -> bytes | None:
         try:
-            return png(figures.by_name(name)(run))
+            return png(figures.BY_NAME[name](run))
         except Exception as error:  # a picture is not worth a run
             print(f"no picture of {name}: {first_line(error)}", flush=True)
             return None

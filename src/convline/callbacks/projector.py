@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from convline.callbacks.after_test import AfterTest
 from convline.data.samples import Examples
 from convline.errors import UserError
-from convline.figures.image_grid import as_tiles, fitted, mosaic
+from convline.figures.image_grid import as_tiles, fitted, make_grid
 from convline.network.hooks import evaluating, layers
 from convline.network.layers import Local2d
 from convline.training.loaded_run import TrainedRun
@@ -91,7 +91,7 @@ def write(
     columns = math.ceil(math.sqrt(len(tiles)))
     side = columns * tiles.shape[1]
     square = np.zeros((side, columns * tiles.shape[2], 3), np.uint8)
-    pixels = mosaic(tiles, columns, 1, gap=0)
+    pixels = make_grid(tiles, columns, 1, gap=0)
     square[: pixels.shape[0]] = pixels
     Image.fromarray(square).save(folder / "sprites.png")
     config = ProjectorConfig()

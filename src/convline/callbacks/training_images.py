@@ -43,7 +43,7 @@ def _grid(images: Tensor) -> Tensor:
     """uint8 rows×columns×C×H×W -> 3×height×width, enlarged by a whole factor, with white lines between."""
     factor = max(1, -(-SMALLEST // min(images.shape[3:])))
     large = images.repeat_interleave(factor, 3).repeat_interleave(factor, 4)
-    if large.shape[2] != 3:  # grey, or channels that are no colours
+    if large.shape[2] != 3:  # gray, or channels that are no colors
         large = large[:, :, :1].expand(-1, -1, 3, -1, -1)
     framed = torch.nn.functional.pad(large, (1, 1, 1, 1), value=255)
     rows, columns, channels, height, width = framed.shape

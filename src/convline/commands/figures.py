@@ -12,29 +12,29 @@ from convline.training.loaded_run import Run, TrainedRun
 
 
 def save(
-    run_dir: Path, names: Sequence[str] = (), part: str = "val", as_svg: bool = False, others: Sequence[Run] = ()
+    run_dir: Path, names: Sequence[str] = (), split: str = "val", as_svg: bool = False, others: Sequence[Run] = ()
 ) -> list[Path]:
     """Draw pictures of a run into its folder `pictures`.
 
     Args:
         run_dir: of a finished run.
         names: of `convline.figures.BY_NAME`; none stands for all that can be drawn of this network.
-        part: whose images are shown, "val" or "test", where a picture leaves a choice.
+        split: whose images are shown, "val" or "test", where a picture leaves a choice.
         as_svg: write NAME.svg beside NAME.png, for print.
         others: further runs, for pictures that compare.
     Returns:
         The files.
     Raises:
-        UserError: there is no such run or picture, one that was named cannot be drawn, or `part` or `others` would have
-            no effect.
+        UserError: there is no such run or picture, one that was named cannot be drawn, or `split` or `others` would
+            have no effect.
     """
     run = TrainedRun(run_dir)
-    chosen = {name: figures.by_name(name) for name in names or figures.BY_NAME}
+    chosen = {name: figures.BY_NAME[name] for name in map(figures.canonical_name, names or figures.BY_NAME)}
     if others and not any(map(_compares, chosen.values())):
-        raise UserError(f"--beside compares runs, which {', '.join(chosen)} cannot do.\n  Type: --only shifts")
-    if part == "test" and not any(map(_has_part, chosen.values())):
-        able = ", ".join(name for name, draw in figures.BY_NAME.items() if _has_part(draw))
-        raise UserError(f"--part test has no effect on {', '.join(chosen)}: only on {able}")
+        raise UserError(f"--beside compares runs, which {', '.join(chosen)} cannot do.\n  Type: --only translation")
+    if split == "test" and not any(map(_has_split, chosen.values())):
+        able = ", ".join(name for name, draw in figures.BY_NAME.items() if _has_split(draw))
+        raise UserError(f"--split test has no effect on {', '.join(chosen)}: only on {able}")
     written = []
     folder = run_dir / "pictures"
     assert run.cfg is not None  # a run directory, before a folder is made in it
@@ -42,7 +42,7 @@ def save(
     for name, draw in chosen.items():
         compared = others if _compares(draw) else ()
         try:
-            figure = draw(run, *compared, **({"part": part} if _has_part(draw) else {}))
+            figure = draw(run, *compared, **({"split": split} if _has_split(draw) else {}))
         except UserError as error:
             if names:
                 raise
@@ -60,5 +60,5 @@ def _compares(draw: Callable[..., Any]) -> bool:
     return any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in inspect.signature(draw).parameters.values())
 
 
-def _has_part(draw: Callable[..., Any]) -> bool:
-    return "part" in inspect.signature(draw).parameters
+def _has_split(draw: Callable[..., Any]) -> bool:
+    return "split" in inspect.signature(draw).parameters

@@ -1,22 +1,27 @@
-"""Pictures of what a network has learned: one function each, run directory in, matplotlib figure out."""
+"""Draw what a network has learned: each figure is a function that takes a run and returns a matplotlib figure.
+
+A figure has one name everywhere: its file here, its function, its PNG file in the run directory, its tag in
+TensorBoard, and its word in `convline figures RUN_DIR --only NAME`. To add one, write the function in a file of that
+name, export it here and add it to `BY_NAME`. Where it is drawn from the stored predictions, decorate it with
+`from_predictions`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convline.errors import UserError, nearest
-from convline.figures.attribution import explanations
-from convline.figures.calibration import reliability
-from convline.figures.confusion_matrix import confusion
+from convline.figures.attribution import attribution
+from convline.figures.calibration import calibration
+from convline.figures.confusion_matrix import confusion_matrix, confusion_matrix_normalized
 from convline.figures.feature_maps import feature_maps
-from convline.figures.feature_visualization import preferences
+from convline.figures.feature_visualization import feature_visualization
 from convline.figures.filters import filters
-from convline.figures.predictions import predictions
+from convline.figures.needs import from_predictions, needs_predictions
+from convline.figures.predictions import predictions, top_losses
 from convline.figures.receptive_fields import receptive_fields
-from convline.figures.top_losses import mistakes
-from convline.figures.translation import shifts
+from convline.figures.translation import translation
 from convline.training.loaded_run import Run
 
 if TYPE_CHECKING:
@@ -24,43 +29,83 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BY_NAME",
-    "OF_PREDICTIONS",
+    "FORMER_NAMES",
+    "attribution",
     "by_name",
-    "confusion",
-    "explanations",
+    "calibration",
+    "canonical_name",
+    "confusion_matrix",
+    "confusion_matrix_normalized",
     "feature_maps",
+    "feature_visualization",
     "filters",
-    "mistakes",
+    "from_predictions",
+    "needs_predictions",
     "predictions",
-    "preferences",
     "receptive_fields",
-    "reliability",
-    "shifts",
+    "top_losses",
+    "translation",
 ]
 
 BY_NAME: dict[str, Callable[[Run], Figure]] = {
-    "filters": filters,
-    "feature_maps": feature_maps,
-    "predictions": predictions,
-    "mistakes": mistakes,
-    "confusion": confusion,
-    "confusion_normalised": partial(confusion, normalised=True),
-    "reliability": reliability,
-    "explanations": explanations,
-    "receptive_fields": receptive_fields,
-    "preferences": preferences,
-    "shifts": shifts,
+    draw.__name__: draw
+    for draw in (
+        filters,
+        feature_maps,
+        predictions,
+        top_losses,
+        confusion_matrix,
+        confusion_matrix_normalized,
+        calibration,
+        attribution,
+        receptive_fields,
+        feature_visualization,
+        translation,
+    )
 }
-# Those that are drawn of what the tested network said, which is known when the run has ended.
-OF_PREDICTIONS = ("predictions", "mistakes", "confusion", "confusion_normalised", "reliability")
+# Names of the first edition: configs of older runs and scripts still use them.
+FORMER_NAMES = {
+    "mistakes": "top_losses",
+    "confusion": "confusion_matrix",
+    "confusion_normalised": "confusion_matrix_normalized",
+    "reliability": "calibration",
+    "explanations": "attribution",
+    "preferences": "feature_visualization",
+    "shifts": "translation",
+}
+_FORMER_ARGUMENTS = {"part": "split", "normalised": "normalized"}
+
+
+def canonical_name(name: str) -> str:
+    """Return the present name of a figure, given that name or a former one.
+
+    Raises:
+        UserError: there is no such figure.
+    """
+    current = FORMER_NAMES.get(name, name)
+    if current not in BY_NAME:
+        raise UserError(f"there is no picture '{name}'{nearest(name, BY_NAME)}.\n  Pictures: {', '.join(BY_NAME)}")
+    return current
 
 
 def by_name(name: str) -> Callable[[Run], Figure]:
-    """The function of a picture's name.
+    """Return the function that draws a figure, given the figure's name or a former one.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such figure.
     """
-    if name not in BY_NAME:
-        raise UserError(f"there is no picture '{name}'{nearest(name, BY_NAME)}.\n  Pictures: {', '.join(BY_NAME)}")
-    return BY_NAME[name]
+    return BY_NAME[canonical_name(name)]
+
+
+if not TYPE_CHECKING:  # a type checker shall report a misspelled attribute
+
+    def __getattr__(name: str) -> Any:
+        """Let `figures.confusion(run, part="test")`, as in scripts of the first edition, draw the same."""
+        if name not in FORMER_NAMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        draw = BY_NAME[FORMER_NAMES[name]]
+
+        def draw_with_former_arguments(*args: Any, **kwargs: Any) -> Figure:
+            return draw(*args, **{_FORMER_ARGUMENTS.get(key, key): value for key, value in kwargs.items()})
+
+        return draw_with_former_arguments

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convline.figures import canvas
-from convline.figures import predictions as prediction_grid
-from convline.figures.image_grid import as_tiles, coloured, enlarged
+from convline.figures.image_grid import as_tiles, colored, enlarged
+from convline.figures.predictions import caption
 from convline.network.hooks import evaluating, layers
 from convline.network.summary import summarize
 from convline.training.loaded_run import Run, opened
@@ -24,10 +24,10 @@ SIDE = 84  # pixels of an image, at least
 SHARE = 0.6  # of the heat map in the overlay, where it is hottest
 
 
-def explanations(run: Run, num_images: int = 8) -> Figure:
+def attribution(run: Run, num_images: int = 8) -> Figure:
     """Fixed validation images, with Grad-CAM and saliency for the predicted class below each.
 
-    Grad-CAM colours the regions that speak for the class, as coarse as the last map of the network; saliency is bright
+    Grad-CAM colors the regions that speak for the class, as coarse as the last map of the network; saliency is bright
     where a small change of a pixel changes the class's logit. Without maps there is no Grad-CAM.
 
     Args:
@@ -46,9 +46,9 @@ def explanations(run: Run, num_images: int = 8) -> Figure:
         heat = grad_cam(run.network, name, examples.images, guesses)
         rows.append((["Grad-CAM", f"at {name}"], overlaid(tiles, heat)))
     bright = saliency(run.network, examples.images, guesses)
-    rows.append((["saliency"], enlarged(coloured(bright, 0, 1, "inferno"), SIDE)))
+    rows.append((["saliency"], enlarged(colored(bright, 0, 1, "inferno"), SIDE)))
     lines = [
-        prediction_grid.caption(run.classes, guess, label, chance)
+        caption(run.classes, guess, label, chance)
         for guess, label, chance in zip(guesses.tolist(), examples.labels.tolist(), chances.tolist(), strict=True)
     ]
     return draw(rows, lines, (guesses.cpu() == examples.labels).tolist())
@@ -106,11 +106,11 @@ def _to_one(values: Tensor) -> NDArray[np.float32]:
 
 
 def overlaid(tiles: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Heat maps in colour over the images, the more opaque the hotter."""
+    """Heat maps in color over the images, the more opaque the hotter."""
     factor = tiles.shape[1] // heat.shape[1]
     large = heat.repeat(factor, axis=1).repeat(factor, axis=2)
     weight = SHARE * large[..., None] ** 0.5
-    return np.rint(tiles * (1 - weight) + coloured(large, 0, 1, "jet") * weight).astype(np.uint8)
+    return np.rint(tiles * (1 - weight) + colored(large, 0, 1, "jet") * weight).astype(np.uint8)
 
 
 def draw(rows: list[tuple[list[str], NDArray[np.uint8]]], lines: list[list[str]], right: list[bool]) -> Figure:
@@ -123,8 +123,8 @@ def draw(rows: list[tuple[list[str], NDArray[np.uint8]]], lines: list[list[str]]
     canvas.write(figure, 12, 10, "What the predictions rest on", canvas.LARGE, bold=True)
     for place, pair in enumerate(lines):
         for number, said in enumerate(pair):
-            colour = canvas.RIGHT if right[place] else canvas.WRONG
-            canvas.write(figure, left + place * across, 40 + 13 * number, said, canvas.SMALL, colour)
+            color = canvas.CORRECT if right[place] else canvas.INCORRECT
+            canvas.write(figure, left + place * across, 40 + 13 * number, said, canvas.SMALL, color)
     picture = np.full((len(rows) * (height + 8) - 8, across * len(lines), 3), 255, np.uint8)
     for number, (names, tiles) in enumerate(rows):
         y = number * (height + 8)

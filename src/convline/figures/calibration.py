@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convline.figures import canvas
+from convline.figures.needs import from_predictions
 from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:
@@ -17,19 +18,21 @@ if TYPE_CHECKING:
 NUM_BINS = 15
 
 
-def reliability(run: Run, part: str = "val") -> Figure:
+@from_predictions
+def calibration(run: Run, split: str = "val") -> Figure:
     """The reliability diagram: accuracy against confidence, and how many images have which confidence.
 
     Args:
         run: of a finished run.
-        part: "val" or "test".
+        split: "val" or "test".
     Raises:
         UserError: the run's predictions are missing.
     """
-    said = opened(run).predictions(part)
+    said = opened(run).predictions(split)
     chances, guesses = said.logits.double().softmax(dim=1).max(dim=1)
     return draw(
-        binned(chances.numpy(), (guesses == said.labels).numpy()), f"{len(said.labels):,} {canvas.PARTS[part]} images"
+        binned(chances.numpy(), (guesses == said.labels).numpy()),
+        f"{len(said.labels):,} {canvas.SPLIT_NAMES[split]} images",
     )
 
 
@@ -83,7 +86,9 @@ def draw(bins: Bins, caption: str) -> Figure:
     axes = canvas.axes_at(figure, 60, 56, 380, 340)
     edges = np.arange(number + 1) / number
     axes.stairs(bins.accuracy, edges, fill=True, color="#7ba7dd", label="accuracy")
-    axes.stairs(bins.confidence, edges, baseline=bins.accuracy, fill=True, color=canvas.WRONG, alpha=0.35, label="gap")
+    axes.stairs(
+        bins.confidence, edges, baseline=bins.accuracy, fill=True, color=canvas.INCORRECT, alpha=0.35, label="gap"
+    )
     axes.plot([0, 1], [0, 1], color=canvas.FAINT, linewidth=1, linestyle="--", label="perfectly calibrated")
     axes.vlines(edges, 0, 1, color="white", linewidth=1.5)
     axes.set(xlim=(0, 1), ylim=(0, 1))

@@ -1,4 +1,4 @@
-"""What all figures have in common: size, colours, fonts, and how they become a file.
+"""What all figures have in common: size, colors, fonts, and how they become a file.
 
 Notable choices:
 - Figures are objects of matplotlib without pyplot: no global state, no window, nothing to close.
@@ -19,12 +19,12 @@ if TYPE_CHECKING:  # imported inside functions: it takes a third of a second
     from matplotlib.figure import Figure
 
 DPI = 100
-RIGHT, WRONG = "#1f5fbf", "#c62828"  # of predictions
-COLOURS = ("#1f5fbf", "#e8590c", "#2f855a", "#8e44ad", "#0f8b8d", "#b7791f")  # of lines side by side
+CORRECT, INCORRECT = "#1f5fbf", "#c62828"  # of predictions
+COLORS = ("#1f5fbf", "#e8590c", "#2f855a", "#8e44ad", "#0f8b8d", "#b7791f")  # of lines side by side
 INK, FAINT = "#1f2937", "#6b7280"
 SMALL, NORMAL, LARGE = 7.5, 9.0, 11.0  # points
 NARROW, WIDE = frozenset("fijlrtI.,:;|!'()[] "), frozenset("mwMW%@")  # letters of the font
-PARTS = {"val": "validation", "test": "test"}  # in words
+SPLIT_NAMES = {"val": "validation", "test": "test"}  # in words
 Pixels = NDArray[np.uint8]  # height × width × 3
 
 
@@ -62,7 +62,7 @@ def write(
     top: float,
     text: str,
     size: float = NORMAL,
-    colour: str = INK,
+    color: str = INK,
     align: str = "left",
     bold: bool = False,
 ) -> None:
@@ -70,7 +70,7 @@ def write(
     whole_width, whole_height = figure.get_size_inches() * DPI
     weight = "bold" if bold else "normal"
     figure.text(left / whole_width, 1 - (top + size * DPI / 72) / whole_height, text, fontsize=size,
-                color=colour, ha=align, va="baseline", weight=weight, parse_math=False)  # fmt: skip
+                color=color, ha=align, va="baseline", weight=weight, parse_math=False)  # fmt: skip
 
 
 def text_width(text: str, size: float = NORMAL, bold: bool = False) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convline.figures import canvas
+from convline.figures.needs import from_predictions
 from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:
@@ -19,20 +20,27 @@ MOST_LISTED = 20  # confusions, beside a matrix without numbers
 _BLUE, _RED = np.array([31, 95, 191]), np.array([198, 40, 40])
 
 
-def confusion(run: Run, part: str = "val", normalised: bool = False) -> Figure:
+@from_predictions
+def confusion_matrix(run: Run, split: str = "val", normalized: bool = False) -> Figure:
     """The confusion matrix: rows are true classes, columns predicted ones; blue is right, red is wrong.
 
     Args:
         run: of a finished run.
-        part: "val" or "test".
-        normalised: per cent of each true class in the cells, instead of images.
+        split: "val" or "test".
+        normalized: per cent of each true class in the cells, instead of images.
     Raises:
         UserError: the run's predictions are missing.
     """
     run = opened(run)
-    predictions = run.predictions(part)
+    predictions = run.predictions(split)
     counts = matrix(predictions.labels.numpy(), predictions.logits.argmax(dim=1).numpy(), predictions.logits.shape[1])
-    return draw(counts, run.classes, normalised, f"{len(predictions.labels):,} {canvas.PARTS[part]} images")
+    return draw(counts, run.classes, normalized, f"{len(predictions.labels):,} {canvas.SPLIT_NAMES[split]} images")
+
+
+@from_predictions
+def confusion_matrix_normalized(run: Run, split: str = "val") -> Figure:
+    """Draw the confusion matrix in per cent of each true class; see `confusion_matrix`."""
+    return confusion_matrix(run, split, normalized=True)
 
 
 def matrix(labels: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int) -> NDArray[np.int64]:
@@ -45,8 +53,8 @@ def shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
-def draw(counts: NDArray[np.int64], classes: Sequence[str], normalised: bool, caption: str) -> Figure:
-    """The figure of a matrix; cells are coloured by their share of the row, errors on a scale of their own."""
+def draw(counts: NDArray[np.int64], classes: Sequence[str], normalized: bool, caption: str) -> Figure:
+    """The figure of a matrix; cells are colored by their share of the row, errors on a scale of their own."""
     number = len(classes)
     cell = 46 if number <= 12 else 36 if number <= MOST_WITH_NUMBERS else max(8, 900 // number)
     size = canvas.NORMAL if cell >= 14 else 5.0
@@ -54,16 +62,16 @@ def draw(counts: NDArray[np.int64], classes: Sequence[str], normalised: bool, ca
     left, top, side = 40 + names, 62, cell * number
     pairs = [] if number <= MOST_WITH_NUMBERS else _confusions(counts, classes)
     beside = 44 + max(map(canvas.text_width, pairs)) if pairs else 20
-    title = f"Confusion matrix, {'per cent of each true class' if normalised else 'images'}"
+    title = f"Confusion matrix, {'per cent of each true class' if normalized else 'images'}"
     told = f"{caption}, {counts.trace() / max(counts.sum(), 1):.2%} right (blue)"
     width = max(
         left + side + beside, 24 + canvas.text_width(title, canvas.LARGE, bold=True), 24 + canvas.text_width(told)
     )
     figure = canvas.blank(width, top + side + names + 46)
     canvas.write(figure, 12, 10, title, canvas.LARGE, bold=True)
-    canvas.write(figure, 12, 30, told, colour=canvas.FAINT)
+    canvas.write(figure, 12, 30, told, color=canvas.FAINT)
     axes = canvas.axes_at(figure, left, top, side, side)
-    axes.imshow(_colours(shares(counts)), interpolation="nearest", aspect="auto")
+    axes.imshow(_colors(shares(counts)), interpolation="nearest", aspect="auto")
     places = range(number)
     turned = 90 if names > 2 * cell / 3 else 0
     axes.set_xticks(places, classes, fontsize=size, rotation=turned, parse_math=False)
@@ -72,13 +80,13 @@ def draw(counts: NDArray[np.int64], classes: Sequence[str], normalised: bool, ca
     axes.set_xlabel("predicted", fontsize=canvas.NORMAL)
     axes.set_ylabel("true", fontsize=canvas.NORMAL)
     if number <= MOST_WITH_NUMBERS:
-        _write_numbers(axes, counts, normalised)
+        _write_numbers(axes, counts, normalized)
     for line, text in enumerate(pairs):
         canvas.write(figure, left + side + 24, top + 18 * line, text, bold=line == 0)
     return figure
 
 
-def _colours(of_row: NDArray[np.float64]) -> NDArray[np.uint8]:
+def _colors(of_row: NDArray[np.float64]) -> NDArray[np.uint8]:
     """White to blue on the diagonal; elsewhere white to red, by the root, so that single errors are seen."""
     wrong = of_row * (1 - np.eye(len(of_row)))
     depth = np.sqrt(wrong / (wrong.max() or 1)) * 0.9
@@ -87,15 +95,15 @@ def _colours(of_row: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.rint(255 + (ink - 255) * depth[..., None]).astype(np.uint8)
 
 
-def _write_numbers(axes: object, counts: NDArray[np.int64], normalised: bool) -> None:
+def _write_numbers(axes: object, counts: NDArray[np.int64], normalized: bool) -> None:
     """A number in each cell that is not empty."""
     of_row = shares(counts)
-    dark = _colours(of_row).mean(axis=2) < 140
+    dark = _colors(of_row).mean(axis=2) < 140
     for row, column in zip(*np.nonzero(counts), strict=True):
         count, share = counts[row, column], 100 * of_row[row, column]
-        text = f"{share:.1f}" if normalised else f"{count:,}"
-        colour = "white" if dark[row, column] else canvas.INK
-        axes.text(column, row, text, ha="center", va="center", fontsize=canvas.NORMAL, color=colour)  # type: ignore[attr-defined]
+        text = f"{share:.1f}" if normalized else f"{count:,}"
+        color = "white" if dark[row, column] else canvas.INK
+        axes.text(column, row, text, ha="center", va="center", fontsize=canvas.NORMAL, color=color)  # type: ignore[attr-defined]
 
 
 def _confusions(counts: NDArray[np.int64], classes: Sequence[str]) -> list[str]:

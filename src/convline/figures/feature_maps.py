@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from convline.figures import canvas
 from convline.figures.canvas import Pixels
-from convline.figures.image_grid import as_tiles, coloured, fitted
+from convline.figures.image_grid import as_tiles, colored, fitted
 from convline.network.hooks import UNCHANGED, outputs
 from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_LAYERS = 24  # rows
+MAX_LAYERS = 24  # rows
 SIDE, STRIP = 42, 16  # pixels: a map's side, a dense layer's height
 GAP, BETWEEN = 2, 12  # pixels between maps, and between images
 
@@ -49,12 +49,12 @@ def _on_host(module: nn.Module, output: Tensor) -> NDArray[np.float32]:
 
 
 def evenly(made: Maps) -> Maps:
-    """`MOST_LAYERS` of the layers at most, the first and the last one among them; rather none within forks."""
+    """`MAX_LAYERS` of the layers at most, the first and the last one among them; rather none within forks."""
     names = list(made)
-    if len(names) > MOST_LAYERS:
+    if len(names) > MAX_LAYERS:
         names = [name for name in names if ".branch" not in name]
-    if len(names) > MOST_LAYERS:
-        names = [names[round(place)] for place in np.linspace(0, len(names) - 1, MOST_LAYERS)]
+    if len(names) > MAX_LAYERS:
+        names = [names[round(place)] for place in np.linspace(0, len(names) - 1, MAX_LAYERS)]
     return {name: made[name] for name in names}
 
 
@@ -72,7 +72,7 @@ def draw(tiles: NDArray[np.uint8], names: Sequence[str], made: Maps, num_channel
     top = 40
     figure = canvas.blank(left + picture.shape[1] + 16, top + len(picture) + 6)
     canvas.write(figure, 12, 10, "Response maps after every layer", canvas.LARGE, bold=True)
-    sides = coloured_tiles(tiles)
+    sides = colored_tiles(tiles)
     for place, name in enumerate(names):
         x = place * (block + BETWEEN)
         picture[:SIDE, x : x + SIDE] = sides[place]
@@ -88,7 +88,7 @@ def draw(tiles: NDArray[np.uint8], names: Sequence[str], made: Maps, num_channel
     return figure
 
 
-def coloured_tiles(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def colored_tiles(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The images themselves at the size of a map."""
     number = len(tiles)
     flat = tiles.transpose(0, 3, 1, 2).reshape(-1, *tiles.shape[1:3]).astype(np.float32)
@@ -106,11 +106,11 @@ def row(values: NDArray[np.float32], num_channels: int) -> Pixels:
     for place, image in enumerate(shown):
         x = place * (block + BETWEEN)
         if values.ndim == 4:
-            for channel, tile in enumerate(coloured(fitted(image, SIDE, SIDE), low, high)):
+            for channel, tile in enumerate(colored(fitted(image, SIDE, SIDE), low, high)):
                 pixels[:, x + channel * (SIDE + GAP) :][:, :SIDE] = tile
         else:
             strip = fitted(image[None, None, :], STRIP, block)[0]
-            pixels[:, x : x + block] = coloured(strip, low, high)
+            pixels[:, x : x + block] = colored(strip, low, high)
     return pixels
 
 

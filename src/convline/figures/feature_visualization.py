@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from convline.data.samples import displayed, pixel_limits
 from convline.errors import UserError
 from convline.figures import canvas
-from convline.figures.image_grid import as_tiles, mosaic
+from convline.figures.image_grid import as_tiles, make_grid
 from convline.network.hooks import evaluating, layers
 from convline.training.loaded_run import Run, opened
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIDE = 64  # pixels of an image, at least
-MOST_LAYERS = 6
+MAX_LAYERS = 6
 STEPS, RATE = 96, 0.12  # of gradient ascent; the length of a step in standard deviations of the pixels
-MOVE = 2  # pixels by which the image is moved at random before each step
-DECAY = 0.01  # of the image towards grey, in each step
+MAX_SHIFT = 2  # pixels by which the image is moved at random before each step
+DECAY = 0.01  # of the image towards gray, in each step
 
 
-def preferences(run: Run, num_filters: int = 10, seed: int = 0) -> Figure:
+def feature_visualization(run: Run, num_filters: int = 10, seed: int = 0) -> Figure:
     """Images that excite single filters most, found by gradient ascent from noise: a row for each layer with weights.
 
     The last row is that of the classes. Takes seconds for a small network and minutes for a large one.
@@ -44,8 +44,8 @@ def preferences(run: Run, num_filters: int = 10, seed: int = 0) -> Figure:
     names = list(named)
     if not names:
         raise UserError("the network has no convolution and no dense layer, so there are no filters to ask")
-    if len(names) > MOST_LAYERS:
-        names = [names[round(place)] for place in np.linspace(0, len(names) - 1, MOST_LAYERS)]
+    if len(names) > MAX_LAYERS:
+        names = [names[round(place)] for place in np.linspace(0, len(names) - 1, MAX_LAYERS)]
     generator = torch.Generator().manual_seed(seed)
     low, high = pixel_limits(run.data)
     rows = []
@@ -58,7 +58,12 @@ def preferences(run: Run, num_filters: int = 10, seed: int = 0) -> Figure:
 
 
 def preferred(
-    network: nn.Module, layer: nn.Module, images: Tensor, limits: tuple[Tensor, Tensor], generator: torch.Generator
+    network: nn.Module,
+    layer: nn.Module,
+    images: Tensor,
+    limits: tuple[Tensor, Tensor],
+    generator: torch.Generator,
+    max_shift: int = MAX_SHIFT,
 ) -> Tensor:
     """Images that make the output of a layer's first filters large: image k that of filter k, averaged over its map.
 
@@ -71,7 +76,8 @@ def preferred(
         layer: one of its convolutions or dense layers.
         images: to begin with; float32, N×C×H×W, on the host.
         limits: lowest and highest value of a pixel, C×1×1 each.
-        generator: of the moves.
+        generator: of the shifts.
+        max_shift: pixels by which the images are moved before each step, at most, in each direction.
     Returns:
         N×C×H×W, on the host.
 
@@ -90,7 +96,7 @@ def preferred(
     try:
         with evaluating(network):
             for _ in range(STEPS):
-                down, right = torch.randint(-MOVE, MOVE + 1, (2,), generator=generator).tolist()
+                down, right = torch.randint(-max_shift, max_shift + 1, (2,), generator=generator).tolist()
                 images = images.roll((down, right), (2, 3)).requires_grad_()
                 with torch.enable_grad():
                     network.forward(images)
@@ -107,7 +113,7 @@ def preferred(
 
 def draw(rows: list[tuple[str, NDArray[np.uint8]]], columns: int) -> Figure:
     """The figure: a row for each layer."""
-    drawn = [(name, mosaic(tiles, columns, SIDE, 4)) for name, tiles in rows]
+    drawn = [(name, make_grid(tiles, columns, SIDE, 4)) for name, tiles in rows]
     left = 30 + max(canvas.text_width(name) for name, _ in rows)
     height = drawn[0][1].shape[0] + 10
     width = max(pixels.shape[1] for _, pixels in drawn)

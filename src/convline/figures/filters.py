@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from convline.errors import UserError
 from convline.figures import canvas
-from convline.figures.image_grid import mosaic, signed
+from convline.figures.image_grid import make_grid, signed
 from convline.network.hooks import layers
 from convline.training.loaded_run import Run, opened
 
@@ -23,9 +23,9 @@ SIDE, WIDTH = 36, 150  # pixels of a filter and of all of them, at least
 
 
 def filters(run: Run) -> Figure:
-    """The first layer's filters before training, after it, and how they changed: middle grey is zero.
+    """The first layer's filters before training, after it, and how they changed: middle gray is zero.
 
-    Of colour images the three channels are red, green and blue; a dense first layer has one image a unit.
+    Of color images the three channels are red, green and blue; a dense first layer has one image a unit.
 
     Args:
         run: with a checkpoint.
@@ -58,14 +58,14 @@ def first_weights(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[str
 
 
 def tiles(weights: NDArray[np.float32], limit: float) -> NDArray[np.uint8]:
-    """Filters×C×H×W as filters×H×W×3: three channels are red, green, blue; of other numbers the mean is grey."""
+    """Filters×C×H×W as filters×H×W×3: three channels are red, green, blue; of other numbers the mean is gray."""
     if weights.shape[1] != 3:
         weights = weights.mean(axis=1, keepdims=True).repeat(3, axis=1)
     return signed(weights, limit).transpose(0, 2, 3, 1)
 
 
 def draw(name: str, before: NDArray[np.float32], after: NDArray[np.float32]) -> Figure:
-    """The figure: three mosaics, the first two on one scale."""
+    """Draw three grids of filters, the first two on one scale."""
     number = len(after)
     before, after = before[:MOST], after[:MOST]
     columns = math.ceil(math.sqrt(len(after)))
@@ -76,7 +76,7 @@ def draw(name: str, before: NDArray[np.float32], after: NDArray[np.float32]) -> 
         ("change", after - before, change),
     ]
     drawn = [
-        (title, mosaic(tiles(values, scale), columns, max(SIDE, WIDTH // columns)), scale)
+        (title, make_grid(tiles(values, scale), columns, max(SIDE, WIDTH // columns)), scale)
         for title, values, scale in panels
     ]
     height, width = drawn[0][1].shape[:2]

@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from convline.figures.canvas import Pixels
 
 
-def mosaic(tiles: NDArray[np.uint8], columns: int, side: int, gap: int = 2, colour: int = 255) -> Pixels:
+def make_grid(tiles: NDArray[np.uint8], columns: int, side: int, gap: int = 2, color: int = 255) -> Pixels:
     """Put tiles side by side, row by row.
 
     Args:
         tiles: uint8, N×H×W×3.
-        columns: of the mosaic; its last row may be shorter.
+        columns: of the grid; its last row may be shorter.
         side: pixels of a tile's longer side at least: tiles are enlarged by a whole factor, or left as they are.
         gap: pixels between tiles.
-        colour: of the gaps and of places without a tile.
+        color: of the gaps and of places without a tile.
     """
     tiles = enlarged(tiles, side)
     number, height, width, _ = tiles.shape
     rows = -(-number // columns)
-    picture = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), colour, np.uint8)
+    picture = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), color, np.uint8)
     for place, tile in enumerate(tiles):
         row, column = divmod(place, columns)
         top, left = row * (height + gap), column * (width + gap)
@@ -38,25 +38,25 @@ def enlarged(tiles: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def as_tiles(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """uint8 N×C×H×W as tiles N×H×W×3; of channels that are no colours the first one is shown in grey."""
+    """uint8 N×C×H×W as tiles N×H×W×3; of channels that are no colors the first one is shown in gray."""
     if pictures.shape[1] != 3:
         pictures = pictures[:, :1].repeat(3, axis=1)
     return pictures.transpose(0, 2, 3, 1)
 
 
 def signed(values: NDArray[np.float32], limit: float) -> NDArray[np.uint8]:
-    """Numbers as grey values: 0 is middle grey (128), -limit black, +limit white."""
+    """Numbers as gray values: 0 is middle gray (128), -limit black, +limit white."""
     if limit <= 0:
         return np.full(values.shape, 128, np.uint8)
     return np.rint(np.clip(values / limit, -1, 1) * 127 + 128).astype(np.uint8)
 
 
-def coloured(values: NDArray[np.float32], low: float, high: float, colours: str = "viridis") -> NDArray[np.uint8]:
-    """Numbers of any shape as colours of a colour map of matplotlib, with three values at the end of the shape."""
+def colored(values: NDArray[np.float32], low: float, high: float, colors: str = "viridis") -> NDArray[np.uint8]:
+    """Numbers of any shape as colors of a color map of matplotlib, with three values at the end of the shape."""
     from matplotlib import colormaps
 
     scaled = (values - low) / ((high - low) or 1)
-    return np.asarray(colormaps[colours](scaled, bytes=True)[..., :3])
+    return np.asarray(colormaps[colors](scaled, bytes=True)[..., :3])
 
 
 def fitted(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Images with what the network says of them."""
+"""Show images with their predictions: the first ones of a split, or the misclassified ones with the highest loss."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from convline.figures import canvas
 from convline.figures.image_grid import as_tiles, enlarged
+from convline.figures.needs import from_predictions
 from convline.training.evaluation import Evaluation
 from convline.training.loaded_run import Run, TrainedRun, opened
 
@@ -18,65 +20,102 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIDE = 56  # pixels of an image, at least
-SHORT = 3  # characters of the longest class's name that still fit on one line with the rest
+MAX_LENGTH_ON_ONE_LINE = 3  # characters of the longest class's name that still fits on one line with the rest
 
 
-def predictions(run: Run, part: str = "val", rows: int = 3, columns: int = 8) -> Figure:
-    """The first images of a part, each with `predicted (true) probability`: blue if that is right, red if not.
+@from_predictions
+def predictions(run: Run, split: str = "val", rows: int = 3, columns: int = 8) -> Figure:
+    """Draw the first images of a split, each with `predicted (true) probability`: blue if correct, red if not.
 
     Args:
         run: of a finished run.
-        part: "val" or "test".
+        split: "val" or "test".
         rows, columns: of the grid.
     Raises:
         UserError: the run's predictions or its data are missing.
     """
     run = opened(run)
-    said = run.predictions(part)
-    places = torch.arange(min(rows * columns, len(said.labels)))
-    return draw(run, part, said, places, columns, f"The first {len(places)} {canvas.PARTS[part]} images")
+    evaluation = run.predictions(split)
+    indices = torch.arange(min(rows * columns, len(evaluation.labels)))
+    title = f"The first {len(indices)} {canvas.SPLIT_NAMES[split]} images"
+    return _draw_images(run, split, evaluation, indices, columns, title)
 
 
-def draw(run: TrainedRun, part: str, said: Evaluation, places: torch.Tensor, columns: int, title: str) -> Figure:
-    """The grid of the images at these places."""
-    examples = run.examples(part, places)
-    chances, guesses = said.logits[places].softmax(dim=1).max(dim=1)
-    lines = [
-        caption(run.classes, guess, label, chance)
-        for guess, label, chance in zip(guesses.tolist(), examples.labels.tolist(), chances.tolist(), strict=True)
+@from_predictions
+def top_losses(run: Run, split: str = "val", rows: int = 3, columns: int = 8) -> Figure:
+    """Draw the misclassified images with the highest loss, the highest first.
+
+    Args:
+        run: of a finished run.
+        split: "val" or "test".
+        rows, columns: of the grid, at most.
+    Raises:
+        UserError: the run's predictions or its data are missing.
+    """
+    run = opened(run)
+    evaluation = run.predictions(split)
+    indices = misclassified_by_loss(evaluation)
+    images = f"{len(evaluation.labels):,} {canvas.SPLIT_NAMES[split]} images"
+    if not len(indices):
+        figure = canvas.blank(480, 60)
+        canvas.write(figure, 10, 20, f"No mistakes among {images}", canvas.LARGE, bold=True)
+        return figure
+    title = f"The worst of {len(indices)} mistakes among {images}"
+    return _draw_images(run, split, evaluation, indices[: rows * columns], columns, title)
+
+
+def misclassified_by_loss(evaluation: Evaluation) -> torch.Tensor:
+    """Return the indices of all misclassified images, ordered by decreasing cross-entropy."""
+    losses = F.cross_entropy(evaluation.logits.double(), evaluation.labels, reduction="none")
+    misclassified = (evaluation.logits.argmax(dim=1) != evaluation.labels).nonzero().flatten()
+    return misclassified[losses[misclassified].argsort(descending=True, stable=True)]
+
+
+def _draw_images(
+    run: TrainedRun, split: str, evaluation: Evaluation, indices: torch.Tensor, columns: int, title: str
+) -> Figure:
+    examples = run.examples(split, indices)
+    probabilities, predicted = evaluation.logits[indices].softmax(dim=1).max(dim=1)
+    captions = [
+        caption(run.classes, *values)
+        for values in zip(predicted.tolist(), examples.labels.tolist(), probabilities.tolist(), strict=True)
     ]
-    right = (guesses == examples.labels).tolist()
-    return grid(as_tiles(examples.pictures.numpy()), lines, right, columns, title)
+    is_correct = (predicted == examples.labels).tolist()
+    return draw(as_tiles(examples.pictures.numpy()), captions, is_correct, columns, title)
 
 
-def caption(classes: Sequence[str], guess: int, label: int, chance: float) -> list[str]:
-    """What stands above an image: `predicted (true) probability` on one line, or on two if the names are long."""
-    per_cent = f"{100 * chance:.0f}%"
-    if max(map(len, classes)) <= SHORT:
-        return [f"{classes[guess]} ({classes[label]}) {per_cent}"]
-    return [f"{_cut(classes[guess])} {per_cent}", f"({_cut(classes[label])})"]
+def caption(classes: Sequence[str], predicted: int, label: int, probability: float) -> list[str]:
+    """Return the lines above an image: `predicted (true) probability`, on two lines if the names are long."""
+    percent = f"{100 * probability:.0f}%"
+    if max(map(len, classes)) <= MAX_LENGTH_ON_ONE_LINE:
+        return [f"{classes[predicted]} ({classes[label]}) {percent}"]
+    return [f"{_cut(classes[predicted])} {percent}", f"({_cut(classes[label])})"]
 
 
 def _cut(name: str) -> str:
     return name if len(name) <= 14 else f"{name[:13]}…"
 
 
-def grid(
-    tiles: NDArray[np.uint8], lines: Sequence[Sequence[str]], right: Sequence[bool], columns: int, title: str
+def draw(
+    tiles: NDArray[np.uint8],
+    captions: Sequence[Sequence[str]],
+    is_correct: Sequence[bool],
+    columns: int,
+    title: str,
 ) -> Figure:
-    """The figure.
+    """Draw a grid of images with a caption above each.
 
     Args:
         tiles: uint8, N×H×W×3.
-        lines: what stands above each.
-        right: whether it stands there in blue or in red.
+        captions: lines above each image.
+        is_correct: whether each caption is blue; else it is red.
         columns: of the grid.
         title: above all.
     """
     tiles = enlarged(tiles, SIDE)
     height, width = tiles.shape[1:3]
-    text = 4 + 13 * max(map(len, lines), default=1)
-    across = max([width, *(canvas.text_width(line, canvas.SMALL) for pair in lines for line in pair)]) + 8
+    text = 4 + 13 * max(map(len, captions), default=1)
+    across = max([width, *(canvas.text_width(line, canvas.SMALL) for lines in captions for line in lines)]) + 8
     down = height + text + 8
     rows = -(-len(tiles) // columns)
     top = 36
@@ -85,12 +124,12 @@ def grid(
     )
     canvas.write(figure, 10, 10, title, canvas.LARGE, bold=True)
     pixels = np.full((int(down * rows), int(across * columns), 3), 255, np.uint8)
-    for place, tile in enumerate(tiles):
-        row, column = divmod(place, columns)
+    for index, tile in enumerate(tiles):
+        row, column = divmod(index, columns)
         y, x = int(row * down), int(column * across)
         pixels[y + text : y + text + height, x : x + width] = tile
-        for number, line in enumerate(lines[place]):
-            colour = canvas.RIGHT if right[place] else canvas.WRONG
-            canvas.write(figure, 10 + x, top + y + 13 * number, line, canvas.SMALL, colour)
+        for line_index, line in enumerate(captions[index]):
+            color = canvas.CORRECT if is_correct[index] else canvas.INCORRECT
+            canvas.write(figure, 10 + x, top + y + 13 * line_index, line, canvas.SMALL, color)
     canvas.paste(figure, pixels, 10, top)
     return figure

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from convline.errors import UserError
 from convline.figures import canvas
-from convline.figures.image_grid import coloured, enlarged
+from convline.figures.image_grid import colored, enlarged
 from convline.network.hooks import evaluating, layers
 from convline.network.receptive_field import ReceptiveField
 from convline.network.summary import receptive_fields as theoretical_fields
@@ -23,7 +23,7 @@ from convline.training.loaded_run import Run, opened
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_LAYERS = 12
+MAX_LAYERS = 12
 SIDE, COLUMNS = 150, 4  # pixels of a panel, at least; panels in a row
 COUNTED = 1 - 0.9545  # of the largest gradient: below that a pixel is outside of the effective field
 
@@ -98,8 +98,8 @@ def _wider(views: dict[str, ReceptiveField | None]) -> dict[str, ReceptiveField]
         if view is not None and max(view.size) > widest:
             found[name], widest = view, max(view.size)
     names = list(found)
-    if len(names) > MOST_LAYERS:
-        names = [names[round(place)] for place in np.linspace(0, len(names) - 1, MOST_LAYERS)]
+    if len(names) > MAX_LAYERS:
+        names = [names[round(place)] for place in np.linspace(0, len(names) - 1, MAX_LAYERS)]
     return {name: found[name] for name in names}
 
 
@@ -131,7 +131,7 @@ def draw(found: dict[str, Field]) -> Figure:
         axes = canvas.axes_at(figure, left, top + 34, width, height)
         axes.set_axis_off()
         brightness = np.sqrt(field.gradient / (field.gradient.max() or 1))
-        axes.imshow(coloured(brightness, 0, 1, "magma"), interpolation="nearest", aspect="auto")
+        axes.imshow(colored(brightness, 0, 1, "magma"), interpolation="nearest", aspect="auto")
         corner = field.left - 0.5, field.top - 0.5  # a pixel's middle has whole coordinates
         axes.add_patch(Rectangle(corner, field.width, field.height, fill=False, edgecolor="#2dd4a7", linewidth=1.6))
         axes.set(xlim=(-0.5, field.gradient.shape[1] - 0.5), ylim=(field.gradient.shape[0] - 0.5, -0.5))

@@ -35,12 +35,12 @@ class Shifted:
     agreement: list[float]
 
 
-def shifts(run: Run, *others: Run, part: str = "val", num_images: int = 2000) -> Figure:
+def translation(run: Run, *others: Run, split: str = "val", num_images: int = 2000) -> Figure:
     """The shift curve: accuracy and agreement of predictions when images are moved by -4 to 4 pixels.
 
     Args:
         run, others: with a checkpoint, a line each, named by their kind of pooling.
-        part: "val" or "test".
+        split: "val" or "test".
         num_images: the first ones.
     Raises:
         UserError: a run's checkpoint or its data are missing.
@@ -48,9 +48,9 @@ def shifts(run: Run, *others: Run, part: str = "val", num_images: int = 2000) ->
     every = [opened(each) for each in (run, *others)]
     curves = []
     for each in every:
-        examples = each.examples(part, num_images)
+        examples = each.examples(split, num_images)
         curves.append((label(each), shifted(each.network, examples.images, examples.labels)))
-    return draw(curves, f"{len(examples.labels):,} {canvas.PARTS[part]} images, their edges repeated")
+    return draw(curves, f"{len(examples.labels):,} {canvas.SPLIT_NAMES[split]} images, their edges repeated")
 
 
 def label(run: TrainedRun) -> str:
@@ -105,12 +105,12 @@ def draw(curves: list[tuple[str, Shifted]], caption: str) -> Figure:
         axes = canvas.axes_at(figure, 62 + 370 * place, 74, 310, 260)
         for number, (_, curve) in enumerate(curves):
             values = [100 * value for value in getattr(curve, key)]
-            axes.plot(curve.distances, values, "o-", color=canvas.COLOURS[number % len(canvas.COLOURS)], markersize=4)
+            axes.plot(curve.distances, values, "o-", color=canvas.COLORS[number % len(canvas.COLORS)], markersize=4)
         axes.set_title(title, fontsize=canvas.NORMAL)
         axes.set_xlabel("moved by pixels", fontsize=canvas.NORMAL)
         axes.set_ylabel("% of images", fontsize=canvas.NORMAL)
         axes.set_ylim(max(0, 100 * lowest - 3), 101)
         axes.grid(color="#e5e7eb")
     for number, (name, _) in enumerate(curves):
-        canvas.write(figure, 62, 384 + 18 * number, f"●  {name}", colour=canvas.COLOURS[number % len(canvas.COLOURS)])
+        canvas.write(figure, 62, 384 + 18 * number, f"●  {name}", color=canvas.COLORS[number % len(canvas.COLORS)])
     return figure

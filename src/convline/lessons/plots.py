@@ -44,12 +44,12 @@ def bars_of_error(results: Results, labels: Sequence[str], title: str, metric: s
             continue
         sample = results.arm(label).sample(metric)
         low, high = sample.interval
-        axes.plot([factor * low, factor * high], [row, row], color=canvas.COLOURS[0], linewidth=2)
+        axes.plot([factor * low, factor * high], [row, row], color=canvas.COLORS[0], linewidth=2)
         axes.plot(
             [factor * value for value in sample.values],
             [row] * sample.n,
             "o",
-            color=canvas.COLOURS[0],
+            color=canvas.COLORS[0],
             markersize=3.5,
             alpha=0.5,
             markeredgewidth=0,
@@ -83,14 +83,14 @@ def lines(
     canvas.write(figure, 12, 10, title, canvas.LARGE, bold=True)
     axes = canvas.axes_at(figure, 66, 44, 470, 300)
     for number, (x, y, half) in enumerate(series.values()):
-        axes.errorbar(x, y, half, fmt="o-", color=canvas.COLOURS[number % len(canvas.COLOURS)], markersize=4, capsize=3)
+        axes.errorbar(x, y, half, fmt="o-", color=canvas.COLORS[number % len(canvas.COLORS)], markersize=4, capsize=3)
     if logarithmic:
         axes.set_xscale("log")
     axes.set_xlabel(across, fontsize=canvas.NORMAL)
     axes.set_ylabel(up, fontsize=canvas.NORMAL)
     axes.grid(color=GRID)
     for number, name in enumerate(series):
-        canvas.write(figure, 66, 392 + 18 * number, f"●  {name}", colour=canvas.COLOURS[number % len(canvas.COLOURS)])
+        canvas.write(figure, 66, 392 + 18 * number, f"●  {name}", color=canvas.COLORS[number % len(canvas.COLORS)])
     return figure
 
 
@@ -102,14 +102,14 @@ def epochs(results: Results, label: str, metric: str, published: Sequence[float]
     figure = canvas.blank(520, 330)
     canvas.write(figure, 12, 10, title, canvas.LARGE, bold=True)
     axes = canvas.axes_at(figure, 76, 44, 420, 230)
-    axes.plot(range(1, len(published) + 1), published, "s--", color=canvas.COLOURS[1], markersize=5, label="published")
+    axes.plot(range(1, len(published) + 1), published, "s--", color=canvas.COLORS[1], markersize=5, label="published")
     ours = results.arm(label).curves.get(metric, ())
     for number, curve in enumerate(ours):
         axes.plot(
             range(1, len(curve) + 1),
             curve,
             ".-",
-            color=canvas.COLOURS[0],
+            color=canvas.COLORS[0],
             alpha=0.7,
             linewidth=1.2,
             label=None if number else "ours, a line a seed",

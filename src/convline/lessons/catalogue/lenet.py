@@ -26,7 +26,7 @@ LENET = Lesson(
     {
         "lenet_mistakes": (
             "The worst mistakes among the validation images, as the paper's figure 8 shows those of its test set",
-            partial(plots.of_a_run, "mistakes"),
+            partial(plots.of_a_run, "top_losses"),
         )
     },
     "A tenth of the training images validate, and the epoch that they chose is tested: each time the last one.",

@@ -56,7 +56,7 @@ def table(
         axes.text(column + 0.5, row + 0.5, shown, ha="center", va="center", fontsize=size * side / SIDE, color=ink)
     if framed:
         row, column, height, width = framed
-        axes.add_patch(Rectangle((column, row), width, height, fill=False, edgecolor=canvas.RIGHT, linewidth=2))
+        axes.add_patch(Rectangle((column, row), width, height, fill=False, edgecolor=canvas.CORRECT, linewidth=2))
 
 
 def number(value: float) -> str:
