@@ -173,7 +173,7 @@ print(f"dense: {pixels * pixels:,} weights; convolution with a 3×3 kernel: 9")
 # pixel is the sum of all weights that it has met: pixels in the middle are in more windows than those in the corners.
 
 # %%
-figures.forward_and_backward()
+figures.forward_backward()
 
 # %% [markdown]
 # `gradients` works this out by the chain rule. torch's autograd gives the same numbers:

@@ -5,6 +5,7 @@ Then docs/reproduction.md and the heads of the experiments are written again fro
 """
 
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -12,15 +13,14 @@ from pathlib import Path
 from convline.lessons import page
 from convline.lessons.catalogue import LESSONS
 from convline.lessons.lesson import Lesson
-from convline.lessons.listing import STORED, stored
-from convline.lessons.reproduce import RESULTS
-from convline.lessons.results import load
+from convline.lessons.reproduce import RESULTS_FILE, STORED_RESULTS, load_stored
+from convline.lessons.results import load_results
 from convline.reporting.metric_text import folded
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = ROOT / "conf" / "experiment"
 PAGE = ROOT / "docs" / "reproduction.md"
-HEAD = """# The lessons, reproduced
+INTRODUCTION = """# The lessons, reproduced
 
 What tutorials of ConvNets print, done again by one command each, with several seeds. `convline reproduce --list`
 prints the findings below, `convline reproduce NAME` does a lesson again, into `runs/reproduce/NAME/`; typed again it
@@ -35,71 +35,80 @@ The fastest epoch's time, training alone, was taken while other programs ran, an
 
 
 def main(folder: Path) -> None:
-    """Keep, and write the page."""
-    there = [lesson for name, lesson in LESSONS.items() if (folder / name / RESULTS).is_file()]
-    for lesson in there:
+    """Store the results that are in a folder, then write the page and the headers of the experiments."""
+    lessons = [lesson for name, lesson in LESSONS.items() if (folder / name / RESULTS_FILE).is_file()]
+    for lesson in lessons:  # all of them before any is stored
         check(lesson, folder / lesson.name)
-    for lesson in there:
-        keep(lesson, folder / lesson.name)
+    for lesson in lessons:
+        store(lesson, folder / lesson.name)
     PAGE.write_text(document())
-    for path, text in heads().items():
+    for path, text in experiments_with_headers().items():
         path.write_text(text)
 
 
 def check(lesson: Lesson, folder: Path) -> None:
-    """Only the lesson itself is kept: with its own settings, and with all its seeds.
+    """Refuse results of other settings than the lesson's, or of fewer seeds.
 
     Raises:
-        SystemExit: these results are others.
+        SystemExit: the results cannot stand for the lesson.
     """
-    results = load(folder / RESULTS)
+    results = load_results(folder / RESULTS_FILE)
     assert results is not None
-    if results.is_changed:
-        raise SystemExit(f"{folder} was done with other settings than the lesson's: {' '.join(results.words)}")
-    fewest = min((len(results.arm(label).seeds) for study in lesson.studies for label in study.labels), default=None)
-    if fewest is not None and fewest < lesson.seeds:
-        raise SystemExit(f"{folder} holds {fewest} of {lesson.seeds} seeds; type: convline reproduce {lesson.name}")
+    if results.has_other_settings:
+        raise SystemExit(f"{folder} was done with other settings than the lesson's: {' '.join(results.overrides)}")
+    labels = [label for sweep in lesson.sweeps for label in sweep.labels]
+    fewest = min((len(results.configuration(label).seeds) for label in labels), default=None)
+    if fewest is not None and fewest < lesson.num_seeds:
+        raise SystemExit(f"{folder} holds {fewest} of {lesson.num_seeds} seeds; type: convline reproduce {lesson.name}")
 
 
-def keep(lesson: Lesson, folder: Path) -> None:
-    """Copy a lesson's results and figures."""
-    STORED.mkdir(exist_ok=True)
-    shutil.copy(folder / RESULTS, STORED / f"{lesson.name}.json")
+def store(lesson: Lesson, folder: Path) -> None:
+    """Copy a lesson's results and figures into the repository."""
+    STORED_RESULTS.mkdir(exist_ok=True)
+    shutil.copy(folder / RESULTS_FILE, STORED_RESULTS / f"{lesson.name}.json")
     for name in lesson.figures:
-        shutil.copy(folder / f"{name}.png", STORED / f"{name}.png")
+        shutil.copy(folder / f"{name}.png", STORED_RESULTS / f"{name}.png")
 
 
 def document() -> str:
-    """docs/reproduction.md."""
-    parts = [HEAD]
+    """Write the text of docs/reproduction.md from the stored results."""
+    parts = [INTRODUCTION]
     for lesson in LESSONS.values():
-        results = stored(lesson.name)
-        if results.made:
-            parts.append(f"## {lesson.name}: {lesson.title}\n\n{page.section(lesson, results, 'reproduction/')}")
+        results = load_stored(lesson.name)
+        if results.environment or not lesson.sweeps:
+            text = page.lesson_markdown(lesson, results, "reproduction/")
+            parts.append(f"## {lesson.name}: {lesson.title}\n\n{text}")
     return "\n".join(parts)
 
 
-def heads() -> dict[Path, str]:
-    """The experiments' files, each with its measured results as comments below its first sentence."""
-    files: dict[Path, list[str]] = {}
+def experiments_with_headers() -> dict[Path, str]:
+    """Write the text of every experiment of a lesson, with its command and its measured accuracies as comments."""
+    headers: dict[Path, list[str]] = {}
     for lesson in LESSONS.values():
-        results = stored(lesson.name)
-        for study in lesson.studies:
-            found = [results.arms[label] for label in study.labels if label in results.arms]
-            where = f" ({' '.join(study.words)})" if study.words else ""
-            lines = [f"#   {arm.label}: {folded('test/acc', arm.sample('test/acc'))} %" for arm in found]
-            if lines:
-                title = f"# Measured, test accuracy{where}:"
-                files.setdefault(EXPERIMENTS / f"{study.experiment}.yaml", []).extend([title, *lines])
-    return {path: with_head(path.read_text(), lines) for path, lines in files.items()}
+        results = load_stored(lesson.name)
+        for sweep in lesson.sweeps:
+            configurations = [
+                results.configurations[label] for label in sweep.labels if label in results.configurations
+            ]
+            if not configurations:
+                continue
+            made = results.environment
+            headers.setdefault(EXPERIMENTS / f"{sweep.experiment}.yaml", []).extend(
+                [
+                    f"# Measured by: {shlex.join(['python', 'train.py', *sweep.arguments(results.num_seeds)])}",
+                    f"# Test accuracy on {made['processor']}, torch {made['torch']}, {made['date']}:",
+                    *(f"#   {each.label}: {folded('test/acc', each.sample('test/acc'))} %" for each in configurations),
+                ]
+            )
+    return {path: with_header(path.read_text(), lines) for path, lines in headers.items()}
 
 
-def with_head(text: str, lines: list[str]) -> str:
-    """An experiment's text with these lines in the place of the last ones of their kind."""
-    kept = re.sub(r"^# Measured, test accuracy.*\n(#   .*\n)*", "", text, flags=re.MULTILINE)
-    first = re.match(r"(#.*\n)+", kept)
-    assert first is not None, "an experiment begins with a sentence"
-    return kept[: first.end()] + "\n".join(lines) + "\n" + kept[first.end() :]
+def with_header(text: str, lines: list[str]) -> str:
+    """Replace the measured results in an experiment's first comment."""
+    text = re.sub(r"^# (Measured|Test accuracy).*\n(#   .*\n)*", "", text, flags=re.MULTILINE)
+    comment = re.match(r"(#.*\n)+", text)
+    assert comment is not None, "an experiment begins with a comment"
+    return text[: comment.end()] + "\n".join(lines) + "\n" + text[comment.end() :]
 
 
 if __name__ == "__main__":

@@ -131,14 +131,14 @@ def reproduce(
     folder: Annotated[Path, typer.Option(metavar="DIR", help="Where pages and runs go.")] = Path("runs/reproduce"),
 ) -> None:
     """Do a tutorial's lesson again: train, draw, compare with what was published; `convline reproduce lenet5_mnist`."""
-    from convline.lessons import listing
+    from convline.lessons.reproduce import print_findings, reproduce_lessons
 
     words = lessons or []
     names = [word for word in words if "=" not in word]
     if show:
-        listing.show_list(names)
+        print_findings(names)
         return
-    listing.reproduce(names, seeds, folder, [word for word in words if "=" in word])
+    reproduce_lessons(names, seeds, folder, [word for word in words if "=" in word])
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from convline.figures.canvas import png
 from convline.lessons import by_hand
 from convline.lessons.by_hand import KERNELS, convolve, correlate, examples, flipped, gradients, output_size, toeplitz
 from convline.lessons.by_hand import figures as pictures
-from convline.lessons.by_hand.figures.cells import number
-from convline.lessons.by_hand.figures.window import arithmetic
+from convline.lessons.by_hand.figures.matrix_table import format_number
+from convline.lessons.by_hand.figures.sliding_window import arithmetic
 from support.commands import shell
 
 CASES = [
@@ -148,11 +148,11 @@ def test_the_arithmetic_is_written_out() -> None:
 
 
 def test_numbers_in_tables() -> None:
-    assert [number(value) for value in (0, -3, 2.0, -0.125, 1 / 3)] == ["0", "−3", "2", "−0.12", "0.33"]
+    assert [format_number(value) for value in (0, -3, 2.0, -0.125, 1 / 3)] == ["0", "−3", "2", "−0.12", "0.33"]
 
 
 def test_tables_hold_the_numbers() -> None:
-    shown = [text.get_text() for axes in pictures.forward_and_backward().axes for text in axes.texts]
+    shown = [text.get_text() for axes in pictures.forward_backward().axes for text in axes.texts]
     assert shown[:5] == ["3", "3", "2", "1", "0"]
     assert shown[34:43] == ["12", "12", "17", "10", "17", "19", "9", "6", "14"]  # after image and kernel
     assert shown[-9:] == ["1"] * 9
@@ -169,9 +169,9 @@ def test_tables_hold_the_numbers() -> None:
         pictures.edge_kernels,
         lambda: pictures.edge_kernels(np.zeros((8, 8), np.uint8), ["identity"]),
         lambda: pictures.edge_kernels(np.eye(28)),
-        pictures.forward_and_backward,
-        lambda: pictures.forward_and_backward(stride=2, padding=1),
-        lambda: pictures.forward_and_backward([[1, 2]], [[3]]),
+        pictures.forward_backward,
+        lambda: pictures.forward_backward(stride=2, padding=1),
+        lambda: pictures.forward_backward([[1, 2]], [[3]]),
     ],
 )
 def test_figures_are_drawn_within_their_edges(draw) -> None:

@@ -11,21 +11,21 @@ import pytest
 import reproduction
 from convline.config import compose as config
 from convline.errors import UserError
-from convline.lessons import hyperparameter_table as settings
 from convline.lessons import page
 from convline.lessons.catalogue import LESSONS
-from convline.lessons.claims import Better, Exactly, Figure, Said, further_run
+from convline.lessons.claims import BetterThan, ExactValue, PublishedMetric, QuotedStatement, prediction_interval
+from convline.lessons.hyperparameter_table import hyperparameter_rows
 from convline.lessons.lesson import Lesson
-from convline.lessons.listing import STORED
-from convline.lessons.results import Arm, Results, load
+from convline.lessons.reproduce import STORED_RESULTS
+from convline.lessons.results import ConfigurationResults, Results, load_results
 from convline.reporting.statistics import Sample
 from convline.sweeps.jobs import with_params
 from support.commands import Done, convline
 
 
-def arm(label: str, *values: float) -> Arm:
+def arm(label: str, *values: float) -> ConfigurationResults:
     curves = {"val/loss": [[1.0, value] for value in values]}
-    return Arm(
+    return ConfigurationResults(
         label, {}, list(range(len(values))), {"test/acc": list(values)}, curves, 10, 20, 3, 2, [2.0] * len(values)
     )
 
@@ -37,51 +37,55 @@ RESULTS = Results("lesson", {each.label: each for each in (
 class TestFigure:
     def test_is_compared_with_where_one_further_run_would_lie(self) -> None:
         # t for two degrees of freedom 4.302653, deviation 0.01: 0.91 ± 4.302653 · 0.01 · √(4/3)
-        low, high = further_run(Sample((0.90, 0.91, 0.92)))
+        low, high = prediction_interval(Sample((0.90, 0.91, 0.92)))
         assert (low, high) == pytest.approx((0.860317, 0.959683), abs=1e-6)
-        assert Figure("x", "a", "test/acc", 0.8604).check(RESULTS).verdict == "reproduced"
-        assert Figure("x", "a", "test/acc", 0.8602).check(RESULTS).verdict == "higher by 4.98 points"
-        assert Figure("x", "a", "test/acc", 0.9598).check(RESULTS).verdict == "lower by 4.98 points"
+        assert PublishedMetric("x", "a", "test/acc", 0.8604).check(RESULTS).verdict == "reproduced"
+        assert PublishedMetric("x", "a", "test/acc", 0.8602).check(RESULTS).verdict == "higher by 4.98 points"
+        assert PublishedMetric("x", "a", "test/acc", 0.9598).check(RESULTS).verdict == "lower by 4.98 points"
 
     def test_without_spread_nothing_is_said(self) -> None:
-        assert math.isnan(further_run(Sample((0.9,)))[0])
-        assert Figure("x", "one", "test/acc", 0.5).check(RESULTS).verdict == "one run says nothing of the spread"
-        assert Figure("x", "missing", "test/acc", 0.5).check(RESULTS).verdict == "not run"
+        assert math.isnan(prediction_interval(Sample((0.9,)))[0])
+        assert (
+            PublishedMetric("x", "one", "test/acc", 0.5).check(RESULTS).verdict == "one run says nothing of the spread"
+        )
+        assert PublishedMetric("x", "missing", "test/acc", 0.5).check(RESULTS).verdict == "not run"
 
     def test_may_be_that_of_an_epoch(self) -> None:
-        found = Figure("loss", "b", "val/loss@2", 0.7).check(RESULTS)
+        found = PublishedMetric("loss", "b", "val/loss@2", 0.7).check(RESULTS)
         assert (found.published, found.reproduced) == ("0.7000", "0.8100 ± 0.0100 (3)")
         assert found.verdict == "higher by 0.110"  # 0.81 ± 0.0497
-        assert not RESULTS.arm("b").sample("val/loss@3").n
+        assert not RESULTS.configuration("b").sample("val/loss@3").n
 
 
 class TestBetter:
     def test_holds_where_the_interval_of_the_difference_excludes_zero(self) -> None:
         # standard error √(2 · 0.0001 / 3) = 0.008165, t for four degrees of freedom 2.776: 10 ± 2.27 points
-        assert Better("x", "a", "b").check(RESULTS).verdict == "holds: by 10.00 points (7.73 to 12.27)"
-        assert Better("x", "b", "a").check(RESULTS).verdict == "the opposite holds: by 10.00 points (7.73 to 12.27)"
+        assert BetterThan("x", "a", "b").check(RESULTS).verdict == "holds: by 10.00 points (7.73 to 12.27)"
+        assert BetterThan("x", "b", "a").check(RESULTS).verdict == "the opposite holds: by 10.00 points (7.73 to 12.27)"
 
     def test_is_not_decided_otherwise(self) -> None:
         near = Results("x", {"a": arm("a", 0.90, 0.94), "b": arm("b", 0.89, 0.93)})
-        assert Better("x", "a", "b").check(near).verdict.startswith("not decided: -")
-        assert Better("x", "a", "one").check(RESULTS).verdict == "too few seeds to say"
+        assert BetterThan("x", "a", "b").check(near).verdict.startswith("not decided: -")
+        assert BetterThan("x", "a", "one").check(RESULTS).verdict == "too few seeds to say"
 
 
 def test_numbers_and_sentences() -> None:
-    assert Exactly("x", "114", lambda: "114").check(RESULTS).verdict == "exact"
-    assert Exactly("x", "4M", lambda: "7M", "7M", "the notes err").check(RESULTS).verdict == "the notes err"
-    assert Exactly("x", "4M", lambda: "8M", "7M", "the notes err").check(RESULTS).verdict == "differs"
-    assert Exactly("x", "4M", lambda: "7M").check(RESULTS).verdict == "differs"
-    found = Said("s", lambda results: (f"{len(results.arms)} arms", True), "v").check(RESULTS)
-    assert (found.reproduced, found.verdict) == ("3 arms", "v")
-    assert Said("s", lambda results: ("none", False), "v").check(RESULTS).verdict == "not shown"
+    assert ExactValue("x", "114", lambda: "114").check(RESULTS).verdict == "exact"
+    assert ExactValue("x", "4M", lambda: "7M", "7M", "the notes err").check(RESULTS).verdict == "the notes err"
+    assert ExactValue("x", "4M", lambda: "8M", "7M", "the notes err").check(RESULTS).verdict == "differs"
+    assert ExactValue("x", "4M", lambda: "7M").check(RESULTS).verdict == "differs"
+    found = QuotedStatement("s", lambda results: (f"{len(results.configurations)} configurations", True), "v").check(
+        RESULTS
+    )
+    assert (found.reproduced, found.verdict) == ("3 configurations", "v")
+    assert QuotedStatement("s", lambda results: ("none", False), "v").check(RESULTS).verdict == "not shown"
 
 
 def test_runs_that_learned_nothing_are_counted() -> None:
     assert arm("x", 0.1135, 0.9206, 0.2).num_failed == 2
     results = Results("mnist_dense", {"dense": arm("dense", 0.1135, 0.9206, 0.1135)}, {})
-    assert "38.25 ± 46.60 (3); 2 learned nothing |" in page.arms_table(list(results.arms.values()))
-    assert "| 0.00 to 100.00 |" in page.arms_table(list(results.arms.values()))
+    assert "38.25 ± 46.60 (3); 2 learned nothing |" in page.configurations_table(list(results.configurations.values()))
+    assert "| 0.00 to 100.00 |" in page.configurations_table(list(results.configurations.values()))
 
 
 @pytest.mark.parametrize(
@@ -96,15 +100,15 @@ def test_runs_that_learned_nothing_are_counted() -> None:
 )
 def test_settings_that_change_what_is_learned_are_told(words: list[str], expected: bool) -> None:
     results = Results("mnist_dense", {"dense": arm("dense", 0.9, 0.8)}, {}, words)
-    assert results.is_changed == expected
-    text = page.section(LESSONS["mnist_dense"], results, "")
+    assert results.has_other_settings == expected
+    text = page.lesson_markdown(LESSONS["mnist_dense"], results, "")
     assert ("Other settings than the lesson's" in text) == expected
     typed = " ".join(["convline reproduce mnist_dense --seeds 2", *(words if expected else ())])
     assert typed in text.replace("'", "")
 
 
 def test_what_was_chosen_is_what_the_experiments_say() -> None:
-    (row,) = settings.rows(LESSONS["mnist_keras_convnet"].studies, ["threads=1"])
+    (row,) = hyperparameter_rows(LESSONS["mnist_keras_convnet"].sweeps, ["threads=1"])
     rmsprop = "RMSprop(lr=0.001, weight_decay=0.0, alpha=0.9, eps=1e-07, momentum=0.0)"
     assert row == (
         "mnist_keras_convnet",
@@ -117,9 +121,9 @@ def test_what_was_chosen_is_what_the_experiments_say() -> None:
         "0 to 1",
         "1,000 images",
     )
-    (changed,) = settings.rows(LESSONS["mnist_keras_convnet"].studies, ["data.batch_size=7"])
+    (changed,) = hyperparameter_rows(LESSONS["mnist_keras_convnet"].sweeps, ["data.batch_size=7"])
     assert changed[5] == "7"
-    assert len(settings.rows(LESSONS["prior_ladder"].studies, [])) == 4
+    assert len(hyperparameter_rows(LESSONS["prior_ladder"].sweeps, [])) == 4
 
 
 @pytest.mark.parametrize(
@@ -132,7 +136,7 @@ def test_what_was_chosen_is_what_the_experiments_say() -> None:
 )
 def test_only_the_lesson_itself_is_kept(results: Results, said: str, tmp_path: Path) -> None:
     results.save(tmp_path / "mnist_dense" / "results.json")
-    kept = reproduction.STORED / "mnist_dense.json"
+    kept = STORED_RESULTS / "mnist_dense.json"
     before = kept.read_text()
     with pytest.raises(SystemExit, match=re.escape(said)):
         reproduction.main(tmp_path)
@@ -141,65 +145,67 @@ def test_only_the_lesson_itself_is_kept(results: Results, said: str, tmp_path: P
 
 def test_results_are_kept_as_they_are(tmp_path: Path) -> None:
     RESULTS.save(tmp_path / "r.json")
-    again = load(tmp_path / "r.json")
+    again = load_results(tmp_path / "r.json")
     assert again is not None
-    assert again.arms.keys() == RESULTS.arms.keys()
-    assert again.arm("a").sample("test/acc") == RESULTS.arm("a").sample("test/acc")
-    assert load(tmp_path / "none.json") is None
+    assert again.configurations.keys() == RESULTS.configurations.keys()
+    assert again.configuration("a").sample("test/acc") == RESULTS.configuration("a").sample("test/acc")
+    assert load_results(tmp_path / "none.json") is None
     (tmp_path / "r.json").write_text('{"lesson": 1}')
     with pytest.raises(UserError, match=r"r\.json is damaged"):
-        load(tmp_path / "r.json")
+        load_results(tmp_path / "r.json")
 
 
 def test_tables_take_any_text() -> None:
-    assert page.table(("a", "b"), [("1|2", "3")]) == "| a | b |\n| --- | --- |\n| 1\\|2 | 3 |"
+    assert page.markdown_table(("a", "b"), [("1|2", "3")]) == "| a | b |\n| --- | --- |\n| 1\\|2 | 3 |"
 
 
 @pytest.mark.parametrize("lesson", LESSONS.values(), ids=LESSONS)
 class TestEveryLesson:
     def test_has_a_label_for_each_of_its_configurations(self, lesson: Lesson) -> None:
-        labels = [label for study in lesson.studies for label in study.labels]
+        labels = [label for sweep in lesson.sweeps for label in sweep.labels]
         assert len(set(labels)) == len(labels)
-        for study in lesson.studies:
-            words = study.command(1)[1:]
+        for sweep in lesson.sweeps:
+            words = sweep.arguments(1)[1:]
             combinations = config.expand_sweep(with_params(words, config.sweep_params(words)))
-            assert len(combinations) == len(study.labels)
+            assert len(combinations) == len(sweep.labels)
             config.compose_all(combinations)
 
     def test_claims_and_figures_fit_any_results(self, lesson: Lesson) -> None:
         """Of a lesson without runs, and of one with made-up ones: every claim finds its configurations."""
-        labels = [label for study in lesson.studies for label in study.labels]
+        labels = [label for sweep in lesson.sweeps for label in sweep.labels]
         metrics = {
             name: [0.5, 0.6]
             for name in ("test/acc", "val/acc", *(f"moved/{d}/acc" for d in (*range(-4, 5), "±2", "±4")))
         }
         curves = {name: [[0.5] * 20, [0.6] * 20] for name in ("train/acc", "val/loss", "val/acc")}
-        made = {label: Arm(label, {}, [0, 1], metrics, curves, 5, 6, 7, 20, [1.0, 2.0]) for label in labels}
+        made = {
+            label: ConfigurationResults(label, {}, [0, 1], metrics, curves, 5, 6, 7, 20, [1.0, 2.0]) for label in labels
+        }
         results = Results(lesson.name, made, {"date": "2026-01-01", "torch": "2", "processor": "p"})
         for claim in lesson.claims():
             assert claim.check(Results(lesson.name)).verdict
             found = claim.check(results)
             assert found.verdict not in ("not run", "too few seeds to say", "differs"), claim
-        assert "| claim |" in page.section(lesson, results, "")
+        assert "| claim |" in page.lesson_markdown(lesson, results, "")
 
     def test_what_is_kept_is_complete(self, lesson: Lesson) -> None:
-        results = load(STORED / f"{lesson.name}.json")
+        results = load_results(STORED_RESULTS / f"{lesson.name}.json")
         assert results is not None
-        assert list(results.arms) == [label for study in lesson.studies for label in study.labels]
-        assert all((STORED / f"{name}.png").is_file() for name in lesson.figures)
+        assert list(results.configurations) == [label for sweep in lesson.sweeps for label in sweep.labels]
+        assert all((STORED_RESULTS / f"{name}.png").is_file() for name in lesson.figures)
 
 
 def test_the_grid_of_patterns_is_named_as_it_is_swept() -> None:
-    results = load(STORED / "pattern_grid.json")
+    results = load_results(STORED_RESULTS / "pattern_grid.json")
     assert results is not None
     for n, m, k in product(range(4), range(4), range(3)):
-        settings = results.arm(f"N={n} M={m} K={k}").settings
+        settings = results.configuration(f"N={n} M={m} K={k}").settings
         assert settings == {"model.N": str(n), "model.M": str(m), "model.K": str(k)}
 
 
 def test_the_page_and_the_heads_of_experiments_are_what_the_results_say() -> None:
     assert reproduction.PAGE.read_text() == reproduction.document(), "type: python scripts/reproduction.py"
-    for path, text in reproduction.heads().items():
+    for path, text in reproduction.experiments_with_headers().items():
         assert path.read_text() == text, "type: python scripts/reproduction.py"
 
 
@@ -222,15 +228,15 @@ class TestCommand:
         lesson = folder / "runs" / "reproduce" / "mnist_dense"
         for name in ("page.md", "page.html", "results.json", "dense_curve.png"):
             assert (lesson / name).is_file(), name
-        results = load(lesson / "results.json")
+        results = load_results(lesson / "results.json")
         assert results is not None
-        accuracies = results.arm("dense").metrics["test/acc"]
+        accuracies = results.configuration("dense").metrics["test/acc"]
         stored = [
             json.loads((lesson / "mnist_dense" / f"seed={seed}" / "summary.json").read_text())["metrics"]["test/acc"]
             for seed in (0, 1)
         ]
         assert accuracies == pytest.approx(stored)
-        assert results.arm("dense").sample("train/acc@5").n == 2
+        assert results.configuration("dense").sample("train/acc@5").n == 2
         html = (lesson / "page.html").read_text()
         assert html.count("data:image/png;base64,") == 1
         assert "http" not in re.sub(r"<meta[^>]*>", "", html)

@@ -1,8 +1,8 @@
-"""Claims -> findings: what is published, what came out, and whether the two agree.
+"""Check the claims of a lesson against its results.
 
-A published figure is one run of somebody else. It is compared with the interval in which one further run of ours would
-lie with 95 % probability (of Student's t), which takes the spread over seeds into account, and not with the interval of
-the mean, which shrinks to nothing as seeds are added.
+A published metric is one run of somebody else. It is compared with the prediction interval, in which one further run of
+ours lies with 95 % probability (by Student's t distribution), and not with the confidence interval of the mean: that
+one shrinks to nothing as seeds are added, until every published metric lies outside of it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ REPRODUCED, HOLDS, EXACT = "reproduced", "holds", "exact"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of a lesson's outcome, as text.
+    """The outcome of one claim, as text.
 
     Args:
-        claim: what is claimed.
-        published: the source's figure, or what it says.
-        reproduced: ours.
-        verdict: whether they agree, in a few words.
+        claim: statement of the source.
+        published: metric or number that the source gives.
+        reproduced: metric or number that Convline gives.
+        verdict: whether the two agree, in a few words.
     """
 
     claim: str
@@ -37,32 +37,32 @@ class Finding:
 
 
 class Claim(Protocol):
-    """Something that a lesson says, which can be checked."""
+    """A statement that results can support or contradict."""
 
     def check(self, results: Results) -> Finding:
-        """Compare it with results."""
+        """Compare the claim with results."""
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A metric of one configuration was published.
+class PublishedMetric:
+    """The source gives a metric of one configuration.
 
     Args:
-        text: what is claimed.
-        arm: the configuration's label.
-        metric: such as "test/acc"; "train/acc@5" is that of the fifth epoch.
-        published: its value.
+        text: the claim in words.
+        configuration: label of the configuration.
+        metric: name of the metric, such as "test/acc"; "train/acc@5" is the one of the fifth epoch.
+        published: value in the source.
     """
 
     text: str
-    arm: str
+    configuration: str
     metric: str
     published: float
 
     def check(self, results: Results) -> Finding:
-        """Whether a further run might give what was published."""
-        sample, name = results.arm(self.arm).sample(self.metric), self.metric.partition("@")[0]
-        low, high = further_run(sample)
+        """Tell whether the published value lies in the prediction interval of one further run."""
+        sample, name = results.configuration(self.configuration).sample(self.metric), self.metric.partition("@")[0]
+        low, high = prediction_interval(sample)
         if not sample.n:
             verdict = "not run"
         elif math.isnan(low):
@@ -77,27 +77,28 @@ class Figure:
         return Finding(self.text, with_unit(name, self.published), folded(name, sample) + unit, verdict)
 
 
-def further_run(sample: Sample) -> tuple[float, float]:
-    """The interval that holds one more value with 95 % probability; nan for fewer than two values.
+def prediction_interval(sample: Sample) -> tuple[float, float]:
+    """Compute the interval that holds one further value with 95 % probability; nan for fewer than two values.
 
     Source: Hahn & Meeker, "Statistical Intervals", 1991, section 4.7.
     """
-    from scipy.special import stdtrit
+    from scipy.special import stdtrit  # here for its cost
 
     if sample.n < 2:
         return math.nan, math.nan
+    # 1 + 1/n: the variance of the further value itself, and that of the mean which predicts it
     half = float(stdtrit(sample.n - 1, 0.5 + CONFIDENCE / 2)) * sample.sd * math.sqrt(1 + 1 / sample.n)
     return sample.mean - half, sample.mean + half
 
 
 @dataclass(frozen=True)
-class Better:
-    """One configuration is said to be better than another.
+class BetterThan:
+    """The source says that one configuration is better than another.
 
     Args:
-        text: what is claimed.
-        better, worse: labels.
-        metric: of which more is better.
+        text: the claim in words.
+        better, worse: labels of the two configurations.
+        metric: name of a metric that is better when it is higher.
     """
 
     text: str
@@ -106,20 +107,20 @@ class Better:
     metric: str = "test/acc"
 
     def check(self, results: Results) -> Finding:
-        """Whether the seeds support it, by Welch's test."""
-        a, b = (results.arm(label).sample(self.metric) for label in (self.better, self.worse))
-        found = welch(a, b)
+        """Tell whether the seeds support the claim, by Welch's test."""
+        a, b = (results.configuration(label).sample(self.metric) for label in (self.better, self.worse))
+        difference = welch(a, b)
         name = self.metric.partition("@")[0]
-        ours = f"{folded(name, a)} against {folded(name, b)}{' %' if is_share(name) else ''}"
-        if found is None:
+        reproduced = f"{folded(name, a)} against {folded(name, b)}{' %' if is_share(name) else ''}"
+        if difference is None:
             verdict = "too few seeds to say"
-        elif not found.is_supported:
-            verdict = f"not decided: {_points(found.low)} to {_points(found.high)} points"
+        elif not difference.is_supported:
+            verdict = f"not decided: {_points(difference.low)} to {_points(difference.high)} points"
         else:
-            low, high = sorted((abs(found.low), abs(found.high)))
-            verdict = f"{HOLDS if found.value > 0 else 'the opposite holds'}: by {_points(abs(found.value))} points"
-            verdict += f" ({_points(low)} to {_points(high)})"
-        return Finding(self.text, f"{self.better} above {self.worse}", ours, verdict)
+            low, high = sorted((abs(difference.low), abs(difference.high)))
+            outcome = HOLDS if difference.value > 0 else "the opposite holds"
+            verdict = f"{outcome}: by {_points(abs(difference.value))} points ({_points(low)} to {_points(high)})"
+        return Finding(self.text, f"{self.better} above {self.worse}", reproduced, verdict)
 
 
 def _points(value: float) -> str:
@@ -127,45 +128,45 @@ def _points(value: float) -> str:
 
 
 @dataclass(frozen=True)
-class Exactly:
-    """A number that can be worked out, such as a count of parameters.
+class ExactValue:
+    """The source gives a number that can be computed without training, such as a number of parameters.
 
     Args:
-        text: what is claimed.
-        published: as printed by the source.
-        computed: gives ours, as text.
-        right: what it is, where the source errs or rounds; empty if the two should agree.
-        why: what to say of that.
+        text: the claim in words.
+        published: number as the source prints it.
+        compute: returns Convline's number, as text.
+        correct: the correct number, if the source is mistaken or rounds; empty if the two should be equal.
+        remark: verdict to show for such a number.
     """
 
     text: str
     published: str
-    computed: Callable[[], str]
-    right: str = ""
-    why: str = ""
+    compute: Callable[[], str]
+    correct: str = ""
+    remark: str = ""
 
     def check(self, results: Results) -> Finding:
-        """Whether the two texts are the same, or differ as they should."""
-        ours = self.computed()
-        verdict = EXACT if ours == self.published else self.why if ours == self.right else "differs"
-        return Finding(self.text, self.published, ours, verdict)
+        """Tell whether the two texts are equal, or differ as expected."""
+        computed = self.compute()
+        verdict = EXACT if computed == self.published else self.remark if computed == self.correct else "differs"
+        return Finding(self.text, self.published, computed, verdict)
 
 
 @dataclass(frozen=True)
-class Said:
-    """A sentence that results contradict or qualify.
+class QuotedStatement:
+    """The source makes a statement that results contradict or qualify.
 
     Args:
-        text: the sentence.
-        evidence: what the results show, as text, and whether it bears the verdict out.
-        verdict: what is right instead.
+        text: the statement.
+        evidence: returns the results that concern it, as text, and whether they support the correction.
+        correction: what is true instead.
     """
 
     text: str
     evidence: Callable[[Results], tuple[str, bool]]
-    verdict: str
+    correction: str
 
     def check(self, results: Results) -> Finding:
-        """The evidence beside the sentence."""
-        shown, bears_out = self.evidence(results)
-        return Finding(self.text, "–", shown, self.verdict if bears_out else "not shown")
+        """Show the evidence beside the statement."""
+        evidence, supports_correction = self.evidence(results)
+        return Finding(self.text, "–", evidence, self.correction if supports_correction else "not shown")

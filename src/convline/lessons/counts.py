@@ -1,49 +1,53 @@
-"""What networks count, worked out without training them."""
+"""Count the parameters and list the output shapes of networks, as text and without training them."""
+
+from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
-from convline.network.summary import NetworkSummary
+if TYPE_CHECKING:  # imported inside functions: torch takes seconds to import
+    from convline.network.summary import NetworkSummary
 
 
 @functools.cache
-def table_of(*words: str) -> NetworkSummary:
-    """The layer table of the network that `python train.py WORDS` would train."""
+def network_summary(*overrides: str) -> NetworkSummary:
+    """Summarize the network that `python train.py OVERRIDES` would train."""
     from convline.config.compose import load_config
     from convline.network.from_config import meta_network
 
-    return meta_network(load_config(words))[1]
+    return meta_network(load_config(overrides))[1]
 
 
-def parameters(*words: str) -> str:
-    """Of that network: "61,706"."""
-    return f"{table_of(*words).parameters:,}"
+def num_parameters(*overrides: str) -> str:
+    """Count the parameters of that network: "61,706"."""
+    return f"{network_summary(*overrides).parameters:,}"
 
 
-def of_layer(name: str, *words: str) -> str:
-    """The parameters of one of its layers."""
-    return f"{next(layer.parameters for layer in table_of(*words).layers if layer.name == name):,}"
+def num_layer_parameters(name: str, *overrides: str) -> str:
+    """Count the parameters of one of its layers."""
+    return f"{next(layer.parameters for layer in network_summary(*overrides).layers if layer.name == name):,}"
 
 
-def shapes(kinds: tuple[str, ...], *words: str) -> str:
-    """Output sizes of its layers of these kinds: "26×26×32, 13×13×32", height first as tutorials write them."""
-    found = [layer.output_shape for layer in table_of(*words).layers if layer.kind.startswith(kinds)]
-    return ", ".join(f"{height}×{width}×{channels}" for channels, height, width in found)
-
-
-def first_layer(pattern: str, *input_shape: int) -> str:
-    """Parameters of a pattern's first layer that has any."""
-    layers = pattern_table(pattern, input_shape).layers
-    return f"{next(layer.parameters for layer in layers if layer.parameters):,}"
+def output_shapes(kinds: tuple[str, ...], *overrides: str) -> str:
+    """List the output shapes of its layers of these kinds as H×W×C, as tutorials do: "26×26×32, 13×13×32"."""
+    shapes = [layer.output_shape for layer in network_summary(*overrides).layers if layer.kind.startswith(kinds)]
+    return ", ".join(f"{height}×{width}×{channels}" for channels, height, width in shapes)
 
 
 @functools.cache
-def pattern_table(pattern: str, input_shape: tuple[int, ...]) -> NetworkSummary:
-    """The layer table of a pattern for ten classes."""
+def pattern_summary(pattern: str, input_shape: tuple[int, ...]) -> NetworkSummary:
+    """Summarize a pattern's network for ten classes."""
     import torch
 
     from convline.network.build import build_network
     from convline.network.summary import summarize
 
-    with torch.device("meta"):
+    with torch.device("meta"):  # the network of a large image needs no memory
         network = build_network(pattern, input_shape=input_shape, num_classes=10)
     return summarize(network, input_shape)
+
+
+def num_first_layer_parameters(pattern: str, *input_shape: int) -> str:
+    """Count the parameters of a pattern's first layer that has any."""
+    layers = pattern_summary(pattern, input_shape).layers
+    return f"{next(layer.parameters for layer in layers if layer.parameters):,}"

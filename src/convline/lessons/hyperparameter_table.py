@@ -1,4 +1,4 @@
-"""What a lesson's networks were trained with, read from its experiments, so that it is what a run gets."""
+"""Build the table of a lesson's hyperparameters from its experiments, so that it shows what the runs really use."""
 
 from __future__ import annotations
 
@@ -6,31 +6,41 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from convline.lessons.lesson import Study
+from convline.lessons.lesson import LessonSweep
 
-HEAD = ("runs", "weights begin as", "loss", "optimizer", "learning rate", "batch", "epochs", "pixels", "validation")
+HEADER = (
+    "runs",
+    "initialization",
+    "loss",
+    "optimizer",
+    "learning rate",
+    "batch size",
+    "epochs",
+    "pixels",
+    "validation",
+)
 
 
-def rows(studies: Sequence[Study], words: Sequence[str]) -> list[tuple[str, ...]]:
-    """A row for each set of settings, under `HEAD`; studies that share one share its row.
+def hyperparameter_rows(sweeps: Sequence[LessonSweep], overrides: Sequence[str]) -> list[tuple[str, ...]]:
+    """Build one row, under `HEADER`, for each set of hyperparameters; sweeps with the same ones share a row.
 
     Args:
-        studies: of a lesson.
-        words: further settings of every run.
+        sweeps: sweeps of a lesson.
+        overrides: further overrides of every run.
     """
-    names: dict[tuple[str, ...], list[str]] = {}
-    for study in studies:
-        names.setdefault(_settings(study.experiment, *study.words, *words), []).append(study.folder)
-    return [(", ".join(folders), *settings) for settings, folders in names.items()]
+    folders: dict[tuple[str, ...], list[str]] = {}
+    for sweep in sweeps:
+        folders.setdefault(_row(sweep.experiment, *sweep.overrides, *overrides), []).append(sweep.folder)
+    return [(", ".join(names), *row) for row, names in folders.items()]
 
 
 @functools.cache
-def _settings(experiment: str, *words: str) -> tuple[str, ...]:
-    from convline.config.compose import load_config
+def _row(experiment: str, *overrides: str) -> tuple[str, ...]:
+    from convline.config.compose import load_config  # here for its cost
 
-    cfg = load_config([f"experiment={experiment}", *words])
+    cfg = load_config([f"experiment={experiment}", *overrides])
     smoothing = cfg.classifier.label_smoothing
-    augmented = f"; augmented: {cfg.data.augment}" if cfg.data.augment else ""
+    augmentation = f"; augmented: {cfg.data.augment}" if cfg.data.augment else ""
     return (
         str(cfg.model.init),
         "cross-entropy" + (f", labels smoothed by {smoothing:g}" if smoothing else ""),
@@ -38,12 +48,12 @@ def _settings(experiment: str, *words: str) -> tuple[str, ...]:
         _call(cfg.scheduler),
         str(cfg.data.batch_size),
         str(cfg.trainer.max_epochs),
-        ("0 to 1" if cfg.data.normalize == "unit" else "standardised") + augmented,
+        ("0 to 1" if cfg.data.normalize == "unit" else "standardized") + augmentation,
         f"{cfg.data.val_size:,} images" if cfg.data.val_size else f"{cfg.data.val_fraction:.0%} of the images",
     )
 
 
 def _call(node: Any) -> str:
-    """`SGD(lr=0.05, momentum=0.9)` of what Hydra would call."""
-    values = (f"{key}={value}" for key, value in node.items() if not key.startswith("_"))
-    return f"{node['_target_'].rpartition('.')[2]}({', '.join(values)})"
+    """Write a config node as the call that Hydra makes of it: `SGD(lr=0.05, momentum=0.9)`."""
+    arguments = (f"{key}={value}" for key, value in node.items() if not key.startswith("_"))
+    return f"{node['_target_'].rpartition('.')[2]}({', '.join(arguments)})"

@@ -1,4 +1,4 @@
-"""What a lesson is: its commands, its claims, its figures."""
+"""Describe a lesson: the sweeps that it trains, the claims that it checks, and the figures that it draws."""
 
 from __future__ import annotations
 
@@ -15,59 +15,59 @@ if TYPE_CHECKING:
 
     from convline.training.loaded_run import TrainedRun
 
-Draw = Callable[[Results, Mapping[str, Path]], "Figure"]
-Measure = Callable[["TrainedRun"], dict[str, float]]
+DrawFigure = Callable[[Results, Mapping[str, Path]], "Figure"]
+MeasureRun = Callable[["TrainedRun"], dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Study:
+class LessonSweep:
     """One sweep of a lesson.
 
     Args:
-        experiment: of conf/experiment.
-        labels: what its configurations are called, in the order of the sweep.
-        name: of its folder; the experiment's last word if left out.
-        words: further ones of its command.
+        experiment: name of a file in conf/experiment.
+        labels: names of its configurations, in the order of the sweep.
+        name: name of its folder; by default the last part of the experiment's name.
+        overrides: further overrides of its command.
     """
 
     experiment: str
     labels: tuple[str, ...]
     name: str = ""
-    words: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
-        """Where its runs are, below the lesson's."""
+        """Name the folder of its runs, inside the folder of the lesson."""
         return self.name or self.experiment.rpartition("/")[2]
 
-    def command(self, seeds: int) -> list[str]:
-        """The words after `python train.py`."""
-        return ["-m", f"experiment={self.experiment}", *self.words, f"seed=range({seeds})"]
+    def arguments(self, num_seeds: int) -> list[str]:
+        """List the arguments that follow `python train.py` on its command line."""
+        return ["-m", f"experiment={self.experiment}", *self.overrides, f"seed=range({num_seeds})"]
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A claim, a system or an example of a tutorial, done again.
+    """A claim, a system or an example of a tutorial that Convline reproduces.
 
     Args:
-        name: what is typed.
-        title: in words.
-        about: what it shows, in a sentence or two, with its source.
-        studies: what is trained; empty for arithmetic.
-        claims: what is checked; made when asked for.
-        figures: by file name, with a caption each; they are given the results and, by label, the directory of each
-            configuration's first run.
-        fidelity: what was chosen where the source is silent or Convline differs.
-        seeds: runs of each configuration, unless told otherwise.
-        measure: further metrics of a run.
+        name: name on the command line.
+        title: title of its page.
+        description: what it shows, in a few sentences, with the source.
+        claims: returns the claims to check. A function, because some claims take time to build.
+        sweeps: sweeps to train; empty if the lesson is arithmetic only.
+        figures: a caption and a drawing function for each file name. The function receives the results, and for each
+            label the run directory of the configuration's first seed.
+        choices: settings that were chosen because the source does not give them or Convline differs from it.
+        num_seeds: seeds of each configuration, by default.
+        measure: returns further metrics of a trained run, if the lesson needs any.
     """
 
     name: str
     title: str
-    about: str
+    description: str
     claims: Callable[[], list[Claim]]
-    studies: tuple[Study, ...] = ()
-    figures: Mapping[str, tuple[str, Draw]] = field(default_factory=dict)
-    fidelity: str = ""
-    seeds: int = 3
-    measure: Measure | None = None
+    sweeps: tuple[LessonSweep, ...] = ()
+    figures: Mapping[str, tuple[str, DrawFigure]] = field(default_factory=dict)
+    choices: str = ""
+    num_seeds: int = 3
+    measure: MeasureRun | None = None

@@ -1,109 +1,111 @@
-"""A lesson's page: Markdown, the same as one HTML file that needs no network, and its figures."""
+"""Write the page of a lesson: Markdown, its figures, and the same text as one HTML file that needs no network."""
 
 from __future__ import annotations
 
 import base64
-import html
+import io
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from convline.lessons import hyperparameter_table as settings
 from convline.lessons.claims import Finding
+from convline.lessons.hyperparameter_table import HEADER, hyperparameter_rows
 from convline.lessons.lesson import Lesson
-from convline.lessons.results import Arm, Results
+from convline.lessons.results import ConfigurationResults, Results
 from convline.reporting.metric_text import count, duration, folded
 
-STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;color:#1f2937;max-width:75em;margin:2em auto;padding:0 1em}"
-    "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #e5e7eb;padding:.3em .6em;text-align:left}"
-    "th{background:#f3f4f6}img{max-width:100%}code{background:#f3f4f6;padding:0 .2em}"
-)
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+TEMPLATE = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<link rel="icon" href="data:,"><title>{{ title }}</title><style>
+body { font: 15px/1.5 system-ui, sans-serif; color: #1f2937; max-width: 75em; margin: 2em auto; padding: 0 1em }
+table { border-collapse: collapse; margin: 1em 0 }
+td, th { border: 1px solid #e5e7eb; padding: .3em .6em; text-align: left }
+th { background: #f3f4f6 }
+img { max-width: 100% }
+code { background: #f3f4f6; padding: 0 .2em }
+</style></head>
+<body>
+{{ body }}
+</body></html>
+"""
+NUM_COLORS = 128  # of a figure's PNG file; more make it larger and look the same
 
 
-def write(lesson: Lesson, results: Results, folder: Path, first_runs: Mapping[str, Path]) -> None:
-    """Write page.md, page.html and the figures into a lesson's folder."""
+def write_page(lesson: Lesson, results: Results, folder: Path, first_runs: Mapping[str, Path]) -> None:
+    """Write page.md, page.html and the figures into a lesson's folder.
+
+    Args:
+        lesson, results: the lesson and what its runs gave.
+        folder: folder of the lesson.
+        first_runs: run directory of the first seed, for each label.
+    """
     for name in lesson.figures:
         save_figure(folder / f"{name}.png", lesson, results, first_runs, name)
-    text = f"# {lesson.title}\n\n{section(lesson, results, '')}"
+    text = f"# {lesson.title}\n\n{lesson_markdown(lesson, results, '')}"
     (folder / "page.md").write_text(text)
-    (folder / "page.html").write_text(_html(lesson.title, text, folder))
+    (folder / "page.html").write_text(render_html(lesson.title, text, folder))
 
 
 def save_figure(path: Path, lesson: Lesson, results: Results, first_runs: Mapping[str, Path], name: str) -> None:
-    """Draw one of a lesson's figures into a PNG file of few colours."""
-    import io
-
-    from PIL import Image
+    """Draw one of a lesson's figures into a PNG file with a palette."""
+    from PIL import Image  # here for its cost, as is what draws
 
     from convline.figures.canvas import png
 
     _, draw = lesson.figures[name]
-    picture = Image.open(io.BytesIO(png(draw(results, first_runs)))).convert("RGB")
-    picture.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    image = Image.open(io.BytesIO(png(draw(results, first_runs)))).convert("RGB")
+    image.quantize(NUM_COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
-def section(lesson: Lesson, results: Results, pictures: str) -> str:
-    """A lesson in Markdown, without its title.
+def lesson_markdown(lesson: Lesson, results: Results, figures_folder: str) -> str:
+    """Write a lesson's section in Markdown, without its title.
 
     Args:
-        lesson, results: of it.
-        pictures: before the names of its figures, such as "pictures/"; those whose file is not there are the reader's
-            matter.
+        lesson, results: the lesson and what its runs gave.
+        figures_folder: prefix of the figures' file names, such as "figures/"; the files are not looked for.
     """
-    parts = [lesson.about, commands(lesson, results)]
-    if results.is_changed:
-        parts.append(f"**Other settings than the lesson's: `{' '.join(results.words)}`.**")
+    parts = [lesson.description, commands_block(lesson, results)]
+    if results.has_other_settings:
+        parts.append(f"**Other settings than the lesson's: `{' '.join(results.overrides)}`.**")
     parts.append(findings_table([claim.check(results) for claim in lesson.claims()]))
     for name, (caption, _) in lesson.figures.items():
-        parts.append(f"![{caption}]({pictures}{name}.png)\n\n*{caption}*")
-    if results.arms:
-        parts.append(arms_table(list(results.arms.values())))
-    if lesson.studies:
-        parts.append("**What was chosen.**" + f" {lesson.fidelity}" * bool(lesson.fidelity))
-        parts.append(table(settings.HEAD, settings.rows(lesson.studies, results.words)))
-    if results.made and results.arms:
-        made = results.made
-        parts.append(f"Measured on {made['date']} with torch {made['torch']} on {made['processor']}.")
+        parts.append(f"![{caption}]({figures_folder}{name}.png)\n\n*{caption}*")
+    if results.configurations:
+        parts.append(configurations_table(list(results.configurations.values())))
+    if lesson.sweeps:
+        parts.append("**Hyperparameters.**" + f" {lesson.choices}" * bool(lesson.choices))
+        parts.append(markdown_table(HEADER, hyperparameter_rows(lesson.sweeps, results.overrides)))
+    if results.environment and results.configurations:
+        environment = results.environment
+        parts.append(
+            f"Measured on {environment['date']} with torch {environment['torch']} on {environment['processor']}."
+        )
     return "\n\n".join(parts) + "\n"
 
 
-def commands(lesson: Lesson, results: Results) -> str:
-    """What is typed to get these results."""
-    seeds = results.num_seeds or lesson.seeds
-    words = list(results.words) if results.is_changed else []
-    more = ["--seeds", str(seeds)] if seeds != lesson.seeds and lesson.studies else []
-    lines = [shlex.join(["convline", "reproduce", lesson.name, *more, *words])]
-    lines.extend(shlex.join(["python", "train.py", *study.command(seeds), *words]) for study in lesson.studies)
+def commands_block(lesson: Lesson, results: Results) -> str:
+    """Write the commands that give these results, as a block of code."""
+    num_seeds = results.num_seeds or lesson.num_seeds
+    overrides = list(results.overrides) if results.has_other_settings else []
+    options = ["--seeds", str(num_seeds)] if num_seeds != lesson.num_seeds and lesson.sweeps else []
+    lines = [shlex.join(["convline", "reproduce", lesson.name, *options, *overrides])]
+    for sweep in lesson.sweeps:
+        lines.append(shlex.join(["python", "train.py", *sweep.arguments(num_seeds), *overrides]))
     return "```\n" + "\n".join(lines) + "\n```"
 
 
 def findings_table(findings: Sequence[Finding]) -> str:
-    """Claim, published, reproduced, verdict."""
-    rows = [(f.claim, f.published, f.reproduced, f.verdict) for f in findings]
-    return table(("claim", "published", "reproduced", "verdict"), rows)
+    """Write claims, published and reproduced values, and verdicts as a Markdown table."""
+    rows = [(each.claim, each.published, each.reproduced, each.verdict) for each in findings]
+    return markdown_table(("claim", "published", "reproduced", "verdict"), rows)
 
 
-def arms_table(arms: Sequence[Arm]) -> str:
-    """Every configuration with its figures."""
-    rows = []
-    for arm in arms:
-        rows.append(
-            (
-                arm.label,
-                str(len(arm.seeds)),
-                count(arm.parameters),
-                count(arm.macs),
-                "" if arm.field is None else str(arm.field),
-                duration(min(arm.seconds, default=float("nan"))),
-                folded("val/acc", arm.sample("val/acc")),
-                interval(arm),
-                folded("test/acc", arm.sample("test/acc")) + _failures(arm),
-            )
-        )
-    head = (
+def configurations_table(configurations: Sequence[ConfigurationResults]) -> str:
+    """Write size, time and accuracy of every configuration as a Markdown table."""
+    header = (
         "configuration",
         "seeds",
         "parameters",
@@ -114,38 +116,54 @@ def arms_table(arms: Sequence[Arm]) -> str:
         "95 % interval of the mean on test",
         "test %",
     )
-    return table(head, rows)
+    rows = []
+    for each in configurations:
+        low, high = each.sample("test/acc").interval  # nan for one seed
+        failures = f"; {each.num_failed} learned nothing" if each.num_failed else ""
+        rows.append(
+            (
+                each.label,
+                str(len(each.seeds)),
+                count(each.num_parameters),
+                count(each.macs),
+                "" if each.receptive_field is None else str(each.receptive_field),
+                duration(min(each.epoch_seconds, default=float("nan"))),
+                folded("val/acc", each.sample("val/acc")),
+                "" if low != low else f"{100 * max(low, 0):.2f} to {100 * min(high, 1):.2f}",
+                folded("test/acc", each.sample("test/acc")) + failures,
+            )
+        )
+    return markdown_table(header, rows)
 
 
-def interval(arm: Arm, metric: str = "test/acc") -> str:
-    """Such as "98.71 to 98.95"; empty for one seed."""
-    low, high = arm.sample(metric).interval
-    return "" if low != low else f"{100 * max(low, 0):.2f} to {100 * min(high, 1):.2f}"
-
-
-def _failures(arm: Arm) -> str:
-    return f"; {arm.num_failed} learned nothing" if arm.num_failed else ""
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def _html(title: str, text: str, folder: Path) -> str:
+def render_html(title: str, text: str, folder: Path) -> str:
+    """Render Markdown as one HTML file that holds its figures.
+
+    HTML in the text is shown as text and not interpreted: overrides and the name of the processor come from outside.
+
+    Args:
+        title: title of the page.
+        text: Markdown.
+        folder: folder of the figures that the text names.
+    """
+    from jinja2 import Environment  # here for their cost
     from markdown_it import MarkdownIt
+    from markupsafe import Markup
 
-    body = MarkdownIt("commonmark").enable("table").render(text)
-    body = re.sub(r"(?<=\d) (?=-?\d)", "&nbsp;", body)  # rows of a matrix stay in one piece
-
-    def inline(match: re.Match[str]) -> str:
-        content = base64.b64encode((folder / match.group(1)).read_bytes()).decode()
-        return f'src="data:image/png;base64,{content}"'
-
-    body = re.sub(r'src="([\w-]+\.png)"', inline, body)
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><link rel="icon" href="data:,">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
-    )
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = markdown.parse(text)
+    for child in (child for token in tokens for child in token.children or ()):
+        if child.type == "image":
+            content = base64.b64encode((folder / str(child.attrs["src"])).read_bytes()).decode()
+            child.attrSet("src", f"data:image/png;base64,{content}")
+        elif child.type == "text":
+            # no-break spaces between numbers: the rows of a matrix are not broken across lines
+            child.content = re.sub(r"(?<=\d) (?=-?\d)", "\N{NO-BREAK SPACE}", child.content)
+    body = Markup(markdown.renderer.render(tokens, markdown.options, {}))
+    return Environment(autoescape=True).from_string(TEMPLATE).render(title=title, body=body)

@@ -1,7 +1,8 @@
-"""A lesson from its command to its page: train what is missing, read the runs, measure, draw, write."""
+"""Reproduce lessons (`convline reproduce`): train what is missing, read the runs, write results, figures and a page."""
 
 from __future__ import annotations
 
+import importlib.util
 import shlex
 import signal
 import subprocess
@@ -9,110 +10,215 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
 from convline.config import compose as config
-from convline.errors import Interrupted, UserError
+from convline.errors import Interrupted, UserError, nearest
 from convline.lessons import page
-from convline.lessons.lesson import Lesson, Study
-from convline.lessons.results import Arm, Results, environment, of_runs
+from convline.lessons.catalogue import LESSONS
+from convline.lessons.claims import Finding
+from convline.lessons.lesson import Lesson, LessonSweep
+from convline.lessons.results import (
+    ConfigurationResults,
+    Results,
+    load_results,
+    read_configuration,
+    read_environment,
+)
 from convline.records import directory as runs
 from convline.run.children import forwarded_signals
 
-RESULTS = "results.json"
+RESULTS_FILE = "results.json"  # in the folder of a lesson
+STORED_RESULTS = config.CONF_DIR.parent / "docs" / "reproduction"
+RESERVED_KEYS = ("experiment", "seed", "seeds", "runs_dir", "rerun", "resume", "name")  # which a lesson sets itself
 
 
-def perform(lesson: Lesson, folder: Path, seeds: int, words: Sequence[str] = ()) -> Results:
-    """Do a lesson; what has been trained already is not trained again.
+def print_findings(names: Sequence[str]) -> None:
+    """Print the findings of lessons, from the results that are stored in the repository.
 
     Args:
-        lesson: which.
-        folder: its page, and below it the runs.
-        seeds: of each configuration.
-        words: further settings of every run, such as `threads=1`.
+        names: names of lessons; all of them if it is empty or ["all"].
     Raises:
-        Interrupted: Ctrl-C or SIGTERM came.
+        UserError: there is no such lesson.
+    """
+    console = Console()
+    for lesson in _lessons(names or ["all"]):
+        results = load_results(STORED_RESULTS / f"{lesson.name}.json")
+        if results is None:
+            console.print(f"{lesson.name}: {lesson.title}. No results are stored.", highlight=False)
+        else:
+            console.print(_findings_table(lesson, results))
+
+
+def reproduce_lessons(names: Sequence[str], num_seeds: int | None, folder: Path, overrides: Sequence[str]) -> None:
+    """Reproduce lessons, print their findings, and name their pages.
+
+    Args:
+        names: names of lessons, or ["all"].
+        num_seeds: seeds of each configuration; None: the number that the lesson sets.
+        folder: folder that receives one folder per lesson.
+        overrides: further overrides of every run.
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM arrived.
+        UserError: there is no such lesson, an override cannot apply to all runs, or a run failed.
+    """
+    if not names:
+        raise UserError(f"which lesson? convline reproduce --list shows them: {', '.join(LESSONS)}, or all")
+    lessons = _lessons(names)
+    _check_overrides(overrides, lessons)
+    if importlib.util.find_spec("markdown_it") is None:  # before hours of training, not after
+        raise UserError("the page of a lesson needs markdown-it-py.\n  Type: pip install 'convline[lessons]'")
+    for lesson in lessons:
+        results = reproduce(lesson, folder / lesson.name, num_seeds or lesson.num_seeds, overrides)
+        Console().print(_findings_table(lesson, results))
+        print(f"written: {folder / lesson.name / 'page.html'}")
+
+
+def reproduce(lesson: Lesson, folder: Path, num_seeds: int, overrides: Sequence[str] = ()) -> Results:
+    """Reproduce one lesson; runs that are finished already are not trained again.
+
+    Args:
+        lesson: lesson to reproduce.
+        folder: folder of its page; the runs go into folders inside it.
+        num_seeds: seeds of each configuration.
+        overrides: further overrides of every run, such as `threads=1`.
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM arrived.
         UserError: a run failed, or the folder cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder} cannot be made: {error.strerror}.\n  Name another folder: --folder DIR") from error
-    for study in lesson.studies:
-        _train(lesson, study, folder, seeds, words)
-    results, first_runs = read(lesson, folder, seeds, words)
-    results.save(folder / RESULTS)
-    page.write(lesson, results, folder, first_runs)
+    for sweep in lesson.sweeps:
+        _train(lesson, sweep, folder, num_seeds, overrides)
+    results, first_runs = collect_results(lesson, folder, num_seeds, overrides)
+    results.save(folder / RESULTS_FILE)
+    page.write_page(lesson, results, folder, first_runs)
     return results
 
 
-def _train(lesson: Lesson, study: Study, folder: Path, seeds: int, words: Sequence[str]) -> None:
-    place = [f"runs_dir='{folder}'", f"hydra.sweep.dir='{folder / study.folder}'"]
-    command = [*study.command(seeds), *words, *place, "rerun=none"]
-    print(f"── {lesson.name}: python train.py {' '.join([*study.command(seeds), *words])}", flush=True)
+def collect_results(
+    lesson: Lesson, folder: Path, num_seeds: int, overrides: Sequence[str] = ()
+) -> tuple[Results, dict[str, Path]]:
+    """Read the finished runs in a lesson's folder.
+
+    Returns:
+        The results, and for each label the run directory of the configuration's first seed.
+    """
+    configurations: dict[str, ConfigurationResults] = {}
+    first_runs: dict[str, Path] = {}
+    for sweep in lesson.sweeps:
+        finished = _finished_runs(sweep, folder / sweep.folder, num_seeds, overrides)
+        for label, (settings, run_dirs) in finished.items():
+            if run_dirs:
+                configurations[label] = _measured(lesson, label, settings, run_dirs)
+                first_runs[label] = run_dirs[0]
+    environment = read_environment(next(iter(first_runs.values()))) if first_runs else {}
+    return Results(lesson.name, configurations, environment, tuple(overrides)), first_runs
+
+
+def load_stored(name: str) -> Results:
+    """Load the results of a lesson that are stored in the repository; empty results if there are none."""
+    return load_results(STORED_RESULTS / f"{name}.json") or Results(name)
+
+
+def _lessons(names: Sequence[str]) -> list[Lesson]:
+    if list(names) == ["all"]:
+        return list(LESSONS.values())
+    for name in names:
+        if name not in LESSONS:
+            hint = nearest(name, LESSONS)
+            raise UserError(f"there is no lesson '{name}'{hint}.\n  Lessons: {', '.join(LESSONS)}, all")
+    return [LESSONS[name] for name in names]
+
+
+def _check_overrides(overrides: Sequence[str], lessons: Sequence[Lesson]) -> None:
+    """Refuse lists of values, seeds and folders, which a lesson sets itself, and overrides of a lesson without runs."""
+    for override in config.parse_overrides(overrides):
+        text, key = override.input_line, override.key_or_group
+        if override.is_sweep_override():
+            raise UserError(f"{text} is a list of values, but a lesson sets what is compared: give one value.")
+        if key in RESERVED_KEYS or key.startswith("hydra"):
+            raise UserError(f"{text}: a lesson sets {key} itself. Its seeds are --seeds N, its folder is --folder DIR.")
+    if overrides and not any(lesson.sweeps for lesson in lessons):
+        raise UserError(f"{overrides[0]}: {lessons[0].name} trains nothing: settings have no effect. Leave them out.")
+
+
+def _train(lesson: Lesson, sweep: LessonSweep, folder: Path, num_seeds: int, overrides: Sequence[str]) -> None:
+    arguments = [*sweep.arguments(num_seeds), *overrides]
+    print(f"── {lesson.name}: python train.py {' '.join(arguments)}", flush=True)
+    arguments += [f"runs_dir='{folder}'", f"hydra.sweep.dir='{folder / sweep.folder}'", "rerun=none"]
     program = config.CONF_DIR.parent / "train.py"
-    # a session of its own: Ctrl-C reaches this process alone, which passes it on
-    process = subprocess.Popen([sys.executable, str(program), *command], start_new_session=True)
+    # in a new session, so that Ctrl-C reaches only this process, which passes it on
+    process = subprocess.Popen([sys.executable, str(program), *arguments], start_new_session=True)
     with forwarded_signals([process]) as received:
         status = process.wait()
     if received or status in (128 + signal.SIGINT, 128 + signal.SIGTERM):
         raise Interrupted((received or [status - 128])[0], f"convline {shlex.join(sys.argv[1:])}")
     if status:
-        failed = [path.parent for path in (folder / study.folder).glob("*/summary.json") if _has_failed(path.parent)]
+        run_dirs = [path.parent for path in (folder / sweep.folder).glob("*/summary.json")]
+        failed = [run_dir for run_dir in run_dirs if runs.status(run_dir) == "failed"]
         again = f"To do what failed again, delete {', '.join(map(str, failed))}" if failed else "See above"
         raise UserError(
-            f"{lesson.name}: not every run of {folder / study.folder} has finished.\n"
+            f"{lesson.name}: not every run of {folder / sweep.folder} has finished.\n"
             f"  {again}. With other settings, a lesson needs a folder of its own: --folder DIR"
         )
 
 
-def _has_failed(run_dir: Path) -> bool:
-    return runs.status(run_dir) == "failed"
-
-
-def read(lesson: Lesson, folder: Path, seeds: int, words: Sequence[str] = ()) -> tuple[Results, dict[str, Path]]:
-    """The results of the finished runs below a lesson's folder, and the first run of each configuration."""
-    arms: dict[str, Arm] = {}
-    first_runs: dict[str, Path] = {}
-    for study in lesson.studies:
-        for label, (swept, found) in _by_label(study, folder / study.folder, seeds, words).items():
-            if found:
-                arms[label] = _arm(lesson, label, swept, found)
-                first_runs[label] = found[0]
-    made = environment(next(iter(first_runs.values()))) if first_runs else {}
-    return Results(lesson.name, arms, made, tuple(words)), first_runs
-
-
-def _by_label(
-    study: Study, folder: Path, seeds: int, words: Sequence[str]
+def _finished_runs(
+    sweep: LessonSweep, folder: Path, num_seeds: int, overrides: Sequence[str]
 ) -> dict[str, tuple[Mapping[str, str], list[Path]]]:
-    """By label: the settings that set a configuration apart, and its finished runs in the order of their seeds."""
-    from convline.sweeps.jobs import compose, plan, with_params
+    """Match the finished runs of a folder to the labels of a sweep.
 
-    command = [*study.command(seeds)[1:], *words]
-    jobs = plan(compose(with_params(command, config.sweep_params(command))))
+    A run is matched by its recipe, the hash of all its settings, so that runs of an earlier form of the lesson are
+    never taken for runs of this one.
+
+    Returns:
+        For each label: the settings in which its configuration differs, and its run directories in the order of seeds.
+    """
+    from convline.sweeps.jobs import compose, plan, with_params  # here for its cost
+
+    arguments = [*sweep.arguments(num_seeds)[1:], *overrides]
+    jobs = plan(compose(with_params(arguments, config.sweep_params(arguments))))
     by_recipe = {}
     for path in sorted(folder.glob("*/summary.json")) if folder.is_dir() else ():
         summary = runs.read_summary(path.parent)
         if summary.get("status") == "finished":
             by_recipe[summary.get("recipe")] = path.parent
-    labels = iter(study.labels)
-    found: dict[str, tuple[Mapping[str, str], list[Path]]] = {}
-    names: dict[tuple[str, ...], str] = {}
+    # jobs are in the order of the sweep, and labels too; the jobs of one configuration differ in the seed alone
+    labels = iter(sweep.labels)
+    label_of: dict[tuple[str, ...], str] = {}
+    finished: dict[str, tuple[Mapping[str, str], list[Path]]] = {}
     for job in jobs:
-        settings = dict(word.split("=", 1) for word in job.swept if not word.startswith("seed="))
-        key = tuple(f"{name}={value}" for name, value in settings.items())
-        if key not in names:
-            names[key] = next(labels)
-            found[names[key]] = (settings, [])
+        swept = tuple(override for override in job.swept if not override.startswith("seed="))
+        if swept not in label_of:
+            label_of[swept] = next(labels)
+            finished[label_of[swept]] = (dict(override.split("=", 1) for override in swept), [])
         if job.recipe in by_recipe:
-            found[names[key]][1].append(by_recipe[job.recipe])
-    return found
+            finished[label_of[swept]][1].append(by_recipe[job.recipe])
+    return finished
 
 
-def _arm(lesson: Lesson, label: str, settings: Mapping[str, str], folders: list[Path]) -> Arm:
-    from convline.network.from_config import meta_network
+def _measured(lesson: Lesson, label: str, settings: Mapping[str, str], run_dirs: list[Path]) -> ConfigurationResults:
+    from convline.network.from_config import meta_network  # here for the cost of torch
     from convline.training.loaded_run import TrainedRun
 
-    _, table = meta_network(runs.read_config(folders[0]))
-    fields = [layer.receptive_field for layer in table.layers if layer.receptive_field and len(layer.output_shape) > 1]
-    measured = [lesson.measure(TrainedRun(path)) if lesson.measure else {} for path in folders]
-    return of_runs(label, settings, folders, measured, max(fields, default=None))
+    _, summary = meta_network(runs.read_config(run_dirs[0]))
+    fields = [
+        layer.receptive_field for layer in summary.layers if layer.receptive_field and len(layer.output_shape) > 1
+    ]
+    extra_metrics = [lesson.measure(TrainedRun(run_dir)) if lesson.measure else {} for run_dir in run_dirs]
+    return read_configuration(label, settings, run_dirs, extra_metrics, max(fields, default=None))
+
+
+def _findings_table(lesson: Lesson, results: Results) -> Table:
+    findings: list[Finding] = [claim.check(results) for claim in lesson.claims()]
+    table = Table(title=f"{lesson.name}: {lesson.title}", box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for header in ("claim", "published", "reproduced", "verdict"):
+        table.add_column(header)
+    for finding in findings:
+        table.add_row(finding.claim, finding.published, finding.reproduced, finding.verdict)
+    return table

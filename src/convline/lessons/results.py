@@ -1,4 +1,4 @@
-"""What the runs of a lesson gave, in numbers alone: as JSON it is small enough to be kept with the code."""
+"""Hold the results of a lesson's runs as plain numbers, small enough to be stored in the repository as JSON."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from convline.errors import UserError
 from convline.records.provenance import is_outside
 from convline.reporting.statistics import Sample
 
-NUM_CLASSES = 10  # of the data of all lessons
-TIME = "seconds/epoch"  # a column of metrics.csv
+NUM_CLASSES = 10  # of the data sets of all lessons
+EPOCH_SECONDS = "seconds/epoch"  # a column of metrics.csv
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One configuration.
+class ConfigurationResults:
+    """Results of all seeds of one configuration of a lesson.
 
     Args:
-        label: what the lesson calls it.
-        settings: what sets it apart, by setting, as typed.
-        seeds: of its finished runs.
-        metrics: of each, in their order: `{"test/acc": [0.991, 0.992]}`.
-        curves: of each, by epoch: `{"train/acc": [[0.9, 0.95], [0.91, 0.94]]}`.
-        parameters, macs: of its network.
-        field: side of its receptive field before the first dense layer, in pixels; None if there is no such layer.
-        epochs: trained.
-        seconds: of training alone, of each run's fastest epoch; empty where it was not measured.
+        label: name of the configuration in the lesson.
+        settings: keys and values in which this configuration differs from the others of its sweep, as typed.
+        seeds: seeds of the finished runs.
+        metrics: a list for each metric, with one value per seed: `{"test/acc": [0.991, 0.992]}`.
+        curves: a list for each metric, with one list of epochs per seed: `{"train/acc": [[0.9, 0.95], [0.91, 0.94]]}`.
+        num_parameters, macs: parameters and multiply-accumulates (one image, forward pass) of the network.
+        receptive_field: side of the receptive field before the first dense layer, in pixels; None if no layer has one.
+        num_epochs: trained epochs of each run.
+        epoch_seconds: training time of the fastest epoch of each run; empty if it was not measured.
     """
 
     label: str
@@ -38,128 +38,134 @@ class Arm:
     seeds: Sequence[int]
     metrics: Mapping[str, Sequence[float]]
     curves: Mapping[str, Sequence[Sequence[float]]]
-    parameters: int
+    num_parameters: int
     macs: int
-    field: int | None
-    epochs: int
-    seconds: Sequence[float]
+    receptive_field: int | None
+    num_epochs: int
+    epoch_seconds: Sequence[float]
 
     @property
     def num_failed(self) -> int:
-        """Seeds that have learned next to nothing: right on the test set at most twice as often as by chance."""
+        """Count the seeds that learned next to nothing: their test accuracy is at most twice the one of guessing."""
         return sum(value <= 2 / NUM_CLASSES for value in self.sample("test/acc").values)
 
     def sample(self, metric: str) -> Sample:
-        """A metric over the seeds; "val/loss@3" is that of the third epoch."""
+        """Collect a metric over the seeds; "val/loss@3" is the validation loss of the third epoch."""
         name, at, epoch = metric.partition("@")
-        if at:
-            return Sample(
-                tuple(curve[int(epoch) - 1] for curve in self.curves.get(name, ()) if len(curve) >= int(epoch))
-            )
-        return Sample(tuple(self.metrics.get(name, ())))
+        if not at:
+            return Sample(tuple(self.metrics.get(name, ())))
+        index = int(epoch) - 1
+        return Sample(tuple(curve[index] for curve in self.curves.get(name, ()) if len(curve) > index))
 
 
 @dataclass(frozen=True)
 class Results:
-    """Of a lesson.
+    """Results of a lesson.
 
     Args:
-        lesson: its name.
-        arms: by label, in the lesson's order.
-        made: on what, by the first run: date, versions, processor and graphics cards.
-        words: settings that were given to every run beside the lesson's own.
+        lesson: name of the lesson.
+        configurations: results by label, in the order of the lesson.
+        environment: date, torch version, and processor with graphics cards of the first run.
+        overrides: command-line overrides that were given to every run in addition to those of the lesson.
     """
 
     lesson: str
-    arms: dict[str, Arm] = field(default_factory=dict)
-    made: dict[str, str] = field(default_factory=dict)
-    words: Sequence[str] = ()
+    configurations: dict[str, ConfigurationResults] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    overrides: Sequence[str] = ()
 
     @property
     def num_seeds(self) -> int:
-        """Runs of the configuration that has most."""
-        return max((len(arm.seeds) for arm in self.arms.values()), default=0)
+        """Count the seeds of the configuration that has the most."""
+        return max((len(configuration.seeds) for configuration in self.configurations.values()), default=0)
 
     @property
-    def is_changed(self) -> bool:
-        """Whether the words change more than where and on how many threads the runs were done."""
-        keys = (word.partition("=")[0].lstrip("+~") for word in self.words)
+    def has_other_settings(self) -> bool:
+        """Whether the overrides change what is learned, and not only where or on how many threads a run trains."""
+        keys = (override.partition("=")[0].lstrip("+~") for override in self.overrides)
         return any(key != "threads" and not is_outside(key) for key in keys)
 
-    def arm(self, label: str) -> Arm:
-        """A configuration; one without runs if it was not trained."""
-        return self.arms.get(label) or Arm(label, {}, (), {}, {}, 0, 0, None, 0, ())
+    def configuration(self, label: str) -> ConfigurationResults:
+        """Look up a configuration; one that was not trained has no seeds and no metrics."""
+        return self.configurations.get(label) or ConfigurationResults(label, {}, (), {}, {}, 0, 0, None, 0, ())
 
     def save(self, path: Path) -> None:
-        """Write them as JSON, a configuration a line, so that changes can be read."""
-        arms = ",\n".join("    " + json.dumps(_rounded(asdict(arm)), ensure_ascii=False) for arm in self.arms.values())
-        made, words = json.dumps(self.made, ensure_ascii=False), json.dumps(list(self.words), ensure_ascii=False)
-        head = f'  "lesson": "{self.lesson}",\n  "made": {made},\n  "words": {words},\n'
-        text = f'{{\n{head}  "arms": [\n{arms}\n  ]\n}}\n'
+        """Write the results as JSON, one configuration a line, so that a diff shows which ones changed."""
+        configurations = [asdict(configuration) for configuration in self.configurations.values()]
+        lines = ["    " + json.dumps(_rounded(fields), ensure_ascii=False) for fields in configurations]
+        environment = json.dumps(self.environment, ensure_ascii=False)
+        overrides = json.dumps(list(self.overrides), ensure_ascii=False)
+        head = f'  "lesson": "{self.lesson}",\n  "environment": {environment},\n  "overrides": {overrides},\n'
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(f'{{\n{head}  "configurations": [\n' + ",\n".join(lines) + "\n  ]\n}\n")
 
 
-def load(path: Path) -> Results | None:
-    """What `save` wrote; None if there is no such file.
+def load_results(path: Path) -> Results | None:
+    """Read a file that `Results.save` wrote; None if there is no such file.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the file is damaged.
     """
     try:
         content = json.loads(path.read_text())
-        arms = [Arm(**arm) for arm in content["arms"]]
-        return Results(content["lesson"], {arm.label: arm for arm in arms}, content["made"], content["words"])
+        configurations = [ConfigurationResults(**fields) for fields in content["configurations"]]
+        by_label = {configuration.label: configuration for configuration in configurations}
+        return Results(content["lesson"], by_label, content["environment"], content["overrides"])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}).\n  Put it back as it was, or delete it.") from error
 
 
-def of_runs(
-    label: str, settings: Mapping[str, str], folders: Sequence[Path], measured: Sequence[Any], field: int | None
-) -> Arm:
-    """An arm from its finished run directories.
+def read_configuration(
+    label: str,
+    settings: Mapping[str, str],
+    run_dirs: Sequence[Path],
+    extra_metrics: Sequence[Mapping[str, float]],
+    receptive_field: int | None,
+) -> ConfigurationResults:
+    """Read the finished runs of one configuration.
 
     Args:
-        label, settings, field: see `Arm`.
-        folders: one a seed.
-        measured: further metrics of each.
+        label, settings, receptive_field: see `ConfigurationResults`.
+        run_dirs: run directories, one per seed.
+        extra_metrics: further metrics of each run, which the run itself did not record.
     """
-    from convline.reporting.run_records import read
+    from convline.reporting.run_records import read  # here for its cost
 
-    found = [read(folder) for folder in folders]
-    metrics = [{**run.metrics, **more} for run, more in zip(found, measured, strict=True)]
+    runs = [read(run_dir) for run_dir in run_dirs]
+    metrics = [{**run.metrics, **extra} for run, extra in zip(runs, extra_metrics, strict=True)]
     names = [name for name in metrics[0] if all(name in each for each in metrics)] if metrics else []
     curve_names = ("train/acc", "train/loss", "val/acc", "val/loss")
-    return Arm(
+    epoch_seconds = [[epoch[EPOCH_SECONDS] for epoch in run.epochs if EPOCH_SECONDS in epoch] for run in runs]
+    return ConfigurationResults(
         label,
         dict(settings),
-        [int(run.seed) for run in found],
+        [int(run.seed) for run in runs],
         {name: [each[name] for each in metrics] for name in names},
-        {name: [[epoch.get(name, math.nan) for epoch in run.epochs] for run in found] for name in curve_names},
-        round(found[0].parameters),
-        round(found[0].macs),
-        field,
-        len(found[0].epochs),
-        [min(times) for run in found if (times := [epoch[TIME] for epoch in run.epochs if TIME in epoch])],
+        {name: [[epoch.get(name, math.nan) for epoch in run.epochs] for run in runs] for name in curve_names},
+        round(runs[0].parameters),
+        round(runs[0].macs),
+        receptive_field,
+        len(runs[0].epochs),
+        [min(seconds) for seconds in epoch_seconds if seconds],
     )
 
 
+def read_environment(run_dir: Path) -> dict[str, str]:
+    """Read date, versions and machine of a run, for `Results.environment`."""
+    environment = json.loads((run_dir / "environment.json").read_text())
+    return {
+        "date": environment["started"][:10],
+        "torch": environment["packages"]["torch"].partition("+")[0],
+        "processor": ", ".join([environment["hardware"]["cpu"], *environment["hardware"]["gpus"]]),
+    }
+
+
 def _rounded(value: Any) -> Any:
-    """Seven digits: more than a float32 has."""
+    """Round all floats to seven significant digits, which is as many as a float32 has."""
     if isinstance(value, float):
         return float(f"{value:.7g}")
     if isinstance(value, dict):
         return {key: _rounded(each) for key, each in value.items()}
     return [_rounded(each) for each in value] if isinstance(value, list | tuple) else value
-
-
-def environment(run_dir: Path) -> dict[str, str]:
-    """Date, versions and machine of a run, for `Results.made`."""
-    made = json.loads((run_dir / "environment.json").read_text())
-    return {
-        "date": made["started"][:10],
-        "torch": made["packages"]["torch"].partition("+")[0],
-        "processor": ", ".join([made["hardware"]["cpu"], *made["hardware"]["gpus"]]),
-    }

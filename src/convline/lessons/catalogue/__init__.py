@@ -1,6 +1,6 @@
 """The lessons, a file for each kind."""
 
-from convline.lessons.catalogue.by_hand import BY_HAND
+from convline.lessons.catalogue.convolution_by_hand import BY_HAND
 from convline.lessons.catalogue.hyperparameters import HYPERPARAMETERS
 from convline.lessons.catalogue.keras import CIFAR10_KERAS, MNIST_DENSE, MNIST_KERAS
 from convline.lessons.catalogue.lenet import LENET, LENET_1998

@@ -1,8 +1,8 @@
 """What the usual choices do: windows, filters, downsampling, padding, pools, activations, dropout."""
 
 from convline.lessons import counts, plots
-from convline.lessons.claims import Better, Claim, Said
-from convline.lessons.lesson import Lesson, Study
+from convline.lessons.claims import BetterThan, Claim, QuotedStatement
+from convline.lessons.lesson import Lesson, LessonSweep
 from convline.lessons.results import Results
 
 STUDIES = {
@@ -19,7 +19,7 @@ STRIDES = {"downsampling": ("stride 2",)}  # by a command of its own
 
 def _output(stride: int, pad: str) -> int:
     """Side of what a window of 3 makes of 7 pixels."""
-    return counts.pattern_table(f"CONV(8, 3, {stride}, pad={pad}) -> FC", (1, 7, 7)).layers[0].output_shape[1]
+    return counts.pattern_summary(f"CONV(8, 3, {stride}, pad={pad}) -> FC", (1, 7, 7)).layers[0].output_shape[1]
 
 
 def _strides(_: Results) -> tuple[str, bool]:
@@ -34,22 +34,26 @@ def _paddings(_: Results) -> tuple[str, bool]:
 
 def _claims() -> list[Claim]:
     return [
-        Better("ReLU learns faster than tanh: validation after three of ten epochs", "ReLU", "tanh", "val/acc@3"),
-        Better("... and ends above it", "ReLU", "tanh"),
-        Better("ReLU learns faster than sigmoid: the same", "ReLU", "sigmoid", "val/acc@3"),
-        Better("... and ends above it", "ReLU", "sigmoid"),
-        Better("dropout helps against overfitting", "dropout 0.5", "no dropout"),
-        Better("largest values beat means in pools", "largest value", "mean"),
-        Better("padding keeps the border, and accuracy; it takes more parameters", "padding: same", "padding: valid"),
-        Better("small windows beat large ones", "3×3 windows", "7×7 windows"),
-        Better("strides can stand for pooling", "stride 2", "pooling"),
-        Better(
+        BetterThan("ReLU learns faster than tanh: validation after three of ten epochs", "ReLU", "tanh", "val/acc@3"),
+        BetterThan("... and ends above it", "ReLU", "tanh"),
+        BetterThan("ReLU learns faster than sigmoid: the same", "ReLU", "sigmoid", "val/acc@3"),
+        BetterThan("... and ends above it", "ReLU", "sigmoid"),
+        BetterThan("dropout helps against overfitting", "dropout 0.5", "no dropout"),
+        BetterThan("largest values beat means in pools", "largest value", "mean"),
+        BetterThan(
+            "padding keeps the border, and accuracy; it takes more parameters", "padding: same", "padding: valid"
+        ),
+        BetterThan("small windows beat large ones", "3×3 windows", "7×7 windows"),
+        BetterThan("strides can stand for pooling", "stride 2", "pooling"),
+        BetterThan(
             "numbers of filters that grow with depth beat a constant one; they take more parameters",
             "32, 64, 128 filters",
             "64 filters",
         ),
-        Said("“a smaller stride gives a smaller output”", _strides, "the lesson errs: it gives a larger one"),
-        Said(
+        QuotedStatement(
+            "“a smaller stride gives a smaller output”", _strides, "the lesson errs: it gives a larger one"
+        ),
+        QuotedStatement(
             "“padding zero”",
             _paddings,
             "two things are called so: no padding (size 0, valid) and padding with the value 0 (same)",
@@ -64,15 +68,15 @@ HYPERPARAMETERS = Lesson(
     "CIFAR-10, made 16×16, ten epochs. What holds here holds for so few images and so small a network.",
     _claims,
     (
-        *(Study(f"hyperparameters/{name}", labels) for name, labels in STUDIES.items()),
-        Study(
+        *(LessonSweep(f"hyperparameters/{name}", labels) for name, labels in STUDIES.items()),
+        LessonSweep(
             "hyperparameters/downsampling", STRIDES["downsampling"], "strides", ("model.pool=false", "model.stride=2")
         ),
     ),
     {
         "hyperparameters": (
             "Test accuracy by choice",
-            lambda results, _: plots.bars_of_error(
+            lambda results, _: plots.confidence_intervals(
                 results,
                 [label for name, labels in STUDIES.items() for label in (*labels, *STRIDES.get(name, ()), "")][:-1],
                 "One choice at a time, 2,000 images of CIFAR-10",

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convline.lessons import counts, plots
-from convline.lessons.claims import Claim, Exactly, Figure, Said, further_run
-from convline.lessons.lesson import Lesson, Study
+from convline.lessons.claims import Claim, ExactValue, PublishedMetric, QuotedStatement, prediction_interval
+from convline.lessons.lesson import Lesson, LessonSweep
 from convline.lessons.results import Results
 from convline.reporting.metric_text import folded
 
@@ -24,16 +24,16 @@ LOSSES = (1.392, 1.297, 1.243, 1.058, 0.967)
 
 
 def _test(label: str, results: Results) -> tuple[str, bool]:
-    test, training = (results.arm(label).sample(metric) for metric in ("test/acc", "train/acc@5"))
-    low, high = further_run(training)
+    test, training = (results.configuration(label).sample(metric) for metric in ("test/acc", "train/acc@5"))
+    low, high = prediction_interval(training)
     return f"test {folded('test/acc', test)} %", low <= 0.9262 <= high
 
 
 def _dense() -> list[Claim]:
     return [
-        Exactly("parameters", "7,850", partial(counts.parameters, "experiment=mnist_dense")),
-        Figure("accuracy in the fifth epoch, on training images", "dense", "train/acc@5", 0.9262),
-        Said(
+        ExactValue("parameters", "7,850", partial(counts.num_parameters, "experiment=mnist_dense")),
+        PublishedMetric("accuracy in the fifth epoch, on training images", "dense", "train/acc@5", 0.9262),
+        QuotedStatement(
             "“the accuracy of the network is 0.9262”",
             partial(_test, "dense"),
             "0.9262 is training accuracy, averaged while the weights still change",
@@ -47,11 +47,11 @@ MNIST_DENSE = Lesson(
     "784 pixels, ten sigmoid outputs, Adam, batches of 32, five epochs: the first network of many Keras tutorials. The "
     "log of one of them, which Convline's users learn from, ends with an accuracy of 0.9262.",
     _dense,
-    (Study("mnist_dense", ("dense",)),),
+    (LessonSweep("mnist_dense", ("dense",)),),
     {
         "dense_curve": (
             "Training accuracy of each seed by epoch, and the published figure",
-            lambda results, _: plots.epochs(
+            lambda results, _: plots.learning_curves(
                 results,
                 "dense",
                 "train/acc",
@@ -62,20 +62,22 @@ MNIST_DENSE = Lesson(
     },
     "Keras takes the cross-entropy of sigmoid outputs as that of the softmax of their logarithms; so the pattern "
     "ends with `LOGSIGMOID`, and the argmax is the same.",
-    seeds=5,
+    num_seeds=5,
 )
 
 
 def _mnist() -> list[Claim]:
     words = ("experiment=mnist_keras_convnet",)
     return [
-        Exactly("parameters", "93,322", partial(counts.parameters, *words)),
-        Exactly(
-            "maps", "26×26×32, 13×13×32, 11×11×64, 5×5×64, 3×3×64", partial(counts.shapes, ("Conv", "MaxPool"), *words)
+        ExactValue("parameters", "93,322", partial(counts.num_parameters, *words)),
+        ExactValue(
+            "maps",
+            "26×26×32, 13×13×32, 11×11×64, 5×5×64, 3×3×64",
+            partial(counts.output_shapes, ("Conv", "MaxPool"), *words),
         ),
-        Figure("test accuracy, as tutorials round it", "convnet", "test/acc", 0.992),
-        Figure("test accuracy, as the book's notebook prints it", "convnet", "test/acc", 0.9913),
-        Figure("training accuracy of the fifth epoch in that notebook", "convnet", "train/acc@5", 0.9943),
+        PublishedMetric("test accuracy, as tutorials round it", "convnet", "test/acc", 0.992),
+        PublishedMetric("test accuracy, as the book's notebook prints it", "convnet", "test/acc", 0.9913),
+        PublishedMetric("training accuracy of the fifth epoch in that notebook", "convnet", "train/acc@5", 0.9943),
     ]
 
 
@@ -86,8 +88,8 @@ MNIST_KERAS = Lesson(
     "Chollet, “Deep Learning with Python”, 2017, section 5.1; its notebook prints 0.9913, and the sentence below says "
     "99.3 %.",
     _mnist,
-    (Study("mnist_keras_convnet", ("convnet",)),),
-    {"keras_feature_maps": ("Three digits after every layer", partial(plots.of_a_run, "feature_maps"))},
+    (LessonSweep("mnist_keras_convnet", ("convnet",)),),
+    {"keras_feature_maps": ("Three digits after every layer", partial(plots.run_figure, "feature_maps"))},
     RMSPROP + " 1,000 of the 60,000 training images validate, and the test is of the epoch that they chose.",
 )
 
@@ -95,10 +97,10 @@ MNIST_KERAS = Lesson(
 def _cifar10() -> list[Claim]:
     words = ("experiment=cifar10_keras_convnet",)
     return [
-        Exactly("parameters", "528,054", partial(counts.parameters, *words)),
-        Figure("test accuracy of the epoch with the lowest validation loss", "convnet", "test/acc", 0.6485),
+        ExactValue("parameters", "528,054", partial(counts.num_parameters, *words)),
+        PublishedMetric("test accuracy of the epoch with the lowest validation loss", "convnet", "test/acc", 0.6485),
         *(
-            Figure(f"validation loss, epoch {epoch}", "convnet", f"val/loss@{epoch}", loss)
+            PublishedMetric(f"validation loss, epoch {epoch}", "convnet", f"val/loss@{epoch}", loss)
             for epoch, loss in enumerate(LOSSES, 1)
         ),
     ]
@@ -131,12 +133,14 @@ CIFAR10_KERAS = Lesson(
     "Udacity's course notebook aind2-cnn, cifar10-classification/cifar10_cnn.ipynb, which trains it for 100 epochs "
     "and prints a test accuracy of 0.68; the figures below are those of a tutorial that trains it for five.",
     _cifar10,
-    (Study("cifar10_keras_convnet", ("convnet",)),),
+    (LessonSweep("cifar10_keras_convnet", ("convnet",)),),
     {
         "cifar10_training": ("Training images", _training_grid),
         "cifar10_loss": (
             "Validation loss by epoch",
-            lambda results, _: plots.epochs(results, "convnet", "val/loss", LOSSES, "CIFAR-10: validation loss"),
+            lambda results, _: plots.learning_curves(
+                results, "convnet", "val/loss", LOSSES, "CIFAR-10: validation loss"
+            ),
         ),
         "cifar10_predictions": (
             "Validation images with the predicted class, its probability and (the true class), blue "
@@ -145,5 +149,5 @@ CIFAR10_KERAS = Lesson(
         ),
     },
     RMSPROP + " The first 5,000 training images validate, as there.",
-    seeds=5,
+    num_seeds=5,
 )

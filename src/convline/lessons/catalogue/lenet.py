@@ -3,16 +3,16 @@
 from functools import partial
 
 from convline.lessons import counts, plots
-from convline.lessons.claims import Claim, Exactly, Figure
-from convline.lessons.lesson import Lesson, Study
+from convline.lessons.claims import Claim, ExactValue, PublishedMetric
+from convline.lessons.lesson import Lesson, LessonSweep
 
 PAPER = "LeCun, Bottou, Bengio & Haffner, “Gradient-Based Learning Applied to Document Recognition”, 1998"
 
 
 def _lenet() -> list[Claim]:
     return [
-        Exactly("parameters", "61,706", partial(counts.parameters, "experiment=lenet5_mnist")),
-        Figure("test accuracy of the paper's LeNet-5, with an error of 0.95 %", "lenet", "test/acc", 0.9905),
+        ExactValue("parameters", "61,706", partial(counts.num_parameters, "experiment=lenet5_mnist")),
+        PublishedMetric("test accuracy of the paper's LeNet-5, with an error of 0.95 %", "lenet", "test/acc", 0.9905),
     ]
 
 
@@ -22,11 +22,11 @@ LENET = Lesson(
     "ReLU, largest values, SGD with momentum on batches of 128, five epochs: Convline's defaults. Source of the "
     f"figure: {PAPER}, figure 9 and section III: 20 passes, no distortions.",
     _lenet,
-    (Study("lenet5_mnist", ("lenet",)),),
+    (LessonSweep("lenet5_mnist", ("lenet",)),),
     {
         "lenet_mistakes": (
             "The worst mistakes among the validation images, as the paper's figure 8 shows those of its test set",
-            partial(plots.of_a_run, "top_losses"),
+            partial(plots.run_figure, "top_losses"),
         )
     },
     "A tenth of the training images validate, and the epoch that they chose is tested: each time the last one.",
@@ -35,15 +35,17 @@ LENET = Lesson(
 
 def _lenet_1998() -> list[Claim]:
     return [
-        Exactly(
+        ExactValue(
             "trained parameters",
             "60,000",
-            partial(counts.parameters, "experiment=lenet5_1998"),
+            partial(counts.num_parameters, "experiment=lenet5_1998"),
             "61,750",
             "900 more in the second convolution, and 850 in the last layer, which the paper does not train",
         ),
-        Figure("test accuracy of the paper after 20 passes, with an error of 0.95 %", "lenet_1998", "test/acc", 0.9905),
-        Figure(
+        PublishedMetric(
+            "test accuracy of the paper after 20 passes, with an error of 0.95 %", "lenet_1998", "test/acc", 0.9905
+        ),
+        PublishedMetric(
             "accuracy on the training images after 19 passes, with an error of 0.35 %; ours is the running mean of the "
             "19th",
             "lenet_1998",
@@ -58,11 +60,11 @@ LENET_1998 = Lesson(
     "LeNet-5 as far as its paper can be said",
     f"tanh, averages with a trained factor and bias, 20 epochs. Source: {PAPER}.",
     _lenet_1998,
-    (Study("lenet5_1998", ("lenet_1998",)),),
+    (LessonSweep("lenet5_1998", ("lenet_1998",)),),
     {
         "lenet_1998_curve": (
             "Training accuracy of each seed by epoch, from the third on, and the paper's after 19 passes",
-            lambda results, _: plots.epochs(
+            lambda results, _: plots.learning_curves(
                 results, "lenet_1998", "train/acc", [float("nan")] * 18 + [0.9965, float("nan")], "LeNet-5 of 1998"
             ),
         )

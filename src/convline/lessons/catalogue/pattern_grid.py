@@ -3,8 +3,8 @@
 from itertools import product
 
 from convline.lessons import plots
-from convline.lessons.claims import Better, Claim, Said
-from convline.lessons.lesson import Lesson, Study
+from convline.lessons.claims import BetterThan, Claim, QuotedStatement
+from convline.lessons.lesson import Lesson, LessonSweep
 from convline.lessons.results import Results
 
 
@@ -15,13 +15,13 @@ def label(n: int, m: int, k: int) -> str:
 
 def _claims() -> list[Claim]:
     return [
-        Better("a convolution helps: one stage against none", label(1, 1, 0), label(0, 0, 0)),
-        Better("a second stage helps", label(1, 2, 0), label(1, 1, 0)),
-        Better("two convolutions a stage help: small windows stacked", label(2, 2, 0), label(1, 2, 0)),
-        Better("a hidden layer helps where there is no convolution", label(0, 0, 1), label(0, 0, 0)),
-        Better("a hidden layer helps after two stages", label(1, 2, 1), label(1, 2, 0)),
-        Better("pooling alone, without convolutions, loses", label(0, 0, 0), label(0, 2, 0)),
-        Said(
+        BetterThan("a convolution helps: one stage against none", label(1, 1, 0), label(0, 0, 0)),
+        BetterThan("a second stage helps", label(1, 2, 0), label(1, 1, 0)),
+        BetterThan("two convolutions a stage help: small windows stacked", label(2, 2, 0), label(1, 2, 0)),
+        BetterThan("a hidden layer helps where there is no convolution", label(0, 0, 1), label(0, 0, 0)),
+        BetterThan("a hidden layer helps after two stages", label(1, 2, 1), label(1, 2, 0)),
+        BetterThan("pooling alone, without convolutions, loses", label(0, 0, 0), label(0, 2, 0)),
+        QuotedStatement(
             "“deeper is better”",
             _collapse,
             "plain stacks of nine convolutions begin to fail: they need normalisation or shortcuts, or a smaller rate",
@@ -30,8 +30,8 @@ def _claims() -> list[Claim]:
 
 
 def _collapse(results: Results) -> tuple[str, bool]:
-    arms = [results.arm(label(3, 3, k)) for k in range(3)]
-    failed, runs = sum(arm.num_failed for arm in arms), sum(len(arm.seeds) for arm in arms)
+    configurations = [results.configuration(label(3, 3, k)) for k in range(3)]
+    failed, runs = sum(arm.num_failed for arm in configurations), sum(len(arm.seeds) for arm in configurations)
     return f"N=3, M=3: {failed} of {runs} runs learned nothing", failed > 0
 
 
@@ -42,11 +42,11 @@ PATTERN_GRID = Lesson(
     "on a tenth of MNIST's training images, made 16×16, three epochs. Source of the grammar: Stanford's course "
     "notes CS231n, “Layer Patterns”.",
     _claims,
-    (Study("pattern_grid", tuple(label(n, m, k) for n, m, k in product(range(4), range(4), range(3)))),),
+    (LessonSweep("pattern_grid", tuple(label(n, m, k) for n, m, k in product(range(4), range(4), range(3)))),),
     {
         "pattern_grid": (
             "Mean test accuracy of three seeds, and how many of them learned nothing; colours are scaled to the rest",
-            lambda results, _: plots.heat(
+            lambda results, _: plots.heatmaps(
                 results,
                 "Test accuracy on MNIST, %",
                 [(f"K={k}", [[label(n, m, k) for n in range(4)] for m in range(4)]) for k in range(3)],

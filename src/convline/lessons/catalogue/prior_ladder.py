@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convline.lessons import counts, plots
-from convline.lessons.claims import Better, Claim, Exactly
-from convline.lessons.lesson import Lesson, Study
+from convline.lessons.claims import BetterThan, Claim, ExactValue
+from convline.lessons.lesson import Lesson, LessonSweep
 from convline.lessons.results import Results
 
 if TYPE_CHECKING:
@@ -31,22 +31,25 @@ def label(kind: str, size: int) -> str:
 
 
 def _weights() -> str:
-    return f"{int(counts.first_layer('FC(1000) -> FC', 1, 1000, 1000).replace(',', '')) - 1000:,}"
+    return f"{int(counts.num_first_layer_parameters('FC(1000) -> FC', 1, 1000, 1000).replace(',', '')) - 1000:,}"
 
 
 def _claims() -> list[Claim]:
     alexnet = "CONV(96, 11, 4, pad=valid) -> FC"
     return [
-        Exactly("weights from a grey image of 1,000×1,000 into 1,000 units", "1,000,000,000", _weights),
-        Exactly(
+        ExactValue("weights from a grey image of 1,000×1,000 into 1,000 units", "1,000,000,000", _weights),
+        ExactValue(
             f"AlexNet's first layer without shared weights ({NOTES})",
             "105,705,600",
-            partial(counts.first_layer, alexnet.replace("CONV", "LOCAL"), 3, 227, 227),
+            partial(counts.num_first_layer_parameters, alexnet.replace("CONV", "LOCAL"), 3, 227, 227),
         ),
-        Exactly("... and with them", "34,944", partial(counts.first_layer, alexnet, 3, 227, 227)),
-        *(Better(f"local windows help, {size:,} images", label("local", size), label("dense", size)) for size in SIZES),
+        ExactValue("... and with them", "34,944", partial(counts.num_first_layer_parameters, alexnet, 3, 227, 227)),
         *(
-            Better(f"sharing weights helps, {size:,} images", label("conv", size), label("local", size))
+            BetterThan(f"local windows help, {size:,} images", label("local", size), label("dense", size))
+            for size in SIZES
+        ),
+        *(
+            BetterThan(f"sharing weights helps, {size:,} images", label("conv", size), label("local", size))
             for size in SIZES
         ),
     ]
@@ -55,11 +58,11 @@ def _claims() -> list[Claim]:
 def _ladder(results: Results, _: Mapping[str, Path]) -> matplotlib.figure.Figure:
     series = {}
     for kind in KINDS:
-        samples = [(size, results.arm(label(kind, size)).sample("test/acc")) for size in SIZES]
+        samples = [(size, results.configuration(label(kind, size)).sample("test/acc")) for size in SIZES]
         known = [(size, 100 * sample.mean, 100 * sample.sd) for size, sample in samples if sample.n > 1]
-        count = results.arm(label(kind, 59000)).parameters
+        count = results.configuration(label(kind, 59000)).num_parameters
         series[f"{kind}: {count:,} parameters"] = tuple(zip(*known, strict=True)) or ((), (), ())
-    return plots.lines(
+    return plots.error_bar_curves(
         series, "What sharing weights is worth", "training images of MNIST", "test accuracy, % (± sd)", True
     )
 
@@ -76,7 +79,7 @@ PRIOR_LADDER = Lesson(
     "1,000 images and 96.87 ± 0.21 (3) % with 10,000; notebook 06, which also trains otherwise, finds it best.",
     _claims,
     tuple(
-        Study("prior_ladder", tuple(label(kind, size) for kind in KINDS), str(size), words)
+        LessonSweep("prior_ladder", tuple(label(kind, size) for kind in KINDS), str(size), words)
         for size, words in SIZES.items()
     ),
     {"prior_ladder": ("Accuracy against the number of training images", _ladder)},

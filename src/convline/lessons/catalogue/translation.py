@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convline.lessons import plots
-from convline.lessons.claims import Better, Claim, Said
-from convline.lessons.lesson import Lesson, Study
+from convline.lessons.claims import BetterThan, Claim, QuotedStatement
+from convline.lessons.lesson import Lesson, LessonSweep
 from convline.lessons.results import Results
 
 if TYPE_CHECKING:
@@ -55,17 +55,17 @@ def _equivariance(_: Results) -> tuple[str, bool]:
 def _claims() -> list[Claim]:
     two, four = "moved/±2/acc", "moved/±4/acc"
     return [
-        Said(
+        QuotedStatement(
             "“convolutions are translation invariant”",
             _equivariance,
             "they are equivariant: a moved image gives moved maps, the same numbers elsewhere",
         ),
-        Better("convolutions bear a move by 2 pixels better than dense layers", "conv, strides", "dense", two),
-        Better("sharing weights is what does it, not windows", "conv, strides", "local, strides", two),
-        Better("pools make a convolutional network less sensitive", "conv, pools", "conv, strides", two),
-        Better("pools make a local network less sensitive", "local, pools", "local, strides", two),
-        Better("a mean over all positions more so, at 4 pixels", LABELS[5], "conv, pools", four),
-        Better("... but it costs accuracy on images that are not moved", "conv, pools", LABELS[5], "moved/0/acc"),
+        BetterThan("convolutions bear a move by 2 pixels better than dense layers", "conv, strides", "dense", two),
+        BetterThan("sharing weights is what does it, not windows", "conv, strides", "local, strides", two),
+        BetterThan("pools make a convolutional network less sensitive", "conv, pools", "conv, strides", two),
+        BetterThan("pools make a local network less sensitive", "local, pools", "local, strides", two),
+        BetterThan("a mean over all positions more so, at 4 pixels", LABELS[5], "conv, pools", four),
+        BetterThan("... but it costs accuracy on images that are not moved", "conv, pools", LABELS[5], "moved/0/acc"),
     ]
 
 
@@ -75,10 +75,12 @@ def _curves(results: Results, _: Mapping[str, Path]) -> matplotlib.figure.Figure
     distances = range(-FARTHEST, FARTHEST + 1)
     series = {}
     for name in LABELS:
-        samples = [results.arm(name).sample(f"moved/{distance}/acc") for distance in distances]
+        samples = [results.configuration(name).sample(f"moved/{distance}/acc") for distance in distances]
         if samples[0].n:
             series[name] = (list(distances), [100 * s.mean for s in samples], [100 * s.sd for s in samples])
-    return plots.lines(series, "Accuracy when digits are moved", "moved by pixels", "% of validation images (± sd)")
+    return plots.error_bar_curves(
+        series, "Accuracy when digits are moved", "moved by pixels", "% of validation images (± sd)"
+    )
 
 
 TRANSLATION = Lesson(
@@ -87,7 +89,7 @@ TRANSLATION = Lesson(
     "Networks that were trained on digits in the middle are shown digits that are moved by up to four pixels, "
     "across and down.",
     _claims,
-    (Study("translation", LABELS),),
+    (LessonSweep("translation", LABELS),),
     {"translation": ("Accuracy on moved validation images", _curves)},
     "10,000 images of MNIST; no augmentation, or the networks would learn to bear moves. The 2,000 moved images "
     "are validation images, their edges repeated; the mean of moves across and down.",

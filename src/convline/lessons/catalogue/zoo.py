@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convline.lessons import counts, plots
-from convline.lessons.claims import Claim, Exactly
-from convline.lessons.lesson import Lesson, Study
+from convline.lessons.claims import Claim, ExactValue
+from convline.lessons.lesson import Lesson, LessonSweep
 from convline.lessons.results import Results
 
 if TYPE_CHECKING:
@@ -30,33 +30,33 @@ def _published() -> list[Claim]:
     full = "model=imagenet/"
 
     def rounded(model: str) -> str:
-        return f"{counts.table_of(full + model).parameters / 1e6:.1f}M"
+        return f"{counts.network_summary(full + model).parameters / 1e6:.1f}M"
 
     return [
-        Exactly(
+        ExactValue(
             f"AlexNet has 60M parameters ({NOTES})",
             "60M",
             partial(rounded, "alexnet_grouped"),
             "61.0M",
             "agrees, to one digit",
         ),
-        Exactly("VGGNet has 140M parameters", "140M", partial(rounded, "vgg16"), "138.4M", "agrees, to two digits"),
-        Exactly(
+        ExactValue("VGGNet has 140M parameters", "140M", partial(rounded, "vgg16"), "138.4M", "agrees, to two digits"),
+        ExactValue(
             "most of VGGNet's are in its first dense layer",
             "102,760,448 weights",
-            lambda: f"{int(counts.of_layer('fc1', full + 'vgg16').replace(',', '')) - 4096:,} weights",
+            lambda: f"{int(counts.num_layer_parameters('fc1', full + 'vgg16').replace(',', '')) - 4096:,} weights",
         ),
-        Exactly(
+        ExactValue(
             "GoogLeNet has 4M parameters",
             "4M",
             partial(rounded, "googlenet"),
             "7.0M",
             "the notes err: the rows of its paper's table 1 add up to 6.8M",
         ),
-        Exactly(
+        ExactValue(
             "ResNet-20 has 0.27M parameters (He et al. 2015, table 6)",
             "0.27M",
-            lambda: f"{counts.table_of('model=resnet20', 'data=cifar10').parameters / 1e6:.2f}M",
+            lambda: f"{counts.network_summary('model=resnet20', 'data=cifar10').parameters / 1e6:.2f}M",
         ),
     ]
 
@@ -70,7 +70,7 @@ def _zoo(data: str, title: str) -> Lesson:
         "begins to learn, not how far it comes. LeNet's text begins with `enlarge(28)`: it sees these images at 28×28, "
         "the others at 16×16.",
         _published,
-        (Study(f"zoo_{data}", tuple(NAMES.values())),),
+        (LessonSweep(f"zoo_{data}", tuple(NAMES.values())),),
         {
             f"zoo_{data}": (
                 f"Test accuracy of the best of eight epochs by validation, on 500 images of {title}",
@@ -78,12 +78,12 @@ def _zoo(data: str, title: str) -> Lesson:
             )
         },
         "Tested on the first 2,048 test images.",
-        seeds=3,
+        num_seeds=3,
     )
 
 
 def _figure(title: str, results: Results, _: Mapping[str, Path]) -> Figure:
-    return plots.bars_of_error(results, list(NAMES.values()), f"Six architectures, 500 images of {title}")
+    return plots.confidence_intervals(results, list(NAMES.values()), f"Six architectures, 500 images of {title}")
 
 
 ZOO_CIFAR10, ZOO_MNIST = _zoo("cifar10", "CIFAR-10"), _zoo("mnist", "MNIST")

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from convline.figures import canvas
 from convline.lessons.by_hand.backward import gradients
 from convline.lessons.by_hand.correlation import correlate, numbers
-from convline.lessons.by_hand.figures import cells
+from convline.lessons.by_hand.figures import matrix_table
 from convline.lessons.by_hand.worked_examples import GUIDE_IMAGE, GUIDE_KERNEL
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TOP, BETWEEN, WIDE = 44, 52, 360  # pixels above the tables, between them, and of all of them at least
 
 
-def forward_and_backward(
+def forward_backward(
     image: ArrayLike = GUIDE_IMAGE,
     kernel: ArrayLike = GUIDE_KERNEL,
     upstream: ArrayLike | None = None,
@@ -40,15 +40,15 @@ def forward_and_backward(
     of_image, of_kernel = gradients(image, kernel, given, stride, padding)
     above = [(image, "image", "∗"), (kernel, "kernel", "="), (output, "output", "")]
     below = [(of_image, "∂loss/∂image", ""), (of_kernel, "∂loss/∂kernel", "←"), (given, "∂loss/∂output", "")]
-    wide = sum(cells.size(values)[0] for values, *_ in above) + 2 * BETWEEN
-    high = max(cells.size(values)[1] for values, *_ in above)
+    wide = sum(matrix_table.size(values)[0] for values, *_ in above) + 2 * BETWEEN
+    high = max(matrix_table.size(values)[1] for values, *_ in above)
     figure = canvas.blank(max(wide, WIDE) + 32, TOP + 2 * high + 64)
     canvas.write(figure, 16, 10, "Forward, then backward", canvas.LARGE, bold=True)
     for row, tables in enumerate((above, below)):
         x, top = 16.0, TOP + row * (high + 32)
         for values, title, sign in tables:
-            across, down = cells.size(values)
-            cells.table(figure, values, x, top + (high - down) / 2, title)
+            across, down = matrix_table.size(values)
+            matrix_table.draw_matrix(figure, values, x, top + (high - down) / 2, title)
             x += across
             if sign:
                 canvas.write(figure, x + BETWEEN / 2, top + high / 2, sign, canvas.LARGE, canvas.FAINT, "center")

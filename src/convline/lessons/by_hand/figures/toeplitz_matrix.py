@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from convline.figures import canvas
 from convline.lessons.by_hand.correlation import Array, correlate, numbers
-from convline.lessons.by_hand.figures import cells
+from convline.lessons.by_hand.figures import matrix_table
 from convline.lessons.by_hand.matrix import toeplitz
 
 if TYPE_CHECKING:
@@ -35,19 +35,19 @@ def toeplitz_matrix(
     # the colours follow the weight's place in the kernel, not its value, which two places may share
     places = toeplitz(np.arange(1, kernel.size + 1).reshape(kernel.shape), input_shape, stride, padding)
     own = np.arange(1, kernel.size + 1).reshape(kernel.shape)
-    left = 40 + kernel.shape[1] * cells.SIDE
+    left = 40 + kernel.shape[1] * matrix_table.SIDE
     zeros = 1 - np.count_nonzero(places) / places.size
     said = (
         f"{rows}×{columns} = {matrix.shape[0]} outputs from {input_shape[0]}×{input_shape[1]} = {matrix.shape[1]} "
         f"pixels: {matrix.size} entries, {zeros:.0%} of them zero, the others made of {kernel.size} weights"
     )
     wide = max(left + matrix.shape[1] * SIDE, 16 + canvas.text_width(said, canvas.SMALL))
-    high = max(matrix.shape[0] * SIDE, kernel.shape[0] * cells.SIDE)
+    high = max(matrix.shape[0] * SIDE, kernel.shape[0] * matrix_table.SIDE)
     figure = canvas.blank(wide + 16, TOP + high + 26)
     canvas.write(figure, 16, 10, "Convolution is a product with a matrix", canvas.LARGE, bold=True)
     canvas.write(figure, 16, 32, said, canvas.SMALL, canvas.FAINT)
-    cells.table(figure, kernel, 16, TOP - 10, "kernel", tints(own))
-    cells.table(figure, matrix, left, TOP - 10, "matrix", tints(places), side=SIDE)
+    matrix_table.draw_matrix(figure, kernel, 16, TOP - 10, "kernel", tints(own))
+    matrix_table.draw_matrix(figure, matrix, left, TOP - 10, "matrix", tints(places), side=SIDE)
     return figure
 
 
@@ -59,4 +59,4 @@ def tints(places: Array) -> NDArray[np.str_]:
     most = max(int(places.max()), 1)
     full = [colormaps["turbo"]((number + 0.5) / most)[:3] for number in range(most)]
     light = [to_hex((0.55 + 0.45 * red, 0.55 + 0.45 * green, 0.55 + 0.45 * blue)) for red, green, blue in full]
-    return np.array([cells.WHITE, *light])[places]
+    return np.array([matrix_table.WHITE, *light])[places]

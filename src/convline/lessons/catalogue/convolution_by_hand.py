@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from convline.lessons.claims import Claim, Exactly
+from convline.lessons.claims import Claim, ExactValue
 from convline.lessons.lesson import Lesson
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ def _claims() -> list[Claim]:
     from convline.lessons.by_hand import examples
 
     return [
-        Exactly(f"{example.name} ({example.source})", _numbers(example.published), partial(_numbers, example.computed))
+        ExactValue(
+            f"{example.name} ({example.source})", _numbers(example.published), partial(_numbers, example.computed)
+        )
         for example in examples()
     ]
 
@@ -51,6 +53,6 @@ BY_HAND = Lesson(
         "sliding_window": ("A window slides over the picture", _figure("sliding_window")),
         "edge_kernels": ("Edge kernels", _figure("edge_kernels")),
         "toeplitz_matrix": ("The same convolution as a matrix product", _figure("toeplitz_matrix")),
-        "forward_backward": ("Forward and backward", _figure("forward_and_backward")),
+        "forward_backward": ("Forward and backward", _figure("forward_backward")),
     },
 )

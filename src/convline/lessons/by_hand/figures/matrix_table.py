@@ -18,7 +18,7 @@ WHITE, SEEN, OUTSIDE = "#ffffff", "#dbe7fb", "#f0f1f3"  # backgrounds: plain, un
 TITLE = 20  # pixels above a table
 
 
-def table(
+def draw_matrix(
     figure: Figure,
     values: Array,
     left: float,
@@ -50,7 +50,7 @@ def table(
     for (row, column), value in np.ndenumerate(values):
         colour = WHITE if backgrounds is None else str(backgrounds[row, column])
         axes.add_patch(Rectangle((column, row), 1, 1, facecolor=colour, edgecolor="#c9ced6", linewidth=0.8))
-        shown = number(value)
+        shown = format_number(value)
         size = canvas.NORMAL if len(shown) < 4 else canvas.SMALL
         ink = canvas.INK if value else "#a3a9b4"
         axes.text(column + 0.5, row + 0.5, shown, ha="center", va="center", fontsize=size * side / SIDE, color=ink)
@@ -59,7 +59,7 @@ def table(
         axes.add_patch(Rectangle((column, row), width, height, fill=False, edgecolor=canvas.CORRECT, linewidth=2))
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """With a true minus sign, and two decimals if it is not whole."""
     text = f"{int(value)}" if float(value).is_integer() else f"{value:.2f}"
     return text.replace("-", "−")

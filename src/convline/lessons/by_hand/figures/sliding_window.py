@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from convline.figures import canvas
 from convline.lessons.by_hand.correlation import Array, correlate, numbers
-from convline.lessons.by_hand.figures import cells
+from convline.lessons.by_hand.figures import matrix_table
 from convline.lessons.by_hand.kernels import KERNELS
 from convline.lessons.by_hand.worked_examples import ANIMATION_IMAGE
 
@@ -43,18 +43,18 @@ def sliding_window(
     height, width = kernel.shape
     seen = padded[top : top + height, left : left + width]
 
-    grounds = np.pad(np.full(image.shape, cells.WHITE), padding, constant_values=cells.OUTSIDE)
-    grounds[top : top + height, left : left + width] = cells.SEEN
-    found = np.full(output.shape, cells.WHITE)
-    found[at] = cells.SEEN
+    grounds = np.pad(np.full(image.shape, matrix_table.WHITE), padding, constant_values=matrix_table.OUTSIDE)
+    grounds[top : top + height, left : left + width] = matrix_table.SEEN
+    found = np.full(output.shape, matrix_table.WHITE)
+    found[at] = matrix_table.SEEN
     tables = [
         (padded, f"image{f', padding {padding}' if padding else ''}", grounds, (top, left, height, width), "×"),
         (kernel, "kernel", None, None, "="),
         (seen * kernel, "products", None, None, "Σ"),
         (output, f"output{f', stride {stride}' if stride > 1 else ''}", found, (*at, 1, 1), ""),
     ]
-    wide = sum(cells.size(values)[0] for values, *_ in tables) + BETWEEN * (len(tables) - 1)
-    high = max(cells.size(values)[1] for values, *_ in tables)
+    wide = sum(matrix_table.size(values)[0] for values, *_ in tables) + BETWEEN * (len(tables) - 1)
+    high = max(matrix_table.size(values)[1] for values, *_ in tables)
     told = arithmetic(seen, kernel)
     title = "The kernel slides over the image; each place gives one number"
     wide = max(wide, canvas.text_width(title, canvas.LARGE), canvas.text_width(told))
@@ -63,9 +63,9 @@ def sliding_window(
     canvas.write(figure, 16, 32, told)
     x = 16.0
     for values, title, colours, framed, sign in tables:
-        across, down = cells.size(values)
+        across, down = matrix_table.size(values)
         y = TOP + (high - down) / 2
-        cells.table(figure, values, x, y, title, colours, framed)
+        matrix_table.draw_matrix(figure, values, x, y, title, colours, framed)
         x += across
         if sign:
             canvas.write(figure, x + BETWEEN / 2, TOP + high / 2, sign, canvas.LARGE, canvas.FAINT, "center")
@@ -77,7 +77,8 @@ def arithmetic(seen: Array, kernel: Array) -> str:
     """The sum in words, without what is multiplied by zero: "5·60 − 1·113 − 1·73 = 114"."""
     products = [(weight, pixel) for weight, pixel in zip(kernel.ravel(), seen.ravel(), strict=True) if weight and pixel]
     terms = [
-        f"{'−' if weight < 0 else '+'} {cells.number(abs(weight))}·{cells.number(pixel)}" for weight, pixel in products
+        f"{'−' if weight < 0 else '+'} {matrix_table.format_number(abs(weight))}·{matrix_table.format_number(pixel)}"
+        for weight, pixel in products
     ]
     told = " ".join(terms).removeprefix("+ ") or "0"
-    return f"{told} = {cells.number((seen * kernel).sum())}"
+    return f"{told} = {matrix_table.format_number((seen * kernel).sum())}"
