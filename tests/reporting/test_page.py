@@ -172,3 +172,18 @@ def test_what_failed_is_listed(page: Any) -> None:
     assert page.locator("table.unfinished tbody tr").all_inner_texts() == [
         "failed\t2026-01-01_00-00-00_sweep/lr=9\tthe loss is NaN"
     ]
+
+
+def test_no_text_from_outside_becomes_markup(tmp_path: Path) -> None:
+    """A folder, an option, a value and an error that are markup are shown letter by letter."""
+    evil = '"><img src=x><script>alert(1)'
+    config, folder = base_config(), tmp_path / "<b>sweep"
+    for seed, pattern in enumerate((evil, "FC")):
+        make_run(folder / f"<b>{seed}", config, {"model.pattern": pattern}, 0.9, {"model": pattern, "data": evil})
+    make_run(folder / "<b>failed", config, {}, 0.1, {"data": evil}, status="failed", metrics={}, error=evil)
+    report_sweep(folder)
+    page = (folder / "report.html").read_text()
+    assert page.count("&lt;script&gt;alert(1)") >= 3  # the data set, the column of models, the error
+    assert "<img" not in page
+    assert "<b>" not in page
+    assert page.count("<script>") == 1  # our own
