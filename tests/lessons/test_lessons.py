@@ -1,8 +1,10 @@
 """Lessons: verdicts by hand, contracts over all of them, and one done by the real command."""
 
+import importlib.util
 import json
 import math
 import re
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -16,27 +18,27 @@ from convline.lessons.catalogue import LESSONS
 from convline.lessons.claims import BetterThan, ExactValue, PublishedMetric, QuotedStatement, prediction_interval
 from convline.lessons.hyperparameter_table import hyperparameter_rows
 from convline.lessons.lesson import Lesson
-from convline.lessons.reproduce import STORED_RESULTS
+from convline.lessons.reproduce import STORED_RESULTS, reproduce_lessons
 from convline.lessons.results import ConfigurationResults, Results, load_results
 from convline.reporting.statistics import Sample
 from convline.sweeps.jobs import with_params
-from support.commands import Done, convline
+from support.commands import Done, convline, shell
 
 
-def arm(label: str, *values: float) -> ConfigurationResults:
+def configuration(label: str, *values: float) -> ConfigurationResults:
     curves = {"val/loss": [[1.0, value] for value in values]}
     return ConfigurationResults(
         label, {}, list(range(len(values))), {"test/acc": list(values)}, curves, 10, 20, 3, 2, [2.0] * len(values)
     )
 
 
-RESULTS = Results("lesson", {each.label: each for each in (
-    arm("a", 0.90, 0.91, 0.92), arm("b", 0.80, 0.81, 0.82), arm("one", 0.9))})  # fmt: skip
+CONFIGURATIONS = (configuration("a", 0.90, 0.91, 0.92), configuration("b", 0.80, 0.81, 0.82), configuration("one", 0.9))
+RESULTS = Results("lesson", {each.label: each for each in CONFIGURATIONS})
 
 
-class TestFigure:
+class TestPublishedMetric:
     def test_is_compared_with_where_one_further_run_would_lie(self) -> None:
-        # t for two degrees of freedom 4.302653, deviation 0.01: 0.91 ± 4.302653 · 0.01 · √(4/3)
+        # t for two degrees of freedom 4.302653, standard deviation 0.01: 0.91 ± 4.302653 · 0.01 · √(4/3)
         low, high = prediction_interval(Sample((0.90, 0.91, 0.92)))
         assert (low, high) == pytest.approx((0.860317, 0.959683), abs=1e-6)
         assert PublishedMetric("x", "a", "test/acc", 0.8604).check(RESULTS).verdict == "reproduced"
@@ -57,14 +59,14 @@ class TestFigure:
         assert not RESULTS.configuration("b").sample("val/loss@3").n
 
 
-class TestBetter:
+class TestBetterThan:
     def test_holds_where_the_interval_of_the_difference_excludes_zero(self) -> None:
         # standard error √(2 · 0.0001 / 3) = 0.008165, t for four degrees of freedom 2.776: 10 ± 2.27 points
         assert BetterThan("x", "a", "b").check(RESULTS).verdict == "holds: by 10.00 points (7.73 to 12.27)"
         assert BetterThan("x", "b", "a").check(RESULTS).verdict == "the opposite holds: by 10.00 points (7.73 to 12.27)"
 
     def test_is_not_decided_otherwise(self) -> None:
-        near = Results("x", {"a": arm("a", 0.90, 0.94), "b": arm("b", 0.89, 0.93)})
+        near = Results("x", {"a": configuration("a", 0.90, 0.94), "b": configuration("b", 0.89, 0.93)})
         assert BetterThan("x", "a", "b").check(near).verdict.startswith("not decided: -")
         assert BetterThan("x", "a", "one").check(RESULTS).verdict == "too few seeds to say"
 
@@ -82,8 +84,8 @@ def test_numbers_and_sentences() -> None:
 
 
 def test_runs_that_learned_nothing_are_counted() -> None:
-    assert arm("x", 0.1135, 0.9206, 0.2).num_failed == 2
-    results = Results("mnist_dense", {"dense": arm("dense", 0.1135, 0.9206, 0.1135)}, {})
+    assert configuration("x", 0.1135, 0.9206, 0.2).num_failed == 2
+    results = Results("mnist_dense", {"dense": configuration("dense", 0.1135, 0.9206, 0.1135)}, {})
     assert "38.25 ± 46.60 (3); 2 learned nothing |" in page.configurations_table(list(results.configurations.values()))
     assert "| 0.00 to 100.00 |" in page.configurations_table(list(results.configurations.values()))
 
@@ -99,7 +101,7 @@ def test_runs_that_learned_nothing_are_counted() -> None:
     ],
 )
 def test_settings_that_change_what_is_learned_are_told(words: list[str], expected: bool) -> None:
-    results = Results("mnist_dense", {"dense": arm("dense", 0.9, 0.8)}, {}, words)
+    results = Results("mnist_dense", {"dense": configuration("dense", 0.9, 0.8)}, {}, words)
     assert results.has_other_settings == expected
     text = page.lesson_markdown(LESSONS["mnist_dense"], results, "")
     assert ("Other settings than the lesson's" in text) == expected
@@ -129,8 +131,8 @@ def test_what_was_chosen_is_what_the_experiments_say() -> None:
 @pytest.mark.parametrize(
     ("results", "said"),
     [
-        (Results("mnist_dense", {"dense": arm("dense", *[0.9] * 5)}, {}, ["data=digits"]), "data=digits"),
-        (Results("mnist_dense", {"dense": arm("dense", 0.9, 0.9)}), "2 of 5 seeds"),
+        (Results("mnist_dense", {"dense": configuration("dense", *[0.9] * 5)}, {}, ["data=digits"]), "data=digits"),
+        (Results("mnist_dense", {"dense": configuration("dense", 0.9, 0.9)}), "2 of 5 seeds"),
         (Results("mnist_dense"), "0 of 5 seeds"),
     ],
 )
@@ -157,6 +159,44 @@ def test_results_are_kept_as_they_are(tmp_path: Path) -> None:
 
 def test_tables_take_any_text() -> None:
     assert page.markdown_table(("a", "b"), [("1|2", "3")]) == "| a | b |\n| --- | --- |\n| 1\\|2 | 3 |"
+
+
+class TestHtmlPage:
+    def test_html_from_outside_is_shown_as_text(self, tmp_path: Path) -> None:
+        """The processor's name and overrides stand in the page's text; neither may become part of its HTML."""
+        environment = {"date": "2026-01-01", "torch": "2", "processor": "<b onclick=x()>EPYC</b>"}
+        results = Results(
+            "mnist_dense",
+            {"dense": configuration("dense", 0.9, 0.8)},
+            environment,
+            ["data.augment='<script>y</script>'"],
+        )
+        lesson = LESSONS["mnist_dense"]
+        text = page.lesson_markdown(lesson, results, "")
+        (tmp_path / "dense_curve.png").write_bytes(b"PNG")
+        html = page.render_html("</title><i>", text, tmp_path)
+        assert "&lt;b onclick=x()&gt;EPYC&lt;/b&gt;" in html
+        assert "<b onclick" not in html
+        assert "<script" not in html
+        assert "<title>&lt;/title&gt;&lt;i&gt;</title>" in html
+
+    def test_holds_its_figures_and_keeps_numbers_in_one_line(self, tmp_path: Path) -> None:
+        (tmp_path / "f.png").write_bytes(b"PNG")
+        html = page.render_html("t", "![caption](f.png)\n\n12 12 -17 of `seed 1 2`", tmp_path)
+        assert '<img src="data:image/png;base64,UE5H" alt="caption" />' in html
+        assert "12\N{NO-BREAK SPACE}12\N{NO-BREAK SPACE}-17 of <code>seed 1 2</code>" in html
+
+
+def test_a_list_of_lessons_needs_neither_torch_nor_matplotlib() -> None:
+    code = "import sys, convline.lessons.reproduce; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    assert shell(sys.executable, "-c", code).status == 0
+
+
+def test_without_the_extra_nothing_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'convline\[lessons\]'"):
+        reproduce_lessons(["mnist_dense"], None, tmp_path, [])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("lesson", LESSONS.values(), ids=LESSONS)
