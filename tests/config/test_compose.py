@@ -50,7 +50,7 @@ def test_every_data_set_names_its_source_licence_and_size() -> None:
         text = (CONF_DIR / "data" / f"{name}.yaml").read_text()
         assert "# Source: " in text
         assert re.search(r"CC BY|MIT licence|no licence stated|non-commercial", text), name
-        assert re.search(r"[0-9×]+, [0-9]+ classes; (.* MB download|inside scikit-learn)", text.splitlines()[0]), name
+        assert re.search(r"[0-9×]+, [0-9]+ classes; (.* MB download|inside the package)", text.splitlines()[0]), name
 
 
 def test_groups_are_typed() -> None:
