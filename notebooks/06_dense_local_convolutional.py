@@ -31,7 +31,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from convline.figures.translation import draw, shifted
+from convline.figures.translation import draw, shift_curve
 from convline.network.build import build_network
 from convline.network.summary import summarize
 from convline.reporting.configurations import tables
@@ -154,7 +154,7 @@ curves = []
 for kind in PATTERNS:
     run = example_of(kind)
     images = run.examples("val", 1000)
-    curves.append((kind, shifted(run.network, images.images, images.labels)))
+    curves.append((kind, shift_curve(run.network, images.images, images.labels)))
 draw(curves, f"{len(images.labels):,} validation images, their edges repeated")
 
 # %% [markdown]

@@ -14,13 +14,13 @@ from convline.figures import canvas
 from convline.figures.attribution import grad_cam, last_map, saliency
 from convline.figures.feature_maps import BETWEEN, GAP, MAX_LAYERS, SIDE, evenly, row
 from convline.figures.feature_maps import draw as draw_feature_maps
-from convline.figures.feature_visualization import preferred
+from convline.figures.feature_visualization import maximize
 from convline.figures.filters import WIDTH, first_weights, tiles
 from convline.figures.filters import draw as draw_filters
 from convline.figures.image_grid import colored
-from convline.figures.receptive_fields import Field, fields
+from convline.figures.receptive_fields import Field, compute_fields
 from convline.figures.receptive_fields import draw as draw_receptive_fields
-from convline.figures.translation import label, moved, shifted
+from convline.figures.translation import label, moved, shift_curve
 from convline.network.build import build_network
 from convline.network.summary import receptive_fields
 from support.drawn import assert_nothing_is_cut_off, boxes, texts
@@ -133,7 +133,7 @@ class TestReceptiveFields:
         with torch.no_grad():
             for weight in network.parameters():
                 weight.abs_()  # so that nothing cancels out
-        found = fields(network, torch.rand(1, 1, side, side) + 0.5)
+        found = compute_fields(network, torch.rand(1, 1, side, side) + 0.5)
         assert len(found) >= 2
         for name, field in found.items():
             rows, columns = np.nonzero(field.gradient)
@@ -161,7 +161,7 @@ class TestReceptiveFields:
     def test_the_window_of_enlarged_images_lies_around_the_gradient(self) -> None:
         network = build_network("enlarge(28) -> CONV(1, 5, pad=valid) -> GAP -> FC", (1, 12, 12), 2)
         torch.nn.init.ones_(network.conv1.weight)
-        for name, field in fields(network, torch.rand(1, 1, 12, 12)).items():
+        for name, field in compute_fields(network, torch.rand(1, 1, 12, 12)).items():
             middle = (field.gradient.sum(axis=1) * np.arange(12)).sum() / field.gradient.sum()
             assert field.top + field.height / 2 - 0.5 == pytest.approx(middle, abs=1e-5), name
 
@@ -181,7 +181,7 @@ class TestReceptiveFields:
         assert_nothing_is_cut_off(figure)
 
     def test_a_network_without_windows_has_none(self) -> None:
-        assert fields(build_network("FC(3) -> RELU -> FC", (1, 4, 4), 2), torch.rand(1, 1, 4, 4)) == {}
+        assert compute_fields(build_network("FC(3) -> RELU -> FC", (1, 4, 4), 2), torch.rand(1, 1, 4, 4)) == {}
 
 
 class TestTranslation:
@@ -201,7 +201,7 @@ class TestTranslation:
 
         images = torch.zeros(2, 1, 9, 9)
         images[0, :, :, 4] = 1
-        found = shifted(Middle(), images, torch.tensor([1, 0]))
+        found = shift_curve(Middle(), images, torch.tensor([1, 0]))
         assert found.distances == list(range(-4, 5))
         assert found.accuracy == [0.75] * 4 + [1.0] + [0.75] * 4  # of 2 images × 2 directions one is wrong
         assert found.agreement == found.accuracy
@@ -210,7 +210,7 @@ class TestTranslation:
         network = build_network("CONV(4, 3) -> RELU -> GAP -> FC", (1, 20, 20), 3)
         images = torch.zeros(5, 1, 20, 20)
         images[:, :, 7:13, 7:13] = torch.rand(5, 1, 6, 6)
-        found = shifted(network, images, torch.zeros(5, dtype=torch.int64))
+        found = shift_curve(network, images, torch.zeros(5, dtype=torch.int64))
         assert found.agreement == [1.0] * 9
 
     @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_what_excites_a_linear_filter_is_the_sign_of_its_weights() -> None:
         network[1].weight.copy_(torch.tensor([[1.0] * 8 + [-1.0] * 8, [-1.0] * 8 + [1.0] * 8]))
     limits = torch.full((1, 1, 1), -1.0), torch.full((1, 1, 1), 1.0)
     state = torch.get_rng_state()
-    found = preferred(
+    found = maximize(
         network, network[1], torch.zeros(2, 1, 4, 4), limits, torch.Generator().manual_seed(0), max_shift=0
     )
     assert torch.allclose(found[0].flatten(), network[1].weight[0].detach(), atol=0.02)

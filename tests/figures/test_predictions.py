@@ -36,7 +36,7 @@ class TestConfusionMatrix:
         assert {"8", "2", "1", "1,000"} <= set(texts(draw_confusion_matrix(counts, ["a", "b"], False, "images")))
         normalized = texts(draw_confusion_matrix(counts, ["a", "b"], True, "images"))
         assert {"80.0", "20.0", "0.1", "99.9"} <= set(normalized)
-        assert any("99.70% right" in text for text in normalized)
+        assert any("99.70% correct" in text for text in normalized)
 
     def test_a_hundred_classes_are_named_and_the_worst_pairs_told(self) -> None:
         counts = np.diag(np.full(100, 50))

@@ -1,4 +1,4 @@
-"""Whether a network is right as often as it says."""
+"""Draw how well a network is calibrated: the reliability diagram and the expected calibration error (ECE)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NUM_BINS = 15
 
 @from_predictions
 def calibration(run: Run, split: str = "val") -> Figure:
-    """The reliability diagram: accuracy against confidence, and how many images have which confidence.
+    """Draw the reliability diagram: accuracy against confidence, and a histogram of the confidences.
 
     Args:
         run: of a finished run.
@@ -28,20 +28,22 @@ def calibration(run: Run, split: str = "val") -> Figure:
     Raises:
         UserError: the run's predictions are missing.
     """
-    said = opened(run).predictions(split)
-    chances, guesses = said.logits.double().softmax(dim=1).max(dim=1)
+    evaluation = opened(run).predictions(split)
+    probabilities, predicted = evaluation.logits.double().softmax(dim=1).max(dim=1)
     return draw(
-        binned(chances.numpy(), (guesses == said.labels).numpy()),
-        f"{len(said.labels):,} {canvas.SPLIT_NAMES[split]} images",
+        binned(probabilities.numpy(), (predicted == evaluation.labels).numpy()),
+        f"{len(evaluation.labels):,} {canvas.SPLIT_NAMES[split]} images",
     )
 
 
 @dataclass(frozen=True)
 class Bins:
-    """Images by the probability of their predicted class, in bins of equal width; bin k is (k / bins, (k + 1) / bins].
+    """Counts and means of images, grouped by the probability of their predicted class into bins of equal width.
+
+    Bin k of n holds the probabilities in (k / n, (k + 1) / n].
 
     Args:
-        counts: images in each bin.
+        counts: number of images in each bin.
         confidence, accuracy: means within each bin, 0 where it is empty.
     """
 
@@ -51,40 +53,40 @@ class Bins:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error: mean of |accuracy - confidence| over the images' bins.
+        """Compute the expected calibration error: |accuracy - confidence| of each bin, weighted by its images.
 
         Source: Guo, Pleiss, Sun & Weinberger, "On Calibration of Modern Neural Networks", 2017, eq. 3.
         """
         return float((self.counts * np.abs(self.accuracy - self.confidence)).sum() / max(self.counts.sum(), 1))
 
 
-def binned(chances: NDArray[np.float64], right: NDArray[np.bool_], num_bins: int = NUM_BINS) -> Bins:
-    """Put images into bins.
+def binned(probabilities: NDArray[np.float64], is_correct: NDArray[np.bool_], num_bins: int = NUM_BINS) -> Bins:
+    """Group images into bins by the probability of their predicted class.
 
     Args:
-        chances: probability of each image's predicted class.
-        right: whether that is its class.
+        probabilities: of each image's predicted class; N.
+        is_correct: whether the predicted class is the true one; N.
         num_bins: of equal width, from 0 to 1.
     """
-    places = np.clip(np.ceil(chances * num_bins).astype(np.int64) - 1, 0, num_bins - 1)
-    counts = np.bincount(places, minlength=num_bins)
-    some = np.maximum(counts, 1)
-    confidence = np.bincount(places, chances, minlength=num_bins) / some
-    accuracy = np.bincount(places, right.astype(np.float64), minlength=num_bins) / some
+    index = np.clip(np.ceil(probabilities * num_bins).astype(np.int64) - 1, 0, num_bins - 1)
+    counts = np.bincount(index, minlength=num_bins)
+    divisor = np.maximum(counts, 1)  # an empty bin has means of 0
+    confidence = np.bincount(index, probabilities, minlength=num_bins) / divisor
+    accuracy = np.bincount(index, is_correct.astype(np.float64), minlength=num_bins) / divisor
     return Bins(counts, confidence, accuracy)
 
 
 def draw(bins: Bins, caption: str) -> Figure:
-    """The figure: bars of accuracy, the gap to the mean confidence in red, and the histogram of confidences."""
-    number, total = len(bins.counts), max(int(bins.counts.sum()), 1)
+    """Draw bars of accuracy, the gap to the mean confidence in red, and the histogram of confidences."""
+    num_bins, total = len(bins.counts), max(int(bins.counts.sum()), 1)
     mean_confidence = float((bins.counts * bins.confidence).sum() / total)
     mean_accuracy = float((bins.counts * bins.accuracy).sum() / total)
     figure = canvas.blank(460, 560)
     canvas.write(figure, 12, 10, f"Reliability: ECE {bins.ece:.2%}", canvas.LARGE, bold=True)
-    told = f"{caption}; mean confidence {mean_confidence:.2%}, accuracy {mean_accuracy:.2%}"
-    canvas.write(figure, 12, 30, told, canvas.SMALL, canvas.FAINT)
+    summary = f"{caption}; mean confidence {mean_confidence:.2%}, accuracy {mean_accuracy:.2%}"
+    canvas.write(figure, 12, 30, summary, canvas.SMALL, canvas.FAINT)
     axes = canvas.axes_at(figure, 60, 56, 380, 340)
-    edges = np.arange(number + 1) / number
+    edges = np.arange(num_bins + 1) / num_bins
     axes.stairs(bins.accuracy, edges, fill=True, color="#7ba7dd", label="accuracy")
     axes.stairs(
         bins.confidence, edges, baseline=bins.accuracy, fill=True, color=canvas.INCORRECT, alpha=0.35, label="gap"

@@ -1,4 +1,4 @@
-"""What every layer makes of an image."""
+"""Show the output of every layer for a few images."""
 
 from __future__ import annotations
 
@@ -11,107 +11,106 @@ from torch import Tensor, nn
 
 from convline.figures import canvas
 from convline.figures.canvas import Pixels
-from convline.figures.image_grid import as_tiles, colored, fitted
+from convline.figures.image_grid import as_tiles, colored, fitted, make_grid
 from convline.network.hooks import UNCHANGED, outputs
 from convline.training.loaded_run import Run, opened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAX_LAYERS = 24  # rows
-SIDE, STRIP = 42, 16  # pixels: a map's side, a dense layer's height
+MAX_LAYERS = 24
+SIDE, STRIP = 42, 16  # pixels: side of a map, height of a dense layer
 GAP, BETWEEN = 2, 12  # pixels between maps, and between images
 
 Maps = dict[str, NDArray[np.float32]]  # by layer: images × channels × height × width, or images × units
 
 
 def feature_maps(run: Run, num_images: int = 3, num_channels: int = 8) -> Figure:
-    """The response maps of a few fixed validation images after every layer, from the input down; bright is high.
+    """Draw the feature maps of a few fixed validation images after every layer, from the input down; bright is high.
 
-    A row is one layer and shows the same channels of each image on one scale; dense layers are strips of their units.
+    A row is one layer and shows the same channels of each image on one scale; a dense layer is a strip of its units.
 
     Args:
         run: with a checkpoint.
-        num_images: the first ones of different classes.
-        num_channels: of each layer, the first ones.
+        num_images: how many; the first ones of different classes.
+        num_channels: how many of each layer; the first ones.
     Raises:
         UserError: the run's checkpoint or its data are missing.
     """
     run = opened(run)
     examples = run.one_of_each_class(num_images)
-    made = outputs(run.network, examples.images, lambda module: not isinstance(module, UNCHANGED), _on_host)
+    maps = outputs(run.network, examples.images, lambda module: not isinstance(module, UNCHANGED), _to_numpy)
     names = [run.classes[label] for label in examples.labels.tolist()]
-    return draw(as_tiles(examples.pictures.numpy()), names, evenly(made), num_channels)
+    return draw(as_tiles(examples.pictures.numpy()), names, evenly(maps), num_channels)
 
 
-def _on_host(module: nn.Module, output: Tensor) -> NDArray[np.float32]:
+def _to_numpy(module: nn.Module, output: Tensor) -> NDArray[np.float32]:
     return output.detach().float().cpu().numpy()
 
 
-def evenly(made: Maps) -> Maps:
-    """`MAX_LAYERS` of the layers at most, the first and the last one among them; rather none within forks."""
-    names = list(made)
+def evenly(maps: Maps) -> Maps:
+    """Choose at most `MAX_LAYERS` layers, evenly, with the first and the last; layers in branches go first."""
+    names = list(maps)
     if len(names) > MAX_LAYERS:
         names = [name for name in names if ".branch" not in name]
     if len(names) > MAX_LAYERS:
-        names = [names[round(place)] for place in np.linspace(0, len(names) - 1, MAX_LAYERS)]
-    return {name: made[name] for name in names}
+        names = [names[round(index)] for index in np.linspace(0, len(names) - 1, MAX_LAYERS)]
+    return {name: maps[name] for name in names}
 
 
-def draw(tiles: NDArray[np.uint8], names: Sequence[str], made: Maps, num_channels: int) -> Figure:
-    """The figure: a row for each layer, a block for each image."""
-    rows = [row(values, num_channels) for values in made.values()]
+def draw(tiles: NDArray[np.uint8], names: Sequence[str], maps: Maps, num_channels: int) -> Figure:
+    """Draw a row for each layer, with a block of maps for each image.
+
+    Args:
+        tiles: the images, uint8, N×H×W×3.
+        names: classes of the images.
+        maps: by layer.
+        num_channels: maps in a block.
+    """
+    rows = [row(values, num_channels) for values in maps.values()]
     block = num_channels * (SIDE + GAP) - GAP
-    left = 20 + max(
-        canvas.text_width(text)
-        for name, values in made.items()
-        for text in (f"{name}  {_shape(values)}" if values.ndim == 2 else name,)
-    )
-    tops = np.cumsum([SIDE + BETWEEN, *(pixels.shape[0] + 2 * GAP + 4 for pixels in rows)]).astype(int)
-    picture = np.full((tops[-1], len(tiles) * (block + BETWEEN) - BETWEEN, 3), 255, np.uint8)
-    top = 40
-    figure = canvas.blank(left + picture.shape[1] + 16, top + len(picture) + 6)
+    labels = [f"{name}  {_shape(values)}" if values.ndim == 2 else name for name, values in maps.items()]
+    left, top = 20 + max(map(canvas.text_width, labels)), 40
+    tops = top + np.cumsum([SIDE + BETWEEN, *(pixels.shape[0] + 2 * GAP + 4 for pixels in rows)])
+    figure = canvas.blank(left + len(tiles) * (block + BETWEEN) - BETWEEN + 16, int(tops[-1]) + 6)
     canvas.write(figure, 12, 10, "Response maps after every layer", canvas.LARGE, bold=True)
-    sides = colored_tiles(tiles)
-    for place, name in enumerate(names):
-        x = place * (block + BETWEEN)
-        picture[:SIDE, x : x + SIDE] = sides[place]
-        canvas.write(figure, left + x + SIDE + 8, top + SIDE / 2 - 6, canvas.shortened(name, block - SIDE - 8))
-    for (name, values), pixels, y in zip(made.items(), rows, tops[:-1], strict=True):
-        picture[y : y + pixels.shape[0]] = pixels
+    canvas.paste(figure, make_grid(_resized(tiles), len(tiles), gap=block + BETWEEN - SIDE), left, top)
+    for index, name in enumerate(names):
+        x = left + index * (block + BETWEEN) + SIDE + 8
+        canvas.write(figure, x, top + SIDE / 2 - 6, canvas.shortened(name, block - SIDE - 8))
+    for (name, values), label, pixels, y in zip(maps.items(), labels, rows, tops[:-1].tolist(), strict=True):
+        canvas.paste(figure, pixels, left, y)
         if values.ndim == 4:
-            canvas.write(figure, 12, top + y + 6, name)
-            canvas.write(figure, 12, top + y + 21, _shape(values), canvas.SMALL, canvas.FAINT)
+            canvas.write(figure, 12, y + 6, name)
+            canvas.write(figure, 12, y + 21, _shape(values), canvas.SMALL, canvas.FAINT)
         else:
-            canvas.write(figure, 12, top + y + 1, f"{name}  {_shape(values)}")
-    canvas.paste(figure, picture, left, top)
+            canvas.write(figure, 12, y + 1, label)
     return figure
 
 
-def colored_tiles(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The images themselves at the size of a map."""
-    number = len(tiles)
-    flat = tiles.transpose(0, 3, 1, 2).reshape(-1, *tiles.shape[1:3]).astype(np.float32)
-    sized = fitted(flat, SIDE, SIDE).reshape(number, 3, SIDE, SIDE)
-    return np.rint(sized).astype(np.uint8).transpose(0, 2, 3, 1)
+def _resized(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Resize images to the size of a map."""
+    channels = tiles.transpose(0, 3, 1, 2).reshape(-1, *tiles.shape[1:3]).astype(np.float32)
+    resized = fitted(channels, SIDE, SIDE).reshape(len(tiles), 3, SIDE, SIDE)
+    return np.rint(resized).astype(np.uint8).transpose(0, 2, 3, 1)
 
 
 def row(values: NDArray[np.float32], num_channels: int) -> Pixels:
-    """One layer: for each image a block of maps, or a strip of units; white where there are no more channels."""
-    block = num_channels * (SIDE + GAP) - GAP
-    height = SIDE if values.ndim == 4 else STRIP
-    pixels = np.full((height, len(values) * (block + BETWEEN) - BETWEEN, 3), 255, np.uint8)
+    """Draw one layer: for each image a block of maps, or a strip of units; missing channels are white.
+
+    Args:
+        values: images × channels × height × width, or images × units.
+        num_channels: maps in a block.
+    """
     shown = values[:, :num_channels] if values.ndim == 4 else values
     low, high = float(shown.min()), float(shown.max())
-    for place, image in enumerate(shown):
-        x = place * (block + BETWEEN)
-        if values.ndim == 4:
-            for channel, tile in enumerate(colored(fitted(image, SIDE, SIDE), low, high)):
-                pixels[:, x + channel * (SIDE + GAP) :][:, :SIDE] = tile
-        else:
-            strip = fitted(image[None, None, :], STRIP, block)[0]
-            pixels[:, x : x + block] = colored(strip, low, high)
-    return pixels
+    if values.ndim == 4:
+        maps = (colored(fitted(image, SIDE, SIDE), low, high) for image in shown)
+        blocks = [make_grid(tiles, num_channels, gap=GAP) for tiles in maps]
+    else:
+        width = num_channels * (SIDE + GAP) - GAP
+        blocks = [colored(fitted(units[None, None], STRIP, width)[0], low, high) for units in shown]
+    return make_grid(np.stack(blocks), len(blocks), gap=BETWEEN)
 
 
 def _shape(values: NDArray[np.float32]) -> str:

@@ -1,4 +1,4 @@
-"""What a filter looks for."""
+"""Feature visualization: find the images that excite single filters most, by gradient ascent."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ if TYPE_CHECKING:
 
 SIDE = 64  # pixels of an image, at least
 MAX_LAYERS = 6
-STEPS, RATE = 96, 0.12  # of gradient ascent; the length of a step in standard deviations of the pixels
+STEPS, RATE = 96, 0.12  # of gradient ascent; length of a step: root mean square over the pixels of a normalized image
 MAX_SHIFT = 2  # pixels by which the image is moved at random before each step
-DECAY = 0.01  # of the image towards gray, in each step
+DECAY = 0.01  # share by which the image moves toward gray in each step
 
 
 def feature_visualization(run: Run, num_filters: int = 10, seed: int = 0) -> Figure:
-    """Images that excite single filters most, found by gradient ascent from noise: a row for each layer with weights.
+    """Draw images that excite single filters most, found by gradient ascent from noise: a row for each layer.
 
-    The last row is that of the classes. Takes seconds for a small network and minutes for a large one.
+    The last row shows the classes. It takes seconds for a small network and minutes for a large one.
 
     Args:
         run: with a checkpoint.
-        num_filters: of each layer, the first ones.
+        num_filters: how many of each layer; the first ones.
         seed: of the noise; torch's own random state is left alone.
     Raises:
         UserError: the run's checkpoint or its data are missing, or the network has no convolution and no dense layer.
     """
     run = opened(run)
-    named = {name: m for name, m in layers(run.network).items() if isinstance(m, nn.Conv2d | nn.Linear)}
-    names = list(named)
+    modules = {name: m for name, m in layers(run.network).items() if isinstance(m, nn.Conv2d | nn.Linear)}
+    names = list(modules)
     if not names:
         raise UserError("the network has no convolution and no dense layer, so there are no filters to ask")
     if len(names) > MAX_LAYERS:
-        names = [names[round(place)] for place in np.linspace(0, len(names) - 1, MAX_LAYERS)]
+        names = [names[round(index)] for index in np.linspace(0, len(names) - 1, MAX_LAYERS)]
     generator = torch.Generator().manual_seed(seed)
     low, high = pixel_limits(run.data)
     rows = []
     for name in names:
         start = (low + high) / 2 + 0.1 * torch.randn(num_filters, *run.data.input_shape, generator=generator)
-        start = start[: len(named[name].weight)]
-        found = preferred(run.network, named[name], start, (low, high), generator)
-        rows.append((name, as_tiles(displayed(run.data, found).numpy())))
+        start = start[: len(modules[name].weight)]
+        images = maximize(run.network, modules[name], start, (low, high), generator)
+        rows.append((name, as_tiles(displayed(run.data, images).numpy())))
     return draw(rows, num_filters)
 
 
-def preferred(
+def maximize(
     network: nn.Module,
     layer: nn.Module,
     images: Tensor,
@@ -65,34 +65,34 @@ def preferred(
     generator: torch.Generator,
     max_shift: int = MAX_SHIFT,
 ) -> Tensor:
-    """Images that make the output of a layer's first filters large: image k that of filter k, averaged over its map.
+    """Change images so that a layer's first filters respond more: image k to filter k, averaged over its map.
 
-    Gradient ascent by steps of one length, on the output after ELU: what lies below zero hardly counts, as after ReLU,
-    but has a gradient. Before each step the image is moved a little, which keeps out patterns that
-    are tuned to single pixels.
+    This is gradient ascent with steps of constant length, on the output after ELU: values below zero hardly count, as
+    after ReLU, but they have a gradient. Before each step the image is shifted a little, which prevents patterns that
+    depend on single pixels.
 
     Args:
         network: images to logits.
         layer: one of its convolutions or dense layers.
-        images: to begin with; float32, N×C×H×W, on the host.
+        images: where to start; float32, N×C×H×W, on the CPU.
         limits: lowest and highest value of a pixel, C×1×1 each.
         generator: of the shifts.
         max_shift: pixels by which the images are moved before each step, at most, in each direction.
     Returns:
-        N×C×H×W, on the host.
+        N×C×H×W, on the CPU.
 
-    Source: Erhan, Bengio, Courville & Vincent, "Visualizing Higher-Layer Features of a Deep Network", 2009; the moves
+    Source: Erhan, Bengio, Courville & Vincent, "Visualizing Higher-Layer Features of a Deep Network", 2009; the shifts
     from Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017.
     """
-    kept: list[Tensor] = []
+    outputs: list[Tensor] = []
 
-    def note(module: nn.Module, inputs: Any, output: Any) -> None:
-        kept.append(output)
+    def record(module: nn.Module, inputs: Any, output: Any) -> None:
+        outputs.append(output)
 
     device = next(layer.parameters()).device
     low, high = (limit.to(device) for limit in limits)
-    images, own = images.to(device), torch.arange(len(images), device=device)
-    hook = layer.register_forward_hook(note)
+    images, index = images.to(device), torch.arange(len(images), device=device)
+    hook = layer.register_forward_hook(record)
     try:
         with evaluating(network):
             for _ in range(STEPS):
@@ -100,8 +100,9 @@ def preferred(
                 images = images.roll((down, right), (2, 3)).requires_grad_()
                 with torch.enable_grad():
                     network.forward(images)
-                    excited = F.elu(kept.pop()[own, own].reshape(len(own), -1)).mean(dim=1)
-                    (gradient,) = torch.autograd.grad(excited.sum(), images)
+                    # element (k, k) of images × filters; the images do not depend on each other, so one sum serves all
+                    activation = F.elu(outputs.pop()[index, index].reshape(len(index), -1)).mean(dim=1)
+                    (gradient,) = torch.autograd.grad(activation.sum(), images)
                 length = gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
                 images = images.detach() + RATE * gradient / length
                 images = images + DECAY * ((low + high) / 2 - images)
@@ -112,16 +113,21 @@ def preferred(
 
 
 def draw(rows: list[tuple[str, NDArray[np.uint8]]], columns: int) -> Figure:
-    """The figure: a row for each layer."""
-    drawn = [(name, make_grid(tiles, columns, SIDE, 4)) for name, tiles in rows]
+    """Draw a row for each layer.
+
+    Args:
+        rows: name of the layer, and its images as tiles, N×H×W×3.
+        columns: of each row's grid.
+    """
+    grids = [(name, make_grid(tiles, columns, SIDE, 4)) for name, tiles in rows]
     left = 30 + max(canvas.text_width(name) for name, _ in rows)
-    height = drawn[0][1].shape[0] + 10
-    width = max(pixels.shape[1] for _, pixels in drawn)
-    figure = canvas.blank(left + max(width, 300) + 12, 62 + height * len(drawn))
+    height = grids[0][1].shape[0] + 10
+    width = max(pixels.shape[1] for _, pixels in grids)
+    figure = canvas.blank(left + max(width, 300) + 12, 62 + height * len(grids))
     canvas.write(figure, 12, 10, "What the first filters of each layer look for", canvas.LARGE, bold=True)
     canvas.write(figure, 12, 30, "images that excite them most, grown from noise", canvas.SMALL, canvas.FAINT)
-    for place, (name, pixels) in enumerate(drawn):
-        top = 56 + place * height
+    for index, (name, pixels) in enumerate(grids):
+        top = 56 + index * height
         canvas.write(figure, 12, top + height / 2 - 14, name)
         canvas.paste(figure, pixels, left, top)
     return figure

@@ -1,4 +1,4 @@
-"""The first layer's weights as images."""
+"""Draw the first layer's weights as images."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from convline.training.loaded_run import Run, opened
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST = 64  # filters
-SIDE, WIDTH = 36, 150  # pixels of a filter and of all of them, at least
+MAX_FILTERS = 64
+SIDE, WIDTH = 36, 150  # pixels of a filter and of a grid, at least
 
 
 def filters(run: Run) -> Figure:
-    """The first layer's filters before training, after it, and how they changed: middle gray is zero.
+    """Draw the first layer's filters before training, after training, and their difference; middle gray is zero.
 
-    Of color images the three channels are red, green and blue; a dense first layer has one image a unit.
+    For color images the three channels are red, green and blue. A dense first layer has one image for each unit.
 
     Args:
         run: with a checkpoint.
@@ -39,10 +39,10 @@ def filters(run: Run) -> Figure:
 
 
 def first_weights(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[str, NDArray[np.float32]]:
-    """Name and weights, filters×C×H×W, of the first layer with weights.
+    """Return name and weights, filters×C×H×W, of the first layer with weights.
 
     Raises:
-        UserError: it is no convolution, nor a dense layer on the pixels.
+        UserError: it is neither a convolution nor a dense layer on the pixels.
     """
     for name, module in layers(network).items():
         weight = getattr(module, "weight", None)
@@ -58,7 +58,7 @@ def first_weights(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[str
 
 
 def tiles(weights: NDArray[np.float32], limit: float) -> NDArray[np.uint8]:
-    """Filters×C×H×W as filters×H×W×3: three channels are red, green, blue; of other numbers the mean is gray."""
+    """Turn filters×C×H×W into filters×H×W×3: three channels are red, green, blue; else their mean is gray."""
     if weights.shape[1] != 3:
         weights = weights.mean(axis=1, keepdims=True).repeat(3, axis=1)
     return signed(weights, limit).transpose(0, 2, 3, 1)
@@ -66,8 +66,8 @@ def tiles(weights: NDArray[np.float32], limit: float) -> NDArray[np.uint8]:
 
 def draw(name: str, before: NDArray[np.float32], after: NDArray[np.float32]) -> Figure:
     """Draw three grids of filters, the first two on one scale."""
-    number = len(after)
-    before, after = before[:MOST], after[:MOST]
+    num_filters = len(after)
+    before, after = before[:MAX_FILTERS], after[:MAX_FILTERS]
     columns = math.ceil(math.sqrt(len(after)))
     limit, change = float(max(abs(before).max(), abs(after).max())), float(abs(after - before).max())
     panels = [
@@ -75,20 +75,20 @@ def draw(name: str, before: NDArray[np.float32], after: NDArray[np.float32]) -> 
         ("after training", after, limit),
         ("change", after - before, change),
     ]
-    drawn = [
+    grids = [
         (title, make_grid(tiles(values, scale), columns, max(SIDE, WIDTH // columns)), scale)
         for title, values, scale in panels
     ]
-    height, width = drawn[0][1].shape[:2]
+    height, width = grids[0][1].shape[:2]
     across = max(width, WIDTH) + 24
     figure = canvas.blank(max(3 * across, 420), height + 82)
-    shown = f"the first {MOST} of {number}" if number > MOST else f"{number}"
+    shown = f"the first {MAX_FILTERS} of {num_filters}" if num_filters > MAX_FILTERS else f"{num_filters}"
     size = f"{after.shape[3]}×{after.shape[2]}×{after.shape[1]}"
     canvas.write(figure, 12, 10, f"Filters of {name}: {shown}, each {size}", canvas.LARGE, bold=True)
-    for place, (title, pixels, scale) in enumerate(drawn):
-        canvas.write(figure, 12 + place * across, 36, title)
+    for index, (title, pixels, scale) in enumerate(grids):
+        canvas.write(figure, 12 + index * across, 36, title)
         canvas.write(
-            figure, 12 + place * across, 51, f"black -{scale:.2g}, white {scale:.2g}", canvas.SMALL, canvas.FAINT
+            figure, 12 + index * across, 51, f"black -{scale:.2g}, white {scale:.2g}", canvas.SMALL, canvas.FAINT
         )
-        canvas.paste(figure, pixels, 12 + place * across, 70)
+        canvas.paste(figure, pixels, 12 + index * across, 70)
     return figure

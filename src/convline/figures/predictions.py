@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from convline.figures import canvas
-from convline.figures.image_grid import as_tiles, enlarged
+from convline.figures.image_grid import as_tiles, enlarged, make_grid
 from convline.figures.needs import from_predictions
 from convline.training.evaluation import Evaluation
 from convline.training.loaded_run import Run, TrainedRun, opened
@@ -114,22 +114,20 @@ def draw(
     """
     tiles = enlarged(tiles, SIDE)
     height, width = tiles.shape[1:3]
-    text = 4 + 13 * max(map(len, captions), default=1)
-    across = max([width, *(canvas.text_width(line, canvas.SMALL) for lines in captions for line in lines)]) + 8
-    down = height + text + 8
-    rows = -(-len(tiles) // columns)
-    top = 36
-    figure = canvas.blank(
-        max(12 + across * columns, 24 + canvas.text_width(title, canvas.LARGE, bold=True)), top + down * rows
-    )
-    canvas.write(figure, 10, 10, title, canvas.LARGE, bold=True)
-    pixels = np.full((int(down * rows), int(across * columns), 3), 255, np.uint8)
-    for index, tile in enumerate(tiles):
+    caption_height = 4 + 13 * max(map(len, captions), default=1)
+    caption_width = max((canvas.text_width(line, canvas.SMALL) for lines in captions for line in lines), default=0)
+    cell_width, cell_height = max(width, int(caption_width)) + 8, height + caption_height + 8
+    left, top = 10, 36
+    title_width = canvas.text_width(title, canvas.LARGE, bold=True)
+    num_rows = -(-len(tiles) // columns)
+    figure = canvas.blank(max(12 + cell_width * columns, 24 + title_width), top + cell_height * num_rows)
+    canvas.write(figure, left, 10, title, canvas.LARGE, bold=True)
+    for index, lines in enumerate(captions):
         row, column = divmod(index, columns)
-        y, x = int(row * down), int(column * across)
-        pixels[y + text : y + text + height, x : x + width] = tile
-        for line_index, line in enumerate(captions[index]):
-            color = canvas.CORRECT if is_correct[index] else canvas.INCORRECT
-            canvas.write(figure, 10 + x, top + y + 13 * line_index, line, canvas.SMALL, color)
-    canvas.paste(figure, pixels, 10, top)
+        color = canvas.CORRECT if is_correct[index] else canvas.INCORRECT
+        for line_index, line in enumerate(lines):
+            y = top + row * cell_height + 13 * line_index
+            canvas.write(figure, left + column * cell_width, y, line, canvas.SMALL, color)
+    pixels = make_grid(tiles, columns, gap=(cell_height - height, cell_width - width))
+    canvas.paste(figure, pixels, left, top + caption_height)
     return figure
