@@ -13,6 +13,7 @@ Notable choices:
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,7 @@ def paste(figure: Figure, pixels: Pixels, left: float, top: float) -> None:
 
 
 @cache
-def _pasted_image() -> type[Artist]:
+def _pasted_image() -> Callable[[Figure, Pixels, float, float], Artist]:
     """Define the artist when it is first needed, since its base class is matplotlib's."""
     from matplotlib.artist import Artist
     from matplotlib.transforms import Bbox

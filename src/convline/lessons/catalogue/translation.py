@@ -28,10 +28,10 @@ LABELS = (
 
 def measure(run: TrainedRun) -> dict[str, float]:
     """Accuracy on moved validation images: "moved/-2/acc" by distance, "moved/±2/acc" the mean of both directions."""
-    from convline.figures.translation import shifted
+    from convline.figures.translation import shift_curve
 
     examples = run.examples("val", 2000)
-    found = shifted(run.network, examples.images, examples.labels)
+    found = shift_curve(run.network, examples.images, examples.labels)
     accuracy = dict(zip(found.distances, found.accuracy, strict=True))
     both = {f"moved/±{d}/acc": (accuracy[d] + accuracy[-d]) / 2 for d in accuracy if d > 0}
     return {**{f"moved/{d}/acc": value for d, value in accuracy.items()}, **both}
@@ -70,9 +70,9 @@ def _claims() -> list[Claim]:
 
 
 def _curves(results: Results, _: Mapping[str, Path]) -> matplotlib.figure.Figure:
-    from convline.figures.translation import FARTHEST
+    from convline.figures.translation import MAX_SHIFT
 
-    distances = range(-FARTHEST, FARTHEST + 1)
+    distances = range(-MAX_SHIFT, MAX_SHIFT + 1)
     series = {}
     for name in LABELS:
         samples = [results.configuration(name).sample(f"moved/{distance}/acc") for distance in distances]
