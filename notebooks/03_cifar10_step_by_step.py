@@ -32,7 +32,7 @@ from convline.config.compose import load_config
 from convline.figures.image_grid import as_tiles, make_grid
 from convline.network.summary import summarize
 from convline.run.train import start
-from convline.training.loaded_run import TrainedRun
+from convline.training.loaded_run import LoadedRun
 from convline.training.setup import build
 
 if Path.cwd().name == "notebooks":
@@ -160,10 +160,10 @@ plt.show()
 #
 # ## Step 6: reload the best
 #
-# A `TrainedRun` reads a run directory back: its config, its data, and the network with the weights of the best epoch.
+# A `LoadedRun` reads a run directory back: its config, its data, and the network with the weights of the best epoch.
 
 # %%
-run = TrainedRun(run_dir)
+run = LoadedRun(run_dir)
 checkpoint = torch.load(run_dir / "checkpoints" / "best.ckpt", weights_only=True)
 print("best epoch:", checkpoint["epoch"] + 1, "of", config.trainer.max_epochs)
 

@@ -36,7 +36,7 @@ from convline.network.build import build_network
 from convline.network.summary import summarize
 from convline.reporting.configurations import tables
 from convline.reporting.run_records import find
-from convline.training.loaded_run import TrainedRun
+from convline.training.loaded_run import LoadedRun
 
 os.environ.pop("FORCE_COLOR", None)  # Jupyter sets it; commands print plain text without it
 if Path.cwd().name == "notebooks":
@@ -147,7 +147,7 @@ plt.show()
 def example_of(kind):
     """The run of a kind with the largest training set and the first seed."""
     runs = [run for run in found if KIND[run.settings["model.pattern"]] == kind and run.seed == 0]
-    return TrainedRun(max(runs, key=lambda run: run.settings["data.train_fraction"]).folder)
+    return LoadedRun(max(runs, key=lambda run: run.settings["data.train_fraction"]).folder)
 
 
 curves = []

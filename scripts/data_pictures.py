@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from convline.training.tta import averaged
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -16,7 +17,6 @@ from torch import Tensor
 from convline.data.augment.pipeline import Pipeline, parse_augment
 from convline.data.sources import Images, cifar10, digits, mnist, synthetic
 from convline.data.split import Split
-from convline.training.tta import averaged
 
 ROOT = Path(os.environ.get("CONVLINE_DATA", "data"))
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"

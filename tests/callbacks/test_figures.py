@@ -16,7 +16,7 @@ from convline.callbacks import after_test
 from convline.errors import UserError
 from convline.figures.canvas import png
 from convline.records import directory as runs
-from convline.training.loaded_run import TrainedRun
+from convline.training.loaded_run import LoadedRun
 from convline.training.setup import build, initial_network
 from support.commands import SMALL, convline, run_dirs, train
 from support.failing import RaiseAfterTest
@@ -79,7 +79,7 @@ class TestPictures:
         monkeypatch.setattr(tensorboard, "SummaryWriter", full)
         logger = TensorBoardLogger(tmp_path)
         trainer = SimpleNamespace(callbacks=[RaiseAfterTest(0)], loggers=[logger], global_step=1)
-        after_test.tell(trainer, TrainedRun(tmp_path))
+        after_test.run_after_test(trainer, LoadedRun(tmp_path))
         assert capsys.readouterr().out == "nothing of the event file: no space left\n"
 
     def test_a_run_interrupted_at_its_pictures_is_finished(self, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ class TestReadingBack:
         assert all(torch.equal(alone[key], value) for key, value in built.items())
 
     def test_the_network_gives_the_stored_predictions(self, watched: Path) -> None:
-        run = TrainedRun(watched)
+        run = LoadedRun(watched)
         with torch.no_grad():
             logits = run.network(run.examples("val", 60).images)
         assert torch.allclose(logits, run.predictions("val").logits, atol=1e-5)
@@ -124,7 +124,7 @@ class TestReadingBack:
     def test_averaged_weights_are_taken_where_there_are_some(self, tmp_path: Path) -> None:
         assert train(tmp_path, *SMALL, "classifier.ema_decay=0.9", "trainer.max_epochs=1").status == 0
         (run_dir,) = run_dirs(tmp_path)
-        run = TrainedRun(run_dir)
+        run = LoadedRun(run_dir)
         with torch.no_grad():
             logits = run.network(run.examples("val", 60).images)
         assert torch.allclose(logits, run.predictions("val").logits, atol=1e-5)
@@ -132,7 +132,7 @@ class TestReadingBack:
         assert torch.equal(run.network.fc1.weight.detach(), state["average.module.fc1.weight"])
 
     def test_one_of_each_class(self, watched: Path) -> None:
-        examples = TrainedRun(watched).one_of_each_class(4)
+        examples = LoadedRun(watched).one_of_each_class(4)
         assert examples.labels.tolist() == [0, 1, 2, 3]
         assert examples.pictures.dtype == torch.uint8
 

@@ -24,7 +24,7 @@ from convline.network.build import build_network
 from convline.network.hooks import evaluating, outputs
 from convline.network.summary import summarize
 from convline.records import directory as runs
-from convline.training.loaded_run import TrainedRun
+from convline.training.loaded_run import LoadedRun
 from convline.training.setup import initial_network
 from support.commands import run_dirs, train
 from support.run_files import checkpoint, curves, without_the_kill
@@ -198,7 +198,7 @@ def test_class_accuracy_and_memory(watched: Path, events: EventAccumulator) -> N
 
 
 def test_precision_and_recall(watched: Path, events: EventAccumulator) -> None:
-    said = TrainedRun(watched).predictions("val")
+    said = LoadedRun(watched).predictions("val")
     chances = said.logits.softmax(dim=1).numpy()
     tags = [tag for tag in events.Tags()["tensors"] if tag.startswith("validation/")]
     assert len(tags) == 10
@@ -241,7 +241,7 @@ def test_texts_tell_the_whole_network_in_lines_that_fit(tmp_path: Path) -> None:
 
 
 def test_projector(watched: Path) -> None:
-    run = TrainedRun(watched)
+    run = LoadedRun(watched)
     table = np.loadtxt(watched / "projector" / "points.tsv")
     images = run.examples("val", 500).images
     _, logits = embeddings(run.network, images, batch_size=7)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from convline.run import console as report_run
+from convline.run import console
 from support.commands import ROOT, SMALL, Running, run_dirs, shell, train
 from support.run_files import rows, summary, weights, without_the_kill
 
@@ -179,5 +179,5 @@ def test_gpu_trains(words: list[str], tmp_path: Path) -> None:
 
 def test_the_panels_command_can_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
     outcome = {"metrics": {"test/acc": 0.5, "val/acc": 0.5}, "best_epoch": 1, "seconds": 1.0}
-    report_run.closing_panel(Path("my runs") / "one", outcome)
+    console.print_outcome(Path("my runs") / "one", outcome)
     assert "convline dashboard 'my runs'" in capsys.readouterr().out

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 from convline.callbacks.after_test import AfterTest
 from convline.data.sources import synthetic
-from convline.run import console as report_run
+from convline.run import console
 
 
 def config_of(trainer: Trainer) -> Any:
@@ -102,14 +102,14 @@ class Leak(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         (Path(trainer.default_root_dir) / "state.json").write_text(json.dumps(state()))
         if self.unless not in str(config_of(trainer).optimizer["_target_"]).lower():
-            panel = report_run.closing_panel
+            panel = console.print_outcome
 
             def last(*arguments: Any) -> None:
-                report_run.closing_panel = panel
+                console.print_outcome = panel
                 panel(*arguments)
                 leave_traces()
 
-            report_run.closing_panel = last
+            console.print_outcome = last
 
 
 def state() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from convline.errors import first_line
 from convline.records.directory import load_checkpoint
-from convline.training.loaded_run import TrainedRun
+from convline.training.loaded_run import LoadedRun
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -22,7 +22,7 @@ class AfterTest(Callback, ABC):
     """A callback that looks at the finished run; training and test are over and cannot be changed by it."""
 
     @abstractmethod
-    def after_test(self, run: TrainedRun, writer: SummaryWriter | None, step: int) -> None:
+    def after_test(self, run: LoadedRun, writer: SummaryWriter | None, step: int) -> None:
         """Called once, on one process.
 
         Args:
@@ -32,7 +32,7 @@ class AfterTest(Callback, ABC):
         """
 
 
-def tell(trainer: Trainer, run: TrainedRun) -> None:
+def run_after_test(trainer: Trainer, run: LoadedRun) -> None:
     """Call all of the trainer's callbacks that wait for this; its loggers have closed their files by now.
 
     One that fails, or an event file that cannot be opened, leaves a line that says why: the run is finished already.

@@ -14,7 +14,7 @@ from convline.callbacks.tensorboard import add_picture, chosen_epochs, event_wri
 from convline.errors import UserError, first_line
 from convline.figures.canvas import png
 from convline.training.classifier import Classifier
-from convline.training.loaded_run import TrainedRun
+from convline.training.loaded_run import LoadedRun
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -66,13 +66,13 @@ class Pictures(AfterTest):
             return
         self._drawn_step = trainer.global_step
         assert isinstance(pl_module, Classifier)
-        run = TrainedRun(Path(trainer.default_root_dir), None, trainer.datamodule, pl_module.evaluated)  # type: ignore[attr-defined]
+        run = LoadedRun(Path(trainer.default_root_dir), None, trainer.datamodule, pl_module.evaluated)  # type: ignore[attr-defined]
         for name in self.at_epochs:
             drawn = self._draw(name, run)
             if drawn is not None:
                 add_picture(writer, f"by epoch/{name}", drawn, trainer.global_step)
 
-    def after_test(self, run: TrainedRun, writer: SummaryWriter | None, step: int) -> None:
+    def after_test(self, run: LoadedRun, writer: SummaryWriter | None, step: int) -> None:
         """Draw the network that was tested."""
         folder = run.run_dir / "pictures"
         folder.mkdir(exist_ok=True)
@@ -84,7 +84,7 @@ class Pictures(AfterTest):
                     add_picture(writer, f"pictures/{name}", drawn, step)
 
     @staticmethod
-    def _draw(name: str, run: TrainedRun) -> bytes | None:
+    def _draw(name: str, run: LoadedRun) -> bytes | None:
         try:
             return png(figures.BY_NAME[name](run))
         except Exception as error:  # a picture is not worth a run

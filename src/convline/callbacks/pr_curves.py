@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convline.callbacks.after_test import AfterTest
-from convline.training.loaded_run import TrainedRun
+from convline.training.loaded_run import LoadedRun
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class PrCurves(AfterTest):
     """Fills the PR Curves tab: one against all others, by the class's probability."""
 
-    def after_test(self, run: TrainedRun, writer: SummaryWriter | None, step: int) -> None:
+    def after_test(self, run: LoadedRun, writer: SummaryWriter | None, step: int) -> None:
         """Write a curve for each class."""
         if writer is None:
             return

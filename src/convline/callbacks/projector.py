@@ -17,7 +17,7 @@ from convline.errors import UserError
 from convline.figures.image_grid import as_tiles, fitted, make_grid
 from convline.network.hooks import evaluating, layers
 from convline.network.layers import Local2d
-from convline.training.loaded_run import TrainedRun
+from convline.training.loaded_run import LoadedRun
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -38,7 +38,7 @@ class Projector(AfterTest):
     def __init__(self, num_images: int) -> None:
         self.num_images = num_images
 
-    def after_test(self, run: TrainedRun, writer: SummaryWriter | None, step: int) -> None:
+    def after_test(self, run: LoadedRun, writer: SummaryWriter | None, step: int) -> None:
         """Write the files, where TensorBoard is on."""
         if writer is not None:
             examples = run.examples("val", self.num_images)

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from convline.records import test_log as ledger
-from convline.run import console as report_run
+from convline.run import console
 from convline.training.evaluation import Evaluation, evaluate
-from convline.training.loaded_run import TrainedRun
+from convline.training.loaded_run import LoadedRun
 
 
 def reevaluate(run_dir: Path, tta: str | None = None) -> Evaluation:
@@ -15,13 +15,13 @@ def reevaluate(run_dir: Path, tta: str | None = None) -> Evaluation:
 
     Args:
         run_dir: the run's.
-        tta: test-time augmentation, whose figures are printed beside the plain ones; see `convline.training.tta`.
+        tta: test-time augmentation, printed as well; see `convline.training.evaluation.average_over_views`.
     Returns:
         The plain evaluation.
     Raises:
         UserError: `run_dir` is no run directory, or its checkpoint or data are missing or damaged.
     """
-    run = TrainedRun(run_dir)
+    run = LoadedRun(run_dir)
     cfg, network = run.cfg, run.network
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
@@ -29,10 +29,10 @@ def reevaluate(run_dir: Path, tta: str | None = None) -> Evaluation:
         network.compile()
     evaluation = evaluate(network, run.data.eval_loader("test", run.device), cfg.trainer.precision)
     ledger.record(run_dir, "evaluate", run.data.fingerprint())  # before anybody sees the figures
-    report_run.notice(f"test/acc {evaluation.accuracy:.6f}\ntest/loss {evaluation.loss:.6f}")
+    console.print_notice(f"test/acc {evaluation.accuracy:.6f}\ntest/loss {evaluation.loss:.6f}")
     if tta is not None:
         augmented = evaluate(network, run.data.eval_loader("test", run.device), cfg.trainer.precision, tta)
-        report_run.notice(f"test/acc_tta {augmented.accuracy:.6f}\ntest/loss_tta {augmented.loss:.6f}")
+        console.print_notice(f"test/acc_tta {augmented.accuracy:.6f}\ntest/loss_tta {augmented.loss:.6f}")
     for name, accuracy in zip(run.data.classes, evaluation.class_accuracy(), strict=True):
-        report_run.notice(f"test/acc of {name}: {accuracy:.4f}")
+        console.print_notice(f"test/acc of {name}: {accuracy:.4f}")
     return evaluation

@@ -8,11 +8,11 @@ from typing import Any
 from convline import figures
 from convline.errors import UserError, first_line
 from convline.figures.canvas import png, svg
-from convline.training.loaded_run import Run, TrainedRun
+from convline.training.loaded_run import LoadedRun, RunOrPath
 
 
 def save(
-    run_dir: Path, names: Sequence[str] = (), split: str = "val", as_svg: bool = False, others: Sequence[Run] = ()
+    run_dir: Path, names: Sequence[str] = (), split: str = "val", as_svg: bool = False, others: Sequence[RunOrPath] = ()
 ) -> list[Path]:
     """Draw pictures of a run into its folder `pictures`.
 
@@ -28,7 +28,7 @@ def save(
         UserError: there is no such run or picture, one that was named cannot be drawn, or `split` or `others` would
             have no effect.
     """
-    run = TrainedRun(run_dir)
+    run = LoadedRun(run_dir)
     chosen = {name: figures.BY_NAME[name] for name in map(figures.canonical_name, names or figures.BY_NAME)}
     if others and not any(map(_compares, chosen.values())):
         raise UserError(f"--beside compares runs, which {', '.join(chosen)} cannot do.\n  Type: --only translation")

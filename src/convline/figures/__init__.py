@@ -22,7 +22,7 @@ from convline.figures.needs import from_predictions, needs_predictions
 from convline.figures.predictions import predictions, top_losses
 from convline.figures.receptive_fields import receptive_fields
 from convline.figures.translation import translation
-from convline.training.loaded_run import Run
+from convline.training.loaded_run import RunOrPath
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +47,7 @@ __all__ = [
     "translation",
 ]
 
-BY_NAME: dict[str, Callable[[Run], Figure]] = {
+BY_NAME: dict[str, Callable[[RunOrPath], Figure]] = {
     draw.__name__: draw
     for draw in (
         filters,
@@ -88,7 +88,7 @@ def canonical_name(name: str) -> str:
     return current
 
 
-def by_name(name: str) -> Callable[[Run], Figure]:
+def by_name(name: str) -> Callable[[RunOrPath], Figure]:
     """Return the function that draws a figure, given the figure's name or a former one.
 
     Raises:

@@ -15,7 +15,7 @@ from convline.figures.image_grid import as_tiles, colored, enlarged, make_grid
 from convline.figures.predictions import caption
 from convline.network.hooks import evaluating, layers
 from convline.network.summary import summarize
-from convline.training.loaded_run import Run, opened
+from convline.training.loaded_run import RunOrPath, load_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +24,7 @@ SIDE = 84  # pixels of an image, at least
 MAX_OPACITY = 0.6  # of the heat map over the image
 
 
-def attribution(run: Run, num_images: int = 8) -> Figure:
+def attribution(run: RunOrPath, num_images: int = 8) -> Figure:
     """Draw a few fixed validation images, with Grad-CAM and saliency for the predicted class below each.
 
     Grad-CAM colors the regions that raise the class's logit, at the resolution of the network's last map; saliency is
@@ -36,7 +36,7 @@ def attribution(run: Run, num_images: int = 8) -> Figure:
     Raises:
         UserError: the run's checkpoint or its data are missing.
     """
-    run = opened(run)
+    run = load_run(run)
     examples = run.one_of_each_class(num_images)
     with torch.no_grad(), evaluating(run.network):
         probabilities, predicted = run.network.forward(examples.images).softmax(dim=1).max(dim=1)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convline.figures import canvas
 from convline.figures.needs import from_predictions
-from convline.training.loaded_run import Run, opened
+from convline.training.loaded_run import RunOrPath, load_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ NUM_BINS = 15
 
 
 @from_predictions
-def calibration(run: Run, split: str = "val") -> Figure:
+def calibration(run: RunOrPath, split: str = "val") -> Figure:
     """Draw the reliability diagram: accuracy against confidence, and a histogram of the confidences.
 
     Args:
@@ -28,7 +28,7 @@ def calibration(run: Run, split: str = "val") -> Figure:
     Raises:
         UserError: the run's predictions are missing.
     """
-    evaluation = opened(run).predictions(split)
+    evaluation = load_run(run).predictions(split)
     probabilities, predicted = evaluation.logits.double().softmax(dim=1).max(dim=1)
     return draw(
         binned(probabilities.numpy(), (predicted == evaluation.labels).numpy()),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convline.figures import canvas
 from convline.figures.needs import from_predictions
-from convline.training.loaded_run import Run, opened
+from convline.training.loaded_run import RunOrPath, load_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +21,7 @@ _BLUE, _RED = np.array([31, 95, 191]), np.array([198, 40, 40])
 
 
 @from_predictions
-def confusion_matrix(run: Run, split: str = "val", normalized: bool = False) -> Figure:
+def confusion_matrix(run: RunOrPath, split: str = "val", normalized: bool = False) -> Figure:
     """Draw the confusion matrix: rows are true classes, columns predicted ones; blue is correct, red is incorrect.
 
     Args:
@@ -31,14 +31,14 @@ def confusion_matrix(run: Run, split: str = "val", normalized: bool = False) -> 
     Raises:
         UserError: the run's predictions are missing.
     """
-    run = opened(run)
+    run = load_run(run)
     evaluation = run.predictions(split)
     counts = matrix(evaluation.labels.numpy(), evaluation.logits.argmax(dim=1).numpy(), evaluation.logits.shape[1])
     return draw(counts, run.classes, normalized, f"{len(evaluation.labels):,} {canvas.SPLIT_NAMES[split]} images")
 
 
 @from_predictions
-def confusion_matrix_normalized(run: Run, split: str = "val") -> Figure:
+def confusion_matrix_normalized(run: RunOrPath, split: str = "val") -> Figure:
     """Draw the confusion matrix in per cent of each true class; see `confusion_matrix`."""
     return confusion_matrix(run, split, normalized=True)
 

@@ -13,7 +13,7 @@ from convline.figures import canvas
 from convline.figures.canvas import Pixels
 from convline.figures.image_grid import as_tiles, colored, fitted, make_grid
 from convline.network.hooks import UNCHANGED, outputs
-from convline.training.loaded_run import Run, opened
+from convline.training.loaded_run import RunOrPath, load_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +25,7 @@ GAP, BETWEEN = 2, 12  # pixels between maps, and between images
 Maps = dict[str, NDArray[np.float32]]  # by layer: images × channels × height × width, or images × units
 
 
-def feature_maps(run: Run, num_images: int = 3, num_channels: int = 8) -> Figure:
+def feature_maps(run: RunOrPath, num_images: int = 3, num_channels: int = 8) -> Figure:
     """Draw the feature maps of a few fixed validation images after every layer, from the input down; bright is high.
 
     A row is one layer and shows the same channels of each image on one scale; a dense layer is a strip of its units.
@@ -37,7 +37,7 @@ def feature_maps(run: Run, num_images: int = 3, num_channels: int = 8) -> Figure
     Raises:
         UserError: the run's checkpoint or its data are missing.
     """
-    run = opened(run)
+    run = load_run(run)
     examples = run.one_of_each_class(num_images)
     maps = outputs(run.network, examples.images, lambda module: not isinstance(module, UNCHANGED), _to_numpy)
     names = [run.classes[label] for label in examples.labels.tolist()]

@@ -15,7 +15,7 @@ from convline.errors import UserError
 from convline.figures import canvas
 from convline.figures.image_grid import as_tiles, make_grid
 from convline.network.hooks import evaluating, layers
-from convline.training.loaded_run import Run, opened
+from convline.training.loaded_run import RunOrPath, load_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +27,7 @@ MAX_SHIFT = 2  # pixels by which the image is moved at random before each step
 DECAY = 0.01  # share by which the image moves toward gray in each step
 
 
-def feature_visualization(run: Run, num_filters: int = 10, seed: int = 0) -> Figure:
+def feature_visualization(run: RunOrPath, num_filters: int = 10, seed: int = 0) -> Figure:
     """Draw images that excite single filters most, found by gradient ascent from noise: a row for each layer.
 
     The last row shows the classes. It takes seconds for a small network and minutes for a large one.
@@ -39,7 +39,7 @@ def feature_visualization(run: Run, num_filters: int = 10, seed: int = 0) -> Fig
     Raises:
         UserError: the run's checkpoint or its data are missing, or the network has no convolution and no dense layer.
     """
-    run = opened(run)
+    run = load_run(run)
     modules = {name: m for name, m in layers(run.network).items() if isinstance(m, nn.Conv2d | nn.Linear)}
     names = list(modules)
     if not names:

@@ -13,7 +13,7 @@ from convline.errors import UserError
 from convline.figures import canvas
 from convline.figures.image_grid import make_grid, signed
 from convline.network.hooks import layers
-from convline.training.loaded_run import Run, opened
+from convline.training.loaded_run import RunOrPath, load_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +22,7 @@ MAX_FILTERS = 64
 SIDE, WIDTH = 36, 150  # pixels of a filter and of a grid, at least
 
 
-def filters(run: Run) -> Figure:
+def filters(run: RunOrPath) -> Figure:
     """Draw the first layer's filters before training, after training, and their difference; middle gray is zero.
 
     For color images the three channels are red, green and blue. A dense first layer has one image for each unit.
@@ -32,7 +32,7 @@ def filters(run: Run) -> Figure:
     Raises:
         UserError: the run's checkpoint is missing, or its first layer has no filters.
     """
-    run = opened(run)
+    run = load_run(run)
     name, after = first_weights(run.network, tuple(run.cfg.data.input_shape))
     before = first_weights(run.initial_network, tuple(run.cfg.data.input_shape))[1]
     return draw(name, before, after)

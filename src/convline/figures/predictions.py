@@ -14,7 +14,7 @@ from convline.figures import canvas
 from convline.figures.image_grid import as_tiles, enlarged, make_grid
 from convline.figures.needs import from_predictions
 from convline.training.evaluation import Evaluation
-from convline.training.loaded_run import Run, TrainedRun, opened
+from convline.training.loaded_run import LoadedRun, RunOrPath, load_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +24,7 @@ MAX_LENGTH_ON_ONE_LINE = 3  # characters of the longest class's name that still 
 
 
 @from_predictions
-def predictions(run: Run, split: str = "val", rows: int = 3, columns: int = 8) -> Figure:
+def predictions(run: RunOrPath, split: str = "val", rows: int = 3, columns: int = 8) -> Figure:
     """Draw the first images of a split, each with `predicted (true) probability`: blue if correct, red if not.
 
     Args:
@@ -34,7 +34,7 @@ def predictions(run: Run, split: str = "val", rows: int = 3, columns: int = 8) -
     Raises:
         UserError: the run's predictions or its data are missing.
     """
-    run = opened(run)
+    run = load_run(run)
     evaluation = run.predictions(split)
     indices = torch.arange(min(rows * columns, len(evaluation.labels)))
     title = f"The first {len(indices)} {canvas.SPLIT_NAMES[split]} images"
@@ -42,7 +42,7 @@ def predictions(run: Run, split: str = "val", rows: int = 3, columns: int = 8) -
 
 
 @from_predictions
-def top_losses(run: Run, split: str = "val", rows: int = 3, columns: int = 8) -> Figure:
+def top_losses(run: RunOrPath, split: str = "val", rows: int = 3, columns: int = 8) -> Figure:
     """Draw the misclassified images with the highest loss, the highest first.
 
     Args:
@@ -52,7 +52,7 @@ def top_losses(run: Run, split: str = "val", rows: int = 3, columns: int = 8) ->
     Raises:
         UserError: the run's predictions or its data are missing.
     """
-    run = opened(run)
+    run = load_run(run)
     evaluation = run.predictions(split)
     indices = misclassified_by_loss(evaluation)
     images = f"{len(evaluation.labels):,} {canvas.SPLIT_NAMES[split]} images"
@@ -72,7 +72,7 @@ def misclassified_by_loss(evaluation: Evaluation) -> torch.Tensor:
 
 
 def _draw_images(
-    run: TrainedRun, split: str, evaluation: Evaluation, indices: torch.Tensor, columns: int, title: str
+    run: LoadedRun, split: str, evaluation: Evaluation, indices: torch.Tensor, columns: int, title: str
 ) -> Figure:
     examples = run.examples(split, indices)
     probabilities, predicted = evaluation.logits[indices].softmax(dim=1).max(dim=1)

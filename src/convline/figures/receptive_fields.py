@@ -18,7 +18,7 @@ from convline.figures.image_grid import colored, enlarged
 from convline.network.hooks import evaluating, layers
 from convline.network.receptive_field import ReceptiveField
 from convline.network.summary import receptive_fields as theoretical_fields
-from convline.training.loaded_run import Run, opened
+from convline.training.loaded_run import RunOrPath, load_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +53,7 @@ class Field:
         return math.sqrt(float((self.gradient > THRESHOLD * self.gradient.max()).sum())) if self.gradient.any() else 0.0
 
 
-def receptive_fields(run: Run, num_images: int = 32) -> Figure:
+def receptive_fields(run: RunOrPath, num_images: int = 32) -> Figure:
     """Draw the receptive field of each layer's middle position: the theoretical window, and the gradient within it.
 
     Args:
@@ -62,7 +62,7 @@ def receptive_fields(run: Run, num_images: int = 32) -> Figure:
     Raises:
         UserError: the run's checkpoint or its data are missing, or the network has no maps.
     """
-    run = opened(run)
+    run = load_run(run)
     fields = compute_fields(run.network, run.examples("val", num_images).images)
     if not fields:
         raise UserError("the network has no layer with a window, so there are no receptive fields to draw")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from convline.figures import canvas
 from convline.network.hooks import evaluating
 from convline.network.layers import Pool2d
-from convline.training.loaded_run import Run, TrainedRun, opened
+from convline.training.loaded_run import LoadedRun, RunOrPath
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +35,7 @@ class ShiftCurve:
     agreement: list[float]
 
 
-def translation(run: Run, *others: Run, split: str = "val", num_images: int = 2000) -> Figure:
+def translation(run: RunOrPath, *others: RunOrPath, split: str = "val", num_images: int = 2000) -> Figure:
     """Draw accuracy, and agreement with the unmoved image, when images are moved by -4 to 4 pixels.
 
     Args:
@@ -52,7 +52,7 @@ def translation(run: Run, *others: Run, split: str = "val", num_images: int = 20
     return draw(curves, f"{len(examples.labels):,} {canvas.SPLIT_NAMES[split]} images, their edges repeated")
 
 
-def label(run: TrainedRun) -> str:
+def label(run: LoadedRun) -> str:
     """Return the label of a run's curve: `max pooling`, and the run's name."""
     kinds = sorted({kind for module in run.network.modules() if (kind := pooling(module))})
     return f"{' and '.join(kinds) or 'no'} pooling ({run.run_dir.name})"

@@ -13,10 +13,10 @@ from convline.lessons.results import Results
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from convline.training.loaded_run import TrainedRun
+    from convline.training.loaded_run import LoadedRun
 
 DrawFigure = Callable[[Results, Mapping[str, Path]], "Figure"]
-MeasureRun = Callable[["TrainedRun"], dict[str, float]]
+MeasureRun = Callable[["LoadedRun"], dict[str, float]]
 
 
 @dataclass(frozen=True)

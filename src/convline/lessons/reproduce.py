@@ -28,7 +28,7 @@ from convline.lessons.results import (
     read_environment,
 )
 from convline.records import directory as runs
-from convline.run.children import forwarded_signals
+from convline.run.processes import forward_signals
 
 RESULTS_FILE = "results.json"  # in the folder of a lesson
 STORED_RESULTS = config.CONF_DIR.parent / "docs" / "reproduction"
@@ -154,7 +154,7 @@ def _train(lesson: Lesson, sweep: LessonSweep, folder: Path, num_seeds: int, ove
     program = config.CONF_DIR.parent / "train.py"
     # in a new session, so that Ctrl-C reaches only this process, which passes it on
     process = subprocess.Popen([sys.executable, str(program), *arguments], start_new_session=True)
-    with forwarded_signals([process]) as received:
+    with forward_signals([process]) as received:
         status = process.wait()
     if received or status in (128 + signal.SIGINT, 128 + signal.SIGTERM):
         raise Interrupted((received or [status - 128])[0], f"convline {shlex.join(sys.argv[1:])}")
@@ -204,13 +204,13 @@ def _finished_runs(
 
 def _measured(lesson: Lesson, label: str, settings: Mapping[str, str], run_dirs: list[Path]) -> ConfigurationResults:
     from convline.network.from_config import meta_network  # here for the cost of torch
-    from convline.training.loaded_run import TrainedRun
+    from convline.training.loaded_run import LoadedRun
 
     _, summary = meta_network(runs.read_config(run_dirs[0]))
     fields = [
         layer.receptive_field for layer in summary.layers if layer.receptive_field and len(layer.output_shape) > 1
     ]
-    extra_metrics = [lesson.measure(TrainedRun(run_dir)) if lesson.measure else {} for run_dir in run_dirs]
+    extra_metrics = [lesson.measure(LoadedRun(run_dir)) if lesson.measure else {} for run_dir in run_dirs]
     return read_configuration(label, settings, run_dirs, extra_metrics, max(fields, default=None))
 
 

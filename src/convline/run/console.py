@@ -15,27 +15,27 @@ from convline.network.summary import NetworkSummary, short_text
 _console = Console(highlight=False, soft_wrap=True)
 
 
-def notice(text: str) -> None:
+def print_notice(text: str) -> None:
     """A line that a user should see, without colour or wrapping."""
     _console.print(text, markup=False)
 
 
-def opening_lines(run_dir: Path, data: DataModule, table: NetworkSummary, about_loader: str) -> None:
+def print_header(run_dir: Path, data: DataModule, table: NetworkSummary, about_loader: str) -> None:
     """What is trained on what, and where it is written; `about_loader`: how the images get there."""
     shape = "×".join(map(str, data.input_shape))
-    notice(
+    print_notice(
         f"{len(data.train_indices):,} training and {len(data.val_indices):,} validation images {shape}, "
         f"{data.num_classes} classes"
     )
     if data.input_shape != data.stored_shape:
-        notice(f"stored as {'×'.join(map(str, data.stored_shape))}, fitted batch by batch")
+        print_notice(f"stored as {'×'.join(map(str, data.stored_shape))}, fitted batch by batch")
     for line in filter(None, [about_loader, *data.notices]):
-        notice(line)
-    notice(short_text(table))
-    notice(f"writing to {run_dir}")
+        print_notice(line)
+    print_notice(short_text(table))
+    print_notice(f"writing to {run_dir}")
 
 
-def closing_panel(run_dir: Path, summary: dict[str, Any]) -> None:
+def print_outcome(run_dir: Path, summary: dict[str, Any]) -> None:
     """Test accuracy, where the run lies, and how to look at it."""
     metrics = summary["metrics"]
     grid = Grid.grid(padding=(0, 2))

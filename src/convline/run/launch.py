@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from convline.errors import Interrupted, Pruned, UserError
-from convline.run.children import forwarded_signals, start
+from convline.run.processes import forward_signals, start_module
 
 PATIENCE = 10  # seconds that the other ranks get to end by themselves
 PRUNED = 3  # exit status of a rank whose run the search ended
@@ -38,12 +38,13 @@ def fit(run_dir: Path, checkpoint: Path | None, world_size: int, hint: str) -> N
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
-    words = [str(run_dir), str(checkpoint or "")]
+    arguments = [str(run_dir), str(checkpoint or "")]
     ranks = [
-        start("convline.run.rank_process", words, {**address, "LOCAL_RANK": str(rank)}) for rank in range(world_size)
+        start_module("convline.run.rank_process", arguments, {**address, "LOCAL_RANK": str(rank)})
+        for rank in range(world_size)
     ]
     try:
-        with forwarded_signals(ranks) as received:
+        with forward_signals(ranks) as received:
             _wait(ranks)
     finally:
         for process in ranks:

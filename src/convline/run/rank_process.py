@@ -8,13 +8,13 @@ from pathlib import Path
 
 from convline.errors import Interrupted, Pruned, UserError, first_line
 from convline.run import launch as ranks
-from convline.run.children import end_with_parent
+from convline.run.processes import exit_with_parent
 from convline.run.train import fit_rank
 
 
 def main() -> int:
     """Fit; leaves it to the watcher to say what went wrong and how to go on."""
-    end_with_parent()
+    exit_with_parent()
     return _fit()
 
 

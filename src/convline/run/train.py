@@ -27,11 +27,11 @@ from convline.records import directory as runs
 from convline.records import provenance
 from convline.records import test_log as ledger
 from convline.records.lock import locked
-from convline.run import console as report_run
+from convline.run import console
 from convline.run import launch as ranks
 from convline.training.classifier import Classifier
 from convline.training.evaluation import evaluate
-from convline.training.loaded_run import TrainedRun
+from convline.training.loaded_run import LoadedRun
 from convline.training.setup import LIMITS, build, instantiated
 
 FIGURES = ("val/acc", "val/loss", "test/acc", "test/loss")
@@ -54,7 +54,7 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> 
     runs.lay_out(run_dir, cfg, choices=choices)
     with locked(run_dir), stoppable(_resume_command(run_dir)):
         try:
-            return proceed(run_dir)
+            return run_or_resume(run_dir)
         except UserError:
             if "started" not in runs.read_summary(run_dir):
                 shutil.rmtree(run_dir)
@@ -70,14 +70,14 @@ def resume(run_dir: Path) -> dict[str, Any]:
     runs.read_config(run_dir)
     summary = runs.read_summary(run_dir)
     if summary["status"] == "finished":
-        report_run.notice(f"{run_dir} is finished already; nothing was done.")
-        report_run.closing_panel(run_dir, summary)
+        console.print_notice(f"{run_dir} is finished already; nothing was done.")
+        console.print_outcome(run_dir, summary)
         return summary
     with locked(run_dir), stoppable(_resume_command(run_dir)):
-        return proceed(run_dir)
+        return run_or_resume(run_dir)
 
 
-def proceed(run_dir: Path) -> dict[str, Any]:
+def run_or_resume(run_dir: Path) -> dict[str, Any]:
     """Train the run that lies in a directory, which this process has locked, from its newest checkpoint or the start.
 
     Returns:
@@ -88,11 +88,11 @@ def proceed(run_dir: Path) -> dict[str, Any]:
     cfg, is_new = runs.read_config(run_dir), runs.read_summary(run_dir)["status"] == "waiting"
     checkpoint, complaints = runs.newest_checkpoint(run_dir)
     for complaint in complaints:
-        report_run.notice(f"{complaint}\n  Going on from {checkpoint} instead.")
+        console.print_notice(f"{complaint}\n  Going on from {checkpoint} instead.")
     if checkpoint:
-        report_run.notice(f"Going on from {checkpoint}.")
+        console.print_notice(f"Going on from {checkpoint}.")
     elif not is_new:
-        report_run.notice("There is no checkpoint yet: from the beginning.")
+        console.print_notice("There is no checkpoint yet: from the beginning.")
     runs.update_summary(run_dir, status="running", pid=os.getpid())
     return _train(cfg, run_dir, checkpoint)
 
@@ -155,7 +155,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
         trainer = _make_trainer(cfg, run_dir, checkpoint)
         _record_identity(cfg, run_dir, data)
         runs.update_summary(run_dir, parameters=table.parameters, macs=table.macs)
-        report_run.opening_lines(run_dir, data, table, data.backend(trainer.strategy.root_device).reason)
+        console.print_header(run_dir, data, table, data.backend(trainer.strategy.root_device).reason)
         if _has_stopped(checkpoint):
             pass  # early stopping had ended the training; the test was still to come
         elif cfg.trainer.devices > 1:
@@ -178,9 +178,9 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
     summary = runs.read_summary(run_dir)
     try:  # nothing is lost from here on: whoever does not wait for the pictures need not test again
         with stoppable(f"convline figures {shlex.quote(str(run_dir))}"):
-            after_test.tell(trainer, TrainedRun(run_dir, cfg, data, classifier.evaluated))
+            after_test.run_after_test(trainer, LoadedRun(run_dir, cfg, data, classifier.evaluated))
     finally:
-        report_run.closing_panel(run_dir, summary)
+        console.print_outcome(run_dir, summary)
     return summary
 
 

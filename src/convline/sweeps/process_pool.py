@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from convline.errors import Interrupted, UserError
 from convline.records import directory as runs
 from convline.records import lock
-from convline.run.children import forwarded_signals, start
+from convline.run.processes import forward_signals, start_module
 from convline.sweeps.process_pool_worker import FAILED_FAST
 from convline.sweeps.run_job import report_failure
 from convline.sweeps.trials import Trials
@@ -60,7 +60,7 @@ class Workers:
         slots = {slot: self._start(slot) for slot in range(count)}
         is_ending = False
         try:
-            with forwarded_signals(self._running) as received:
+            with forward_signals(self._running) as received:
                 while slots:
                     time.sleep(0.05)
                     for slot, process in list(slots.items()):
@@ -85,7 +85,7 @@ class Workers:
             raise Interrupted(received[0])
 
     def _start(self, slot: int) -> subprocess.Popen:
-        process = start(
+        process = start_module(
             "convline.sweeps.process_pool_worker", [], self._environments[slot], stdin=subprocess.PIPE, text=True
         )
         assert process.stdin is not None

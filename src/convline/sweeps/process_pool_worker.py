@@ -7,7 +7,7 @@ from pathlib import Path
 from convline.callbacks.interrupt import stoppable
 from convline.data.source_cache import sharing
 from convline.errors import Interrupted
-from convline.run.children import end_with_parent
+from convline.run.processes import exit_with_parent
 from convline.sweeps.executors import Here
 
 FAILED_FAST = 4  # exit status: a job failed, and no other is to be begun
@@ -15,7 +15,7 @@ FAILED_FAST = 4  # exit status: a job failed, and no other is to be begun
 
 def main() -> int:
     """Do the task that stands on stdin, as far as its jobs are not done or taken when their turn comes."""
-    end_with_parent()
+    exit_with_parent()
     task = json.load(sys.stdin)
     sys.argv = task["command"]
     here = Here(task["fail_fast"])

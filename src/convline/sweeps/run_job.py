@@ -8,7 +8,7 @@ from typing import IO
 from convline.errors import Interrupted, Pruned, UserError, first_line
 from convline.records import directory as runs
 from convline.records.lock import HeldError, locked
-from convline.run import train as training
+from convline.run import train
 from convline.sweeps.isolation import isolated
 from convline.sweeps.log import logged, logged_only
 
@@ -43,14 +43,14 @@ def perform(run_dir: Path, title: str, quiet: bool = False) -> str | None:
 
 def _train(run_dir: Path, log: IO[str]) -> str:
     try:
-        training.proceed(run_dir)
+        train.run_or_resume(run_dir)
     except Pruned:
         return "pruned"
     except (Interrupted, KeyboardInterrupt):
         raise
     except BaseException as error:  # a library that calls sys.exit, too
         log.write(f"error: {error}\n" if isinstance(error, UserError) else traceback.format_exc())
-        # proceed says so itself, but not if it could not begin
+        # run_or_resume says so itself, but not if it could not begin
         runs.update_summary(run_dir, status="failed", error=first_line(error))
         traceback.clear_frames(error.__traceback__)  # they hold the network and the data
         return "failed"

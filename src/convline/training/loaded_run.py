@@ -1,4 +1,4 @@
-"""A run that has been trained, as it is read back: its config, data, network and predictions."""
+"""Load a trained run from its directory: its config, data, network and predictions."""
 
 import shlex
 import zipfile
@@ -19,12 +19,12 @@ from convline.training.evaluation import Evaluation
 from convline.training.setup import data_of, initial_network
 
 
-class TrainedRun:
-    """What a run directory holds, each part read when it is first asked for.
+class LoadedRun:
+    """Read the contents of a run directory, each when it is first needed.
 
     Args:
-        run_dir: the run's.
-        cfg, data, network: those of the run, for whoever has them already.
+        run_dir: the run directory.
+        cfg, data, network: the run's own, where the caller has them already; they are then not read again.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class TrainedRun:
         network: nn.Module | None = None,
     ) -> None:
         self.run_dir = run_dir
-        self._has_looked = False
+        self._test_set_is_logged = False
         if cfg is not None:
             self.cfg = cfg
         if data is not None:
@@ -45,7 +45,7 @@ class TrainedRun:
 
     @cached_property
     def cfg(self) -> DictConfig:
-        """The resolved config.
+        """Read the resolved config.
 
         Raises:
             UserError: `run_dir` is no run directory.
@@ -54,7 +54,7 @@ class TrainedRun:
 
     @cached_property
     def data(self) -> DataModule:
-        """The data, read.
+        """Read the data set, and check that it is the one of the training.
 
         Raises:
             UserError: they are missing, damaged, or not those of the training.
@@ -65,7 +65,7 @@ class TrainedRun:
 
     @cached_property
     def network(self) -> nn.Module:
-        """The network with the weights of the best epoch, averaged ones if there are, in evaluation mode on `device`.
+        """Load the network of the best epoch in evaluation mode, with averaged weights if the run has them.
 
         Raises:
             UserError: the checkpoint is missing or damaged.
@@ -82,34 +82,35 @@ class TrainedRun:
 
     @cached_property
     def initial_network(self) -> nn.Module:
-        """The network before its first step, on the processor."""
+        """Build the network as it was before its first step, on the CPU."""
         return initial_network(self.cfg)
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """Return the device of the network's weights."""
         tensors = [*self.network.parameters(), *self.network.buffers()]
         return tensors[0].device if tensors else torch.device("cpu")
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes."""
-        named = runs.read_summary(self.run_dir).get("class_accuracy")
-        return tuple(named["val"]) if named else tuple(self.data.classes)
+        """Return the names of the classes."""
+        # a finished run names them in its summary: the data set need not be read for them
+        class_accuracy = runs.read_summary(self.run_dir).get("class_accuracy")
+        return tuple(class_accuracy["val"]) if class_accuracy else tuple(self.data.classes)
 
-    def predictions(self, part: str) -> Evaluation:
-        """What the network said of the images of one part ("val" or "test"), as the run has stored it.
+    def predictions(self, split: str) -> Evaluation:
+        """Read the stored logits and labels of a split, "val" or "test".
 
         Raises:
             UserError: the run is not finished, or the file is damaged.
         """
-        self._note_look(part)
-        path = self.run_dir / "predictions" / f"{part}.npz"
+        self._log_test_set_evaluation(split)
+        path = self.run_dir / "predictions" / f"{split}.npz"
         try:
             with np.load(path, allow_pickle=False) as saved:
                 return Evaluation(torch.from_numpy(saved["logits"]), torch.from_numpy(saved["labels"]))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            # if it is no run at all, that is said instead
+            # reading the summary raises if the directory is no run at all, which is then the error to show
             if runs.read_summary(self.run_dir)["status"] == "finished":
                 raise UserError(
                     f"{path} is missing or damaged ({first_line(error)}).\n"
@@ -120,35 +121,35 @@ class TrainedRun:
                 f"{path} is missing or damaged: the run is not finished.\n  Type: python train.py {again}"
             ) from error
 
-    def examples(self, part: str, places: Tensor | int) -> Examples:
-        """Images of one part, on the network's device.
+    def examples(self, split: str, indices: Tensor | int) -> Examples:
+        """Take images of a split, on the network's device.
 
         Args:
-            part: "val" or "test".
-            places: in the order of `predictions`; a number stands for so many first ones, or as many as there are.
+            split: "val" or "test".
+            indices: in the order of `predictions`; an integer takes that many first images, or all if there are fewer.
         """
-        self._note_look(part)
-        if isinstance(places, int):
-            places = torch.arange(min(places, num_images(self.data, part)))
-        return examples(self.data, part, places, self.device)
+        self._log_test_set_evaluation(split)
+        if isinstance(indices, int):
+            indices = torch.arange(min(indices, num_images(self.data, split)))
+        return examples(self.data, split, indices, self.device)
 
-    def _note_look(self, part: str) -> None:
-        """A look at the test set leaves a trace; one for all figures that are drawn together."""
-        if part == "test" and not self._has_looked:
+    def _log_test_set_evaluation(self, split: str) -> None:
+        """Record a use of the test set; once for all figures that are drawn together."""
+        if split == "test" and not self._test_set_is_logged:
             ledger.record(self.run_dir, "figures", self.data.fingerprint())
-            self._has_looked = True
+            self._test_set_is_logged = True
 
-    def one_of_each_class(self, number: int) -> Examples:
-        """The first validation image of each of the first so many classes; always the same ones."""
+    def one_of_each_class(self, num_classes: int) -> Examples:
+        """Take the first validation image of each of the first `num_classes` classes; always the same images."""
         labels = self.data.train_labels[self.data.val_indices[: num_images(self.data, "val")]]
-        firsts = [(labels == label).nonzero() for label in range(self.data.num_classes)]
-        places = [int(found[0]) for found in firsts if len(found)][:number]
-        return self.examples("val", torch.tensor(places))
+        indices_by_class = [(labels == label).nonzero() for label in range(self.data.num_classes)]
+        firsts = [int(indices[0]) for indices in indices_by_class if len(indices)][:num_classes]
+        return self.examples("val", torch.tensor(firsts))
 
 
-Run = Path | str | TrainedRun  # what a figure is drawn of: a run directory, or a run that is already open
+RunOrPath = Path | str | LoadedRun  # figures take a run directory, or a run that is loaded already
 
 
-def opened(run: Run) -> TrainedRun:
-    """The run itself."""
-    return run if isinstance(run, TrainedRun) else TrainedRun(Path(run))
+def load_run(run: RunOrPath) -> LoadedRun:
+    """Load a run from its directory; a loaded run is returned as it is."""
+    return run if isinstance(run, LoadedRun) else LoadedRun(Path(run))

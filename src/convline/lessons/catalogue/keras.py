@@ -110,9 +110,9 @@ def _training_grid(results: Results, first_runs: Mapping[str, Path]) -> matplotl
     from convline.data.preview import preview
     from convline.figures import canvas
     from convline.figures.image_grid import as_tiles, make_grid
-    from convline.training.loaded_run import TrainedRun
+    from convline.training.loaded_run import LoadedRun
 
-    images = preview(TrainedRun(first_runs["convnet"]).data, 3, 12)
+    images = preview(LoadedRun(first_runs["convnet"]).data, 3, 12)
     pixels = make_grid(as_tiles(images.flatten(0, 1).numpy()), 12, 64)
     figure = canvas.blank(pixels.shape[1], pixels.shape[0])
     canvas.paste(figure, pixels, 0, 0)

@@ -14,7 +14,7 @@ from convline.lessons.results import Results
 if TYPE_CHECKING:
     import matplotlib.figure
 
-    from convline.training.loaded_run import TrainedRun
+    from convline.training.loaded_run import LoadedRun
 
 LABELS = (
     "dense",
@@ -26,7 +26,7 @@ LABELS = (
 )
 
 
-def measure(run: TrainedRun) -> dict[str, float]:
+def measure(run: LoadedRun) -> dict[str, float]:
     """Accuracy on moved validation images: "moved/-2/acc" by distance, "moved/±2/acc" the mean of both directions."""
     from convline.figures.translation import shift_curve
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 
-def start(module: str, words: Sequence[str], environment: Mapping[str, str], **how: object) -> subprocess.Popen:
+def start_module(module: str, words: Sequence[str], environment: Mapping[str, str], **how: object) -> subprocess.Popen:
     """Run `python -m MODULE WORDS`.
 
     Args:
@@ -23,7 +23,7 @@ def start(module: str, words: Sequence[str], environment: Mapping[str, str], **h
     return subprocess.Popen([sys.executable, "-m", module, *words], env=env, start_new_session=True, **how)  # type: ignore[call-overload]
 
 
-def end_with_parent() -> None:
+def exit_with_parent() -> None:
     """To be called by the child: one whose watcher was killed would go on writing where nobody expects it."""
     threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
 
@@ -35,7 +35,7 @@ def _watch(parent: int) -> None:
 
 
 @contextmanager
-def forwarded_signals(children: Sequence[subprocess.Popen]) -> Iterator[list[int]]:
+def forward_signals(children: Sequence[subprocess.Popen]) -> Iterator[list[int]]:
     """Pass Ctrl-C and SIGTERM on to every child; yields the list of what came.
 
     Args:
