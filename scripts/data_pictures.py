@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from convline.training.tta import averaged
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -17,6 +16,7 @@ from torch import Tensor
 from convline.data.augment.pipeline import Pipeline, parse_augment
 from convline.data.sources import Images, cifar10, digits, mnist, synthetic
 from convline.data.split import Split
+from convline.training.evaluation import average_over_views
 
 ROOT = Path(os.environ.get("CONVLINE_DATA", "data"))
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
@@ -201,8 +201,8 @@ def views(photographs: Images) -> Figure:
         seen.append(images[0].to(torch.uint8))
         return images.new_zeros(1, 10)
 
-    averaged(network, photographs.images[4:5].float(), "flip+shift")
-    # moved views come first; see `convline.training.tta`
+    average_over_views(network, photographs.images[4:5].float(), "flip+shift")
+    # moved views come first; see `convline.training.evaluation`
     captions = ["moved, 1/8", "mirrored, 1/8", "moved, 1/8", "mirrored, 1/8", "as it is, 1/4", "mirrored, 1/4"]
     order = [4, 5, 0, 1, 2, 3]
     pictures = torch.stack([seen[place] for place in order])
