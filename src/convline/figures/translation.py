@@ -46,7 +46,7 @@ def translation(run: RunOrPath, *others: RunOrPath, split: str = "val", num_imag
         UserError: a run's checkpoint or its data are missing.
     """
     curves = []
-    for each in map(opened, (run, *others)):
+    for each in map(load_run, (run, *others)):
         examples = each.examples(split, num_images)
         curves.append((label(each), shift_curve(each.network, examples.images, examples.labels)))
     return draw(curves, f"{len(examples.labels):,} {canvas.SPLIT_NAMES[split]} images, their edges repeated")
