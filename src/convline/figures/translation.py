@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from convline.figures import canvas
 from convline.network.hooks import evaluating
 from convline.network.layers import Pool2d
-from convline.training.loaded_run import LoadedRun, RunOrPath
+from convline.training.loaded_run import LoadedRun, RunOrPath, load_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
