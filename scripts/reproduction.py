@@ -15,7 +15,7 @@ from convline.lessons.catalogue import LESSONS
 from convline.lessons.lesson import Lesson
 from convline.lessons.reproduce import RESULTS_FILE, STORED_RESULTS, load_stored
 from convline.lessons.results import load_results
-from convline.reporting.metric_text import folded
+from convline.reporting.metric_text import mean_and_spread
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = ROOT / "conf" / "experiment"
@@ -97,7 +97,10 @@ def experiments_with_headers() -> dict[Path, str]:
                 [
                     f"# Measured by: {shlex.join(['python', 'train.py', *sweep.arguments(results.num_seeds)])}",
                     f"# Test accuracy on {made['processor']}, torch {made['torch']}, {made['date']}:",
-                    *(f"#   {each.label}: {folded('test/acc', each.sample('test/acc'))} %" for each in configurations),
+                    *(
+                        f"#   {each.label}: {mean_and_spread('test/acc', each.sample('test/acc'))} %"
+                        for each in configurations
+                    ),
                 ]
             )
     return {path: with_header(path.read_text(), lines) for path, lines in headers.items()}

@@ -12,8 +12,7 @@ from scipy import stats
 from convline.errors import UserError
 from convline.records import test_log as ledger
 from convline.reporting.compare import as_dict
-from convline.reporting.comparison import comparison
-from convline.reporting.groups import two_groups
+from convline.reporting.comparison import comparison, two_groups
 from convline.reporting.statistics import seeds_needed
 from convline.reporting.verdict import words
 from support.commands import SMALL, convline, run_dirs, train
@@ -123,7 +122,7 @@ def test_no_difference_says_how_many_seeds_would_settle_it(tmp_path: Path) -> No
 
 def test_seeds_that_agree_give_no_verdict(tmp_path: Path) -> None:
     text = said(two_models(tmp_path, [0.99, 0.99], [0.97, 0.97]))
-    assert text.startswith("No verdict on the configurations: the seeds of each side gave the same figure")
+    assert text.startswith("No verdict on the configurations: the seeds of each side gave the same value")
     assert "support a difference" not in text
 
 
@@ -135,21 +134,21 @@ def test_one_seed_gives_no_verdict_but_mcnemar(tmp_path: Path) -> None:
     predict(tmp_path / "lenet" / "seed=0", np.arange(400) >= 4)
     predict(tmp_path / "dense" / "seed=0", np.arange(400) < 380)
     text = said(folders)
-    assert "of 400 test images A alone has 20 right and B alone 4; the data support a difference in accuracy" in text
+    assert "of 400 test images A alone has 20 correct and B alone 4; the data support a difference in accuracy" in text
     assert "there is one seed of B" in said(two_models(tmp_path / "more", [0.99, 0.98], [0.97]))
 
 
 def test_validation_figures_come_with_a_warning(tmp_path: Path) -> None:
     folders = two_models(tmp_path, [0.99, 0.98], [0.97, 0.96])
-    assert "These are validation figures, which have chosen the checkpoints" in said(folders, part="val")
-    assert "validation figures" not in said(folders)
+    assert "These are validation metrics, which have chosen the checkpoints" in said(folders, part="val")
+    assert "validation metrics" not in said(folders)
 
 
-def test_looks_at_the_test_set_are_told(tmp_path: Path) -> None:
+def test_test_set_evaluations_are_told(tmp_path: Path) -> None:
     folders = two_models(tmp_path / "runs", [0.99, 0.98], [0.97, 0.96])
     for run in (tmp_path / "runs").glob("*/*"):
         ledger.record(run, "train", "f")
-    assert "The test set was looked at 4 times" in said(folders)
+    assert "The test set was evaluated 4 times" in said(folders)
 
 
 # --- the command ----------------------------------------------------------------------------------------------------
@@ -168,9 +167,9 @@ def test_a_sweep_as_it_is_made_is_compared(tmp_path: Path) -> None:
     assert lines[1].endswith("(2) seeds 0, 1")
     assert "A − B (points) 95 % interval by" in lines
     assert any(line.startswith("over images ") and line.endswith("bootstrap, 100 images") for line in lines)
-    assert "A alone right B alone right McNemar's p" in lines
+    assert "A alone correct B alone correct McNemar's p" in lines
     assert any(line.startswith("seed 1 ") for line in lines)
-    assert "The test set was looked at 4 times" in done.out
+    assert "The test set was evaluated 4 times" in done.out
     content = json.loads((tmp_path / "out.json").read_text())
     assert content["metric"] == "test/acc"
     assert content["a"]["seeds"] == [0, 1]

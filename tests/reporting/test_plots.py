@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from convline.reporting import run_records as records
-from convline.reporting.configurations import Table, tables
+from convline.reporting.configurations import ReportTable, tables
 from convline.reporting.page import page
 from convline.reporting.plots import heatmap, hyperparameters, pareto
 from convline.reporting.plots import learning_curves as curves
@@ -23,12 +23,12 @@ CONFIG = base_config()
 Folder = Path
 
 
-def table(folder: Folder, accuracies: dict[tuple[Any, ...], float], *keys: str, **summary: Any) -> Table:
+def table(folder: Folder, accuracies: dict[tuple[Any, ...], float], *keys: str, **summary: Any) -> ReportTable:
     """A table of runs whose settings are given by `keys` and the values before each accuracy."""
     for number, (values, accuracy) in enumerate(accuracies.items()):
         settings = dict(zip(keys, values, strict=True))
         make_run(folder / f"{number}", CONFIG, settings, accuracy, **summary)
-    (found,) = tables(records.find([folder]))
+    (found,) = tables(records.find_runs([folder]))
     return found
 
 
@@ -37,7 +37,7 @@ def marks(plot: Plot | None) -> list[str]:
     return re.findall(r'xlink:href="#(r\d+)"', plot.svg)
 
 
-def axis(found: Table, key: str) -> tuple[Scale, list[Point]]:
+def axis(found: ReportTable, key: str) -> tuple[Scale, list[Point]]:
     marked = points(found, "r")
     made = scale(key, marked)
     assert made is not None
@@ -155,9 +155,9 @@ def test_the_pareto_front_by_hand() -> None:
 def test_costs_are_drawn_where_they_differ(tmp_path: Path) -> None:
     found = table(tmp_path, GRID, "optimizer.lr", "data.batch_size")
     assert pareto.against_costs(found, points(found, "r")) == []
-    for number, run in enumerate(records.find([tmp_path])):
+    for number, run in enumerate(records.find_runs([tmp_path])):
         make_run(tmp_path / "s" / f"{number}", CONFIG, dict(run.settings), 0.5 + number / 10, seconds=10.0 * 2**number)
-    (other,) = tables(records.find([tmp_path / "s"]))
+    (other,) = tables(records.find_runs([tmp_path / "s"]))
     (plot,) = pareto.against_costs(other, points(other, "r"))
     assert plot.title == "val/acc against time"
 
@@ -167,7 +167,7 @@ def test_the_cheapest_may_be_the_best(tmp_path: Path) -> None:
         for seed in (0, 1):
             settings = {"optimizer.lr": 0.1 * (number + 1), "seed": seed}
             make_run(tmp_path / f"{number}-{seed}", CONFIG, settings, 0.9 - number / 10 + seed / 100, seconds=seconds)
-    (found,) = tables(records.find([tmp_path]))
+    (found,) = tables(records.find_runs([tmp_path]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         (plot,) = pareto.against_costs(found, points(found, "r"))
@@ -177,10 +177,10 @@ def test_the_cheapest_may_be_the_best(tmp_path: Path) -> None:
 def test_curves_are_folded_as_far_as_every_seed_came(tmp_path: Path) -> None:
     make_run(tmp_path / "a", CONFIG, {"seed": 0}, 0.9, num_epochs=3)
     make_run(tmp_path / "b", CONFIG, {"seed": 1}, 0.8, num_epochs=5)
-    (found,) = tables(records.find([tmp_path]))
-    folded = curves.curve(found.rows[0], "val/acc")
-    assert list(folded) == [1, 2, 3]
-    assert folded[2].values == pytest.approx([0.9 * (1 - 0.6 * math.exp(-2)), 0.8 * (1 - 0.6 * math.exp(-2))])
+    (found,) = tables(records.find_runs([tmp_path]))
+    mean_and_spread = curves.curve(found.rows[0], "val/acc")
+    assert list(mean_and_spread) == [1, 2, 3]
+    assert mean_and_spread[2].values == pytest.approx([0.9 * (1 - 0.6 * math.exp(-2)), 0.8 * (1 - 0.6 * math.exp(-2))])
     plot = curves.learning_curves(found, points(found, "r"))
     assert plot is not None
     assert "Bands" in plot.caption
@@ -189,7 +189,7 @@ def test_curves_are_folded_as_far_as_every_seed_came(tmp_path: Path) -> None:
 
 def test_the_curve_of_one_epoch_stands_at_one(tmp_path: Path) -> None:
     make_run(tmp_path / "a", CONFIG, {"seed": 0}, 0.9, num_epochs=1)
-    (found,) = tables(records.find([tmp_path]))
+    (found,) = tables(records.find_runs([tmp_path]))
     plot = curves.learning_curves(found, points(found, "r"))
     assert plot is not None
     assert ">1</text>" in plot.svg
@@ -215,7 +215,7 @@ def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
     make_run(tmp_path / "x", CONFIG, {"optimizer.lr": 5.0}, 0.1, status="<b>odd</b>", error=bad)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        text = page(tables(records.find([tmp_path])), bad)
+        text = page(tables(records.find_runs([tmp_path])), bad)
     assert len(found.columns) == 2
     assert "<script>alert" not in text
     assert "<b>odd" not in text

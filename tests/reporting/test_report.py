@@ -40,7 +40,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     **pattern,
                 )
     changed(folder / "model=dense,lr=1.0,seed=1", status="failed", metrics={}, error="the loss is <NaN> | in batch 3")
-    for run in records.find([folder]):
+    for run in records.find_runs([folder]):
         if run.is_finished:
             ledger.record(run.folder, "train", "f")
     return folder
@@ -57,7 +57,7 @@ def test_the_command_prints_the_table_and_writes_three_files(sweep: Path) -> Non
     assert any(line.startswith("6 dense 1 78.00 77.80 1 of 2") for line in words)
     assert "1 run not finished:" in done.out
     assert "the loss is <NaN> | in batch 3" in done.out
-    assert "The test set of digits was looked at 11 times." in done.out
+    assert "The test set of digits was evaluated 11 times." in done.out
     assert sorted(path.name for path in sweep.glob("report.*")) == ["report.csv", "report.html", "report.md"]
 
 
@@ -183,7 +183,7 @@ def test_a_sweep_as_it_is_made_is_reported(tmp_path: Path) -> None:
         first, second = csv.DictReader(file)
     assert (first["optimizer.lr"], first["seeds"], first["val/acc n"]) == ("0.05", "0 1", "2")
     assert (second["optimizer.lr"], second["statuses"]) == ("1e+30", "failed:2")
-    assert "The test set of synthetic was looked at 2 times." in done.out
+    assert "The test set of synthetic was evaluated 2 times." in done.out
 
 
 def test_the_benchmarks_runs_are_reported(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The report's table: seeds folded, sorted by validation, data sets apart, and half-written runs."""
+"""The report's table: seeds mean_and_spread, sorted by validation, data sets apart, and half-written runs."""
 
 import json
 import math
@@ -11,10 +11,9 @@ from convline.errors import UserError
 from convline.records import directory as runs
 from convline.records.lock import locked
 from convline.reporting import run_records as records
-from convline.reporting.configurations import tables
-from convline.reporting.metric_text import count, duration, folded, shortened, show, signed
+from convline.reporting.configurations import short_names, tables, varying_keys
+from convline.reporting.metric_text import count, duration, mean_and_spread, shortened, show, signed
 from convline.reporting.report import report
-from convline.reporting.settings import differing, short_names
 from convline.reporting.statistics import Sample
 from convline.reporting.table import remarks, status_text, why
 from support.reported import changed, labels, made, only
@@ -34,10 +33,10 @@ def test_mean_deviation_and_interval_by_hand() -> None:
 def test_one_seed_has_no_spread() -> None:
     assert math.isnan(Sample((0.5,)).sd)
     assert math.isnan(Sample(()).mean)
-    assert folded("val/acc", Sample((0.98765,))) == "98.77"
-    assert folded("val/acc", Sample((0.98, 0.99))) == "98.50 ± 0.71 (2)"
-    assert folded("val/loss", Sample((0.1, 0.2))) == "0.1500 ± 0.0707 (2)"
-    assert folded("val/acc", Sample(())) == "–"
+    assert mean_and_spread("val/acc", Sample((0.98765,))) == "98.77"
+    assert mean_and_spread("val/acc", Sample((0.98, 0.99))) == "98.50 ± 0.71 (2)"
+    assert mean_and_spread("val/loss", Sample((0.1, 0.2))) == "0.1500 ± 0.0707 (2)"
+    assert mean_and_spread("val/acc", Sample(())) == "–"
 
 
 def test_figures_as_people_write_them() -> None:
@@ -142,7 +141,7 @@ def test_data_sets_are_never_ranked_together(tmp_path: Path) -> None:
     (other / "environment.json").write_text(json.dumps(content))
     early = changed(made(tmp_path / "d", choices={"data": "mnist"}), status="failed", metrics={})
     (early / "environment.json").unlink()
-    found = {table.title: table for table in tables(records.find([tmp_path]))}
+    found = {table.title: table for table in tables(records.find_runs([tmp_path]))}
     assert sorted(found) == ["digits (data 00000000)", "digits (data feedbeef)", "mnist"]
     assert [run.folder.name for run in found["mnist"].unfinished] == ["d"]
 
@@ -153,20 +152,20 @@ def test_data_sets_are_never_ranked_together(tmp_path: Path) -> None:
 def test_columns_are_the_settings_that_the_options_do_not_say() -> None:
     lenet = {"model": "lenet", "model.pattern": "CONV", "optimizer": "sgd", "optimizer.lr": 0.1, "seed": 0}
     dense = lenet | {"model": "dense", "model.pattern": "FC"}
-    assert differing([lenet, dense]) == ["model"]
-    assert differing([lenet, dense, lenet | {"model.pattern": "CONV -> POOL"}]) == ["model", "model.pattern"]
-    assert differing([lenet, lenet | {"optimizer.lr": 0.2}]) == ["optimizer.lr"]
+    assert varying_keys([lenet, dense]) == ["model"]
+    assert varying_keys([lenet, dense, lenet | {"model.pattern": "CONV -> POOL"}]) == ["model", "model.pattern"]
+    assert varying_keys([lenet, lenet | {"optimizer.lr": 0.2}]) == ["optimizer.lr"]
     adam = {**lenet, "optimizer": "adam", "optimizer.lr": 0.001, "optimizer.eps": 1e-8}
-    assert differing([lenet, adam]) == ["optimizer"]
-    assert differing([lenet, adam, lenet | {"optimizer.lr": 0.2}]) == ["optimizer", "optimizer.lr"]
+    assert varying_keys([lenet, adam]) == ["optimizer"]
+    assert varying_keys([lenet, adam, lenet | {"optimizer.lr": 0.2}]) == ["optimizer", "optimizer.lr"]
     frozen = {**dense, "experiment": "x", "optimizer.lr": 7}
-    assert differing([{**lenet, "experiment": None}, frozen]) == ["experiment"]
-    assert differing([lenet]) == []
+    assert varying_keys([{**lenet, "experiment": None}, frozen]) == ["experiment"]
+    assert varying_keys([lenet]) == []
 
 
 def test_a_setting_that_follows_another_is_no_column_of_its_own() -> None:
     both = [{"data.num_classes": n, "model.num_classes": n, "classifier.x": -n} for n in (2, 3)]
-    assert differing(both) == ["data.num_classes", "classifier.x"]
+    assert varying_keys(both) == ["data.num_classes", "classifier.x"]
 
 
 def test_names_are_as_short_as_they_can_be() -> None:
@@ -211,7 +210,7 @@ def test_a_damaged_run_is_listed_with_what_is_known(
     if content is not None:
         (broken / name).write_bytes(content)
     report([tmp_path / "runs"])
-    table = next(table for table in tables(records.find([tmp_path])) if table.measured)
+    table = next(table for table in tables(records.find_runs([tmp_path])) if table.measured)
     assert [row.runs[0].folder.name for row in table.measured] == ["good"]
     printed = capsys.readouterr().out
     assert "incomplete" in printed
@@ -232,21 +231,21 @@ def test_curves_that_cannot_be_read_are_left_out(content: bytes | None, tmp_path
 
 def test_a_directory_that_was_only_just_made_is_listed(tmp_path: Path) -> None:
     runs.create(tmp_path, "new")
-    (run,) = records.find([tmp_path])
+    (run,) = records.find_runs([tmp_path])
     assert (run.status, run.error) == ("incomplete", "config.yaml is missing; summary.json is missing")
 
 
 def test_a_running_run_says_how_far_it_is_and_a_dead_one_is_interrupted(tmp_path: Path) -> None:
     folder = changed(made(tmp_path / "a", 0.9), status="running", error=None, metrics={})
-    assert records.read(folder).status == "interrupted"
+    assert records.read_run(folder).status == "interrupted"
     with locked(folder):
-        run = records.read(folder)
+        run = records.read_run(folder)
     assert run.status == "running"
     assert why(run).startswith("after epoch 8: val/acc 89.98 %, last sign of life ")
 
 
 def test_an_error_cannot_move_the_cursor(tmp_path: Path) -> None:
-    run = records.read(changed(made(tmp_path / "a"), status="failed", error="\x1b[2Jboom\r\x07\nsecond line"))
+    run = records.read_run(changed(made(tmp_path / "a"), status="failed", error="\x1b[2Jboom\r\x07\nsecond line"))
     assert run.error == " [2Jboom"
 
 
@@ -255,5 +254,5 @@ def test_runs_are_found_once_wherever_they_lie(tmp_path: Path, monkeypatch: pyte
     made(tmp_path / "runs" / "s_sweep" / "lr=0.1,seed=0")
     made(tmp_path / "runs" / "plain")
     made(tmp_path / "runs" / ".hidden" / "x")
-    found = records.find([tmp_path, Path("runs"), tmp_path / "runs" / "plain"])
+    found = records.find_runs([tmp_path, Path("runs"), tmp_path / "runs" / "plain"])
     assert sorted(run.folder.name for run in found) == ["lr=0.1,seed=0", "plain"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from convline.records import directory as runs
 from convline.reporting import run_records as records
-from convline.reporting.configurations import Table, tables
+from convline.reporting.configurations import ReportTable, tables
 from support.made_runs import base_config, make_run
 
 CONFIG = base_config()
@@ -22,10 +22,10 @@ def changed(folder: Path, **summary: Any) -> Path:
     return folder
 
 
-def only(folder: Path, metric: str | None = None) -> Table:
-    (table,) = tables(records.find([folder]), metric)
+def only(folder: Path, metric: str | None = None) -> ReportTable:
+    (table,) = tables(records.find_runs([folder]), metric)
     return table
 
 
-def labels(table: Table) -> list[str]:
+def labels(table: ReportTable) -> list[str]:
     return [table.label(row) for row in table.rows]

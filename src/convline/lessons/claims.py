@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from convline.lessons.results import Results
-from convline.reporting.metric_text import folded, is_share, with_unit
+from convline.reporting.metric_text import is_share, mean_and_spread, with_unit
 from convline.reporting.statistics import CONFIDENCE, Sample, welch
 
 REPRODUCED, HOLDS, EXACT = "reproduced", "holds", "exact"
@@ -74,7 +74,7 @@ class PublishedMetric:
             by = f"{100 * difference:.2f} points" if is_share(name) else f"{difference:.3f}"
             verdict = f"{'higher' if sample.mean > self.published else 'lower'} by {by}"
         unit = " %" if is_share(name) else ""
-        return Finding(self.text, with_unit(name, self.published), folded(name, sample) + unit, verdict)
+        return Finding(self.text, with_unit(name, self.published), mean_and_spread(name, sample) + unit, verdict)
 
 
 def prediction_interval(sample: Sample) -> tuple[float, float]:
@@ -111,7 +111,7 @@ class BetterThan:
         a, b = (results.configuration(label).sample(self.metric) for label in (self.better, self.worse))
         difference = welch(a, b)
         name = self.metric.partition("@")[0]
-        reproduced = f"{folded(name, a)} against {folded(name, b)}{' %' if is_share(name) else ''}"
+        reproduced = f"{mean_and_spread(name, a)} against {mean_and_spread(name, b)}{' %' if is_share(name) else ''}"
         if difference is None:
             verdict = "too few seeds to say"
         elif not difference.is_supported:

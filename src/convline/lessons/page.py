@@ -13,7 +13,7 @@ from convline.lessons.claims import Finding
 from convline.lessons.hyperparameter_table import HEADER, hyperparameter_rows
 from convline.lessons.lesson import Lesson
 from convline.lessons.results import ConfigurationResults, Results
-from convline.reporting.metric_text import count, duration, folded
+from convline.reporting.metric_text import count, duration, mean_and_spread
 
 TEMPLATE = """\
 <!doctype html>
@@ -128,9 +128,9 @@ def configurations_table(configurations: Sequence[ConfigurationResults]) -> str:
                 count(each.macs),
                 "" if each.receptive_field is None else str(each.receptive_field),
                 duration(min(each.epoch_seconds, default=float("nan"))),
-                folded("val/acc", each.sample("val/acc")),
+                mean_and_spread("val/acc", each.sample("val/acc")),
                 "" if low != low else f"{100 * max(low, 0):.2f} to {100 * min(high, 1):.2f}",
-                folded("test/acc", each.sample("test/acc")) + failures,
+                mean_and_spread("test/acc", each.sample("test/acc")) + failures,
             )
         )
     return markdown_table(header, rows)

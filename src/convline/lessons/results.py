@@ -131,9 +131,9 @@ def read_configuration(
         run_dirs: run directories, one per seed.
         extra_metrics: further metrics of each run, which the run itself did not record.
     """
-    from convline.reporting.run_records import read  # here for its cost
+    from convline.reporting.run_records import read_run  # here for its cost
 
-    runs = [read(run_dir) for run_dir in run_dirs]
+    runs = [read_run(run_dir) for run_dir in run_dirs]
     metrics = [{**run.metrics, **extra} for run, extra in zip(runs, extra_metrics, strict=True)]
     names = [name for name in metrics[0] if all(name in each for each in metrics)] if metrics else []
     curve_names = ("train/acc", "train/loss", "val/acc", "val/loss")

@@ -1,4 +1,4 @@
-"""`convline compare`: do two configurations differ, and how many more seeds would say so."""
+"""`convline compare`: print whether two configurations differ, and how many more seeds would show it."""
 
 import dataclasses
 import json
@@ -13,29 +13,33 @@ from rich.text import Text
 from convline.errors import UserError
 from convline.reporting import verdict
 from convline.reporting.comparison import Comparison, comparison
-from convline.reporting.metric_text import folded, head, is_share, signed
-from convline.reporting.paired_tests import OnImages
+from convline.reporting.metric_text import head, is_share, mean_and_spread, signed
+from convline.reporting.paired_tests import ImageComparison
 from convline.reporting.statistics import Difference
 from convline.reporting.terminal import console
 
-MOST_PAIRS = 10
+MAX_PAIRS = 10
 
 
 def compare(
-    words: Sequence[str], by: str | None = None, part: str = "test", figure: str = "acc", json_file: Path | None = None
+    words: Sequence[str],
+    by: str | None = None,
+    split: str = "test",
+    metric_name: str = "acc",
+    json_file: Path | None = None,
 ) -> None:
     """Compare two groups of runs and print whether the data support a difference.
 
     Args:
         words: the folders of the two sides; see `two_groups`.
         by: a setting that splits one folder.
-        part: "test" or "val".
-        figure: "acc" or "loss".
+        split: "test" or "val".
+        metric_name: "acc" or "loss".
         json_file: where everything is written too.
     Raises:
         UserError: there are not two groups, or they were evaluated on different images.
     """
-    found = comparison(words, by, part, figure)
+    found = comparison(words, by, split, metric_name)
     _show(found)
     if json_file is not None:
         try:
@@ -45,7 +49,7 @@ def compare(
 
 
 def as_dict(found: Comparison) -> dict[str, Any]:
-    """Everything, for JSON."""
+    """Return the whole comparison, for JSON."""
     sides = {
         letter: {
             "name": group.name,
@@ -68,7 +72,7 @@ def as_dict(found: Comparison) -> dict[str, Any]:
         "by_seed": dataclasses.asdict(found.by_seed) if found.by_seed else None,
         "seeds_needed": found.needed,
         "images": images,
-        "looks_at_the_test_set": found.looks,
+        "test_set_evaluations": found.num_test_evaluations,
         "verdict": verdict.words(found),
     }
 
@@ -94,13 +98,13 @@ def _sides(found: Comparison) -> Grid:
     grid = Grid.grid(padding=(0, 2))
     for letter, group in (("A", found.a), ("B", found.b)):
         seeds = ", ".join(str(run.seed) for run in group.runs)
-        figure = f"{head(found.metric)} {folded(found.metric, group.sample(found.metric))}"
+        figure = f"{head(found.metric)} {mean_and_spread(found.metric, group.sample(found.metric))}"
         grid.add_row(f"  {letter}", Text(group.name), Text(figure), Text(f"seed{'s' * (len(group.runs) > 1)} {seeds}"))
     return grid
 
 
 def _differences(found: Comparison) -> Grid:
-    """A − B in each of the ways that the data allow."""
+    """Tabulate A − B, with its interval, by every method that the data allow."""
     unit = " (points)" if is_share(found.metric) else ""
     grid = Grid(box=None, padding=(0, 1), pad_edge=False)
     grid.add_column("")
@@ -125,14 +129,14 @@ def _differences(found: Comparison) -> Grid:
     return grid
 
 
-def _pairs(images: OnImages) -> Grid:
-    """McNemar's test of each pair of networks."""
+def _pairs(images: ImageComparison) -> Grid:
+    """Tabulate McNemar's test for each pair of networks."""
     grid = Grid(box=None, padding=(0, 1), pad_edge=False)
-    for name in ("", "A alone right", "B alone right", "McNemar's p"):
+    for name in ("", "A alone correct", "B alone correct", "McNemar's p"):
         grid.add_column(name, justify="right" if name else "left")
-    for pair in images.pairs[:MOST_PAIRS]:
+    for pair in images.pairs[:MAX_PAIRS]:
         seeds = f"{pair.seeds[0]}" if images.by_seed else f"{pair.seeds[0]} of A, {pair.seeds[1]} of B"
         grid.add_row(f"  seed {seeds}", f"{pair.only_a:,}", f"{pair.only_b:,}", f"{pair.p:.2g}")
-    if len(images.pairs) > MOST_PAIRS:
-        grid.add_row(f"  … {len(images.pairs) - MOST_PAIRS} more")
+    if len(images.pairs) > MAX_PAIRS:
+        grid.add_row(f"  … {len(images.pairs) - MAX_PAIRS} more")
     return grid

@@ -1,18 +1,148 @@
-"""Two groups of runs and all figures that compare them."""
+"""Choose two groups of runs, each one configuration with its seeds, and compute everything that compares them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from convline.errors import UserError
+from convline.errors import UserError, nearest
 from convline.records import test_log as ledger
-from convline.reporting.groups import Group, two_groups
-from convline.reporting.paired_tests import OnImages, on_images
+from convline.reporting import run_records as records
+from convline.reporting.configurations import (
+    ABSENT,
+    Configuration,
+    configurations,
+    display_settings,
+    short_names,
+    varying_keys,
+)
+from convline.reporting.metric_text import lower_is_better, plural, show
+from convline.reporting.paired_tests import ImageComparison, compare_on_images
+from convline.reporting.run_records import RunRecord
 from convline.reporting.statistics import Difference, Sample, paired, seeds_needed, welch
+
+AGAINST = "vs"
+
+
+@dataclass(frozen=True)
+class Group:
+    """One side of a comparison.
+
+    Args:
+        name: its varying settings, or its folders.
+        runs: finished ones of one configuration, one a seed, in the order of their seeds.
+        notes: what was left out, and why.
+    """
+
+    name: str
+    runs: list[RunRecord]
+    notes: list[str] = field(default_factory=list)
+
+    def sample(self, metric: str) -> Sample:
+        """Return a metric over the seeds."""
+        return Sample(tuple(run.metrics[metric] for run in self.runs))
+
+
+def two_groups(words: Sequence[str], by: str | None, metric: str) -> tuple[Group, Group]:
+    """Return the two sides that a command line names.
+
+    Args:
+        words: `A B`; or `A1 A2 vs B1 B2`, folders of each side; or, with `by`, folders of runs to be split.
+        by: a setting, `model` or `lr` or `optimizer.lr`; with two of its values if it has more: `model=lenet,dense`.
+        metric: that every run must have.
+    Raises:
+        UserError: there are not two groups, or one has no finished run.
+    """
+    if by is not None:
+        titles, sides = _split(records.find_runs([Path(word) for word in words]), by)
+    else:
+        paths = _two_sides(words)
+        titles = [" ".join(map(str, side)) for side in paths]
+        sides = [records.find_runs(side) for side in paths]
+    if shared := {run.folder.resolve() for run in sides[0]} & {run.folder.resolve() for run in sides[1]}:
+        raise UserError(f"both sides hold the run {min(shared)}; a run cannot be compared with itself.")
+    rows = [_one_configuration(title, side, metric) for title, side in zip(titles, sides, strict=True)]
+    names = _names([row for row, _ in rows], titles)
+    first, second = (Group(name, row.runs, notes) for name, (row, notes) in zip(names, rows, strict=True))
+    return first, second
+
+
+def _two_sides(words: Sequence[str]) -> list[list[Path]]:
+    paths = [Path(word) for word in words]
+    if AGAINST in words:
+        at = list(words).index(AGAINST)
+        sides = [paths[:at], paths[at + 1 :]]
+        if all(sides) and AGAINST not in words[at + 1 :]:
+            return sides
+    elif len(paths) == 2:
+        return [[path] for path in paths]
+    raise UserError(
+        f"compare takes two groups of runs, but got: {' '.join(words)}\n"
+        "  Two folders (runs or sweeps):   convline compare A B\n"
+        f"  Several folders on a side:      convline compare A1 A2 {AGAINST} B1 B2\n"
+        "  One sweep, split by a setting:  convline compare SWEEP --by model"
+    )
+
+
+def _split(found: list[RunRecord], by: str) -> tuple[list[str], list[list[RunRecord]]]:
+    """Split runs by the values of a setting."""
+    asked, _, wanted = by.partition("=")
+    settings = {run.folder: display_settings(run) for run in found if run.settings}
+    keys = list(dict.fromkeys(key for each in settings.values() for key in each))
+    matching = [key for key in keys if key == asked] or [key for key in keys if key.endswith(f".{asked}")]
+    if len(matching) != 1:
+        several = f"is one of {', '.join(matching)}: type it in full" if matching else "is no setting of these runs"
+        raise UserError(f"--by {asked}: this {several}{nearest(asked, keys) if not matching else ''}.")
+    groups: dict[str, list[RunRecord]] = {}
+    for run in found:
+        if run.folder in settings:
+            groups.setdefault(show(settings[run.folder].get(matching[0], ABSENT)), []).append(run)
+    chosen = wanted.split(",") if wanted else list(groups)
+    if len(chosen) != 2 or any(value not in groups for value in chosen):
+        example = ",".join(list(groups)[:2]) if len(groups) > 1 else "A,B"
+        raise UserError(
+            f"--by {by}: this must give two groups, but {asked} has {plural(len(groups), 'value')} here: "
+            f"{', '.join(groups)}.\n  Type two of them, such as: --by {asked}={example}"
+        )
+    return [f"{asked}={value}" for value in chosen], [groups[value] for value in chosen]
+
+
+def _one_configuration(title: str, side: list[RunRecord], metric: str) -> tuple[Configuration, list[str]]:
+    """Return the configuration of a side; of several the best by validation, as a sweep would choose."""
+    finished = [run for run in side if run.is_finished and metric in run.metrics]
+    if not finished:
+        raise UserError(f"{title}: none of {plural(len(side), 'run')} there is finished and has {metric}.")
+    if len({run.data for run in finished}) > 1:
+        names = sorted({run.data for run in finished})
+        raise UserError(f"{title}: its runs are on different data sets ({', '.join(names)}); name those of one.")
+    notes = []
+    if len(side) > len(finished):
+        notes.append(f"{plural(len(side) - len(finished), 'run')} not finished and left out")
+    rows = configurations(finished, by_code=False)
+    monitor = finished[0].monitor
+    sign = 1 if lower_is_better(monitor) else -1
+    best = min(rows, key=lambda row: (not row.sample(monitor).n, sign * row.sample(monitor).mean))
+    if len(rows) > 1:
+        keys = varying_keys([row.settings for row in rows])
+        label = ", ".join(f"{name}={show(best.value(key))}" for key, name in short_names(keys).items())
+        notes.append(f"the best of {len(rows)} configurations by {monitor}: {label}")
+    if best.repeats:
+        notes.append(f"{plural(len(best.repeats), 'run')} with the seed of another one left out")
+    if len({run.code for run in best.runs}) > 1:
+        notes.append("its runs are of different versions of the code")
+    return best, notes
+
+
+def _names(rows: list[Configuration], titles: list[str]) -> list[str]:
+    """Name the two sides by their varying settings, or by their folders if no setting varies."""
+    keys = short_names(varying_keys([row.settings for row in rows]))
+    if not keys:
+        return titles
+    return [", ".join(f"{name}={show(row.value(key))}" for key, name in keys.items()) for row in rows]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two groups and what their figures say.
+    """Two groups and the statistics of their difference.
 
     Args:
         metric: such as "test/acc".
@@ -21,7 +151,7 @@ class Comparison:
         by_seed: the same over pairs of the same seed; None below two pairs, or likewise.
         needed: seeds of each side that would settle it; None without a spread, or if 1,000 are too few.
         images: on the saved logits; None where some are missing.
-        looks: how often the test set was looked at.
+        num_test_evaluations: how often the test set was evaluated.
     """
 
     metric: str
@@ -30,23 +160,23 @@ class Comparison:
     over_seeds: Difference | None
     by_seed: Difference | None
     needed: int | None
-    images: OnImages | None
-    looks: int
+    images: ImageComparison | None
+    num_test_evaluations: int
 
 
-def comparison(words: Sequence[str], by: str | None, part: str, figure: str) -> Comparison:
+def comparison(words: Sequence[str], by: str | None, split: str, metric_name: str) -> Comparison:
     """Compare two groups of runs.
 
     Args:
         words, by: which; see `two_groups`.
-        part: "test" or "val".
-        figure: "acc" or "loss".
+        split: "test" or "val".
+        metric_name: "acc" or "loss".
     Raises:
         UserError: there are not two groups, or they were evaluated on different images.
     """
-    metric = f"{part}/{figure}"
+    metric = f"{split}/{metric_name}"
     a, b = two_groups(words, by, metric)
-    images = on_images(a.runs, b.runs, part, figure)
+    images = compare_on_images(a.runs, b.runs, split, metric_name)
     names = {run.data for run in [*a.runs, *b.runs]}
     if images is None and len({(run.data, run.fingerprint) for run in [*a.runs, *b.runs]}) > 1:
         raise UserError(f"the runs are not on the same data ({', '.join(sorted(names))}), or not on the same split.")
@@ -61,7 +191,7 @@ def comparison(words: Sequence[str], by: str | None, part: str, figure: str) -> 
         by_seed=_by_seed(a, b, metric),
         needed=seeds_needed(over_seeds.value, sample_a.sd, sample_b.sd) if over_seeds else None,
         images=images,
-        looks=sum(ledger.count(home, data) for home in homes for data in names),
+        num_test_evaluations=sum(ledger.count(home, data) for home in homes for data in names),
     )
 
 

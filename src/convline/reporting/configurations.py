@@ -1,18 +1,23 @@
-"""Runs -> tables: one a data set, one row a configuration, its seeds folded into one figure."""
+"""Aggregate runs over their seeds: one table for each data set, one row for each configuration."""
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from convline.errors import UserError, nearest
 from convline.records import test_log as ledger
+from convline.records.provenance import is_outside
 from convline.reporting.metric_text import lower_is_better, show
-from convline.reporting.run_records import Run
-from convline.reporting.settings import ABSENT, differing, named, short_names, told_apart
+from convline.reporting.run_records import RunRecord
 from convline.reporting.statistics import Sample
+
+CODE = "code"  # the version of the code is no setting, but it separates configurations like one
+ABSENT = "–"  # the configuration has no such setting: an optimizer without momentum
+# An option of these stands for all settings of its group, or, for an experiment, for all there are.
+GROUPS = ("experiment", "model", "optimizer", "scheduler", "trainer", "callbacks")
 
 
 @dataclass
@@ -25,36 +30,36 @@ class Configuration:
         repeats: finished ones whose seed is among `runs` already: they are the same experiment, and add nothing.
     """
 
-    runs: list[Run] = field(default_factory=list)
-    others: list[Run] = field(default_factory=list)
-    repeats: list[Run] = field(default_factory=list)
+    runs: list[RunRecord] = field(default_factory=list)
+    others: list[RunRecord] = field(default_factory=list)
+    repeats: list[RunRecord] = field(default_factory=list)
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Options, settings and code by key; see `named`."""
-        return named((self.runs or self.others)[0])
+        """Options, settings and code by key; see `display_settings`."""
+        return display_settings((self.runs or self.others)[0])
 
     def value(self, key: str) -> Any:
-        """Of a setting; "–" if this configuration has none of that name."""
+        """Return the value of a setting; "–" if this configuration does not have it."""
         value = self.settings.get(key, ABSENT)
         return ABSENT if key == "experiment" and value is None else value
 
     def sample(self, metric: str) -> Sample:
-        """A metric of the finished runs, in the order of their seeds."""
+        """Return a metric of the finished runs, in the order of their seeds."""
         return Sample(tuple(run.metrics[metric] for run in self.runs if metric in run.metrics))
 
     def mean(self, attribute: str) -> float:
-        """Of `seconds`, `parameters` or `macs` over the finished runs that know it; nan if none does."""
+        """Average `seconds`, `parameters` or `macs` over the finished runs that have it; nan if none has."""
         known = [value for run in self.runs if not math.isnan(value := getattr(run, attribute))]
         return sum(known) / len(known) if known else math.nan
 
     def statuses(self) -> dict[str, int]:
-        """How many runs are in each status: `{"finished": 4, "failed": 1}`."""
+        """Count the runs by status: `{"finished": 4, "failed": 1}`."""
         return dict(Counter(run.status for run in [*self.runs, *self.others]))
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """The configurations that were run on one data set, the best by validation first.
 
     Args:
@@ -62,9 +67,9 @@ class Table:
         data: the data set's name.
         metric: the validation metric that sorts.
         columns: the settings that differ, with their short names.
-        rows: those without a figure last.
+        rows: those without a value last.
         unfinished: every run that is not finished, known configuration or not.
-        looks: how often the data set's test set was looked at.
+        num_test_evaluations: how often the test set was evaluated.
     """
 
     title: str
@@ -72,27 +77,27 @@ class Table:
     metric: str
     columns: dict[str, str]
     rows: list[Configuration]
-    unfinished: list[Run]
-    looks: int
+    unfinished: list[RunRecord]
+    num_test_evaluations: int
 
     @property
     def test_metric(self) -> str:
-        """The same figure on the test set, which sorts nothing."""
+        """The same metric on the test set; it never sorts."""
         return f"test/{self.metric.partition('/')[2]}"
 
     @property
     def measured(self) -> list[Configuration]:
-        """The rows that have a figure."""
+        """The rows that have a value of the metric."""
         return [row for row in self.rows if row.sample(self.metric).n]
 
     def label(self, row: Configuration) -> str:
-        """What sets a row apart from the others: "model=lenet, lr=0.1"."""
+        """Name a row by its varying settings: "model=lenet, lr=0.1"."""
         values = {name: row.value(key) for key, name in self.columns.items()}
         return ", ".join(f"{name}={show(value)}" for name, value in values.items() if value != ABSENT) or self.title
 
 
-def tables(found: Sequence[Run], metric: str | None = None) -> list[Table]:
-    """Fold runs into a table for each data set.
+def tables(found: Sequence[RunRecord], metric: str | None = None) -> list[ReportTable]:
+    """Aggregate runs into one table for each data set.
 
     Args:
         found: runs of any kind.
@@ -113,20 +118,20 @@ def tables(found: Sequence[Run], metric: str | None = None) -> list[Table]:
     return made
 
 
-def _check_metric(metric: str, found: Sequence[Run]) -> None:
+def _check_metric(metric: str, found: Sequence[RunRecord]) -> None:
     known = sorted({key for run in found for key in run.metrics if not key.startswith("test/")})
     if metric.startswith("test/"):
         raise UserError(
-            f"--metric {metric} would choose by the test set, and its figures would mean nothing any more.\n"
+            f"--metric {metric} would choose by the test set, and its metrics would mean nothing any more.\n"
             f"  The table shows them all the same. Choose by one of: {', '.join(known)}"
         )
     if metric not in known:
         raise UserError(f"--metric {metric}: no run has it{nearest(metric, known)}.\n  There are: {', '.join(known)}")
 
 
-def _by_data(found: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:
-    """Runs by name and fingerprint of their data; those that ended before they had one go with others of the name."""
-    groups: dict[tuple[str, str], list[Run]] = {}
+def _by_data(found: Sequence[RunRecord]) -> dict[tuple[str, str], list[RunRecord]]:
+    """Group runs by name and fingerprint of their data; without a fingerprint a run joins the newest of that name."""
+    groups: dict[tuple[str, str], list[RunRecord]] = {}
     for run in sorted(found, key=lambda run: (run.fingerprint == "", run.data, run.started)):
         key = (run.data, run.fingerprint)
         if not run.fingerprint:
@@ -135,24 +140,24 @@ def _by_data(found: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:
     return groups
 
 
-def _table(title: str, data: str, metric: str, group: list[Run]) -> Table:
+def _table(title: str, data: str, metric: str, group: list[RunRecord]) -> ReportTable:
     sign = 1 if lower_is_better(metric) else -1
     rows = configurations(group)
     rows.sort(key=lambda row: (not row.sample(metric).n, sign * row.sample(metric).mean))
     homes = {run.home for run in group}
-    return Table(
+    return ReportTable(
         title=title,
         data=data,
         metric=metric,
-        columns=short_names(differing([row.settings for row in rows])),
+        columns=short_names(varying_keys([row.settings for row in rows])),
         rows=rows,
         unfinished=[run for run in group if not run.is_finished],
-        looks=sum(ledger.count(home, data) for home in homes),
+        num_test_evaluations=sum(ledger.count(home, data) for home in homes),
     )
 
 
-def configurations(group: Iterable[Run], by_code: bool = True) -> list[Configuration]:
-    """Fold runs on the same data that differ in nothing but their seed.
+def configurations(group: Iterable[RunRecord], by_code: bool = True) -> list[Configuration]:
+    """Aggregate runs on the same data that differ only in their seed.
 
     Args:
         group: the runs; of those with the same seed the newest counts.
@@ -162,7 +167,7 @@ def configurations(group: Iterable[Run], by_code: bool = True) -> list[Configura
     for run in sorted(group, key=lambda run: (run.code != "", run.started), reverse=True):  # unknown code last
         if not run.settings:
             continue
-        key = (repr(sorted(told_apart(run).items())), run.code if by_code else "")
+        key = (repr(sorted(identity_settings(run).items())), run.code if by_code else "")
         if by_code and not run.code:  # it ended before it was recorded: take it to the newest code
             key = next((known for known in made if known[0] == key[0]), key)
         row = made.setdefault(key, Configuration())
@@ -175,3 +180,57 @@ def configurations(group: Iterable[Run], by_code: bool = True) -> list[Configura
     for row in made.values():
         row.runs.sort(key=lambda run: (str(type(run.seed)), run.seed))
     return list(made.values())
+
+
+def identity_settings(run: RunRecord) -> dict[str, Any]:
+    """Return the settings that define a configuration: all but the seed and those that change no result."""
+    return {key: value for key, value in run.settings.items() if key != "seed" and not is_outside(key)}
+
+
+def display_settings(run: RunRecord) -> dict[str, Any]:
+    """Return everything that a table can show of a configuration: options of groups, settings, version of the code.
+
+    `{"model": "lenet", …, "optimizer.lr": 0.1, …, "code": "7fcd378"}`.
+    """
+    options = {group: run.choices.get(group) for group in GROUPS if group in run.choices or group == "experiment"}
+    return {**options, **identity_settings(run), **({CODE: run.code} if run.code else {})}
+
+
+def varying_keys(configurations: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the keys whose values differ between configurations, unless the option of their group explains it.
+
+    Two models differ in their patterns, but a column `model` tells that; if two configurations of one model differ in
+    the pattern, then that is a column too. Of keys with the same values everywhere only the first is named.
+
+    Args:
+        configurations: as `display_settings` gives them.
+    """
+    keys = list(dict.fromkeys(key for configuration in configurations for key in configuration))
+    keys.sort(key=lambda key: GROUPS.index(key) if key in GROUPS else len(GROUPS) + (key == CODE))
+    found: dict[tuple[str, ...], str] = {}
+    for key in keys:
+        group = key.partition(".")[0]
+        explained_by = [name for name in ("experiment", group) if name in GROUPS and name != key]
+        alike: dict[tuple[str, ...], set[str]] = {}
+        for configuration in configurations:
+            if key == CODE and CODE not in configuration:
+                continue  # not known, which is no difference
+            options = tuple(str(configuration.get(name)) for name in explained_by)
+            alike.setdefault(options, set()).add(repr(configuration.get(key, ABSENT)))
+        if any(len(values) > 1 for values in alike.values()):
+            found.setdefault(tuple(repr(c.get(key, ABSENT)) for c in configurations), key)
+    return list(found.values())
+
+
+def short_names(keys: Iterable[str]) -> dict[str, str]:
+    """Shorten each key to as few of its last parts as keep it unique: `{"optimizer.lr": "lr"}`."""
+    keys = list(keys)
+    names = {}
+    for key in keys:
+        parts = key.split(".")
+        for length in range(1, len(parts) + 1):
+            name = ".".join(parts[-length:])
+            if sum(other == name or other.endswith(f".{name}") for other in keys) == 1:
+                break
+        names[key] = name
+    return names

@@ -1,18 +1,20 @@
-"""Tables as CSV and Markdown."""
+"""Write tables as CSV and Markdown."""
 
 import csv
 import io
 import math
 from collections.abc import Sequence
 
-from convline.reporting.configurations import Configuration, Table
+from convline.reporting.configurations import Configuration, ReportTable
 from convline.reporting.metric_text import shortened
 from convline.reporting.table import cells, heads, remarks, why
 
 
-def as_csv(tables: Sequence[Table]) -> str:
-    """One line a configuration, figures in full precision; every metric with mean, sample standard deviation, number of
-    seeds and the 95 % confidence interval of the mean."""
+def as_csv(tables: Sequence[ReportTable]) -> str:
+    """Return one line for each configuration, in full precision.
+
+    Each metric has its mean, sample standard deviation, number of seeds and 95 % confidence interval of the mean.
+    """
     keys = list(dict.fromkeys(key for table in tables for key in table.columns))
     metrics = sorted({m for table in tables for row in table.rows for run in row.runs for m in run.metrics})
     columns = ["data", "rank", *keys, "seeds"]
@@ -45,12 +47,12 @@ def _blank(value: float) -> float | str:
     return "" if math.isnan(value) else value
 
 
-def as_markdown(tables: Sequence[Table]) -> str:
-    """The tables as the terminal has them, in full, with what is not finished and the remarks."""
+def as_markdown(tables: Sequence[ReportTable]) -> str:
+    """Return the tables of the terminal in full, with unfinished runs and remarks."""
     return "\n".join(_one(table) for table in tables)
 
 
-def _one(table: Table) -> str:
+def _one(table: ReportTable) -> str:
     names = heads(table)
     rules = ["---:" if index == 0 or index > len(table.columns) else "---" for index in range(len(names))]
     lines = [names, rules, *(cells(table, row, rank) for rank, row in enumerate(table.rows, 1))]

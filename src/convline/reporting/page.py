@@ -13,7 +13,7 @@ from typing import Any
 
 import jinja2
 
-from convline.reporting.configurations import Configuration, Table
+from convline.reporting.configurations import Configuration, ReportTable
 from convline.reporting.metric_text import count, duration, figure, plural, shortened, show, with_unit
 from convline.reporting.plots import heatmap, hyperparameters, pareto
 from convline.reporting.plots import learning_curves as curves
@@ -33,7 +33,7 @@ GUIDE = (
 GUIDE_TO_SEEDS = " Small dots are single seeds, thin lines their standard deviation."
 
 
-def page(tables: Sequence[Table], title: str) -> str:
+def page(tables: Sequence[ReportTable], title: str) -> str:
     """Return the whole file.
 
     Args:
@@ -59,7 +59,7 @@ def page(tables: Sequence[Table], title: str) -> str:
     )
 
 
-def _summary(tables: Sequence[Table]) -> str:
+def _summary(tables: Sequence[ReportTable]) -> str:
     statuses = Counter(run.status for table in tables for row in table.rows for run in [*row.runs, *row.repeats])
     statuses.update(run.status for table in tables for run in table.unfinished)
     runs = [plural(statuses.total(), "run"), *(f"{number:,} {status}" for status, number in statuses.items())]
@@ -69,7 +69,7 @@ def _summary(tables: Sequence[Table]) -> str:
     return f"{configurations}{data} · {' · '.join(runs)}"
 
 
-def _section(table: Table, index: int) -> dict[str, Any]:
+def _section(table: ReportTable, index: int) -> dict[str, Any]:
     prefix = f"t{index}r"
     marked = points(table, prefix)
     has_seeds = len(marked) <= FEW and any(len(point.each) > 1 for point in marked)
@@ -95,7 +95,7 @@ def _section(table: Table, index: int) -> dict[str, Any]:
     }
 
 
-def _plots(table: Table, marked: list[Point]) -> list[Plot]:
+def _plots(table: ReportTable, marked: list[Point]) -> list[Plot]:
     if not marked:
         return []
     by_effect = hyperparameters.axes_by_effect(table, marked)
@@ -115,7 +115,7 @@ def _plots(table: Table, marked: list[Point]) -> list[Plot]:
     return [plot for plot in found if plot is not None]
 
 
-def _tiles(table: Table) -> list[dict[str, str]]:
+def _tiles(table: ReportTable) -> list[dict[str, str]]:
     if not table.rows:
         return []
     tiles = []
@@ -129,7 +129,14 @@ def _tiles(table: Table) -> list[dict[str, str]]:
     seeds = max((len(row.runs) for row in table.rows), default=0)
     runs = f"{plural(finished, 'finished run')}, up to {plural(seeds, 'seed')} each"
     tiles.append(_tile("configurations", f"{len(table.rows):,}", "", runs))
-    tiles.append(_tile("looks at the test set", f"{table.looks:,}", "", f"of {table.data}, by the ledger of its runs"))
+    tiles.append(
+        _tile(
+            "test-set evaluations",
+            f"{table.num_test_evaluations:,}",
+            "",
+            f"of {table.data}, by the test evaluation log of its runs",
+        )
+    )
     return tiles
 
 
@@ -143,7 +150,7 @@ def _large(row: Configuration, metric: str) -> tuple[str, str]:
     return with_unit(metric, sample.mean), spread
 
 
-def _row(table: Table, row: Configuration, rank: int, prefix: str) -> dict[str, Any]:
+def _row(table: ReportTable, row: Configuration, rank: int, prefix: str) -> dict[str, Any]:
     cells = [_cell(str(rank), rank)]
     for key in table.columns:
         value = row.value(key)

@@ -1,4 +1,4 @@
-"""`convline report`: runs -> a table on the terminal, and the same as CSV, Markdown and a page with plots."""
+"""`convline report`: print a table of runs, and write it as CSV, Markdown and a page with plots."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from convline.errors import UserError
 from convline.reporting import run_records as records
-from convline.reporting.configurations import Table, tables
+from convline.reporting.configurations import ReportTable, tables
 from convline.reporting.export import as_csv, as_markdown
 from convline.reporting.terminal import console, show_tables
 
@@ -28,7 +28,7 @@ def report(
     Raises:
         UserError: there is no run, no such metric, or a file cannot be written.
     """
-    made = tables(records.find(folders), metric)
+    made = tables(records.find_runs(folders), metric)
     show_tables(made)
     if not (csv_file or markdown_file or html_file) and len(folders) == 1:
         csv_file, markdown_file, html_file = (folders[0] / f"report.{ending}" for ending in ("csv", "md", "html"))
@@ -48,7 +48,7 @@ def report_sweep(folder: Path) -> None:
     report([folder])
 
 
-def _page(made: list[Table], folders: Sequence[Path]) -> str:
+def _page(made: list[ReportTable], folders: Sequence[Path]) -> str:
     from convline.reporting.page import page  # draws: not needed where only figures are asked for
 
     if len(folders) == 1:

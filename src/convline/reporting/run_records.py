@@ -1,4 +1,4 @@
-"""Run directories -> records. Of a half-written or damaged run, what is known is kept, and what is not is said."""
+"""Read run directories as records. A damaged or half-written run keeps what is known and names what is missing."""
 
 import csv
 import json
@@ -25,8 +25,8 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten time
 
 
 @dataclass(frozen=True)
-class Run:
-    """What is known of one run.
+class RunRecord:
+    """Everything a report knows about one run.
 
     Args:
         folder: its directory.
@@ -37,7 +37,7 @@ class Run:
         code: version of the code; empty if not known.
         choices: which option was taken of each config group.
         settings: the config, flat: `{"optimizer.lr": 0.1, "seed": 0, …}`.
-        metrics: final figures, such as `{"val/acc": 0.9}`; finite numbers only.
+        metrics: final metrics, such as `{"val/acc": 0.9}`; finite numbers only.
         seconds: of training and test; nan if not known. So are `parameters` and `macs`.
         started: ISO 8601; empty if not known.
     """
@@ -58,33 +58,33 @@ class Run:
 
     @property
     def is_finished(self) -> bool:
-        """Whether its figures count."""
+        """Whether its metrics count."""
         return self.status == FINISHED
 
     @property
     def seed(self) -> Any:
-        """None if not known."""
+        """The seed; None if it is not known."""
         return self.settings.get("seed")
 
     @property
     def monitor(self) -> str:
-        """The validation metric that chose its checkpoint; "val/acc" if none of validation did."""
+        """The validation metric that chose the checkpoint; "val/acc" if a training metric did."""
         watched = str(self.settings.get("callbacks.checkpoint.monitor", ""))
         return watched if watched.startswith("val/") else "val/acc"
 
     @property
     def home(self) -> Path:
-        """The folder of all runs, where the ledger lies."""
+        """The folder of all runs, which holds the test evaluation log."""
         return ledger.folder(self.folder, str(self.settings.get("runs_dir", "runs")))
 
     @cached_property
     def epochs(self) -> list[dict[str, float]]:
-        """The lines of metrics.csv, read when first asked for; those that cannot be read are left out."""
+        """The rows of metrics.csv, read on first use; rows that cannot be read are left out."""
         return list(_epochs(self.folder / "metrics.csv"))
 
 
-def find(folders: Iterable[Path]) -> list[Run]:
-    """The runs in some folders and below: run directories, sweeps, or whole trees; each once, by path.
+def find_runs(folders: Iterable[Path]) -> list[RunRecord]:
+    """Read all runs in some folders and below them, each once, sorted by path.
 
     Raises:
         UserError: a folder is not there, or there is no run in any.
@@ -101,7 +101,7 @@ def find(folders: Iterable[Path]) -> list[Run]:
             "  Runs are made by python train.py, in the folder runs unless runs_dir says otherwise;\n"
             "  to report on another folder, type: convline report FOLDER"
         )
-    return [read(path) for path in sorted(paths.values())]
+    return [read_run(path) for path in sorted(paths.values())]
 
 
 def _run_dirs(folder: Path) -> Iterator[Path]:
@@ -111,8 +111,8 @@ def _run_dirs(folder: Path) -> Iterator[Path]:
         folders[:] = [name for name in folders if name not in SKIPPED and not name.startswith(".")]
 
 
-def read(folder: Path) -> Run:
-    """One run directory, whatever state it is in."""
+def read_run(folder: Path) -> RunRecord:
+    """Read one run directory, whatever its state. Never raises: damage is part of the record."""
     complaints: list[str] = []
     config = _mapping(folder / "config.yaml", complaints)
     summary = _mapping(folder / "summary.json", complaints)
@@ -128,7 +128,7 @@ def read(folder: Path) -> Run:
         status = INCOMPLETE
     error = printable(str(summary.get("error") or "").strip().splitlines()[:1])
     choices = {str(k): str(v) for k, v in _dict(summary.get("choices")).items()}
-    return Run(
+    return RunRecord(
         folder=folder,
         status=status,
         error=error or "; ".join(complaints),
@@ -146,12 +146,12 @@ def read(folder: Path) -> Run:
 
 
 def printable(lines: list[str]) -> str:
-    """Lines as one, without characters that would move a terminal's cursor."""
+    """Join lines, without characters that would move the cursor of a terminal."""
     return "".join(char if char.isprintable() else " " for char in " ".join(lines))
 
 
-def sign_of_life(run: Run) -> float:
-    """Seconds since a run's directory was last written to; nan if it cannot be seen."""
+def seconds_since_written(run: RunRecord) -> float:
+    """Return the seconds since a run directory was last written to; nan if it cannot be read."""
     try:
         files = [run.folder, *run.folder.iterdir(), *(run.folder / "checkpoints").glob("*")]
         return time.time() - max(file.stat().st_mtime for file in files)
@@ -160,7 +160,7 @@ def sign_of_life(run: Run) -> float:
 
 
 def _mapping(path: Path, complaints: list[str]) -> dict[str, Any]:
-    """A JSON or YAML file that holds a mapping; empty, and a complaint, if it does not."""
+    """Read a JSON or YAML file that holds a mapping; on failure return {} and append a complaint."""
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file) if path.suffix == ".json" else yaml.load(file, _Loader)
@@ -197,7 +197,7 @@ def _numbers(value: Any) -> dict[str, float]:
 
 
 def _code(code: dict[Any, Any]) -> str:
-    """Such as `0.1.0`, `7fcd378` or, with changes that were not committed, `7fcd378+9a3b`."""
+    """Name the version of the code: `0.1.0`, `7fcd378` or, with uncommitted changes, `7fcd378+9a3b`."""
     version = str(code.get("tree") or code.get("commit") or "")[:7] or str(code.get("version") or "")
     return f"{version}+{str(code['changes'])[:4]}" if code.get("changes") else version
 

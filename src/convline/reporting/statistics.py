@@ -1,12 +1,12 @@
-"""What a few seeds say: mean, spread, intervals, and how many more seeds would say enough."""
+"""Statistics of a few seeds: mean, spread, intervals, differences, and the number of seeds that a verdict needs."""
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
 
 CONFIDENCE, ALPHA, POWER = 0.95, 0.05, 0.80
-MOST_SEEDS = 1000  # more are not worth counting
-NOTHING = 1e-12  # what rounding makes of a spread or a difference of 0
+MAX_SEEDS = 1000  # more are not worth counting
+ROUNDING = 1e-12  # a spread or a difference below this is 0 but for rounding
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,12 @@ class Sample:
 
     @property
     def n(self) -> int:
-        """How many."""
+        """The number of values."""
         return len(self.values)
 
     @cached_property
     def mean(self) -> float:
-        """nan for none."""
+        """The mean; nan for no values."""
         return math.fsum(self.values) / self.n if self.n else math.nan
 
     @cached_property
@@ -67,18 +67,18 @@ class Difference:
 
 
 def welch(a: Sample, b: Sample) -> Difference | None:
-    """Difference of the means of two independent samples.
+    """Compare the means of two independent samples.
 
     Returns:
-        None if one has fewer than two values, or if they differ but neither has a spread: figures that are counted in
-        whole images come out alike now and then, which says nothing of other seeds.
+        None if one has fewer than two values, or if they differ but neither has a spread: accuracies are counted in
+        whole images and are equal now and then, which says nothing about other seeds.
 
     Source: Welch, "The generalization of 'Student's' problem when several different population variances are
     involved", Biometrika 1947.
     """
     if min(a.n, b.n) < 2:
         return None
-    if max(a.sd, b.sd) < NOTHING:
+    if max(a.sd, b.sd) < ROUNDING:
         return _without_spread(a.mean - b.mean, a.n)
     from scipy import stats
 
@@ -88,7 +88,7 @@ def welch(a: Sample, b: Sample) -> Difference | None:
 
 
 def paired(a: Sample, b: Sample) -> Difference | None:
-    """Mean of the differences of two samples whose values belong together in their order.
+    """Compare two samples whose values are pairs, in their order.
 
     Returns:
         None below two pairs, or if all differences are the same and not 0.
@@ -96,7 +96,7 @@ def paired(a: Sample, b: Sample) -> Difference | None:
     if a.n < 2:
         return None
     differences = Sample(tuple(x - y for x, y in zip(a.values, b.values, strict=True)))
-    if differences.sd < NOTHING:
+    if differences.sd < ROUNDING:
         return _without_spread(differences.mean, a.n)
     from scipy import stats
 
@@ -105,11 +105,11 @@ def paired(a: Sample, b: Sample) -> Difference | None:
 
 
 def _without_spread(value: float, n: int) -> Difference | None:
-    return None if abs(value) >= NOTHING else Difference(0.0, 0.0, 0.0, 1.0, n)
+    return None if abs(value) >= ROUNDING else Difference(0.0, 0.0, 0.0, 1.0, n)
 
 
 def seeds_needed(difference: float, sd_a: float, sd_b: float) -> int | None:
-    """Seeds of each of two configurations with which Welch's test finds their difference in four of five experiments.
+    """Return the number of seeds with which Welch's test finds a difference in four of five experiments.
 
     Args:
         difference: of the true means.
@@ -126,7 +126,7 @@ def seeds_needed(difference: float, sd_a: float, sd_b: float) -> int | None:
         return None
     if sd_a == sd_b == 0:
         return 2
-    n = np.arange(2, MOST_SEEDS + 1)
+    n = np.arange(2, MAX_SEEDS + 1)
     variance_a, variance_b = sd_a**2, sd_b**2
     freedom = (n - 1) * (variance_a + variance_b) ** 2 / (variance_a**2 + variance_b**2)
     shift = abs(difference) / np.sqrt((variance_a + variance_b) / n)

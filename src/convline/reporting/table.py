@@ -1,29 +1,39 @@
-"""A table as lines of text: what the terminal, Markdown and the page all show."""
+"""Turn a table into cells of text, which the terminal, Markdown and the page all show."""
 
 import math
 
 from convline.records.directory import UNKNOWN_DATA
-from convline.reporting.configurations import Configuration, Table
-from convline.reporting.metric_text import count, duration, figure, folded, head, is_share, plural, show, with_unit
-from convline.reporting.run_records import Run, sign_of_life
+from convline.reporting.configurations import Configuration, ReportTable
+from convline.reporting.metric_text import (
+    count,
+    duration,
+    figure,
+    head,
+    is_share,
+    mean_and_spread,
+    plural,
+    show,
+    with_unit,
+)
+from convline.reporting.run_records import RunRecord, seconds_since_written
 
 
-def heads(table: Table) -> list[str]:
-    """The columns' names: rank, settings that differ, figures."""
+def heads(table: ReportTable) -> list[str]:
+    """Return the names of the columns: rank, varying settings, metrics, costs."""
     figures = [head(table.metric), head(table.test_metric), "runs", "time", "parameters", "MACs"]
     return ["#", *table.columns.values(), *figures]
 
 
-def cells(table: Table, row: Configuration, rank: int) -> list[str]:
-    """One row, in the order of `heads`."""
+def cells(table: ReportTable, row: Configuration, rank: int) -> list[str]:
+    """Return the cells of one row, in the order of `heads`."""
     return [str(rank), *(show(row.value(key)) for key in table.columns), *figures(table, row)]
 
 
-def figures(table: Table, row: Configuration) -> list[str]:
-    """The cells after the settings; the time is a run's."""
+def figures(table: ReportTable, row: Configuration) -> list[str]:
+    """Return the cells after the settings; the time is the mean over single runs."""
     return [
-        folded(table.metric, row.sample(table.metric)),
-        folded(table.test_metric, row.sample(table.test_metric)),
+        mean_and_spread(table.metric, row.sample(table.metric)),
+        mean_and_spread(table.test_metric, row.sample(table.test_metric)),
         status_text(row),
         duration(row.mean("seconds")),
         count(row.mean("parameters")),
@@ -32,12 +42,12 @@ def figures(table: Table, row: Configuration) -> list[str]:
 
 
 def status_text(row: Configuration) -> str:
-    """How many runs are finished: "5", or "4 of 5"."""
+    """Format how many runs are finished: "5", or "4 of 5"."""
     return f"{len(row.runs)} of {len(row.runs) + len(row.others)}" if row.others else str(len(row.runs))
 
 
-def why(run: Run) -> str:
-    """What is known of a run that is not finished: its error, or how far it is."""
+def why(run: RunRecord) -> str:
+    """Explain why a run is not finished: its error, or the epoch that it has reached."""
     if run.error:
         return run.error
     parts = []
@@ -45,13 +55,13 @@ def why(run: Run) -> str:
         last = run.epochs[-1]
         value = with_unit(run.monitor, last.get(run.monitor, math.nan))
         parts.append(f"after epoch {last['epoch']:g}: {run.monitor} {value}")
-    if run.status == "running" and not math.isnan(age := sign_of_life(run)):
+    if run.status == "running" and not math.isnan(age := seconds_since_written(run)):
         parts.append(f"last sign of life {duration(max(age, 0))} before this report")
     return ", ".join(parts)
 
 
-def remarks(table: Table) -> list[str]:
-    """Sentences that belong under the table: what the figures are, intervals, repeated runs, looks at the test set."""
+def remarks(table: ReportTable) -> list[str]:
+    """Return the sentences under the table: meaning of its numbers, intervals, repeated runs, test-set evaluations."""
     found = []
     if any(row.sample(table.metric).n > 1 for row in table.rows):
         found.append("Mean ± sample standard deviation over seeds (number of seeds); time is that of one run.")
@@ -61,10 +71,10 @@ def remarks(table: Table) -> list[str]:
         found.append(f"Left out: {plural(repeats, 'run')} with the same configuration, code and seed as a newer one.")
     if table.data == UNKNOWN_DATA:
         return found
-    if table.looks:
-        found.append(f"The test set of {table.data} was looked at {plural(table.looks, 'time')}.")
+    if table.num_test_evaluations:
+        found.append(f"The test set of {table.data} was evaluated {plural(table.num_test_evaluations, 'time')}.")
     else:
-        found.append(f"No look at the test set of {table.data} is recorded.")
+        found.append(f"No evaluation on the test set of {table.data} is recorded.")
     return found
 
 

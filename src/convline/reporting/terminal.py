@@ -1,4 +1,4 @@
-"""Tables for the terminal."""
+"""Print tables on the terminal."""
 
 from collections import Counter
 from typing import Literal
@@ -8,39 +8,39 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from convline.reporting.configurations import Configuration, Table
+from convline.reporting.configurations import Configuration, ReportTable
 from convline.reporting.metric_text import plural, shortened, show
 from convline.reporting.table import cells, heads, remarks, why
 
-MOST_ROWS, MOST_UNFINISHED = 40, 20
-SETTINGS, LEAST_SETTINGS = "settings", 24  # the shared column, and its width at least
+MAX_ROWS, MAX_UNFINISHED = 40, 20
+SETTINGS, MIN_SETTINGS_WIDTH = "settings", 24  # the shared column, and its width at least
 LEFT_OUT = ("MACs", "parameters", "time", "runs")  # in this order, where they do not fit
 
 
 def console() -> Console:
-    """As wide as the terminal, or wide enough for a table where there is none."""
+    """Make a console as wide as the terminal, or 160 columns wide where there is none."""
     made = Console(highlight=False)
     return made if made.is_terminal else Console(highlight=False, width=160)
 
 
-def show_tables(tables: list[Table]) -> None:
-    """Print them, each with its unfinished runs and remarks."""
+def show_tables(tables: list[ReportTable]) -> None:
+    """Print tables, each with its unfinished runs and its remarks."""
     terminal = console()
     for table in tables:
         if table.rows:
             terminal.print(_grid(table, terminal.width))
         else:
             terminal.print(table.title, style="bold", markup=False)
-        if len(table.rows) > MOST_ROWS:
-            terminal.print(f"… and {plural(len(table.rows) - MOST_ROWS, 'more configuration')}, in the files")
+        if len(table.rows) > MAX_ROWS:
+            terminal.print(f"… and {plural(len(table.rows) - MAX_ROWS, 'more configuration')}, in the files")
         _show_unfinished(terminal, table)
         for remark in remarks(table):
             terminal.print(remark, markup=False)
         terminal.print()
 
 
-def _grid(table: Table, width: int) -> Grid:
-    """As many columns as fit: where it is narrow, costs are left to the files, then settings share a column."""
+def _grid(table: ReportTable, width: int) -> Grid:
+    """Choose the columns that fit: in a narrow terminal costs are left out first, then settings share a column."""
     columns = _columns(table, width)
     grid = Grid(
         title=f"{table.title}, by {table.metric}", box=box.SIMPLE_HEAD, title_justify="left", title_style="bold"
@@ -54,12 +54,12 @@ def _grid(table: Table, width: int) -> Grid:
     return grid
 
 
-def _columns(table: Table, width: int) -> dict[str, list[str]]:
-    rows = table.rows[:MOST_ROWS]
+def _columns(table: ReportTable, width: int) -> dict[str, list[str]]:
+    rows = table.rows[:MAX_ROWS]
     lines = [[shortened(cell) for cell in cells(table, row, rank)] for rank, row in enumerate(rows, 1)]
     every = {name: list(column) for name, column in zip(heads(table), zip(*lines, strict=True), strict=True)}
     usual = _usual(table)
-    shared = {"#": every["#"], SETTINGS: [_deviations(table, row, usual) for row in rows]}
+    shared = {"#": every["#"], SETTINGS: [_unusual_settings(table, row, usual) for row in rows]}
     shared |= {name: column for name, column in every.items() if name not in table.columns.values()}
     kept = every
     for columns in (every, shared):
@@ -72,27 +72,27 @@ def _columns(table: Table, width: int) -> dict[str, list[str]]:
 
 def _width(name: str, column: list[str]) -> int:
     widest = max(map(len, [name, *column]))
-    return min(widest, LEAST_SETTINGS) if name == SETTINGS else widest
+    return min(widest, MIN_SETTINGS_WIDTH) if name == SETTINGS else widest
 
 
-def _usual(table: Table) -> dict[str, str]:
-    """The value that most rows have of each setting."""
+def _usual(table: ReportTable) -> dict[str, str]:
+    """Return the most frequent value of each setting."""
     return {key: Counter(show(row.value(key)) for row in table.rows).most_common(1)[0][0] for key in table.columns}
 
 
-def _deviations(table: Table, row: Configuration, usual: dict[str, str]) -> str:
-    """Where there are too many columns: only what is not as usual."""
+def _unusual_settings(table: ReportTable, row: Configuration, usual: dict[str, str]) -> str:
+    """Name only the settings that differ from their most frequent value."""
     shown = {name: show(row.value(key)) for key, name in table.columns.items() if show(row.value(key)) != usual[key]}
     return ", ".join(f"{name}={shortened(value)}" for name, value in shown.items()) or "as usual"
 
 
-def _show_unfinished(terminal: Console, table: Table) -> None:
+def _show_unfinished(terminal: Console, table: ReportTable) -> None:
     if not table.unfinished:
         return
     grid = Grid.grid(padding=(0, 2))
-    for run in table.unfinished[:MOST_UNFINISHED]:
+    for run in table.unfinished[:MAX_UNFINISHED]:
         grid.add_row(Text(run.status), Text(str(run.folder), overflow="fold"), Text(why(run), overflow="fold"))
     terminal.print(f"{plural(len(table.unfinished), 'run')} not finished:")
     terminal.print(grid)
-    if len(table.unfinished) > MOST_UNFINISHED:
-        terminal.print(f"… and {len(table.unfinished) - MOST_UNFINISHED:,} more")
+    if len(table.unfinished) > MAX_UNFINISHED:
+        terminal.print(f"… and {len(table.unfinished) - MAX_UNFINISHED:,} more")

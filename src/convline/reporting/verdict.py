@@ -1,17 +1,17 @@
-"""A comparison in words: what the data support, and what they do not say."""
+"""Say in words what a comparison supports, and what it does not say."""
 
 from convline.reporting.comparison import Comparison
 from convline.reporting.metric_text import lower_is_better, plural, signed
-from convline.reporting.statistics import ALPHA, MOST_SEEDS, POWER, Difference
+from convline.reporting.statistics import ALPHA, MAX_SEEDS, POWER, Difference
 
 _NO_SPREAD = (
-    "No verdict on the configurations: the seeds of each side gave the same figure, so that nothing tells how far "
+    "No verdict on the configurations: the seeds of each side gave the same value, so that nothing tells how far "
     "other seeds would be from it. Train both with more, or compare losses: --metric loss"
 )
 
 
 def words(found: Comparison) -> list[str]:
-    """Paragraphs: the verdict over seeds, the paired one where it differs, these networks on other images, warnings."""
+    """Return paragraphs: the verdict over seeds, the paired one where it differs, other images, warnings."""
     has_one_seed = min(len(found.a.runs), len(found.b.runs)) < 2
     paragraphs = [_over_seeds(found) if found.over_seeds else _one_seed(found) if has_one_seed else _NO_SPREAD]
     if found.over_seeds and found.by_seed and found.by_seed.is_supported != found.over_seeds.is_supported:
@@ -19,13 +19,13 @@ def words(found: Comparison) -> list[str]:
     paragraphs += _on_images(found)
     if found.metric.startswith("val/"):
         paragraphs.append(
-            "These are validation figures, which have chosen the checkpoints: they are too good, and the more was "
+            "These are validation metrics, which have chosen the checkpoints: they are too good, and the more was "
             "chosen by them, the better they look."
         )
-    elif found.looks:
+    elif found.num_test_evaluations:
         paragraphs.append(
-            f"The test set was looked at {plural(found.looks, 'time')}; every look that led to a choice makes its "
-            "figures less trustworthy."
+            f"The test set was evaluated {plural(found.num_test_evaluations, 'time')}; every evaluation that led to a "
+            "choice makes its metrics less trustworthy."
         )
     return paragraphs
 
@@ -46,7 +46,7 @@ def _over_seeds(found: Comparison) -> str:
         return f"{text} The means are equal, so there is no difference that more seeds could confirm."
     have = min(len(found.a.runs), len(found.b.runs))
     if found.needed is None:
-        more = f"more than {MOST_SEEDS:,} seeds of each would be needed to confirm it"
+        more = f"more than {MAX_SEEDS:,} seeds of each would be needed to confirm it"
     else:
         more = f"{_more(found.needed, have)} would confirm it"
     chance = f"(in {100 * POWER:.0f} % of such experiments, α = {ALPHA:g})"
@@ -54,7 +54,7 @@ def _over_seeds(found: Comparison) -> str:
 
 
 def _more(needed: int, have: int) -> str:
-    """The estimate can be as low as what is there: it is rough."""
+    """Say how many seeds are needed. The estimate can be below the present number: ask for at least one more."""
     return f"about {needed:,} seeds of each, {max(needed - have, 1):,} more,"
 
 
@@ -80,13 +80,14 @@ def _on_images(found: Comparison) -> list[str]:
     images = found.images
     if images is None:
         return ["Some runs have no saved logits (predictions/*.npz), so nothing is said about single images."]
-    difference, part = images.difference, found.metric.partition("/")[0]
+    difference, split = images.difference, found.metric.partition("/")[0]
     if len(found.a.runs) == len(found.b.runs) == 1:
         pair = images.pairs[0]
         holds = "support" if pair.p < ALPHA else "do not support"
         return [
-            f"About these two networks only: of {images.num_images:,} {part} images A alone has {pair.only_a:,} right "
-            f"and B alone {pair.only_b:,}; the data {holds} a difference in accuracy (McNemar, p = {pair.p:.2g})."
+            f"About these two networks only: of {images.num_images:,} {split} images A alone has {pair.only_a:,} "
+            f"correct and B alone {pair.only_b:,}; "
+            f"the data {holds} a difference in accuracy (McNemar, p = {pair.p:.2g})."
         ]
     interval = f"{signed(found.metric, difference.low)} to {signed(found.metric, difference.high, unit=True)}"
     if difference.is_supported:

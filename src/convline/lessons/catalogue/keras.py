@@ -11,7 +11,7 @@ from convline.lessons import counts, plots
 from convline.lessons.claims import Claim, ExactValue, PublishedMetric, QuotedStatement, prediction_interval
 from convline.lessons.lesson import Lesson, LessonSweep
 from convline.lessons.results import Results
-from convline.reporting.metric_text import folded
+from convline.reporting.metric_text import mean_and_spread
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -26,7 +26,7 @@ LOSSES = (1.392, 1.297, 1.243, 1.058, 0.967)
 def _test(label: str, results: Results) -> tuple[str, bool]:
     test, training = (results.configuration(label).sample(metric) for metric in ("test/acc", "train/acc@5"))
     low, high = prediction_interval(training)
-    return f"test {folded('test/acc', test)} %", low <= 0.9262 <= high
+    return f"test {mean_and_spread('test/acc', test)} %", low <= 0.9262 <= high
 
 
 def _dense() -> list[Claim]:

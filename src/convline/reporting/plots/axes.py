@@ -1,20 +1,20 @@
-"""A setting as an axis: few values stand side by side, many numbers on a linear or logarithmic scale."""
+"""Make an axis of a setting: few values side by side, many numbers on a linear or logarithmic scale."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from convline.reporting.configurations import ABSENT
 from convline.reporting.metric_text import shortened, show
 from convline.reporting.plots.style import Point
-from convline.reporting.settings import ABSENT
 
 FEW = 8  # values that are set side by side, in order
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Where the values of a setting lie on an axis.
+    """The positions of the values of a setting on an axis.
 
     Args:
         key: the setting.
@@ -27,13 +27,13 @@ class Scale:
     kind: str
 
     def position(self, value: Any) -> float:
-        """Along the axis: an index for values side by side, else the number, its logarithm on a log scale."""
+        """Return the position of a value: its index side by side, else the number, or its logarithm on a log scale."""
         if self.kind == "side by side":
             return float(self.values.index(value))
         return math.log10(value) if self.kind == "log" else float(value)
 
     def ticks(self) -> tuple[list[float], list[str]]:
-        """Positions and labels: every value, or a few round numbers between the ends."""
+        """Return positions and labels: every value, or a few round numbers between the ends."""
         if self.kind == "side by side":
             return [float(i) for i in range(len(self.values))], [shortened(show(v), 14) for v in self.values]
         from matplotlib.ticker import MaxNLocator
@@ -41,24 +41,24 @@ class Scale:
         low, high = self.position(self.values[0]), self.position(self.values[-1])
         if self.kind == "log" and high - low < 3:  # decades are too few: 1, 2 and 5 of each
             whole = [d * 10.0**e for e in range(math.floor(low), math.ceil(high) + 1) for d in (1, 2, 5)]
-            places = [math.log10(number) for number in whole]
+            positions = [math.log10(number) for number in whole]
         elif self.kind == "log":
             step = math.ceil((high - low) / 6)
-            places = [float(e) for e in range(math.floor(low), math.ceil(high) + 1, step)]
+            positions = [float(e) for e in range(math.floor(low), math.ceil(high) + 1, step)]
         else:
-            places = [float(place) for place in MaxNLocator(5).tick_values(low, high)]
+            positions = [float(position) for position in MaxNLocator(5).tick_values(low, high)]
         margin = 1e-9 * (high - low)
-        places = [place for place in places if low - margin <= place <= high + margin]
-        return places, [f"{10**place if self.kind == 'log' else place:.6g}" for place in places]
+        positions = [position for position in positions if low - margin <= position <= high + margin]
+        return positions, [f"{10**position if self.kind == 'log' else position:.6g}" for position in positions]
 
 
 def has(point: Point, key: str) -> bool:
-    """Whether a configuration has the setting."""
+    """Return whether a configuration has the setting."""
     return point.row.value(key) != ABSENT
 
 
 def scale(key: str, marked: Sequence[Point]) -> Scale | None:
-    """The axis of a setting; None if it does not differ among the configurations that have it."""
+    """Return the axis of a setting; None if its value is the same in all configurations that have it."""
     values: list[Any] = []
     for point in marked:
         value = _hashable(point.row.value(key))
@@ -74,7 +74,7 @@ def scale(key: str, marked: Sequence[Point]) -> Scale | None:
 
 
 def spreads_over_decades(numbers: Sequence[float]) -> bool:
-    """Whether sorted numbers lie more evenly on a logarithmic scale: their median is nearer to the middle there."""
+    """Return whether sorted numbers spread more evenly on a log scale: their median is nearer to the middle there."""
     low, middle, high = numbers[0], numbers[len(numbers) // 2], numbers[-1]
     if low <= 0 or high <= 3 * low:
         return False
@@ -86,18 +86,18 @@ def _hashable(value: Any) -> Any:
     return show(value) if isinstance(value, list) else value
 
 
-def place(axis: Scale, point: Point) -> float:
-    """Where a configuration lies on the axis."""
+def position(axis: Scale, point: Point) -> float:
+    """Return the position of a configuration on the axis."""
     return axis.position(_hashable(point.row.value(axis.key)))
 
 
 def effect(axis: Scale, marked: Sequence[Point]) -> float:
-    """The share of the metric's variance that lies between groups of like values, from 0 to 1; 0 where none differs.
+    """Return the fraction of the variance of the metric between groups of equal values, from 0 to 1.
 
     Many numbers are cut into eight groups of like size first. (Correlation ratio η²: Fisher, "Statistical Methods for
     Research Workers", 1925.)
     """
-    known = sorted((place(axis, p), p.y) for p in marked if has(p, axis.key))
+    known = sorted((position(axis, p), p.y) for p in marked if has(p, axis.key))
     groups: dict[float, list[float]] = {}
     for index, (x, y) in enumerate(known):
         groups.setdefault(x if axis.kind == "side by side" else index * FEW // len(known), []).append(y)

@@ -1,21 +1,21 @@
-"""Two settings at once: a cell for each pair of values."""
+"""Draw two settings at once: a cell for each pair of values."""
 
 import itertools
 import math
 from collections.abc import Sequence
 
-from convline.reporting.configurations import Table
+from convline.reporting.configurations import ReportTable
 from convline.reporting.metric_text import head, is_share
-from convline.reporting.plots.axes import Scale, effect, has, place
-from convline.reporting.plots.style import HALF, INK, Plot, Point, as_svg, drawing, shades
+from convline.reporting.plots.axes import Scale, effect, has, position
+from convline.reporting.plots.style import HALF, INK, Plot, Point, as_svg, colormap, drawing
 
-MOST_VALUES = 12
+MAX_VALUES = 12
 COVERED = 0.6  # of the cells must hold a configuration, or it is no grid
 
 
-def heat_map(table: Table, marked: Sequence[Point], by_effect: Sequence[Scale], width: float) -> Plot | None:
-    """The interaction of the two settings with the largest effect that make a grid; None if no two do."""
-    small = [axis for axis in by_effect if len(axis.values) <= MOST_VALUES]
+def heat_map(table: ReportTable, marked: Sequence[Point], by_effect: Sequence[Scale], width: float) -> Plot | None:
+    """Draw the two settings with the largest effect whose values make a grid; None if no two do."""
+    small = [axis for axis in by_effect if len(axis.values) <= MAX_VALUES]
     pairs = sorted(itertools.combinations(small, 2), key=lambda pair: -sum(effect(axis, marked) for axis in pair))
     for first, second in pairs:
         cells = _cells(marked, first, second)
@@ -26,34 +26,36 @@ def heat_map(table: Table, marked: Sequence[Point], by_effect: Sequence[Scale], 
 
 
 def _cells(marked: Sequence[Point], across: Scale, up: Scale) -> dict[tuple[int, int], list[Point]]:
-    """The configurations of each pair of values, by their indices."""
+    """Return the configurations of each pair of values, by the indices of the values."""
     columns = {across.position(value): index for index, value in enumerate(across.values)}
     lines = {up.position(value): index for index, value in enumerate(up.values)}
     found: dict[tuple[int, int], list[Point]] = {}
     for point in marked:
         if has(point, across.key) and has(point, up.key):
-            cell = columns[place(across, point)], lines[place(up, point)]
+            cell = columns[position(across, point)], lines[position(up, point)]
             found.setdefault(cell, []).append(point)
     return found
 
 
-def _draw(table: Table, across: Scale, up: Scale, cells: dict[tuple[int, int], list[Point]], width: float) -> Plot:
+def _draw(
+    table: ReportTable, across: Scale, up: Scale, cells: dict[tuple[int, int], list[Point]], width: float
+) -> Plot:
     from matplotlib.patches import Rectangle
 
     means = {cell: math.fsum(point.y for point in points) / len(points) for cell, points in cells.items()}
-    colours, norm = shades(list(means.values()), table.metric)
+    colors, norm = colormap(list(means.values()), table.metric)
     with drawing(width, max(250 if width == HALF else 190, 84 + 40 * len(up.values))) as figure:
         axes = figure.add_subplot()
         axes.set_xlim(-0.5, len(across.values) - 0.5)
         axes.set_ylim(-0.5, len(up.values) - 0.5)
         axes.grid(visible=False)
         for (x, y), mean in means.items():
-            colour = colours(norm(mean))
-            cell = Rectangle((x - 0.485, y - 0.47), 0.97, 0.94, facecolor=colour, linewidth=0)
+            color = colors(norm(mean))
+            cell = Rectangle((x - 0.485, y - 0.47), 0.97, 0.94, facecolor=color, linewidth=0)
             best = min(cells[x, y], key=lambda point: point.rank)
             cell.set_url(f"#{best.anchor}")
             axes.add_patch(cell)
-            is_dark = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2] < 0.55
+            is_dark = 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2] < 0.55
             text = f"{mean:.2f}" if is_share(table.metric) else f"{mean:.3g}"
             axes.text(x, y, text, ha="center", va="center", color="white" if is_dark else INK, fontsize=10)
         for spine in axes.spines.values():

@@ -7,36 +7,36 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convline.reporting.configurations import Table
-from convline.reporting.plots.axes import Scale, effect, has, place, scale
-from convline.reporting.plots.scatter import beyond, metric_axes, scatter
+from convline.reporting.configurations import ReportTable
+from convline.reporting.plots.axes import Scale, effect, has, position, scale
+from convline.reporting.plots.scatter import clipped_note, metric_axes, scatter
 from convline.reporting.plots.style import DOT, HALF, INK, THIRD, Plot, Point, as_svg, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST = 12  # settings that are drawn, those with the largest effect
+MAX_BARS = 12  # settings that are drawn, those with the largest effect
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
-def axes_by_effect(table: Table, marked: Sequence[Point]) -> list[Scale]:
+def axes_by_effect(table: ReportTable, marked: Sequence[Point]) -> list[Scale]:
     """An axis for each setting that differs, the one with the largest effect on the metric first."""
     found = [axis for key in table.columns if (axis := scale(key, marked))]
     return sorted(found, key=lambda axis: -effect(axis, marked))
 
 
-def against_metric(table: Table, marked: Sequence[Point], by_effect: Sequence[Scale], alone: float) -> list[Plot]:
+def against_metric(table: ReportTable, marked: Sequence[Point], by_effect: Sequence[Scale], alone: float) -> list[Plot]:
     """A plot for each setting, of the width `alone` if there is one."""
-    shown = by_effect[:MOST]
+    shown = by_effect[:MAX_BARS]
     # rows of three, but no plot alone in its row: the last ones are wider
     num_wide = {0: 0, 1: min(len(shown), 4), 2: 2}[len(shown) % 3]
     widths = [alone] if len(shown) == 1 else [THIRD] * (len(shown) - num_wide) + [HALF] * num_wide
     return [_one(table, marked, axis, width) for axis, width in zip(shown, widths, strict=True)]
 
 
-def _one(table: Table, marked: Sequence[Point], axis: Scale, width: float) -> Plot:
+def _one(table: ReportTable, marked: Sequence[Point], axis: Scale, width: float) -> Plot:
     shown = [point for point in marked if has(point, axis.key)]
-    xs = [place(axis, point) for point in shown]
+    xs = [position(axis, point) for point in shown]
     with drawing(width, 236) as figure:
         axes = metric_axes(figure, marked, table.metric)
         if axis.kind == "side by side":
@@ -48,16 +48,16 @@ def _one(table: Table, marked: Sequence[Point], axis: Scale, width: float) -> Pl
             ]
             axes.set_xlim(-0.5, len(axis.values) - 0.5)
         scatter(axes, xs, shown, table.metric)
-        places, labels = axis.ticks()
+        positions, labels = axis.ticks()
         is_long = sum(map(len, labels)) > 36
-        axes.set_xticks(places, labels, rotation=30 if is_long else 0, ha="right" if is_long else "center")
+        axes.set_xticks(positions, labels, rotation=30 if is_long else 0, ha="right" if is_long else "center")
         axes.grid(axis="x", visible=axis.kind != "side by side")
         name = table.columns[axis.key]
         missing = len(marked) - len(shown)
         caption = f"{axis.key}{', log scale' if axis.kind == 'log' else ''}"
         if missing:
             caption += f"; {missing} of {len(marked)} configurations have none"
-        caption += beyond(axes, shown)
+        caption += clipped_note(axes, shown)
         return Plot("setting", name, as_svg(figure, f"{name} against {table.metric}"), width, caption)
 
 
@@ -70,26 +70,27 @@ def _medians(axes: "Axes", xs: Sequence[float], shown: Sequence[Point]) -> None:
 
 
 def importance(folder: Path) -> Plot | None:
-    """How much each setting mattered in a search: `importance.json` in the sweep's folder, `{"optimizer.lr": 0.7, …}`.
+    """Draw the importance of each setting in a search, from `importance.json` in the folder of the sweep.
 
-    None if there is none that can be read.
+    Returns:
+        None if the file, `{"optimizer.lr": 0.7, …}`, cannot be read.
     """
     try:
         content = json.loads((folder / "importance.json").read_text())
         shares = {str(key): float(value) for key, value in content.items() if math.isfinite(value)}
     except (OSError, ValueError, TypeError, AttributeError):
         return None
-    return _bars(dict(sorted(shares.items(), key=lambda item: -item[1])[:MOST])) if shares else None
+    return _bars(dict(sorted(shares.items(), key=lambda item: -item[1])[:MAX_BARS])) if shares else None
 
 
 def _bars(shares: Mapping[str, float]) -> Plot:
     with drawing(HALF, max(220, 60 + 26 * len(shares))) as figure:
         axes = figure.add_subplot()
-        places = list(range(len(shares)))
-        axes.barh(places, list(shares.values()), color=DOT, height=0.62)
-        for y, share in zip(places, shares.values(), strict=True):
+        positions = list(range(len(shares)))
+        axes.barh(positions, list(shares.values()), color=DOT, height=0.62)
+        for y, share in zip(positions, shares.values(), strict=True):
             axes.annotate(f"{share:.2f}", (share, y), (4, 0), textcoords="offset points", va="center", fontsize=10)
-        axes.set_yticks(places, list(shares))
+        axes.set_yticks(positions, list(shares))
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)

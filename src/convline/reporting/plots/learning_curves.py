@@ -1,15 +1,15 @@
-"""Learning curves: the metric after each epoch, with a band over the seeds."""
+"""Draw learning curves: the metric after each epoch, with a band over the seeds."""
 
 from collections.abc import Sequence
 
-from convline.reporting.configurations import Configuration, Table
+from convline.reporting.configurations import Configuration, ReportTable
 from convline.reporting.metric_text import head, is_share, shortened
 from convline.reporting.plots.style import FULL, SERIES, Plot, Point, as_svg, drawing, robust_limits
 from convline.reporting.statistics import Sample
 
 
-def learning_curves(table: Table, marked: Sequence[Point]) -> Plot | None:
-    """The curves of the best configurations; None if no run left any."""
+def learning_curves(table: ReportTable, marked: Sequence[Point]) -> Plot | None:
+    """Draw the curves of the best configurations; None if no run has any."""
     curves = [(point, found) for point in marked[: len(SERIES)] if (found := curve(point.row, table.metric))]
     if not curves:
         return None
@@ -20,20 +20,20 @@ def learning_curves(table: Table, marked: Sequence[Point]) -> Plot | None:
     with drawing(FULL, 320) as figure:
         axes = figure.add_subplot()
         longest = 0.0
-        for colour, (point, found) in reversed(list(zip(SERIES, curves, strict=False))):
+        for color, (point, found) in reversed(list(zip(SERIES, curves, strict=False))):
             epochs = list(found)
             means = [scale * sample.mean for sample in found.values()]
-            (line,) = axes.plot(epochs, means, color=colour, linewidth=1.8, zorder=3)
+            (line,) = axes.plot(epochs, means, color=color, linewidth=1.8, zorder=3)
             line.set_url(f"#{point.anchor}")
             if len(epochs) == 1:
-                axes.plot(epochs, means, "o", color=colour)
+                axes.plot(epochs, means, "o", color=color)
             if all(sample.n > 1 for sample in found.values()):
                 spread = [scale * sample.sd for sample in found.values()]
                 lower = [m - s for m, s in zip(means, spread, strict=True)]
                 upper = [m + s for m, s in zip(means, spread, strict=True)]
-                axes.fill_between(epochs, lower, upper, color=colour, alpha=0.16, linewidth=0)
+                axes.fill_between(epochs, lower, upper, color=color, alpha=0.16, linewidth=0)
             longest = max(longest, epochs[-1])
-            legend.append((colour, f"{point.rank}  {shortened(table.label(point.row), 90)}"))
+            legend.append((color, f"{point.rank}  {shortened(table.label(point.row), 90)}"))
         samples = [sample for _, found in curves for sample in found.values()]
         every = [scale * (s.mean + side * (s.sd if s.n > 1 else 0)) for s in samples for side in (-1, 0, 1)]
         axes.set_ylim(*robust_limits(every, table.metric))
@@ -52,7 +52,7 @@ def learning_curves(table: Table, marked: Sequence[Point]) -> Plot | None:
 
 
 def curve(row: Configuration, metric: str) -> dict[float, Sample]:
-    """The metric of all seeds by epoch, as far as every seed came."""
+    """Return the metric of all seeds by epoch, up to the last epoch that every seed reached."""
     each = [{line["epoch"]: line[metric] for line in run.epochs if metric in line} for run in row.runs]
     each = [values for values in each if values]
     if not each:

@@ -1,26 +1,32 @@
-"""All settings at once: an axis for each, a line for each configuration."""
+"""Draw all settings at once: an axis for each setting, a line for each configuration."""
 
 import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from convline.reporting.configurations import Table
+from convline.reporting.configurations import ReportTable
 from convline.reporting.metric_text import head
-from convline.reporting.plots.axes import Scale, has, place
-from convline.reporting.plots.style import BEST, FULL, INK, Plot, Point, as_svg, drawing, robust_limits, shades
+from convline.reporting.plots.axes import Scale, has, position
+from convline.reporting.plots.style import BEST, FULL, INK, Plot, Point, as_svg, colormap, drawing, robust_limits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_AXES = 9
+MAX_AXES = 9
 MISSING = -0.07  # where a line goes that has no such setting: below the axis
 
 
 def parallel_coordinates(
-    table: Table, marked: Sequence[Point], by_effect: Sequence[Scale], width: float
+    table: ReportTable, marked: Sequence[Point], by_effect: Sequence[Scale], width: float
 ) -> Plot | None:
-    """Lines through the values of each configuration, the metric on the last axis; None for fewer than two settings."""
-    axes_shown = list(by_effect[:MOST_AXES])[::-1]  # the largest effect next to the metric
+    """Draw a line through the values of each configuration, with the metric on the last axis.
+
+    Returns:
+        None for fewer than two settings or three configurations.
+    """
+    # Lines between neighboring axes are the only relation that this plot shows, so the strongest setting stands
+    # next to the metric.
+    axes_shown = list(by_effect[:MAX_AXES])[::-1]
     if len(axes_shown) < 2 or len(marked) < 3:
         return None
     from matplotlib.patches import PathPatch
@@ -29,33 +35,34 @@ def parallel_coordinates(
     ys = [point.y for point in marked]
     thickness = 1.3 if len(marked) <= 100 else 0.8
     low, high = robust_limits(ys, table.metric)
-    colours, norm = shades(ys, table.metric)
+    colors, norm = colormap(ys, table.metric)
     with drawing(width, 330 if width == FULL else 290) as figure:
         axes = figure.add_subplot()
         axes.set_axis_off()
         axes.set_xlim(-0.35, len(axes_shown) + 0.35)
         axes.set_ylim(-0.12, 1.12)
-        for point in reversed(marked):  # the best on top
+        for point in reversed(marked):  # the best is drawn last, on top of the others
             heights = [_height(axis, point) for axis in axes_shown]
             heights.append(min(max((point.y - low) / (high - low), 0.0), 1.0))
+            # Bézier curves with level ends cross each axis at a right angle, so that a line can be followed through it.
             vertices, codes = [(0.0, heights[0])], [Path.MOVETO]
-            for x, (here, there) in enumerate(itertools.pairwise(heights)):
-                vertices += [(x + 0.5, here), (x + 0.5, there), (x + 1.0, there)]
+            for x, (left, right) in enumerate(itertools.pairwise(heights)):
+                vertices += [(x + 0.5, left), (x + 0.5, right), (x + 1.0, right)]
                 codes += [Path.CURVE4] * 3
             is_best = point.rank == 1
             line = PathPatch(
                 Path(vertices, codes),
                 fill=False,
-                edgecolor=BEST if is_best else colours(norm(point.y)),
+                edgecolor=BEST if is_best else colors(norm(point.y)),
                 linewidth=2.4 if is_best else thickness,
                 alpha=1 if is_best else 0.75 if len(marked) <= 100 else 0.4,
             )
             line.set_url(f"#{point.anchor}")
             axes.add_patch(line)
         for x, axis in enumerate(axes_shown):
-            places, labels = axis.ticks()
+            positions, labels = axis.ticks()
             name = table.columns[axis.key] + (" (log)" if axis.kind == "log" else "")
-            _draw_axis(axes, x, name, [_share(axis, p) for p in places], labels)
+            _draw_axis(axes, x, name, [_share(axis, p) for p in positions], labels)
         marks = _round_marks(low, high)
         _draw_axis(
             axes,
@@ -72,11 +79,11 @@ def parallel_coordinates(
 
 
 def _height(axis: Scale, point: Point) -> float:
-    return _share(axis, place(axis, point)) if has(point, axis.key) else MISSING
+    return _share(axis, position(axis, point)) if has(point, axis.key) else MISSING
 
 
 def _share(axis: Scale, position: float) -> float:
-    """Of the way from the axis's lowest value to its highest."""
+    """Return where a position lies between the lowest value of the axis (0) and the highest (1)."""
     low, high = (axis.position(axis.values[end]) for end in (0, -1))
     return (position - low) / (high - low)
 

@@ -1,13 +1,13 @@
-"""What a better figure costs: the metric against parameters and time, with the Pareto front."""
+"""Draw the metric against parameters and time, with the Pareto front."""
 
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from convline.reporting.configurations import Table
+from convline.reporting.configurations import ReportTable
 from convline.reporting.metric_text import count, duration, lower_is_better
 from convline.reporting.plots.axes import spreads_over_decades
-from convline.reporting.plots.scatter import beyond, metric_axes, scatter
+from convline.reporting.plots.scatter import clipped_note, metric_axes, scatter
 from convline.reporting.plots.style import BEST, HALF, INK, Plot, Point, as_svg, drawing
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 COSTS = {"parameters": "parameters", "seconds": "seconds of training and test"}
 
 
-def against_costs(table: Table, marked: Sequence[Point]) -> list[Plot]:
-    """A plot for each cost that differs among the configurations."""
+def against_costs(table: ReportTable, marked: Sequence[Point]) -> list[Plot]:
+    """Draw a plot for each cost that differs among the configurations."""
     found = []
     for cost, name in COSTS.items():
         shown = [point for point in marked if point.row.mean(cost) > 0]
@@ -26,24 +26,24 @@ def against_costs(table: Table, marked: Sequence[Point]) -> list[Plot]:
     return found
 
 
-def front(costs: Sequence[float], figures: Sequence[float], lower: bool) -> list[int]:
-    """The indices of the Pareto front, cheapest first: no other point is as good in both and better in one.
+def front(costs: Sequence[float], values: Sequence[float], lower: bool) -> list[int]:
+    """Return the indices of the Pareto front, cheapest first: no other point is as good in both and better in one.
 
     Args:
         costs: the lower the better.
-        figures: of the same points.
-        lower: whether the lower figure is the better one.
+        values: of the metric, for the same points.
+        lower: whether a lower value is better.
     """
     sign = 1 if lower else -1
-    order = sorted(range(len(costs)), key=lambda i: (costs[i], sign * figures[i]))
+    order = sorted(range(len(costs)), key=lambda i: (costs[i], sign * values[i]))
     kept: list[int] = []
     for index in order:
-        if not kept or sign * figures[index] < sign * figures[kept[-1]]:
+        if not kept or sign * values[index] < sign * values[kept[-1]]:
             kept.append(index)
     return kept
 
 
-def _one(table: Table, shown: Sequence[Point], cost: str, name: str) -> Plot:
+def _one(table: ReportTable, shown: Sequence[Point], cost: str, name: str) -> Plot:
     xs = [point.row.mean(cost) for point in shown]
     is_log = spreads_over_decades(sorted(xs))
     best = front(xs, [point.y for point in shown], lower_is_better(table.metric))
@@ -66,7 +66,7 @@ def _one(table: Table, shown: Sequence[Point], cost: str, name: str) -> Plot:
             )  # fmt: skip
         _ticks(axes, cost, is_log)
         axes.set_xlabel(f"{name}{' (log scale)' if is_log else ''}")
-        off = beyond(axes, shown)
+        off = clipped_note(axes, shown)
         svg = as_svg(figure, f"{table.metric} against {name}, with the Pareto front")
     title = f"{table.metric} against {'time' if cost == 'seconds' else cost}"
     say = duration if cost == "seconds" else count

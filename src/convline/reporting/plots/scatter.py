@@ -1,4 +1,4 @@
-"""Configurations as dots over the metric: its axis, the marks, and what lies off it."""
+"""Draw configurations as dots over the metric: the axis, the dots, and triangles for what is beyond it."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def metric_axes(figure: "Figure", marked: Sequence[Point], metric: str) -> "Axes":
-    """Axes with the metric upright, within robust limits for all that `scatter` draws of these."""
+    """Add axes with the metric on y, within robust limits of everything that `scatter` draws."""
     axes = figure.add_subplot()
     axes.set_ylim(*_limits(marked, metric))
     axes.set_ylabel(head(metric))
@@ -21,7 +21,7 @@ def metric_axes(figure: "Figure", marked: Sequence[Point], metric: str) -> "Axes
 
 
 def _limits(marked: Sequence[Point], metric: str) -> tuple[float, float]:
-    """Robust limits for all that `scatter` draws."""
+    """Return robust limits of everything that `scatter` draws."""
     values = [point.y for point in marked]
     if len(marked) <= FEW:
         values += [value for point in marked for value in point.each]
@@ -30,7 +30,7 @@ def _limits(marked: Sequence[Point], metric: str) -> tuple[float, float]:
 
 
 def scatter(axes: "Axes", xs: Sequence[float], marked: Sequence[Point], metric: str) -> None:
-    """Dots, the best in its own colour; those off the axis as triangles on its edge.
+    """Draw dots, the best in its own color; those beyond the axis become triangles on its edge.
 
     Where there are few, a bar shows the standard deviation over seeds, and faint dots the single seeds.
     """
@@ -38,9 +38,9 @@ def scatter(axes: "Axes", xs: Sequence[float], marked: Sequence[Point], metric: 
     size = 44 if len(marked) <= FEW else 26 if len(marked) <= 100 else 14
     for x, point in zip(xs, marked, strict=True) if len(marked) <= FEW else ():
         if not math.isnan(point.sd) and low <= point.y <= high:
-            colour = BEST if point.rank == 1 else DOT
-            axes.errorbar(x, point.y, point.sd, color=colour, alpha=0.4, linewidth=1.4, fmt="none")
-            axes.scatter([x] * len(point.each), point.each, s=12, color=colour, alpha=0.35, linewidths=0)
+            color = BEST if point.rank == 1 else DOT
+            axes.errorbar(x, point.y, point.sd, color=color, alpha=0.4, linewidth=1.4, fmt="none")
+            axes.scatter([x] * len(point.each), point.each, s=12, color=color, alpha=0.35, linewidths=0)
     for is_off in (False, True):
         kept = [(x, p) for x, p in zip(xs, marked, strict=True) if (not low <= p.y <= high) == is_off]
         if not kept:
@@ -60,8 +60,8 @@ def scatter(axes: "Axes", xs: Sequence[float], marked: Sequence[Point], metric: 
         dots.set_urls([f"#{p.anchor}" for _, p in kept])
 
 
-def beyond(axes: "Axes", marked: Sequence[Point]) -> str:
-    """A clause for the caption if some configurations lie off the axis."""
+def clipped_note(axes: "Axes", marked: Sequence[Point]) -> str:
+    """Return a clause for the caption if some configurations are beyond the axis."""
     low, high = axes.get_ylim()
     number = sum(not low <= point.y <= high for point in marked)
-    return f"; triangles: {number} beyond the axis" if number else ""
+    return f"; triangles: {number} clipped_note the axis" if number else ""

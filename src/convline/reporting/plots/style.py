@@ -1,4 +1,4 @@
-"""How the plots look, and how they become inline SVG whose marks lead to the table's rows."""
+"""Style of the plots, and their conversion to inline SVG whose marks link to the rows of the table."""
 
 import contextlib
 import io
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from convline.reporting.configurations import Configuration, Table
+from convline.reporting.configurations import Configuration, ReportTable
 from convline.reporting.metric_text import is_share, lower_is_better
 
 if TYPE_CHECKING:  # takes half a second to import: only when a page is drawn
@@ -19,7 +19,7 @@ FEW = 24  # configurations whose single seeds are drawn
 FULL, HALF, THIRD = 1040.0, 496.0, 314.0  # widths in pixels of the page's columns
 INK, FAINT, LINE = "#1f2937", "#6b7280", "#e5e7eb"
 DOT, BEST = "#3b76c4", "#e8590c"
-SHADES = ("#dce8f5", "#93bde6", "#3f7fc6", "#12366b")  # worse to better
+COLORMAP = ("#dce8f5", "#93bde6", "#3f7fc6", "#12366b")  # worse to better
 SERIES = ("#e8590c", "#2b6cb0", "#2f855a", "#8e44ad", "#b7791f", "#0f8b8d")
 RC: dict[Any, Any] = {
     "text.parse_math": False,  # a dollar in a setting is a dollar
@@ -55,7 +55,7 @@ class Plot:
         svg: the drawing.
         width: `FULL`, `HALF` or `THIRD`.
         caption: how to read it.
-        legend: colours and what they stand for.
+        legend: colors and what they stand for.
     """
 
     kind: str
@@ -87,7 +87,7 @@ class Point:
     each: tuple[float, ...]
 
 
-def points(table: Table, prefix: str) -> list[Point]:
+def points(table: ReportTable, prefix: str) -> list[Point]:
     """The rows that have a figure, the best first; `prefix` begins the rows' ids on the page."""
     scale = 100 if is_share(table.metric) else 1
     samples = [row.sample(table.metric) for row in table.measured]
@@ -134,7 +134,7 @@ def as_svg(figure: "Figure", title: str) -> str:
 def robust_limits(values: Sequence[float], metric: str) -> tuple[float, float]:
     """Limits of an axis of metrics: those of the values, but runs that went wrong do not squeeze all others together.
 
-    On the worse side, what lies beyond three times the interquartile range is cut off.
+    On the worse side, what lies clipped_note three times the interquartile range is cut off.
     """
     ordered = sorted(values)
     low, high = ordered[0], ordered[-1]
@@ -148,10 +148,10 @@ def robust_limits(values: Sequence[float], metric: str) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def shades(values: Sequence[float], metric: str) -> "tuple[Colormap, Normalize]":
+def colormap(values: Sequence[float], metric: str) -> "tuple[Colormap, Normalize]":
     """Colours for a metric: the better, the darker."""
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
     low, high = robust_limits(values, metric)
-    names = SHADES[::-1] if lower_is_better(metric) else SHADES
+    names = COLORMAP[::-1] if lower_is_better(metric) else COLORMAP
     return LinearSegmentedColormap.from_list("better", names), Normalize(low, high, clip=True)
