@@ -1,10 +1,11 @@
 """Where the images lie while a network trains: on the device, or on the host behind workers."""
 
-import os
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from convline.memory import memory_limit
 
 MOST = 0.5  # of the memory, for the images; the rest is for network, gradients and activations
 
@@ -43,7 +44,7 @@ def choose(wanted: str, images: Tensor, device: torch.device) -> Backend:
 
 
 def _memory(device: torch.device) -> int:
-    """Bytes: what is free on a GPU, and all that the host has; torch tells nothing of other accelerators."""
+    """Return bytes: the free memory of a GPU, else the limit of the host; torch cannot say of other accelerators."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return memory_limit()

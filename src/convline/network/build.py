@@ -12,7 +12,6 @@ Notable choices:
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,6 +20,7 @@ import torch
 from torch import nn
 
 from convline.errors import first_line
+from convline.memory import memory_limit
 from convline.network.initialization import INITS, initialize
 from convline.network.layer_builders import LAYER_BUILDERS, Shape, ShapeError, shape_text
 from convline.network.layers import Add, Concat
@@ -98,11 +98,6 @@ def _check_output(output: Shape, num_classes: int, end: SourceLocation) -> None:
             "add '-> FC' at the end, without a width",
             end,
         )
-
-
-def memory_limit() -> int:
-    """Bytes of memory in this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class _Assembly:

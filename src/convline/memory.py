@@ -1,0 +1,57 @@
+"""How much memory this process may use: the machine's, or less where a container sets a limit."""
+
+import os
+from pathlib import Path
+
+_NO_LIMIT = 2**60  # cgroup v1 writes a number near 2^63 where there is no limit
+
+
+def memory_limit(cgroup_file: Path = Path("/proc/self/cgroup"), cgroup_root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the bytes of memory that this process may use at most.
+
+    A container's limit is a control group's (cgroup), and `sysconf` does not know it: in a container of 4 GB on a
+    machine of 256 GB it returns the machine's memory, and a process that believes it is killed.
+
+    Args:
+        cgroup_file: names the control groups of this process, one a line: `0::/path` in version 2,
+            `NUMBER:memory:/path` in version 1. Where it is missing, as on macOS, the machine's memory counts.
+        cgroup_root: the directory of the control groups.
+
+    Source: Linux kernel documentation, "Control Group v2", `memory.max`; "Memory Resource Controller" (version 1),
+    `memory.limit_in_bytes`.
+    """
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([physical, *_cgroup_limits(cgroup_file, cgroup_root)])
+
+
+def _cgroup_limits(cgroup_file: Path, cgroup_root: Path) -> list[int]:
+    """Return the limits of this process's control group and of every group around it."""
+    try:
+        lines = cgroup_file.read_text().splitlines()
+    except OSError:
+        return []
+    limits = []
+    for line in lines:
+        hierarchy, controllers, path = line.split(":", 2)
+        if hierarchy == "0":
+            root, name = cgroup_root, "memory.max"
+        elif "memory" in controllers.split(","):
+            root, name = cgroup_root / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        # In a container the path may be the host's, which is not mounted: then the root is the container's group.
+        group = root / path.lstrip("/")
+        for directory in (group, *group.parents):
+            limits += _read_limit(directory / name)
+            if directory == root:
+                break
+    return limits
+
+
+def _read_limit(file: Path) -> list[int]:
+    """Return the limit in a file; nothing if there is no file, or no limit (`max`)."""
+    try:
+        text = file.read_text().strip()
+    except OSError:
+        return []
+    return [int(text)] if text.isdecimal() and 0 < int(text) < _NO_LIMIT else []
