@@ -22,7 +22,7 @@ from convline.figures.receptive_fields import Field, compute_fields
 from convline.figures.receptive_fields import draw as draw_receptive_fields
 from convline.figures.translation import label, moved, shift_curve
 from convline.network.build import build_network
-from convline.network.summary import receptive_fields
+from convline.network.receptive_field import receptive_fields
 from support.drawn import assert_nothing_is_cut_off, boxes, texts
 
 

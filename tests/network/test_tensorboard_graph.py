@@ -69,3 +69,17 @@ def test_tensorboards_form() -> None:
     (conv,) = (node for node in graph.node if node.name == "conv1")
     assert (conv.op, list(conv.input)) == ("Conv2d", ["input"])
     assert [dim.size for dim in conv.attr["_output_shapes"].list.shape[0].dim] == [-1, 4, 4, 4]
+
+
+def test_a_layer_that_returns_its_input_is_not_the_source_of_other_branches() -> None:
+    network = build_network("CONV(4, 3) -> add{ identity | CONV(4, 3) } -> FC", (1, 4, 4), 3)
+    by_name = {node.name: node for node in nodes(network, (1, 4, 4))}
+    assert by_name["add1/branch2/conv1"].sources == ("conv1",)
+    assert by_name["add1/sum"].sources == ("add1/branch1/identity1", "add1/branch2/conv1")
+
+
+def test_dropout_is_not_the_source_of_other_branches() -> None:
+    network = build_network("CONV(4, 3) -> concat{ dropout -> CONV(2, 1) | CONV(3, 3) } -> FC", (1, 4, 4), 3)
+    by_name = {node.name: node for node in nodes(network, (1, 4, 4))}
+    assert by_name["concat1/branch1/conv1"].sources == ("concat1/branch1/dropout1",)
+    assert by_name["concat1/branch2/conv1"].sources == ("conv1",)

@@ -17,7 +17,7 @@ from convline.figures import canvas
 from convline.figures.image_grid import colored, enlarged
 from convline.network.hooks import evaluating, layers
 from convline.network.receptive_field import ReceptiveField
-from convline.network.summary import receptive_fields as theoretical_fields
+from convline.network.receptive_field import receptive_fields as theoretical_fields
 from convline.training.loaded_run import RunOrPath, load_run
 
 if TYPE_CHECKING:

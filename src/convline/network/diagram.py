@@ -13,7 +13,8 @@ from html import escape
 
 from torch import nn
 
-from convline.network.layers import Add, Concat, GlobalAvgPool2d, Local2d, PadShortcut, Pool2d
+from convline.network import measures
+from convline.network.layers import Add, Concat
 from convline.network.summary import LayerSummary, NetworkSummary
 
 MAX_ROW_WIDTH = 1500  # pixels of a row before the drawing goes on below
@@ -27,14 +28,6 @@ COLORS = {
     "resize": "#9d9d9d",
     "other": "#72b7b2",
 }
-
-_KIND_OF = (
-    ("conv", nn.Conv2d),
-    ("local", Local2d),
-    ("dense", nn.Linear),
-    ("pool", (nn.MaxPool2d, nn.AvgPool2d, Pool2d, GlobalAvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)),
-    ("resize", (nn.Flatten, nn.Upsample, PadShortcut)),
-)
 
 
 @dataclass(frozen=True)
@@ -114,7 +107,7 @@ def _flat(network: nn.Module, table: NetworkSummary) -> tuple[Part, ...]:
 
 def _append(parts: list[Part], module: nn.Module, layer: LayerSummary) -> None:
     """A slab, or a note on the slab before if the layer keeps its shape."""
-    kind = next((kind for kind, classes in _KIND_OF if isinstance(module, classes)), "other")
+    kind = measures.kind(module)
     before = parts[-1] if parts else None
     word = layer.name.rpartition(".")[2].rstrip("0123456789")
     keeps = isinstance(before, Branches) or (isinstance(before, Slab) and before.shape == layer.output_shape)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convline.network.summary import is_layer
+from convline.network.trace import is_layer
 
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU)
 UNCHANGED = (nn.Dropout, nn.Identity, nn.Flatten)  # layers that in evaluation only pass numbers on

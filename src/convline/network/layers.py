@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from convline.network.measures import MeasuredLayer, Shape, Window, conv2d_macs, dilated, whole_map
+
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
     """Zeros before and after one axis, so that ceil(size / stride) positions come out.
@@ -30,15 +32,31 @@ def pad_same(x: Tensor, kernel: int, stride: int, dilation: int = 1, value: floa
     return F.pad(x, (left, right, top, bottom), value=value) if top + bottom + left + right else x
 
 
-class Conv2dSame(nn.Conv2d):
+def _window_same(input_shape: Shape, kernel: tuple[int, int], stride: int) -> Window:
+    """Return the window of a layer that pads by `same_padding`."""
+    above, left = (same_padding(side, k, stride)[0] for side, k in zip(input_shape[1:], kernel, strict=True))
+    return Window(kernel, (stride, stride), (above, left))
+
+
+class Conv2dSame(MeasuredLayer, nn.Conv2d):
     """A convolution that pads as TensorFlow's `SAME`, for strides and even kernels."""
+
+    kind = "conv"
 
     def forward(self, input: Tensor) -> Tensor:
         """N×C×H×W -> N×filters×ceil(H/stride)×ceil(W/stride)."""
         return super().forward(pad_same(input, self.kernel_size[0], self.stride[0], self.dilation[0]))
 
+    def window(self, input_shape: Shape, output_shape: Shape) -> Window:
+        """Return the kernel, with the zeros that `same_padding` puts before it."""
+        return _window_same(input_shape, dilated(self), self.stride[0])
 
-class Local2d(nn.Module):
+    def macs(self, input_shape: Shape, output_shape: Shape) -> int:
+        """Count a product for each weight at each position."""
+        return conv2d_macs(self, output_shape)
+
+
+class Local2d(MeasuredLayer, nn.Module):
     """Locally connected layer: the windows of a convolution, but each position has weights and biases of its own.
 
     Args:
@@ -55,6 +73,8 @@ class Local2d(nn.Module):
     Source: Gregor & LeCun, "Emergence of Complex-Like Cells in a Temporal Product Network with Local Receptive
     Fields", 2010; the biases per position as in Keras' LocallyConnected2D.
     """
+
+    kind = "local"
 
     def __init__(
         self,
@@ -94,6 +114,15 @@ class Local2d(nn.Module):
         maps = torch.einsum("nkp,pkf->nfp", windows, self.weight).unflatten(2, self.output_size)
         return maps if self.bias is None else maps + self.bias
 
+    def window(self, input_shape: Shape, output_shape: Shape) -> Window:
+        """Return the kernel, with its zeros above and left."""
+        padding = self.pad[0][0], self.pad[1][0]
+        return Window((self.kernel_size, self.kernel_size), (self.stride, self.stride), padding)
+
+    def macs(self, input_shape: Shape, output_shape: Shape) -> int:
+        """Count each weight once: every weight belongs to one position."""
+        return self.weight.numel()
+
     def extra_repr(self) -> str:
         """Arguments, as torch.nn prints them."""
         return (
@@ -101,7 +130,7 @@ class Local2d(nn.Module):
         )
 
 
-class Pool2d(nn.Module):
+class Pool2d(MeasuredLayer, nn.Module):
     """Common to the pools below.
 
     Args:
@@ -110,9 +139,19 @@ class Pool2d(nn.Module):
         padding: zeros on each side, or "same" for what `same_padding` says.
     """
 
+    kind = "pool"
+
     def __init__(self, kernel: int, stride: int, padding: int | str = 0) -> None:
         super().__init__()
         self.kernel_size, self.stride, self.padding = kernel, stride, padding
+
+    def window(self, input_shape: Shape, output_shape: Shape) -> Window:
+        """Return the window of the pool, with its padding above and left."""
+        size = self.kernel_size, self.kernel_size
+        if self.padding == "same":
+            return _window_same(input_shape, size, self.stride)
+        padding = cast(int, self.padding)
+        return Window(size, (self.stride, self.stride), (padding, padding))
 
     def padded(self, x: Tensor, value: float = 0.0) -> Tensor:
         """`x` with its padding around it."""
@@ -189,19 +228,29 @@ class GaussPool2d(Pool2d):
         inside = self.padded(x.new_ones(1, 1, *x.shape[2:]))
         return total / F.conv2d(inside, weight[:1], stride=self.stride)
 
+    def macs(self, input_shape: Shape, output_shape: Shape) -> int:
+        """Count a product for each weight of the window at each position."""
+        return math.prod(output_shape) * self.kernel_size**2
 
-class GlobalAvgPool2d(nn.Module):
+
+class GlobalAvgPool2d(MeasuredLayer, nn.Module):
     """Mean of each map: N×C×H×W -> N×C.
 
     Source: Lin, Chen & Yan, "Network In Network", 2014.
     """
 
+    kind = "pool"
+
     def forward(self, x: Tensor) -> Tensor:
         """N×C×H×W -> N×C."""
         return x.mean((2, 3))
 
+    def window(self, input_shape: Shape, output_shape: Shape) -> Window:
+        """Return the whole map."""
+        return whole_map(input_shape)
 
-class PadShortcut(nn.Module):
+
+class PadShortcut(MeasuredLayer, nn.Module):
     """Shortcut without parameters: every stride-th position, and zeros for the new channels.
 
     Args:
@@ -211,6 +260,8 @@ class PadShortcut(nn.Module):
     Source: He, Zhang, Ren & Sun, "Deep Residual Learning for Image Recognition", 2015, section 3.3, option A.
     """
 
+    kind = "resize"
+
     def __init__(self, new_channels: int, stride: int) -> None:
         super().__init__()
         self.new_channels, self.stride = new_channels, stride
@@ -218,6 +269,10 @@ class PadShortcut(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """N×C×H×W -> N×(C+new_channels)×ceil(H/stride)×ceil(W/stride)."""
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new_channels))
+
+    def window(self, input_shape: Shape, output_shape: Shape) -> Window:
+        """Return a single position: all others between two strides are dropped."""
+        return Window(stride=(self.stride, self.stride))
 
     def extra_repr(self) -> str:
         """Arguments, as torch.nn prints them."""

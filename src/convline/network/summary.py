@@ -1,26 +1,18 @@
-"""The layer table of any network: shapes, parameters, multiply-accumulates, memory and receptive field of each layer.
-
-A forward pass on the meta device tells everything, and allocates nothing. What a position sees travels along: each
-module's hook looks up the tensor that comes in and notes the view of the one that goes out. Where a foreign module does
-arithmetic outside of modules the trail ends, and the receptive field is None.
-"""
+"""The summary of a network: shapes, parameters, multiply-accumulates, memory and receptive field of each layer."""
 
 from __future__ import annotations
 
-import copy
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from convline.errors import first_line
-from convline.network.layers import Add, GaussPool2d, Local2d
-from convline.network.receptive_field import ReceptiveField, view_after
+from convline.network import measures
+from convline.network.hooks import ACTIVATIONS
+from convline.network.receptive_field import fields_of_calls
+from convline.network.trace import trace
 
 
 @dataclass(frozen=True)
@@ -89,135 +81,32 @@ class NetworkSummary:
 
 
 def summarize(network: nn.Module, input_shape: Sequence[int]) -> NetworkSummary:
-    """The table of a network, on whatever device it is; the network itself is left alone.
+    """Summarize a network by one forward pass on the meta device; the network itself is not changed.
 
     Args:
-        network: any module that maps N×C×H×W to a tensor.
-        input_shape: channels, height, width of one image.
+        network: any module that maps N×C×H×W to a tensor, on any device.
+        input_shape: channels, height and width of one image.
     Raises:
         ValueError: the network cannot take such images.
     """
-    return NetworkSummary(tuple(input_shape), tuple(_recorded(network, input_shape).layers))
-
-
-def receptive_fields(network: nn.Module, input_shape: Sequence[int]) -> dict[str, ReceptiveField | None]:
-    """What one position of each layer sees of the input, by the layer's name; None where it cannot be told.
-
-    Args:
-        network, input_shape: as for `summarize`.
-    Raises:
-        ValueError: the network cannot take such images.
-    """
-    return _recorded(network, input_shape).by_layer
-
-
-def _recorded(network: nn.Module, input_shape: Sequence[int]) -> _Recorder:
-    shape = tuple(input_shape)
-    twin = meta_copy(network).eval()
-    recorder = _Recorder(twin)
-    floats = [p.dtype for p in twin.parameters() if p.is_floating_point()]
-    image = torch.empty(1, *shape, device="meta", dtype=floats[0] if floats else None)
-    recorder.note(image, ReceptiveField.pixel())
-    try:
-        with torch.no_grad():
-            twin(image)
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise ValueError(
-            f"the network cannot take images of {'×'.join(map(str, shape))}: {first_line(error)}"
-        ) from error
-    return recorder
-
-
-def meta_copy(network: nn.Module) -> nn.Module:
-    """A copy on the meta device, without the original's hooks; no weight's memory is ever copied."""
-    memo: dict[int, Any] = {}
-    for tensor in itertools.chain(network.parameters(), network.buffers()):
-        ghost = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
-        memo[id(tensor)] = nn.Parameter(ghost, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else ghost
-    twin = copy.deepcopy(network, memo)
-    for module in twin.modules():
-        module._forward_hooks.clear()
-        module._forward_pre_hooks.clear()
-    return twin
-
-
-class _Recorder:
-    """Hooks into a network and collects rows while a forward pass runs."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self.layers: list[LayerSummary] = []
-        self.by_layer: dict[str, ReceptiveField | None] = {}
-        self.counted: set[int] = set()  # ids of parameters that a row has already
-        self.views: dict[int, ReceptiveField | None] = {}  # by id of a tensor
-        self.alive: list[Tensor] = []  # an id is unique only as long as its tensor lives
-        self.branches: dict[int, ReceptiveField | None] = {}  # by id of a branch's module
-        for name, module in network.named_modules():
-            if isinstance(module, Add):
-                for branch in module.children():
-                    branch.register_forward_hook(self.leave_branch)
-            if is_layer(module):
-                module.register_forward_hook(partial(self.record, name))
-
-    def note(self, tensor: Tensor, view: ReceptiveField | None) -> None:
-        """Remember what one position of a tensor sees."""
-        self.alive.append(tensor)
-        self.views[id(tensor)] = view
-
-    def leave_branch(self, branch: nn.Module, inputs: Any, output: Tensor) -> None:
-        """A forward hook: what a fork's branch saw."""
-        self.branches[id(branch)] = self.views.get(id(output))
-
-    def record(self, name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        """A forward hook: one row."""
-        if not isinstance(output, Tensor) or not inputs or not isinstance(inputs[0], Tensor):
-            return
-        view = self.view(module, inputs[0], output)
-        self.note(output, view)
-        name = name or type(module).__name__.lower()
-        self.by_layer[name] = view
-        new = {id(p): p for p in module.parameters(recurse=False) if id(p) not in self.counted}
-        self.counted |= set(new)
-        shape = tuple(output.shape[1:])
-        self.layers.append(
+    calls = trace(network, input_shape)
+    layers, counted = list[LayerSummary](), set[int]()  # ids of the parameters that a row counts already
+    for call, field in zip(calls, fields_of_calls(calls), strict=True):
+        new = {id(p): p for p in call.module.parameters(recurse=False) if id(p) not in counted}
+        counted |= set(new)
+        layers.append(
             LayerSummary(
-                name=name,
-                kind=type(module).__name__,
-                output_shape=shape,
+                name=call.name,
+                kind=type(call.module).__name__,
+                output_shape=call.output_shape,
                 parameters=sum(p.numel() for p in new.values()),
-                macs=_macs(module, output),
-                activation_bytes=4 * math.prod(shape),
-                receptive_field=view.longest_side if view else None,
-                stride=max(view.jump) if view and len(shape) == 3 else None,
+                macs=measures.macs(call.module, call.input_shape or (), call.output_shape),
+                activation_bytes=4 * math.prod(call.output_shape),
+                receptive_field=field.longest_side if field else None,
+                stride=max(field.jump) if field and len(call.output_shape) == 3 else None,
             )
         )
-
-    def view(self, module: nn.Module, incoming: Tensor, output: Tensor) -> ReceptiveField | None:
-        """What one position of the output sees, if it can be told."""
-        if isinstance(module, Add):
-            return ReceptiveField.widest([self.branches.get(id(branch)) for branch in module.children()])
-        before = self.views.get(id(incoming))
-        return view_after(module, before, incoming.shape, output.shape) if before else None
-
-
-def is_layer(module: nn.Module) -> bool:
-    """Leaves, forks, and what holds weights of its own beside its children; not a branch with nothing in it."""
-    if isinstance(module, nn.Sequential):
-        return False
-    return not list(module.children()) or isinstance(module, Add) or bool(list(module.parameters(recurse=False)))
-
-
-def _macs(module: nn.Module, output: Tensor) -> int:
-    """Multiply-accumulates of one module for one image."""
-    match module:
-        case nn.Conv2d():
-            return output[0].numel() * math.prod(module.kernel_size) * module.in_channels // module.groups
-        case Local2d():
-            return module.weight.numel()
-        case nn.Linear():
-            return output[0].numel() * module.in_features
-        case GaussPool2d():
-            return output[0].numel() * module.kernel_size**2
-    return 0
+    return NetworkSummary(tuple(input_shape), tuple(layers))
 
 
 def short_text(table: NetworkSummary) -> str:
@@ -258,5 +147,5 @@ def _endings(table: NetworkSummary) -> Iterator[str]:
     last = table.layers[-1]
     if last.kind == "Softmax":
         yield f"{last.name} comes last, but the loss takes logits and has a softmax of its own: drop it for training"
-    elif last.kind in ("ReLU", "Sigmoid", "Tanh", "GELU", "SiLU", "LeakyReLU"):
+    elif last.kind in {activation.__name__ for activation in ACTIVATIONS}:
         yield f"the logits pass through {last.name}, which bends them: end with FC"

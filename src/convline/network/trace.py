@@ -1,0 +1,141 @@
+"""One forward pass through a network, recorded call by call.
+
+The pass runs on a copy on the meta device, where tensors have shapes and no memory. The summary, the receptive fields
+and TensorBoard's graph all read this one trace.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convline.errors import first_line
+from convline.network.layers import Add
+from convline.network.measures import Shape
+
+INPUT = -1  # as a source: the image
+
+
+@dataclass(frozen=True)
+class LayerCall:
+    """One call of one layer.
+
+    Args:
+        name: the layer's name in the network; for the network itself its class, in lower case.
+        module: the layer, in a copy of the network on the meta device.
+        sources: for each tensor that comes in, the index of the call that gave it, or `INPUT`; None where the network
+            computed it outside of its modules. For a fork, what its branches gave.
+        input_shape: of the first tensor that comes in, without the batch; None if no tensor comes in.
+        output_shape: without the batch.
+    """
+
+    name: str
+    module: nn.Module
+    sources: tuple[int | None, ...]
+    input_shape: Shape | None
+    output_shape: Shape
+
+
+def trace(network: nn.Module, input_shape: Sequence[int]) -> list[LayerCall]:
+    """Record every call of a layer in one forward pass, in evaluation mode.
+
+    A layer that gives no tensor, such as one that gives a tuple, is left out. The network itself is not changed, and
+    its own hooks do not run.
+
+    Args:
+        network: any module that maps N×C×H×W to a tensor, on any device.
+        input_shape: channels, height and width of one image.
+    Returns:
+        The calls in the order in which they ended; a layer that is called twice is there twice.
+    Raises:
+        ValueError: the network cannot take such images.
+    """
+    twin = _meta_copy(network).eval()
+    dtype = next((p.dtype for p in twin.parameters() if p.is_floating_point()), None)
+    image = torch.empty(1, *input_shape, device="meta", dtype=dtype)
+    tracer = _Tracer(twin, image)
+    try:
+        with torch.no_grad():
+            twin(image)
+    except (RuntimeError, ValueError, TypeError) as error:
+        shape = "×".join(map(str, input_shape))
+        raise ValueError(f"the network cannot take images of {shape}: {first_line(error)}") from error
+    return tracer.calls
+
+
+class _Tracer:
+    """Hooks into every layer of a network and collects the calls of a forward pass.
+
+    Args:
+        network: the network, which keeps the hooks.
+        image: the tensor that is passed to it.
+    """
+
+    def __init__(self, network: nn.Module, image: Tensor) -> None:
+        self.calls: list[LayerCall] = []
+        # By id of a tensor: the index of the call that gave it. The tensor is kept beside it, since an id is unique
+        # only as long as its tensor lives.
+        self.producers: dict[int, tuple[int, Tensor]] = {id(image): (INPUT, image)}
+        self.branch_sources: dict[int, list[int | None]] = {}  # of the branches that have ended, by id of the fork
+        for name, module in network.named_modules():
+            if isinstance(module, Add):
+                for branch in module.children():
+                    branch.register_forward_hook(partial(self.leave_branch, module))
+            if is_layer(module):
+                module.register_forward_hook(partial(self.leave_layer, name), with_kwargs=True)
+
+    def source(self, tensor: Tensor) -> int | None:
+        """Return the index of the call that gave a tensor; None if no layer gave it."""
+        return self.producers[id(tensor)][0] if id(tensor) in self.producers else None
+
+    def leave_branch(self, fork: Add, branch: nn.Module, inputs: Any, output: Tensor) -> None:
+        """Note what a branch of a fork gives (a forward hook)."""
+        self.branch_sources.setdefault(id(fork), []).append(self.source(output))
+
+    def leave_layer(
+        self, name: str, module: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any], output: Any
+    ) -> Any:
+        """Note a call, and give its output an identity of its own (a forward hook)."""
+        if not isinstance(output, Tensor):
+            return output
+        tensors = [value for value in (*inputs, *keywords.values()) if isinstance(value, Tensor)]
+        is_fork = isinstance(module, Add)
+        sources = self.branch_sources.pop(id(module), []) if is_fork else [self.source(tensor) for tensor in tensors]
+        shape = tuple(tensors[0].shape[1:]) if tensors else None
+        name = name or type(module).__name__.lower()
+        self.calls.append(LayerCall(name, module, tuple(sources), shape, tuple(output.shape[1:])))
+        # Identity, and dropout in evaluation mode, return the very tensor that came in, which other branches may read
+        # too. What goes on is therefore a new view of it, so that each tensor has one producer.
+        if id(output) in self.producers:
+            output = output.view_as(output)
+        self.producers[id(output)] = len(self.calls) - 1, output
+        return output
+
+
+def is_layer(module: nn.Module) -> bool:
+    """Tell whether a module is a layer: a leaf, a fork, or a module with weights of its own beside its children."""
+    if isinstance(module, nn.Sequential):  # an empty branch of a fork has no children, but is no layer
+        return False
+    return not list(module.children()) or isinstance(module, Add) or bool(list(module.parameters(recurse=False)))
+
+
+def _meta_copy(network: nn.Module) -> nn.Module:
+    """Copy a network to the meta device without its hooks; no weight's memory is ever copied."""
+    memo: dict[int, Any] = {}  # deepcopy takes from here what stands for each weight
+    for tensor in itertools.chain(network.parameters(), network.buffers()):
+        ghost = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+        memo[id(tensor)] = nn.Parameter(ghost, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else ghost
+    twin = copy.deepcopy(network, memo)
+    for module in twin.modules():
+        # Private API of torch (seen in 2.15): deepcopy copies hooks, and only their handles, which their owners hold,
+        # could take them out. If the names go, the owner's hooks run on the copy too, and a test fails.
+        module._forward_hooks.clear()
+        module._forward_pre_hooks.clear()
+    return twin
