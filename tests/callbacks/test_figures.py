@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import OmegaConf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils import tensorboard
 
 from convline import figures
 from convline.callbacks import after_test
+from convline.callbacks.figures import Pictures
+from convline.callbacks.tensorboard import add_picture
 from convline.errors import UserError
 from convline.figures.canvas import png
 from convline.records import directory as runs
@@ -61,6 +64,41 @@ class TestPictures:
         assert "no picture of feature_visualization: the network has no convolution and no dense layer" in done.out
         (run_dir,) = run_dirs(tmp_path)
         assert np.loadtxt(run_dir / "projector" / "points.tsv").shape == (60, 4)
+
+    @pytest.mark.parametrize(
+        ("error", "debug", "has_traceback"),
+        [(ValueError("a bug"), False, True), (UserError("no maps"), False, False), (UserError("no maps"), True, True)],
+    )
+    def test_an_error_of_the_program_keeps_its_traceback(
+        self,
+        error: Exception,
+        debug: bool,
+        has_traceback: bool,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        def draw(run: object) -> None:
+            raise error
+
+        monkeypatch.setitem(figures.BY_NAME, "filters", draw)
+        run = LoadedRun(tmp_path, OmegaConf.create({"debug": debug}))
+        Pictures(at_end=["filters"], at_epochs=[], times=1).after_test(run, None, 1)
+        printed = capsys.readouterr()
+        assert printed.out == f"no picture of filters: {error}\n"
+        assert ("in draw\n" in printed.err and printed.err.startswith("Traceback")) is has_traceback
+
+    def test_a_picture_is_added_also_to_an_event_file_that_was_closed(self, watched: Path, tmp_path: Path) -> None:
+        content = (watched / "pictures" / "filters.png").read_bytes()
+        writer = tensorboard.SummaryWriter(str(tmp_path))
+        writer.close()  # as Lightning's logger does after fit
+        add_picture(writer, "pictures/filters", content, 3)
+        writer.close()
+        found = [EventAccumulator(str(path)).Reload() for path in tmp_path.iterdir()]
+        (image,) = [
+            image for each in found for image in (each.Images("pictures/filters") if each.Tags()["images"] else [])
+        ]
+        assert (image.step, image.encoded_image_string) == (3, content)
 
     def test_what_cannot_be_written_does_not_fail_the_run(self, tmp_path: Path) -> None:
         words = [*WORDS, "trainer.max_epochs=1", "callbacks.pictures=null"]

@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from convline.callbacks.hparams import _group
+from convline.callbacks.hparams import group_name
 from convline.config.compose import load_config
 from support.commands import SMALL, run_dirs, train
 from support.run_files import without_the_kill
@@ -17,7 +17,7 @@ from support.run_files import without_the_kill
 def group(*words: str) -> str:
     cfg = load_config(["data=digits", *words])
     seed = cfg.seed
-    found = _group(cfg, {"data": "digits"})
+    found = group_name(cfg, {"data": "digits"})
     assert cfg.seed == seed
     return found
 

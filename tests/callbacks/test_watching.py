@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from convline.callbacks import class_accuracy
-from convline.callbacks.histograms import dead_share, sampling_step, write_histogram
+from convline.callbacks.histograms import dead_share, sampling_stride, write_histogram
 from convline.callbacks.projector import embeddings
 from convline.callbacks.run_description import texts
 from convline.callbacks.tensorboard import chosen_epochs
@@ -156,11 +156,11 @@ class TestHistograms:
 
     def test_activations_come_from_everywhere(self) -> None:
         columns = torch.arange(8.0).expand(128, 256, 8, 8)  # each value is the column in which it lies
-        values = columns.flatten()[:: sampling_step(columns.numel())]
+        values = columns.flatten()[:: sampling_stride(columns.numel())]
         assert 15_000 < len(values) <= 20_000
         counts = values.int().bincount(minlength=8)
         assert counts.min() > 0.99 * counts.max()
-        assert sampling_step(100) == 1
+        assert sampling_stride(100) == 1
 
     def test_dead_units(self, events: EventAccumulator) -> None:
         maps = torch.zeros(2, 3, 2, 2)
@@ -251,7 +251,7 @@ def test_projector(watched: Path) -> None:
     assert np.allclose(table, expected, rtol=1e-3, atol=1e-6)
     assert torch.allclose(logits, run.predictions("val").logits, atol=1e-5)
     head, *lines = (watched / "projector" / "labels.tsv").read_text().splitlines()
-    assert head.split("\t") == ["right", "predicted", "true"]
+    assert head.split("\t") == ["correct", "predicted", "true"]
     guesses, labels = logits.argmax(dim=1).tolist(), run.predictions("val").labels.tolist()
     for line, guess, label in zip(lines, guesses, labels, strict=True):
         assert line.split("\t") == ["yes" if guess == label else "no", run.classes[guess], run.classes[label]]

@@ -1,1 +1,5 @@
-"""Callbacks: what is watched, drawn and kept while a network trains; one file each."""
+"""Record, draw and save while a network trains: Lightning callbacks, one in each file.
+
+A config names a callback by its module, so that a run imports only the callbacks that it uses; nothing is exported
+here.
+"""

@@ -1,7 +1,8 @@
-"""Draws pictures of what the network has learned: at the end of a run, and at the end of some epochs."""
+"""Draw figures of what the network has learned: at the end of a run, and at the end of some epochs."""
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,16 +22,17 @@ if TYPE_CHECKING:
 
 
 class Pictures(AfterTest):
-    """Writes pictures as `pictures/NAME.png`, and into TensorBoard's Images tab.
+    """Write figures as `pictures/NAME.png`, and into TensorBoard's Images tab.
 
-    A picture that cannot be drawn of this network is left out with a line that says why.
+    A figure that cannot be drawn does not fail the run: a line says why it is missing. The traceback follows on stderr
+    (and so in a sweep's log.txt) if it is an error of the program, or if `debug=true`.
 
     Args:
-        at_end: names of `convline.figures.BY_NAME`, drawn once the best network has been tested.
-        at_epochs: names of those that need no predictions, drawn for TensorBoard alone, of the network as it is.
-        times: at the end of how many epochs of a run, evenly, the first and the last one among them.
+        at_end: names in `convline.figures.BY_NAME`, drawn once the best network has been tested.
+        at_epochs: names of figures that need no predictions, drawn of the current network, for TensorBoard only.
+        times: number of epochs for `at_epochs`, evenly spaced, with the first and the last.
     Raises:
-        UserError: there is no such picture, or it cannot be drawn at an epoch's end.
+        UserError: there is no such figure, or it cannot be drawn at an epoch's end.
     """
 
     def __init__(self, at_end: Sequence[str], at_epochs: Sequence[str], times: int) -> None:
@@ -51,12 +53,12 @@ class Pictures(AfterTest):
         self._drawn_step: int | None = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the network as it is."""
+        """Draw the current network."""
         if trainer.current_epoch + 1 in self._epochs:
             self._draw_epoch(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw it after an epoch that nobody knew to be the last one: the training was stopped early."""
+        """Draw the last epoch if early stopping made it the last."""
         if self._drawn_step != trainer.global_step:
             self._draw_epoch(trainer, pl_module)
 
@@ -68,25 +70,35 @@ class Pictures(AfterTest):
         assert isinstance(pl_module, Classifier)
         run = LoadedRun(Path(trainer.default_root_dir), None, trainer.datamodule, pl_module.evaluated)  # type: ignore[attr-defined]
         for name in self.at_epochs:
-            drawn = self._draw(name, run)
-            if drawn is not None:
-                add_picture(writer, f"by epoch/{name}", drawn, trainer.global_step)
+            content = _drawn(name, run)
+            if content is not None:
+                add_picture(writer, f"by epoch/{name}", content, trainer.global_step)
 
     def after_test(self, run: LoadedRun, writer: SummaryWriter | None, step: int) -> None:
         """Draw the network that was tested."""
         folder = run.run_dir / "pictures"
         folder.mkdir(exist_ok=True)
         for name in self.at_end:
-            drawn = self._draw(name, run)
-            if drawn is not None:
-                (folder / f"{name}.png").write_bytes(drawn)
+            content = _drawn(name, run)
+            if content is not None:
+                (folder / f"{name}.png").write_bytes(content)
                 if writer is not None:
-                    add_picture(writer, f"pictures/{name}", drawn, step)
+                    add_picture(writer, f"pictures/{name}", content, step)
 
-    @staticmethod
-    def _draw(name: str, run: LoadedRun) -> bytes | None:
-        try:
-            return png(figures.BY_NAME[name](run))
-        except Exception as error:  # a picture is not worth a run
-            print(f"no picture of {name}: {first_line(error)}", flush=True)
-            return None
+
+def _drawn(name: str, run: LoadedRun) -> bytes | None:
+    """Draw a figure as a PNG file; print why it cannot be drawn, and return None then."""
+    try:
+        return png(figures.BY_NAME[name](run))
+    except Exception as error:  # a figure must not fail a run
+        print(f"no picture of {name}: {first_line(error)}", flush=True)
+        if not isinstance(error, UserError) or _is_debugging(run):
+            traceback.print_exc()
+        return None
+
+
+def _is_debugging(run: LoadedRun) -> bool:
+    try:
+        return bool(run.cfg.get("debug"))
+    except UserError:  # another trainer's directory, without a config
+        return False

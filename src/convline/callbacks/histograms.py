@@ -1,4 +1,4 @@
-"""Histograms of weights, gradients and activations by layer, and the share of dead ReLUs."""
+"""Write histograms of weights, gradients and activations by layer, and the share of dead ReLUs."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 NUM_BINS = 40
-MOST_VALUES = 20_000  # of a layer's activations
+MAX_VALUES = 20_000  # of a layer's activations
 
 
 class Histograms(Callback):
-    """Writes `weights/…`, `gradients/…` and `activations/…` for each layer, and `dead_relus/…`, at chosen epochs' ends.
+    """Write `weights/…`, `gradients/…` and `activations/…` for each layer, and `dead_relus/…`, at some epochs' ends.
 
-    Gradients are those of the epoch's last step. Activations are those of validation images: outputs of the layers with
-    weights and of the activation functions. A ReLU's dead units are those whose output is zero everywhere on all these
-    images: channels of a map, or units of a dense layer.
+    Gradients are those of the epoch's last step. Activations are the outputs, for validation images, of layers with
+    weights and of activation functions. A unit of a ReLU (a channel of a map, or a unit of a dense layer) is dead if
+    its output is zero at every position of all these images.
 
     Args:
-        times: how many epochs of a run, evenly, the first and the last one among them; of a run that is stopped early,
-            the epochs until then and the last one, the latter without gradients.
-        num_images: validation images, no more than a validation batch.
+        times: number of epochs, evenly spaced, with the first and the last. A run that is stopped early has those
+            before the stop, and its last epoch without gradients.
+        num_images: validation images, at most a validation batch.
     """
 
     def __init__(self, times: int, num_images: int) -> None:
@@ -46,28 +46,31 @@ class Histograms(Callback):
         self._written_step: int | None = None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Count from here, as `Norms` does."""
+        """Count steps from here: asking the trainer in every step costs more than everything else here."""
         self._step = trainer.global_step
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Keep the gradients of the epoch's last step; the optimizer lets go of them, so that nothing is copied."""
+        """Keep the gradients of the epoch's last step.
+
+        They are not copied: `zero_grad` sets `p.grad` to None and leaves the tensors to us.
+        """
         assert isinstance(pl_module, Classifier)
         self._step += 1
         if self._step % pl_module.steps_per_epoch or not self._is_due(trainer):
             return
-        named = _weights(pl_module.network)
-        self._gradients = {name: p.grad for name, p in named.items() if p.grad is not None}
+        weights = _weights(pl_module.network)
+        self._gradients = {name: p.grad for name, p in weights.items() if p.grad is not None}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write all of them."""
+        """Write all histograms."""
         gradients, self._gradients = self._gradients, {}
         if self._is_due(trainer):
             self._write(trainer, pl_module, gradients)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write those of an epoch that nobody knew to be the last one: the training was stopped early."""
+        """Write the histograms of the last epoch if early stopping made it the last."""
         if self._written_step != trainer.global_step:
             self._write(trainer, pl_module, {})
 
@@ -83,9 +86,9 @@ class Histograms(Callback):
         for name, gradient in gradients.items():
             write_histogram(writer, f"gradients/{name}", gradient, step)
         data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
-        number = min(self.num_images, data.eval_batch_size, num_images(data, "val"))
-        images = examples(data, "val", torch.arange(number), pl_module.device).images
-        for name, (values, dead) in outputs(pl_module.network, images, _is_shown, _told).items():
+        count = min(self.num_images, data.eval_batch_size, num_images(data, "val"))
+        images = examples(data, "val", torch.arange(count), pl_module.device).images
+        for name, (values, dead) in outputs(pl_module.network, images, _is_shown, _sampled).items():
             write_histogram(writer, f"activations/{name}", values, step)
             if dead is not None:
                 writer.add_scalar(f"dead_relus/{name}", dead, step)
@@ -95,9 +98,9 @@ class Histograms(Callback):
 
 
 def _weights(network: nn.Module) -> dict[str, nn.Parameter]:
-    """The weights of convolutions, dense and local layers, by layer; no biases, and no scales of norms."""
-    found = {name: getattr(module, "weight", None) for name, module in layers(network).items()}
-    return {name: w for name, w in found.items() if isinstance(w, nn.Parameter) and w.ndim > 1}
+    """Return the weights of convolutions, dense and local layers, without biases and the scales of norms."""
+    weights = {name: getattr(module, "weight", None) for name, module in layers(network).items()}
+    return {name: w for name, w in weights.items() if isinstance(w, nn.Parameter) and w.ndim > 1}
 
 
 def _is_shown(module: nn.Module) -> bool:
@@ -105,37 +108,39 @@ def _is_shown(module: nn.Module) -> bool:
     return isinstance(module, ACTIVATIONS) or (isinstance(weight, nn.Parameter) and weight.ndim > 1)
 
 
-def _told(module: nn.Module, output: Tensor) -> tuple[Tensor, float | None]:
-    """Every k-th number of an output, and of a ReLU the share of dead units."""
+def _sampled(module: nn.Module, output: Tensor) -> tuple[Tensor, float | None]:
+    """Subsample an output; for a ReLU, also return the share of dead units."""
     values = output.flatten()
-    return values[:: sampling_step(len(values))], dead_share(output) if isinstance(module, nn.ReLU) else None
+    return values[:: sampling_stride(len(values))], dead_share(output) if isinstance(module, nn.ReLU) else None
 
 
-def sampling_step(number: int) -> int:
-    """The distance of the values that are kept of so many.
+def sampling_stride(num_values: int) -> int:
+    """Return the stride for subsampling, coprime to the length, to avoid aliasing with the row width of a map.
 
-    It has no divisor in common with their number: else, where a map's rows are as long as such a divisor, all values
-    would come from the same columns, perhaps those at the edge.
+    With a common divisor, all samples might come from the same columns of the maps, perhaps those at the edge.
     """
-    step = max(1, number // MOST_VALUES)
-    while math.gcd(step, number) > 1:
-        step += 1
-    return step
+    stride = max(1, num_values // MAX_VALUES)
+    while math.gcd(stride, num_values) > 1:
+        stride += 1
+    return stride
 
 
 def dead_share(output: Tensor) -> float:
-    """Share of the units, of N×units or of N×channels×H×W, that are zero at every position of every image."""
+    """Return the share of units, of N×units or N×channels×H×W, that are zero at every position of every image."""
     largest = output.amax(dim=[axis for axis in range(output.ndim) if axis != 1])
     return (largest <= 0).float().mean().item()
 
 
 def write_histogram(writer: SummaryWriter, tag: str, values: Tensor, step: int) -> None:
-    """Write a histogram with bins of equal width: a fifth of the time of `add_histogram`, a thirteenth of its size."""
+    """Write a histogram with `NUM_BINS` bins of equal width.
+
+    torch's `add_histogram` takes five times as long, and its default bins thirteen times the space.
+    """
     values = values.detach().float().flatten().cpu()
     if not values.isfinite().all():
-        return  # the loss says so, and ends the run
+        return  # the loss is not finite either, which ends the run
     low, high = float(values.min()), float(values.max())
-    if low == high:  # all alike: a bin around them
+    if low == high:  # all values are equal: give them a bin
         low, high = low - 0.5, high + 0.5
     counts = torch.histc(values, NUM_BINS, low, high)
     writer.add_histogram_raw(

@@ -1,4 +1,4 @@
-"""Fills TensorBoard's HParams tab."""
+"""Fill TensorBoard's HParams tab: a line of settings and final metrics for each run."""
 
 import copy
 import time
@@ -10,14 +10,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
+from convline.callbacks.tensorboard import file_writer
 from convline.records.directory import read_config, read_summary
 from convline.records.provenance import identity
 
 METRICS = ("result/val/acc", "result/val/loss", "result/test/acc", "result/test/loss")
-
-
 CHOICES = ("data", "data/augment", "model", "optimizer", "scheduler")
-WORDS = ("classifier.class_weights", "trainer.precision")
+STRINGS = ("classifier.class_weights", "trainer.precision")
 NUMBERS = (
     "seed",
     "data.batch_size",
@@ -35,21 +34,20 @@ NUMBERS = (
     "classifier.ema_decay",
     "trainer.max_epochs",
 )
-# The tab opens with five columns of settings: the first of those that "differ", by name.
-FIRST = ("data", "data.batch_size", "model", "optimizer", "optimizer.lr")
+# The tab opens with five columns of settings: those that "differ", in the order of their names.
+SHOWN = ("data", "data.batch_size", "model", "optimizer", "optimizer.lr")
 
-OUTCOME = ".outcome"  # how the event file ends that says how the run ended
+OUTCOME_SUFFIX = ".outcome"  # of the event file that holds the run's outcome
 
 
 class HParams(Callback):
-    """Writes the run's settings when it starts; `write_outcome` adds its end.
+    """Write the run's settings when it starts; `write_outcome` adds its outcome.
 
     The metrics of the tab have tags of their own (`result/val/acc`, …): torch's `add_hparams` would write NaN into the
-    curves, and the last value of a curve is not the best one.
+    curves, and the last value of a curve is not the best one. It also knows neither groups nor failed runs.
 
-    The settings are read from the run directory: names of the chosen options, and numbers. Runs that
-    differ only in their seed share a group: one line of the tab, their
-    metrics averaged.
+    The settings are read from the run directory: names of the chosen options, and numbers. Runs that differ only in
+    their seed share a group, which is one line of the tab with their mean metrics.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -60,9 +58,9 @@ class HParams(Callback):
         from tensorboard.plugins.hparams.plugin_data_pb2 import SessionStartInfo
 
         run_dir = Path(trainer.default_root_dir)
-        _forget_outcome(run_dir)
+        _remove_outcome(run_dir)
         cfg, chosen = read_config(run_dir), read_summary(run_dir)["choices"]
-        settings, group = flat_settings(cfg, chosen), _group(cfg, chosen)
+        settings, group = flat_settings(cfg, chosen), group_name(cfg, chosen)
         loggers[0].hparams.update(settings)  # what Lightning writes to hparams.yaml
         start = SessionStartInfo(group_name=group, start_time_secs=time.time())
         for key, value in settings.items():
@@ -74,7 +72,7 @@ class HParams(Callback):
 
 
 def _columns() -> Any:
-    """What the tab can show. The same for all runs: TensorBoard reads that of one of them."""
+    """Return the columns of the tab. They are the same for all runs, since TensorBoard reads those of one run only."""
     from tensorboard.plugins.hparams.api_pb2 import (
         DATA_TYPE_FLOAT64,
         DATA_TYPE_STRING,
@@ -84,36 +82,36 @@ def _columns() -> Any:
         MetricName,
     )
 
-    types = dict.fromkeys((*CHOICES, *WORDS), DATA_TYPE_STRING) | dict.fromkeys(NUMBERS, DATA_TYPE_FLOAT64)
+    types = dict.fromkeys((*CHOICES, *STRINGS), DATA_TYPE_STRING) | dict.fromkeys(NUMBERS, DATA_TYPE_FLOAT64)
     return Experiment(
-        hparam_infos=[HParamInfo(name=key, type=kind, differs=key in FIRST) for key, kind in types.items()],
+        hparam_infos=[HParamInfo(name=key, type=kind, differs=key in SHOWN) for key, kind in types.items()],
         metric_infos=[MetricInfo(name=MetricName(tag=tag)) for tag in METRICS],
     )
 
 
-def _group(cfg: DictConfig, chosen: Mapping[str, str]) -> str:
-    """The same for runs that compute the same but for their seed: the network's name, and a hash of all settings."""
+def group_name(cfg: DictConfig, chosen: Mapping[str, str]) -> str:
+    """Name the group of a run by network and hash of the settings; runs that differ only in their seed share it."""
     seedless = copy.copy(cfg)
     seedless.seed = 0
     return f"{chosen.get('model', 'pattern')} {identity(seedless, code='', data='')[:8]}"
 
 
 def write_outcome(run_dir: Path, metrics: dict[str, float]) -> None:
-    """Write the outcome of a run that has ended, instead of one that it had before it was resumed.
+    """Write the outcome of a run that has ended, in place of an earlier one from before it was resumed.
 
-    TensorBoard believes the first outcome that it reads of a run, so that it lies in an event file of its own, which
-    goes when the run goes on.
+    TensorBoard uses the first outcome that it reads of a run. Therefore the outcome has an event file of its own, which
+    is deleted when the run is resumed.
 
     Args:
-        run_dir: where the event files are.
+        run_dir: the run directory, where the event files are.
         metrics: by tag, all of `METRICS`; empty for a run that failed or was interrupted.
     """
     from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
     from tensorboard.plugins.hparams.plugin_data_pb2 import SessionEndInfo
     from torch.utils.tensorboard import SummaryWriter
 
-    _forget_outcome(run_dir)
-    with SummaryWriter(str(run_dir), filename_suffix=OUTCOME) as writer:
+    _remove_outcome(run_dir)
+    with SummaryWriter(str(run_dir), filename_suffix=OUTCOME_SUFFIX) as writer:
         for tag, value in metrics.items():
             writer.add_scalar(tag, value, 0)
         status = STATUS_SUCCESS if metrics else STATUS_FAILURE
@@ -121,28 +119,28 @@ def write_outcome(run_dir: Path, metrics: dict[str, float]) -> None:
         _add(writer, "_hparams_/session_end_info", session_end_info=end)
 
 
-def _forget_outcome(run_dir: Path) -> None:
-    for path in run_dir.glob(f"events.out.tfevents.*{OUTCOME}"):
+def _remove_outcome(run_dir: Path) -> None:
+    for path in run_dir.glob(f"events.out.tfevents.*{OUTCOME_SUFFIX}"):
         path.unlink()
 
 
 def _add(writer: Any, tag: str, **content: Any) -> None:
-    # tensorboard's own helpers for this import TensorFlow; torch's know neither groups nor failure
+    # not with TensorBoard's own helpers, which import TensorFlow
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams.metadata import create_summary_metadata
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
     metadata = create_summary_metadata(HParamsPluginData(**content))
-    writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, metadata=metadata)]))
+    file_writer(writer).add_summary(Summary(value=[Summary.Value(tag=tag, metadata=metadata)]))
 
 
 def flat_settings(cfg: DictConfig, chosen: Mapping[str, str]) -> dict[str, Any]:
-    """The settings that the tab shows: `{"model": "lenet", "optimizer.lr": 0.05, …}`; those that are null left out.
+    """Return the settings that the tab shows, without nulls: `{"model": "lenet", "optimizer.lr": 0.05, …}`.
 
     Args:
         cfg: the run's config.
-        chosen: the names of the options that were chosen of its groups.
+        chosen: the chosen option of each config group.
     """
     settings = {key: chosen[key] for key in CHOICES if key in chosen}
-    settings.update({key: OmegaConf.select(cfg, key) for key in (*NUMBERS, *WORDS)})
+    settings.update({key: OmegaConf.select(cfg, key) for key in (*NUMBERS, *STRINGS)})
     return {key: value for key, value in settings.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Ends a run cleanly on Ctrl-C and SIGTERM: the state is saved between two executions, then the run stops."""
+"""Stop a run cleanly on Ctrl-C and SIGTERM: save its state between two executions, then raise `Interrupted`."""
 
 import signal
 import threading
@@ -16,26 +16,27 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopOnSignal(Callback):
-    """On the first signal the run saves itself and raises `Interrupted`; a second Ctrl-C stops it where it is.
+    """Save the run and raise `Interrupted` on the first signal; on a second Ctrl-C, raise it at once.
 
-    An epoch's end is not cut: its validation and checkpoint are finished first.
+    The end of an epoch is not interrupted: its validation and checkpoint are finished first.
 
     Args:
-        checkpoint: what saves; None saves nothing.
-        hint: what to type to go on.
+        checkpoint: the callback that saves; with None nothing is saved.
+        hint: the command that continues the run.
     """
 
     def __init__(self, checkpoint: BestAndLast | None, hint: str) -> None:
         self.checkpoint, self.hint = checkpoint, hint
         self.received: int | None = None
-        # not Lightning's own, which come later and would end the program with status 0
+        # the handlers before Lightning registers its own, which would end the program with status 0
         self._previous = {signum: signal.getsignal(signum) for signum in SIGNALS}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over the two signals from Lightning, which has just registered its own."""
-        _set(dict.fromkeys(SIGNALS, self._note))
+        _set_handlers(dict.fromkeys(SIGNALS, self._remember))
 
-    def _note(self, signum: int, frame: FrameType | None) -> None:
+    def _remember(self, signum: int, frame: FrameType | None) -> None:
+        # only remembers: Python runs a handler between any two bytecodes, where a checkpoint would not be consistent
         if self.received is not None and signum == signal.SIGINT:
             raise Interrupted(signum, self.hint)
         self.received = signum
@@ -44,45 +45,46 @@ class StopOnSignal(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save and stop if a signal came."""
-        if self._came(trainer) and (self.checkpoint is None or self.checkpoint.save_within_epoch(trainer)):
+        if self._has_received(trainer) and (self.checkpoint is None or self.checkpoint.save_within_epoch(trainer)):
             raise Interrupted(self.received or signal.SIGTERM, self.hint)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop if a signal came in the last execution or the validation of the epoch before, which is saved."""
-        if self._came(trainer):
+        """Stop if a signal came in the last execution or the validation of the previous epoch, which is saved."""
+        if self._has_received(trainer):
             raise Interrupted(self.received or signal.SIGTERM, self.hint)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop if a signal came in the last epoch: everything is saved, but the test is still to come."""
+        """Stop if a signal came in the last epoch: everything is saved, but the network is not tested yet."""
         if self.received is not None:
             raise Interrupted(self.received, self.hint)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the signals back."""
-        _set(self._previous)
+        """Restore the former handlers."""
+        _set_handlers(self._previous)
 
-    def _came(self, trainer: Trainer) -> bool:
-        """On whichever rank."""
+    def _has_received(self, trainer: Trainer) -> bool:
+        """Return whether any rank received a signal; all must stop at the same step, or some would wait for ever."""
         received = self.received is not None
         return trainer.strategy.reduce_boolean_decision(received, all=False) if trainer.world_size > 1 else received
 
 
 @contextmanager
 def stoppable(hint: str) -> Iterator[None]:
-    """Outside the training loop there is nothing to save: the two signals raise `Interrupted` where they come."""
+    """Raise `Interrupted` at once on the two signals: outside the training loop there is nothing to save."""
 
     def stop(signum: int, frame: FrameType | None) -> None:
         raise Interrupted(signum, hint)
 
     previous = {signum: signal.getsignal(signum) for signum in SIGNALS}
-    _set(dict.fromkeys(SIGNALS, stop))
+    _set_handlers(dict.fromkeys(SIGNALS, stop))
     try:
         yield
     finally:
-        _set(previous)
+        _set_handlers(previous)
 
 
-def _set(handlers: Mapping[Any, Any]) -> None:
+def _set_handlers(handlers: Mapping[Any, Any]) -> None:
+    # Python accepts signal handlers in the main thread only
     if threading.current_thread() is threading.main_thread():
         for signum, handler in handlers.items():
             signal.signal(signum, handler)

@@ -1,4 +1,4 @@
-"""How much memory a run has taken."""
+"""Log the peak memory of a run."""
 
 import resource
 import sys
@@ -10,7 +10,7 @@ from convline.callbacks.tensorboard import event_writer
 
 
 class Memory(Callback):
-    """Writes `memory/peak_GiB` at each epoch's end: of tensors on the GPU, or of the whole process on the processor."""
+    """Write `memory/peak_GiB` at each epoch's end: of tensors on a GPU, or of the whole process on a CPU."""
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write it."""
@@ -20,8 +20,8 @@ class Memory(Callback):
 
 
 def peak_bytes(device: torch.device) -> int:
-    """The most that was in use at one time, since the process began."""
+    """Return the peak memory in bytes since the process began."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return largest if sys.platform == "darwin" else largest * 1024  # kibibytes everywhere but there
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # bytes on macOS, KiB on Linux

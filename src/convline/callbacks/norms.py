@@ -1,4 +1,4 @@
-"""Curves of the norms of gradient and weights, and of how far a step moves the weights."""
+"""Log the norms of gradient and weights, and how far a step moves the weights."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from convline.training.classifier import Classifier
 
 
 class Norms(Callback):
-    """Logs `norms/gradient`, `norms/weights` and `norms/update_to_weights` at the points of the step curves.
+    """Log `norms/gradient`, `norms/weights` and `norms/update_to_weights` every `log_every_n_steps` steps.
 
-    They are L2 norms over all trained parameters together: of the gradient as the backward pass left it, before any
-    clipping; of the weights before the step; and of the step divided by the weights'. Nothing waits for a GPU: its
-    numbers are read one execution late.
+    They are L2 norms over all trained parameters together: of the gradient before any clipping; of the weights before
+    the step; and of the step, divided by the weights' norm. On a GPU the values are read one execution later, when they
+    have been computed, so that training does not wait for them.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Norms(Callback):
         self._norms: tuple[Tensor, Tensor] | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Watch the optimizer's steps."""
+        """Register hooks before and after the optimizer's steps."""
         (optimizer,) = trainer.optimizers
         weights = [p for group in optimizer.param_groups for p in group["params"]]
 
@@ -51,37 +51,37 @@ class Norms(Callback):
         self._hooks = [optimizer.register_step_pre_hook(before), optimizer.register_step_post_hook(after)]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Count from here: asking the trainer in every step would cost more than everything else here."""
+        """Count steps from here: asking the trainer in every step costs more than everything else here."""
         self._step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Log what is there; on a GPU what the executions before this one have left, which it has long computed."""
-        on_host = pl_module.device.type == "cpu"
-        self._log(trainer, before=None if on_host else trainer.global_step - len(batch) + 1)
+        """Log the values of this execution; on a GPU those of earlier ones, which it has finished."""
+        is_cpu = pl_module.device.type == "cpu"
+        self._log(trainer, before=None if is_cpu else trainer.global_step - len(batch) + 1)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the rest."""
         self._log(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Log the rest: whoever resumes from the checkpoint does not do those steps again."""
+        """Log the rest: a run that is resumed from the checkpoint does not repeat those steps."""
         self._log(trainer)
 
     def _log(self, trainer: Trainer, before: int | None = None) -> None:
-        kept = []
+        remaining = []
         for step, values in self._unread:
             if before is not None and step >= before:
-                kept.append((step, values))
+                remaining.append((step, values))
                 continue
             gradient, size, ratio = values.tolist()
-            named = {"norms/gradient": gradient, "norms/weights": size, "norms/update_to_weights": ratio}
+            metrics = {"norms/gradient": gradient, "norms/weights": size, "norms/update_to_weights": ratio}
             for logger in trainer.loggers:
-                logger.log_metrics(named, step=step)
-        self._unread = kept
+                logger.log_metrics(metrics, step=step)
+        self._unread = remaining
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave the optimizer alone again."""
+        """Remove the hooks."""
         for hook in self._hooks:
             hook.remove()

@@ -1,4 +1,4 @@
-"""Ends a trial of a search that does worse than others did at its age."""
+"""Report a metric to Optuna after each epoch, and stop trials that its pruner rejects."""
 
 from pathlib import Path
 from typing import Any
@@ -9,17 +9,16 @@ from convline.errors import Pruned
 
 
 class Pruning(Callback):
-    """Reports a metric to the search after every epoch, and ends the run if its pruner says so.
+    """Report a metric to the study after every epoch, and raise `Pruned` if the pruner rejects the trial.
 
-    A search puts it into the config of its trials, so that it is there on whatever machine and in whatever rank a trial
-    is trained.
+    A search puts this callback into the config of its trials, so that it works on any machine and any rank.
 
     Args:
-        metric: of the epoch, of validation.
+        metric: name of the validation metric.
         study: name of the study.
-        number: of the trial.
-        pruner: Optuna's.
-        storage: URL of the study's database; None: `study.db` beside the run's directory.
+        number: of the trial in the study.
+        pruner: of Optuna.
+        storage: URL of the study's database; None stands for `study.db` beside the run directory.
     """
 
     def __init__(self, metric: str, study: str, number: int, pruner: Any, storage: str | None) -> None:
@@ -27,25 +26,28 @@ class Pruning(Callback):
         self._trial: Any = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the study; a trial that it has closed already is trained without it."""
+        """Open the study; if it has already closed the trial, train without it."""
         if not trainer.is_global_zero:
             return
         import optuna
 
         url = self.storage or f"sqlite:///{Path(trainer.default_root_dir).absolute().parent / 'study.db'}"
         study = optuna.load_study(study_name=self.study, storage=url, pruner=self.pruner)
-        found = study.get_trials(deepcopy=False)[self.number]
-        self._trial = None if found.state.is_finished() else optuna.Trial(study, found._trial_id)
+        stored = study.get_trials(deepcopy=False)[self.number]
+        # Private in Optuna 4.9 to 5.0, which has no public way to go on with a trial that another process has asked
+        # for. If it is renamed, every trial of a search with a pruner fails here with an AttributeError.
+        self._trial = None if stored.state.is_finished() else optuna.Trial(study, stored._trial_id)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report and ask.
+        """Report the metric and ask the pruner, once for each epoch.
 
         Raises:
-            Pruned: the run is not worth going on with.
+            Pruned: the pruner rejects the trial; on all ranks.
         """
         is_pruned = False
         if self._trial is not None:
             epoch = trainer.current_epoch + 1
+            # a resumed run repeats the epoch that was interrupted, and Optuna ignores a second report with a warning
             if epoch not in self._trial.study.get_trials(deepcopy=False)[self.number].intermediate_values:
                 self._trial.report(float(trainer.callback_metrics[self.metric]), epoch)
             is_pruned = epoch < (trainer.max_epochs or 0) and self._trial.should_prune()

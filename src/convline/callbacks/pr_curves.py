@@ -1,4 +1,4 @@
-"""Precision and recall of each class, on the validation images."""
+"""Write the precision-recall curve of each class on the validation images."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class PrCurves(AfterTest):
-    """Fills the PR Curves tab: one against all others, by the class's probability."""
+    """Fill the PR Curves tab: each class against all others, by the class's probability."""
 
     def after_test(self, run: LoadedRun, writer: SummaryWriter | None, step: int) -> None:
         """Write a curve for each class."""
         if writer is None:
             return
-        said = run.predictions("val")
-        labels, chances = said.labels.numpy(), said.logits.softmax(dim=1).numpy()
-        for number, name in enumerate(run.classes):
-            writer.add_pr_curve(f"validation/{name}", labels == number, chances[:, number], step)
+        evaluation = run.predictions("val")
+        labels, probabilities = evaluation.labels.numpy(), evaluation.logits.softmax(dim=1).numpy()
+        for index, name in enumerate(run.classes):
+            writer.add_pr_curve(f"validation/{name}", labels == index, probabilities[:, index], step)

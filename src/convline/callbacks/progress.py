@@ -1,4 +1,4 @@
-"""The progress bar: loss, accuracy and images a second."""
+"""Show a progress bar with loss, accuracy and images per second."""
 
 import time
 from typing import Any
@@ -13,10 +13,10 @@ from convline.training.classifier import Classifier
 
 
 class Progress(ProgressBar):
-    """One moving line for the epoch that runs, one line that stays for each that is done.
+    """Show a bar for the current epoch, and print a line for each finished one.
 
-    The bar is drawn ten times a second at most and reads sums that are computed anyway; where the output is not a
-    terminal, only the lines that stay are written.
+    The bar is drawn at most ten times a second and reads metrics that are computed anyway. If the output is not a
+    terminal, only the lines are printed.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Progress(ProgressBar):
         self._finished_epoch: int | None = None
 
     def disable(self) -> None:
-        """Called by Lightning on every rank but the first."""
+        """Show nothing; Lightning calls this on every rank but the first."""
         self._enabled = False
 
     def enable(self) -> None:
@@ -40,60 +40,60 @@ class Progress(ProgressBar):
         if self._enabled and self._console.is_terminal:
             text = TextColumn("{task.description}")
             self._bar = Bar(
-                text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[figures]}"),
+                text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[metrics]}"),
                 console=self._console, auto_refresh=False, transient=True,
             )  # fmt: skip
             self._bar.start()
-            self._task = self._bar.add_task("", figures="")
-        self._begin(trainer)
+            self._task = self._bar.add_task("", metrics="")
+        self._reset(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the line of the epoch before, and begin one."""
-        self._write_line(trainer)
-        self._begin(trainer)
+        """Print the line of the previous epoch, and reset the bar."""
+        self._print_line(trainer)
+        self._reset(trainer)
 
-    def _begin(self, trainer: Trainer) -> None:
-        self._start, self._images, self._steps = time.perf_counter(), 0, 0
+    def _reset(self, trainer: Trainer) -> None:
+        self._start, self._num_images = time.perf_counter(), 0
         if self._bar is not None:
             loader: Any = trainer.train_dataloader
-            done = loader.position if loader.position < loader.num_batches else 0
+            completed = loader.position if loader.position < loader.num_batches else 0
             title = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self._bar.reset(self._task, total=loader.num_batches, completed=done, description=title, figures="")
+            self._bar.reset(self._task, total=loader.num_batches, completed=completed, description=title, metrics="")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move the bar."""
-        self._images += batch.num_images * trainer.world_size
+        """Update the bar."""
+        self._num_images += batch.num_images * trainer.world_size
         now = time.perf_counter()
         if self._bar is not None and now - self._drawn > 0.1:
             assert isinstance(pl_module, Classifier)
             loader: Any = trainer.train_dataloader
-            sums, rate = pl_module.train_sums, self._images / (now - self._start)
-            figures = f"loss {sums.loss:.4f}  acc {sums.accuracy:.4f}  {rate:,.0f} images/s"
-            self._bar.update(self._task, completed=loader.position, figures=figures)
+            sums, rate = pl_module.train_sums, self._num_images / (now - self._start)
+            metrics = f"loss {sums.loss:.4f}  acc {sums.accuracy:.4f}  {rate:,.0f} images/s"
+            self._bar.update(self._task, completed=loader.position, metrics=metrics)
             self._bar.refresh()
             self._drawn = now
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The figures of the epoch are logged after this hook; `_write_line` follows as soon as they are there."""
+        """Remember the epoch; its metrics are logged after this hook, so that `_print_line` follows later."""
         self._finished_epoch = trainer.current_epoch + 1
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the last line that stays."""
-        self._write_line(trainer)
+        """Print the line of the last epoch."""
+        self._print_line(trainer)
 
-    def _write_line(self, trainer: Trainer) -> None:
+    def _print_line(self, trainer: Trainer) -> None:
         epoch, self._finished_epoch = self._finished_epoch, None
         if epoch is None or not self._enabled:
             return
-        value = {key: float(v) for key, v in trainer.callback_metrics.items()}
+        metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
         line = f"epoch {epoch:>3}/{trainer.max_epochs}"
-        line += f"  train loss {value['train/loss']:.4f} acc {value['train/acc']:.4f}"
-        if "val/acc" in value:
-            line += f"  val loss {value['val/loss']:.4f} acc [bold]{value['val/acc']:.4f}[/bold]"
-        if "images/s" in value:
-            line += f"  {value['images/s']:,.0f} images/s"
+        line += f"  train loss {metrics['train/loss']:.4f} acc {metrics['train/acc']:.4f}"
+        if "val/acc" in metrics:
+            line += f"  val loss {metrics['val/loss']:.4f} acc [bold]{metrics['val/acc']:.4f}[/bold]"
+        if "images/s" in metrics:
+            line += f"  {metrics['images/s']:,.0f} images/s"
         self._console.print(line, soft_wrap=True)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

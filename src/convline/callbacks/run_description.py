@@ -1,4 +1,4 @@
-"""What a run is, in TensorBoard: its pattern, layers, command and environment as text, its network as a graph."""
+"""Describe a run in TensorBoard: pattern, layers, command and environment as text, the network as a graph."""
 
 import json
 import shlex
@@ -9,14 +9,14 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from omegaconf import OmegaConf
 
-from convline.callbacks.tensorboard import event_writer
+from convline.callbacks.tensorboard import event_writer, file_writer
 from convline.data.datamodule import DataModule
 from convline.network.summary import NetworkSummary, summarize
 from convline.network.tensorboard_graph import graph_def
 from convline.records.directory import read_config
 from convline.training.classifier import Classifier
 
-# The Custom Scalars tab: train against validation, and what tells of the health of a training.
+# Charts of the Custom Scalars tab: training against validation, and whether a training is healthy.
 LAYOUT = {
     "train against validation": {
         "loss": ["Multiline", ["^train/loss$", "^val/loss$"]],
@@ -30,14 +30,14 @@ LAYOUT = {
         "share of dead ReLUs": ["Multiline", ["^dead_relus/.*"]],
     },
 }
-COLUMNS = 100  # of the Text tab, which does not break lines that are verbatim
+COLUMNS = 100  # of the Text tab, which does not break the lines of code blocks
 
 
 class Description(Callback):
-    """Fills the Text and the Graphs tab when a run begins, and lays out the Custom Scalars tab."""
+    """Fill the Text and Graphs tabs when a run begins, and define the charts of the Custom Scalars tab."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write them, but not again when a run goes on."""
+        """Write them, but not again when a run is resumed."""
         writer = event_writer(trainer)
         if writer is None or trainer.global_step:
             return
@@ -49,41 +49,41 @@ class Description(Callback):
         for tag, text in texts(run_dir, summarize(pl_module.network, data.input_shape)).items():
             writer.add_text(tag, text, 0)
         graph = graph_def(pl_module.network, data.input_shape)
-        writer._get_file_writer().add_event(Event(graph_def=graph.SerializeToString()))
+        file_writer(writer).add_event(Event(graph_def=graph.SerializeToString()))
         writer.add_custom_scalars(LAYOUT)
 
 
 def texts(run_dir: Path, table: NetworkSummary) -> dict[str, str]:
-    """What the Text tab shows, by tag, in Markdown."""
-    found = {"layers": markdown(table)}
+    """Return the contents of the Text tab by tag, in Markdown."""
+    contents = {"layers": markdown(table)}
     model = read_config(run_dir).model
     if model.get("pattern"):
-        # blocks, and the numbers that the pattern names
+        # blocks, and numbers that the pattern refers to by name
         rest = OmegaConf.create({key: model[key] for key in model if key not in ("pattern", "_target_", "_convert_")})
-        found["pattern"] = _verbatim(f"{_folded(str(model.pattern).strip())}\n\n{OmegaConf.to_yaml(rest)}")
+        contents["pattern"] = _code_block(f"{_wrapped(str(model.pattern).strip())}\n\n{OmegaConf.to_yaml(rest)}")
     path = run_dir / "environment.json"
     if path.is_file():
         environment: dict[str, Any] = json.loads(path.read_text())
         words = [shlex.quote(str(word)) for word in environment.pop("command")]
         is_long = sum(map(len, words)) + len(words) > COLUMNS
-        found["command"] = _verbatim((" \\\n    " if is_long else " ").join(words))
-        found["environment"] = _verbatim(json.dumps(environment, indent=2))
-    return found
+        contents["command"] = _code_block((" \\\n    " if is_long else " ").join(words))
+        contents["environment"] = _code_block(json.dumps(environment, indent=2))
+    return contents
 
 
-def _verbatim(text: str) -> str:
+def _code_block(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.strip().splitlines())
 
 
-def _folded(pattern: str) -> str:
-    """A pattern's long lines broken at spaces, where that means nothing to it: not after a `#`."""
+def _wrapped(pattern: str) -> str:
+    """Break a pattern's long lines at spaces, but not lines with a comment: the rest would no longer be one."""
     style: Any = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": "    "}
     lines = pattern.splitlines()
     return "\n".join(line if "#" in line else textwrap.fill(line, COLUMNS, **style) for line in lines)
 
 
 def markdown(table: NetworkSummary) -> str:
-    """The layer table, with its sums."""
+    """Return the layer table with its sums, in Markdown."""
     head = "| layer | output | parameters | multiply-adds | receptive field |\n|---|---|--:|--:|--:|"
     lines = [
         f"| {layer.name} | {'×'.join(map(str, layer.output_shape))} | {layer.parameters:,} | {layer.macs:,} "

@@ -1,50 +1,44 @@
-"""A picture of the training images as the network gets them, once a run."""
+"""Write a picture of the training images as the network gets them, once for each run."""
 
 from pathlib import Path
 
-import torch
+import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor
 
 from convline.data.datamodule import DataModule
 from convline.data.preview import preview
+from convline.figures.image_grid import as_tiles, make_grid
 
-SMALLEST = 48  # pixels of an image's shorter side in the picture, at least
+MIN_SIDE = 48  # pixels of an image's shorter side
 
 
 class TrainingImages(Callback):
-    """Writes `pictures/training_images.png`, and the same into TensorBoard's images tab, before the first step.
+    """Write `pictures/training_images.png`, and the same into TensorBoard's Images tab, before the first step.
 
-    With augmentation a row is one image: first as it is stored, then as the first epochs show it. Without, every image
-    is another one. The loader of the training is not touched.
+    With augmentation a row is one image: first as stored, then as in the first epochs. Without augmentation all images
+    are different. The training's loader is not used, so that its random state stays as it is.
     """
 
     def __init__(self, rows: int = 8, columns: int = 8) -> None:
         self.rows, self.columns = rows, columns
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw it, but not again when a run goes on."""
+        """Draw it, but not again when a run is resumed."""
         data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
         path = Path(trainer.default_root_dir) / "pictures" / "training_images.png"
         if not trainer.is_global_zero or path.exists():
             return
-        picture = _grid(preview(data, self.rows, self.columns))
         from PIL import Image
 
+        tiles = as_tiles(preview(data, self.rows, self.columns).flatten(0, 1).numpy())
+        height, width = tiles.shape[1:3]
+        factor = -(-MIN_SIDE // min(height, width))
+        picture = make_grid(tiles, self.columns, side=factor * max(height, width))
+        picture = np.pad(picture, ((1, 1), (1, 1), (0, 0)), constant_values=255)
+
         path.parent.mkdir(exist_ok=True)
-        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(path)
+        Image.fromarray(picture).save(path)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("training images", picture, 0)
-
-
-def _grid(images: Tensor) -> Tensor:
-    """uint8 rows×columns×C×H×W -> 3×height×width, enlarged by a whole factor, with white lines between."""
-    factor = max(1, -(-SMALLEST // min(images.shape[3:])))
-    large = images.repeat_interleave(factor, 3).repeat_interleave(factor, 4)
-    if large.shape[2] != 3:  # gray, or channels that are no colors
-        large = large[:, :, :1].expand(-1, -1, 3, -1, -1)
-    framed = torch.nn.functional.pad(large, (1, 1, 1, 1), value=255)
-    rows, columns, channels, height, width = framed.shape
-    return framed.permute(2, 0, 3, 1, 4).reshape(channels, rows * height, columns * width)
+                logger.experiment.add_image("training images", picture, 0, dataformats="HWC")
