@@ -1,5 +1,6 @@
-"""How Hydra finds Convline's sweepers: it takes plugins from the package `hydra_plugins` alone. What they do is in
-`convline.sweeps`.
+"""Let Hydra find Convline's sweepers: it looks for plugins only in the package `hydra_plugins`.
+
+The sweepers call `convline.sweeps`, which they import late, since Hydra imports its plugins for every command.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,34 +12,33 @@ from omegaconf import DictConfig
 
 
 class Search(Sweeper):
-    """Trials that learn from each other."""
+    """Run trials whose values Optuna chooses."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra with what `sweep` needs."""
+        """Keep what `sweep` needs; Hydra calls this first."""
         self._context, self._config = hydra_context, config
 
     def sweep(self, arguments: Sequence[str]) -> Any:
-        """Do them."""
-        from convline.sweeps.search import search
+        """Run the search."""
+        from convline.sweeps import search
 
         search(arguments, self._config, self._context)
 
 
 class Grid(Search):
-    """Every combination of the lists on the command line; a search where `sweep=NAME` brings a space.
+    """Run every combination of the lists on the command line; run a search if `sweep=NAME` brings a search space.
 
     Args:
-        params: lists for settings that the command line does not name, as in Hydra's own sweeper.
+        params: lists of values for settings that the command line does not name, as in Hydra's own sweeper.
     """
 
     def __init__(self, params: Mapping[str, str]) -> None:
         self._params = params
 
     def sweep(self, arguments: Sequence[str]) -> Any:
-        """Do them."""
+        """Run the grid."""
         if self._config.sweep.space:
             return super().sweep(arguments)
-        from convline.sweeps.grid import sweep
-        from convline.sweeps.jobs import with_params
+        from convline.sweeps import sweep, with_params
 
         return sweep(with_params(arguments, self._params), self._config, self._context)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from convline.errors import Interrupted
+from convline.errors import Interrupted, UserError
 from convline.records import directory as runs
-from convline.sweeps.finish import closing
+from convline.sweeps.finish import closing_report
 from support.commands import SMALL, Running, run_dirs, train, wait_for
 from support.run_files import weights
 from support.sweeping import TINY, job_dirs, states
@@ -122,7 +122,7 @@ class TestEnding:
         monkeypatch.setattr("sys.argv", list(self.WORDS))
 
         def sweep() -> None:
-            with closing() as show:
+            with closing_report() as show:
                 if folder is not None:
                     show(folder)
                 os.kill(os.getpid(), signal.SIGINT)
@@ -140,6 +140,33 @@ class TestEnding:
     def test_what_is_done_anew_is_gone_on_with(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert self.stopped(tmp_path, monkeypatch).hint == "python train.py -m seed=0,1"
         assert self.stopped(None, monkeypatch).hint == "python train.py -m rerun=all seed=0,1"  # nothing is begun
+
+    @pytest.mark.parametrize("error", [UserError("the disk is full"), OSError("no space left"), KeyError("val/acc")])
+    def test_a_report_that_fails_hides_no_interruption(
+        self, error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def fail(folder: Path) -> None:
+            raise error
+
+        (tmp_path / "seed=0").mkdir()
+        (tmp_path / "seed=0" / "config.yaml").touch()
+        monkeypatch.setattr("convline.reporting.report.report_sweep", fail)
+        stopped = self.stopped(tmp_path, monkeypatch)
+        assert stopped.signum == signal.SIGINT
+        assert stopped.hint == "python train.py -m seed=0,1"
+        assert "the report could not be written" in capsys.readouterr().err
+
+    def test_a_report_that_fails_after_a_whole_sweep_is_an_error(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(folder: Path) -> None:
+            raise UserError("the disk is full")
+
+        (tmp_path / "seed=0").mkdir()
+        (tmp_path / "seed=0" / "config.yaml").touch()
+        monkeypatch.setattr("convline.reporting.report.report_sweep", fail)
+        with pytest.raises(UserError, match="the disk is full"), closing_report() as show:
+            show(tmp_path)
 
 
 def test_combinations_that_compute_the_same_are_one_job(tmp_path: Path) -> None:

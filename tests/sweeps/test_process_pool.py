@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from convline.config.compose import load_config
 from convline.records import directory as runs
 from convline.records import lock
-from convline.sweeps.process_pool import Workers, environments
+from convline.sweeps.process_pool import ProcessPool, environments
 from support.commands import SMALL, Running, train, wait_for
 from support.run_files import weights
 from support.sweeping import TINY, job_dirs, states, trained
@@ -113,7 +113,7 @@ def test_a_job_that_has_ended_is_not_lost_with_its_process(state: str, wanted: s
     dead.wait()
     (run_dir / lock.HEARTBEAT).write_text(json.dumps({"host": socket.gethostname(), "pid": dead.pid}))
     runs.update_summary(run_dir, status=state, swept=["seed=0"])
-    assert Workers(load_config())._has_lost_a_job(dead, tmp_path) == (wanted == "failed")
+    assert ProcessPool(load_config())._record_lost_job(dead, tmp_path) == (wanted == "failed")
     assert runs.read_summary(run_dir)["status"] == wanted
 
 

@@ -125,7 +125,7 @@ class TestGoingOn:
             return trial.params
 
         def opened(name: str) -> optuna.Study:
-            return study.open_study(study.default_url(tmp_path / name), "s", settings, dimensions)
+            return study.open_study(study.default_url(tmp_path / name), "s", settings, dimensions)[0]
 
         for name in ("once", "anew"):
             (tmp_path / name).mkdir()

@@ -36,13 +36,13 @@ class TestSpace:
 
     def test_values_are_typed_so_that_hydra_reads_them(self) -> None:
         patterns = self.dimension('model.pattern="CONV(4) -> FC","FC"')
-        assert [patterns.word(value) for value in patterns.extremes()] == [
+        assert [patterns.override(value) for value in patterns.extremes()] == [
             'model.pattern="CONV(4) -> FC"',
             'model.pattern="FC"',
         ]
-        assert self.dimension("optimizer.lr=interval(0.1,1)").word(0.12345678901) == "optimizer.lr=0.12345678901"
+        assert self.dimension("optimizer.lr=interval(0.1,1)").override(0.12345678901) == "optimizer.lr=0.12345678901"
         flags = self.dimension("a=true,1")
-        assert [flags.word(True), flags.word(1)] == ["a=True", "a=1"]
+        assert [flags.override(True), flags.override(1)] == ["a=True", "a=1"]
 
     def test_grids_of_ranges(self) -> None:
         assert self.dimension("data.batch_size=range(8,33,8)").grid() == [8, 16, 24, 32]

@@ -1,8 +1,8 @@
-"""A sweep's folder: one directory a job, and sweep.json, which says which they are.
+"""Find or create a sweep's folder: one run directory a job, and sweep.json, which lists them.
 
-The same command finds its folder again by what its jobs compute: the folder that holds most of them is gone on with,
-and jobs that are not there yet are added to it. So a longer list of values extends a sweep, and a changed program,
-which computes something else, begins another.
+The same command finds its folder again by what its jobs compute: it continues the folder that holds most of its jobs,
+and adds the jobs that are missing there. So a longer list of values extends a sweep. A changed version of the code
+computes something else, and begins a new folder.
 """
 
 import itertools
@@ -31,8 +31,8 @@ class Folder:
     """A sweep on disk.
 
     Args:
-        path: of the folder.
-        jobs: of all commands that worked on it: `directory`, `overrides`, `identity` and `recipe` of each.
+        path: path of the folder.
+        jobs: `directory`, `overrides`, `identity` and `recipe` of each job that any command added.
         created: seconds since the epoch.
     """
 
@@ -41,16 +41,16 @@ class Folder:
     created: float = field(default_factory=time.time)
 
     def known(self, by: str) -> dict[str, str]:
-        """The directories of its jobs by one of their hashes."""
+        """Return the jobs' directories by one of their hashes, "identity" or "recipe"."""
         return {job[by]: job["directory"] for job in self.jobs}
 
     def count(self, jobs: Sequence[Job], by: str) -> int:
-        """How many of these jobs are here."""
+        """Count how many of these jobs the folder holds."""
         known = self.known(by)
         return sum(getattr(job, by) in known for job in jobs)
 
     def add(self, jobs: Sequence[Job], by: str) -> list[Path]:
-        """Lay out those that are not here yet; the directories of all, in order."""
+        """Create the run directories of jobs that the folder does not hold; return the directories of all, in order."""
         known = self.known(by)
         taken = {*known.values(), *(path.name for path in self.path.iterdir())}
         for job in jobs:
@@ -63,23 +63,24 @@ class Folder:
             hashes = {"identity": job.identity, "recipe": job.recipe}
             self.jobs.append({"directory": name, "overrides": job.overrides, **hashes})
         content = {"command": sys.argv, "created": self.created, "jobs": self.jobs}
-        runs.write_json(self.path / "sweep.json", content)  # before the directories: what is missing is made next time
+        # written before the directories: those that a kill leaves out are created by the next command
+        runs.write_json(self.path / "sweep.json", content)
         directories = []
         for job in jobs:
             directory = self.path / known[getattr(job, by)]
             if not (directory / "summary.json").is_file():
                 (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
-                runs.lay_out(directory, job.cfg, **job.told())
+                runs.lay_out(directory, job.cfg, **job.summary_fields())
             else:
                 self._check(directory, job)
             directories.append(directory)
         return directories
 
     def _check(self, directory: Path, job: Job) -> None:
-        """A job that is to be gone on with must be what its directory says.
+        """Check that the config in a run directory is still the one of the job that is to be resumed.
 
         Raises:
-            UserError: it is not, or its directory is damaged.
+            UserError: the config was changed, or the directory is damaged.
         """
         try:
             if runs.status(directory) == "finished":
@@ -96,7 +97,7 @@ class Folder:
 
 
 def wanted_folder(cfg: DictConfig) -> tuple[Path, bool]:
-    """Where a new sweep goes, by Hydra's config, and whether the user said so."""
+    """Return the path of a new sweep by Hydra's config, and whether the user named it."""
     path = Path(cfg.hydra.sweep.dir)
     if any(word.startswith("hydra.sweep.dir=") for word in cfg.hydra.overrides.hydra):
         return path, True
@@ -106,18 +107,18 @@ def wanted_folder(cfg: DictConfig) -> tuple[Path, bool]:
 def open_folder(
     jobs: Sequence[Job], runs_dir: Path, name: str, explicit: bool, rerun: str
 ) -> tuple[Folder, list[Path]]:
-    """Find or make the folder of these jobs, with a directory for each.
+    """Find or create the folder of these jobs, with a run directory for each.
 
     Args:
-        jobs: of one command.
-        runs_dir: where folders of sweeps lie.
-        name: of a new one.
-        explicit: the user chose this name: no other folder is looked at.
-        rerun: "all" makes a new folder; "none" also takes jobs of other versions of the code.
+        jobs: jobs of one command.
+        runs_dir: parent of the folders of sweeps.
+        name: name of a new folder.
+        explicit: the user chose this name, and no other folder may be taken.
+        rerun: "all" creates a new folder; "none" also accepts jobs of other versions of the code.
     Returns:
         The folder, and the jobs' directories in order.
     Raises:
-        UserError: the folder of that name holds another sweep, or cannot be made.
+        UserError: the folder of that name holds another sweep, or cannot be created.
     """
     by = "recipe" if rerun == "none" else "identity"
     with in_turn(runs_dir):  # two processes with the same command at the same moment
@@ -133,10 +134,10 @@ def open_folder(
 
 @contextmanager
 def in_turn(runs_dir: Path) -> Iterator[None]:
-    """Look for a sweep's folder, and make it, while no other process does.
+    """Let only one process at a time look for a sweep's folder and create it.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the folder cannot be written.
     """
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
@@ -150,8 +151,8 @@ def in_turn(runs_dir: Path) -> Iterator[None]:
 
 
 def folders(runs_dir: Path) -> list[Folder]:
-    """The folders of grids directly below `runs_dir`; what cannot be read is no folder of a sweep."""
-    found = []
+    """Return the folders of grids directly below `runs_dir`; skip those whose sweep.json cannot be read."""
+    grids = []
     for path in sorted(runs_dir.glob("*/sweep.json")):
         try:
             content = json.loads(path.read_text())
@@ -159,14 +160,14 @@ def folders(runs_dir: Path) -> list[Folder]:
                 {key: known[key] for key in ("directory", "overrides", "identity", "recipe")}
                 for known in content["jobs"]
             ]
-            found.append(Folder(path.parent, jobs, content["created"]))
+            grids.append(Folder(path.parent, jobs, content["created"]))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return found
+    return grids
 
 
 def by_another_version(runs_dir: Path, jobs: Sequence[Job]) -> tuple[int, Path | None]:
-    """How many of these jobs another version of the code has finished, and in which folder."""
+    """Return how many of these jobs another version of the code has finished, and in which folder."""
     best: tuple[int, Path | None] = (0, None)
     for folder in folders(runs_dir):
         known, own = folder.known("recipe"), folder.known("identity")
@@ -177,10 +178,10 @@ def by_another_version(runs_dir: Path, jobs: Sequence[Job]) -> tuple[int, Path |
 
 
 def _named(path: Path, jobs: Sequence[Job], by: str, rerun: str) -> Folder:
-    """The folder that the user named.
+    """Return the folder that the user named.
 
     Raises:
-        UserError: it holds a sweep that these jobs contradict.
+        UserError: it holds another sweep.
     """
     known = next((found for found in folders(path.parent) if found.path == path), None)
     if known is None:
@@ -201,14 +202,14 @@ def _named(path: Path, jobs: Sequence[Job], by: str, rerun: str) -> Folder:
 
 
 def _difference(folder: Folder, job: Job) -> str:
-    """A setting in which the job nearest to this one differs from it."""
+    """Describe one setting in which the most similar job of the folder differs from this job."""
     ours = _flat(OmegaConf.to_container(job.cfg, resolve=True))
     closest: tuple[str, dict[str, Any]] | None = None
     for known in folder.jobs:
         theirs = _flat(OmegaConf.to_container(runs.read_config(folder.path / known["directory"]), resolve=True))
-        differing = {key: theirs.get(key) for key in ours if theirs.get(key) != ours[key] and not is_outside(key)}
-        if closest is None or len(differing) < len(closest[1]):
-            closest = known["directory"], differing
+        differences = {key: theirs.get(key) for key in ours if theirs.get(key) != ours[key] and not is_outside(key)}
+        if closest is None or len(differences) < len(closest[1]):
+            closest = known["directory"], differences
     if closest is None or not closest[1]:
         return "its data are others"
     key, value = next(iter(closest[1].items()))

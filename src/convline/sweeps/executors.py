@@ -1,87 +1,84 @@
-"""Who does a sweep's jobs, and until when: this process, several of them, or a launcher of Hydra's."""
+"""Choose what runs a sweep's jobs (this process, a process pool, a Hydra launcher), and wait until all have ended."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from convline.records import directory as runs
+from convline.sweeps.hydra_launcher import HydraLauncherExecutor
+from convline.sweeps.process_pool import ProcessPool
+from convline.sweeps.run_job import run_jobs
+from convline.sweeps.trials import Trials
 
-if TYPE_CHECKING:
-    from convline.sweeps.trials import Trials
+POLL_SECONDS = 0.5  # between two reads of the jobs that other processes run
 
 
-class Launcher(Protocol):
-    """Does jobs."""
+class Executor(Protocol):
+    """Run the jobs of a grid, or the trials of a search."""
 
-    def jobs(self, directories: Sequence[Path]) -> object:
-        """Do those in these directories of one folder, as far as no other process does."""
+    def run_jobs(self, directories: Sequence[Path]) -> object:
+        """Run the jobs in these run directories, which share one parent folder; skip those of other processes."""
         ...
 
-    def search(self, trials: Trials) -> object:
-        """Do the trials of a search; returns when there are as many as wanted."""
+    def run_trials(self, trials: Trials) -> object:
+        """Run trials of a search until there are as many as requested."""
         ...
 
 
-def launcher(cfg: DictConfig, context: HydraContext) -> Launcher:
-    """This process, as many as `workers` says, or the launcher of Hydra's that the config names."""
-    if not cfg.hydra.launcher._target_.endswith(".BasicLauncher"):
-        from convline.sweeps.hydra_launcher import Elsewhere
-
-        return Elsewhere(cfg, context)
-    if cfg.workers > 1:
-        from convline.sweeps.process_pool import Workers
-
-        return Workers(cfg)
-    return Here(cfg.fail_fast)
-
-
-def until_done(directories: Sequence[Path], chosen: Launcher, fail_fast: bool) -> None:
-    """Do jobs until each has ended: what other processes have is waited for, and taken over if they die.
+class LocalExecutor:
+    """Run one job after the other in this process.
 
     Args:
-        directories: of the jobs; none has failed.
-        chosen: does them.
-        fail_fast: stop at the first that fails.
-    """
-    while True:
-        before = {path: runs.status(path) for path in directories}
-        if fail_fast and "failed" in before.values():
-            return
-        todo = [path for path, state in before.items() if state in ("waiting", "interrupted")]
-        if todo:
-            chosen.jobs(todo)
-        elif "running" not in before.values():
-            return
-        if before == {path: runs.status(path) for path in directories}:
-            time.sleep(0.5)
-
-
-class Here:
-    """One job after the other in this process: imports and data are shared.
-
-    Args:
-        fail_fast: stop at the first that fails.
+        fail_fast: stop at the first job that fails.
     """
 
     def __init__(self, fail_fast: bool) -> None:
         self._fail_fast = fail_fast
 
-    def jobs(self, directories: Sequence[Path], quiet: bool = False) -> bool:
-        """Do them; returns whether it has stopped at one that failed."""
-        from convline.sweeps.run_job import perform
+    def run_jobs(self, directories: Sequence[Path]) -> None:
+        """Run the jobs in these run directories."""
+        run_jobs(directories, self._fail_fast)
 
-        for number, run_dir in enumerate(directories, 1):
-            ended = perform(run_dir, f"job {number} of {len(directories)}", quiet)
-            if ended == "failed" and self._fail_fast:
-                return True
-        return False
+    def run_trials(self, trials: Trials) -> None:
+        """Run trials until there are as many as requested."""
+        trials.run(self._fail_fast)
 
-    def search(self, trials: Trials, quiet: bool = False) -> bool:
-        """Do them; returns whether it has stopped at one that failed."""
-        return trials.do(self._fail_fast, quiet)
+
+def choose_executor(cfg: DictConfig, context: HydraContext) -> Executor:
+    """Return the Hydra launcher that the config names, else a pool of `workers` processes, else this process."""
+    if not cfg.hydra.launcher._target_.endswith(".BasicLauncher"):
+        return HydraLauncherExecutor(cfg, context)
+    return ProcessPool(cfg) if cfg.workers > 1 else LocalExecutor(cfg.fail_fast)
+
+
+def run_until_done(directories: Sequence[Path], executor: Executor, fail_fast: bool) -> None:
+    """Run jobs until each has ended. Wait for jobs of other processes, and take over a job whose process died.
+
+    Each round reads only the jobs that may still change, so that waiting costs the same late in a large sweep.
+
+    Args:
+        directories: run directories of the jobs; none has failed.
+        executor: runs the jobs.
+        fail_fast: stop when a job has failed.
+    """
+    states = {path: runs.status(path) for path in directories}
+    while True:
+        if fail_fast and "failed" in states.values():
+            return
+        # not "failed": another command may run a failed job again, and then it is waited for
+        states = {path: state for path, state in states.items() if state not in ("finished", "pruned")}
+        todo = [path for path, state in states.items() if state in ("waiting", "interrupted")]
+        if todo:
+            executor.run_jobs(todo)
+        elif "running" not in states.values():
+            return
+        before, states = states, {path: runs.status(path) for path in states}
+        if states == before:
+            time.sleep(POLL_SECONDS)
+            states = {path: runs.status(path) for path in states}

@@ -1,36 +1,100 @@
-"""How a sweep ends: with its table, whatever happened; after an interruption, with what to type to go on."""
+"""End a sweep: write its report, print the outcome of a search, and after an interruption say how to resume."""
 
 import shlex
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from convline.errors import Interrupted
+from convline.errors import Interrupted, UserError, first_line
+from convline.records import directory as runs
+from convline.sweeps.trials import LOST, Trials
 
 
 @contextmanager
-def closing() -> Iterator[Callable[[Path], None]]:
-    """Yields a function that takes the sweep's folder, once it is known.
+def closing_report(prepare: Callable[[], None] | None = None) -> Iterator[Callable[[Path], None]]:
+    """Write the sweep's report when the block ends, however it ends.
 
+    An error of the report itself is only printed if the block was left by an exception: the exit status must say
+    that the sweep was interrupted, so that a scheduler or a shell script can resume it.
+
+    Args:
+        prepare: called just before the report is written.
+    Yields:
+        A function that takes the sweep's folder, to be called once it is known.
     Raises:
         Interrupted: Ctrl-C or SIGTERM came.
     """
-    from convline.callbacks.interrupt import stoppable
+    from convline.callbacks.interrupt import stoppable  # imports Lightning, which takes seconds
 
-    known: list[Path] = []
+    folders: list[Path] = []
     with stoppable(""):
         try:
             try:
-                yield known.append
-            finally:
-                for folder in known:
-                    if any(folder.glob("*/config.yaml")):  # a search may end before its first trial
-                        from convline.reporting.report import report_sweep
-
-                        report_sweep(folder)
+                yield folders.append
+            except BaseException:
+                try:
+                    _write_report(folders, prepare)
+                except (Interrupted, KeyboardInterrupt):
+                    raise
+                except Exception as error:
+                    print(f"the report could not be written: {first_line(error)}", file=sys.stderr, flush=True)
+                raise
+            _write_report(folders, prepare)
         except (Interrupted, KeyboardInterrupt) as stop:
-            # with rerun=all, what has been done anew would be done once more
-            words = [word for word in sys.argv if not (known and word.lstrip("+") == "rerun=all")]
+            # with rerun=all, the jobs that this command has finished would be run once more
+            words = [word for word in sys.argv if not (folders and word.lstrip("+") == "rerun=all")]
             raise Interrupted(getattr(stop, "signum", signal.SIGINT), f"python {shlex.join(words)}") from stop
+
+
+def _write_report(folders: list[Path], prepare: Callable[[], None] | None) -> None:
+    from convline.reporting.report import report_sweep  # imports NumPy and SciPy, which take half a second
+
+    for folder in folders:
+        if prepare:
+            prepare()
+        if any(folder.glob("*/config.yaml")):  # a search may end before its first trial
+            report_sweep(folder)
+
+
+def conclude(trials: Trials) -> None:
+    """Print the best trial, or the Pareto front, with the overrides that train it again.
+
+    Raises:
+        UserError: a trial failed.
+    """
+    study, names = trials.study, trials.settings.objectives
+    complete = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
+    best = sorted(study.best_trials, key=lambda trial: trial.number) if complete else []
+    if len(names) > 1:
+        print(f"{len(best)} of {len(complete)} trials are not beaten by another in every objective:")
+    for trial in best[: None if len(names) > 1 else 1]:
+        values = ", ".join(f"{name} {value:.6g}" for name, value in zip(names, trial.values, strict=True))
+        overrides = [dimension.override(trial.params[dimension.key]) for dimension in trials.dimensions]
+        print(f"trial {trial.number + 1}: {values}\n  python train.py {shlex.join([*trials.fixed, *overrides])}")
+    states = Counter(trial.state.name for trial in study.get_trials(deepcopy=False) if LOST not in trial.user_attrs)
+    if states["FAIL"]:
+        raise UserError(f"{states['FAIL']} failed of {sum(states.values())} trials; see above")
+
+
+def write_importance(trials: Trials) -> None:
+    """Write importance.json, which the report plots; write nothing if the trials do not suffice."""
+    if importance := importances(trials.study):
+        runs.write_json(trials.folder / "importance.json", importance)
+
+
+def importances(study: Any) -> dict[str, float]:
+    """Return the share of the first objective's variance that each setting explains (fANOVA); {} if it is unknown."""
+    import optuna
+
+    target = None if len(study.directions) == 1 else lambda trial: trial.values[0]
+    try:
+        shares = optuna.importance.get_param_importances(
+            study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0), target=target
+        )
+    except (ValueError, RuntimeError):  # fewer than two trials, or all the same
+        return {}
+    return {key: float(value) for key, value in shares.items()}

@@ -1,4 +1,4 @@
-"""A grid: jobs that are done are skipped, others done or gone on with, and at the end there is one table."""
+"""Run a grid: skip finished jobs, run or resume the others, and write one report at the end."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,29 +12,31 @@ from convline.errors import UserError
 from convline.records import directory as runs
 from convline.records.lock import HeldError, locked
 from convline.sweeps.directory import by_another_version, open_folder, wanted_folder
-from convline.sweeps.executors import launcher, until_done
-from convline.sweeps.finish import closing
+from convline.sweeps.executors import choose_executor, run_until_done
+from convline.sweeps.finish import closing_report
 from convline.sweeps.jobs import Job, compose, plan
 
-UNDONE = {"failed": "failed", "interrupted": "interrupted", "waiting": "not begun"}
+UNFINISHED = {"failed": "failed", "interrupted": "interrupted", "waiting": "not begun"}
 
 
 def sweep(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None:
-    """Do the jobs that `-m WORDS` stands for.
+    """Run the jobs that `-m WORDS` describes.
 
     Args:
-        words: as typed.
-        cfg: the config that the jobs have in common, with Hydra's node.
-        context: Hydra's, for its launchers.
+        words: overrides as typed.
+        cfg: the config that the jobs share, with Hydra's node.
+        context: Hydra's context, which its launchers need.
     Raises:
-        Interrupted: Ctrl-C or SIGTERM came; the table of what is there has been printed.
-        UserError: a combination is no config, or a job failed.
+        Interrupted: Ctrl-C or SIGTERM came; the table of the jobs so far has been printed.
+        UserError: a combination is no valid config, or a job failed.
     """
     ranges.check_of_sweeps(cfg)
     if of_search := [word for word in words if word.startswith(("sweep.", "sweep/"))]:
         raise UserError(f"{of_search[0]} has an effect in a search only: add hydra/sweeper=search, or leave it out.")
     combinations = compose(words)
-    from convline.data.source_cache import sharing  # torch, which takes seconds: only when every config is right
+    from convline.data.source_cache import (
+        sharing,  # imports torch, which takes seconds: only when every config is valid
+    )
 
     with sharing():
         jobs = plan(combinations)
@@ -44,20 +46,20 @@ def sweep(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None:
 
 
 def _sweep(jobs: list[Job], cfg: DictConfig, context: HydraContext) -> None:
-    with closing() as show:
+    with closing_report() as show:
         directories = _open(jobs, cfg)
         show(directories[0].parent)
         failed_before = {path for path in directories if runs.status(path) == "failed"}
         todo = [path for path in directories if path not in failed_before]
-        until_done(todo, launcher(cfg, context), cfg.fail_fast)
+        run_until_done(todo, choose_executor(cfg, context), cfg.fail_fast)
     states = Counter(map(runs.status, directories))
-    undone = [f"{states[state]} {said}" for state, said in UNDONE.items() if states[state]]
-    if undone:
-        raise UserError(f"{', '.join(undone)} of {len(jobs)} jobs; see above")
+    unfinished = [f"{states[state]} {label}" for state, label in UNFINISHED.items() if states[state]]
+    if unfinished:
+        raise UserError(f"{', '.join(unfinished)} of {len(jobs)} jobs; see above")
 
 
 def _open(jobs: list[Job], cfg: DictConfig) -> list[Path]:
-    """The jobs' directories, after saying what there is to do."""
+    """Find or create the jobs' run directories, and print how many jobs are in each state."""
     path, explicit = wanted_folder(cfg)
     if cfg.rerun == "failed":
         count, other = by_another_version(path.parent, jobs)
@@ -66,25 +68,25 @@ def _open(jobs: list[Job], cfg: DictConfig) -> list[Path]:
     folder, directories = open_folder(jobs, path.parent, path.name, explicit, cfg.rerun)
     if cfg.rerun == "failed":
         for directory in directories:
-            _let_wait_again(directory)
+            _retry_failed(directory)
     states = Counter(map(runs.status, directories))
-    told = {
+    labels = {
         "finished": "finished already",
         "failed": "failed before",
         "interrupted": "to go on from the last checkpoint",
         "running": "running in another process",
         "waiting": "to do",
     }
-    parts = [f"{states[state]} {what}" for state, what in told.items() if states[state]]
+    parts = [f"{states[state]} {label}" for state, label in labels.items() if states[state]]
     print(f"{len(jobs)} job{'s' * (len(jobs) > 1)}: {', '.join(parts)}")
     print(f"writing to {folder.path}")
     return directories
 
 
-def _let_wait_again(run_dir: Path) -> None:
+def _retry_failed(run_dir: Path) -> None:
     try:
         with locked(run_dir):
             if runs.status(run_dir) == "failed":
                 runs.update_summary(run_dir, status="waiting")
-    except HeldError:  # another process does it again already
+    except HeldError:  # another process is running it again already
         pass

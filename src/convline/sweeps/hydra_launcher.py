@@ -1,4 +1,7 @@
-"""Jobs by a launcher of Hydra's, such as submitit's for Slurm: each is a task, which finds its folder by name."""
+"""Run jobs through a Hydra launcher, such as submitit's for Slurm.
+
+Each job is a task, which finds its run directory by name.
+"""
 
 import json
 import os
@@ -6,7 +9,7 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -19,19 +22,20 @@ from omegaconf import DictConfig, flag_override
 from convline.errors import Interrupted, UserError, first_line
 from convline.records import directory as runs
 from convline.records import lock
-from convline.sweeps.run_job import perform, report_failure
-from convline.sweeps.trials import Trials
+from convline.sweeps.run_job import report_failure, run_job
+from convline.sweeps.trials import Trials, reopen_trials
 
-LOOK = 2.0  # seconds between two looks for jobs that failed
-TRIES = 2  # how often a job is given to the launcher: its node may have failed, or the job may kill its process
+POLL_SECONDS = 2.0  # between two searches for jobs that failed
+ENDED = ("finished", "failed", "pruned")
+MAX_TRIES = 2  # how often a job is given to the launcher: its node may have failed, or the job may kill its process
 
 
-class Elsewhere:
-    """Gives jobs to a launcher.
+class HydraLauncherExecutor:
+    """Run jobs through the Hydra launcher that the config names.
 
     Args:
-        cfg: the config that the jobs have in common, with Hydra's node.
-        context: Hydra's.
+        cfg: the config that the jobs share, with Hydra's node.
+        context: Hydra's context, which a launcher needs.
     Raises:
         UserError: a setting has no effect with a launcher.
     """
@@ -42,11 +46,11 @@ class Elsewhere:
         self._cfg, self._context = cfg, context
         self._tries: Counter[Path] = Counter()
 
-    def jobs(self, directories: Sequence[Path]) -> None:
-        """Do the jobs in these directories; returns when the launcher is through with them, or has failed.
+    def run_jobs(self, directories: Sequence[Path]) -> None:
+        """Run the jobs in these run directories; return when the launcher has returned or failed.
 
         Raises:
-            UserError: it brings nothing about.
+            UserError: the launcher failed and no job has changed its status.
         """
         if self._cfg.workers != 1:
             raise UserError(
@@ -57,8 +61,8 @@ class Elsewhere:
             self._tries.update(todo)
             self._launch(todo[0].parent, [run_dir.name for run_dir in todo])
 
-    def search(self, trials: Trials) -> None:
-        """Do the trials of a search, by as many tasks as `workers` says."""
+    def run_trials(self, trials: Trials) -> None:
+        """Run the trials of a search in `workers` tasks."""
         self._launch(trials.folder, ["."] * self._cfg.workers)
 
     def _launch(self, folder: Path, names: Sequence[str]) -> None:
@@ -79,39 +83,41 @@ class Elsewhere:
             print(f"── the launcher says: {first_line(error)}", file=sys.stderr, flush=True)
 
     def _is_given_up(self, run_dir: Path) -> bool:
-        """Whether a job was tried often enough; if its process died, it has failed.
+        """Return whether a job was tried too often; if its process died each time, record it as failed.
 
         Raises:
-            UserError: it was stopped, or never begun.
+            UserError: the job was stopped each time, or never began.
         """
-        if self._tries[run_dir] < TRIES:
+        if self._tries[run_dir] < MAX_TRIES:
             return False
         state = runs.read_summary(run_dir)["status"]
         if state != "running":
-            raise UserError(f"{run_dir} is {state} after {TRIES} tries; the same command goes on with it.")
+            raise UserError(f"{run_dir} is {state} after {MAX_TRIES} tries; the same command goes on with it.")
         with lock.locked(run_dir):
-            runs.update_summary(run_dir, status="failed", error=f"its process died {TRIES} times")
+            runs.update_summary(run_dir, status="failed", error=f"its process died {MAX_TRIES} times")
         report_failure(run_dir)
         return True
 
 
-def _states(folder: Path) -> dict[Path, str]:
-    return {path.parent: runs.status(path.parent) for path in folder.glob("*/summary.json")}
+def _states(folder: Path, without: Collection[Path] = ()) -> dict[Path, str]:
+    run_dirs = (path.parent for path in folder.glob("*/summary.json"))
+    return {run_dir: runs.status(run_dir) for run_dir in run_dirs if run_dir not in without}
 
 
 @contextmanager
 def _failures_reported(folder: Path) -> Iterator[None]:
-    """Say of each job that fails in the block that it has: a launcher waits for all of them."""
+    """Report each job that fails while the block runs: a launcher itself returns only after the last job."""
     ended = threading.Event()
-    known = {run_dir for run_dir, state in _states(folder).items() if state == "failed"}
+    settled = {run_dir for run_dir, state in _states(folder).items() if state in ENDED}
 
     def watch() -> None:
         while True:
-            is_last = ended.wait(LOOK)
-            for run_dir, state in _states(folder).items():
-                if state == "failed" and run_dir not in known:
-                    known.add(run_dir)
+            is_last = ended.wait(POLL_SECONDS)
+            for run_dir, state in _states(folder, without=settled).items():
+                if state == "failed":
                     report_failure(run_dir)
+                if state in ENDED:  # read no more: polling costs the same however many jobs have ended
+                    settled.add(run_dir)
             if is_last:
                 return
 
@@ -125,38 +131,42 @@ def _failures_reported(folder: Path) -> Iterator[None]:
 
 
 def task(cfg: DictConfig) -> None:
-    """What the launcher calls: the job in the directory that Hydra made of a task's two words, or a whole search."""
-    from convline.callbacks.interrupt import stoppable
+    """Run one task of the launcher: the job in the directory that Hydra names, or the trials of a whole search."""
+    from convline.callbacks.interrupt import stoppable  # these import torch and Lightning, which take seconds
     from convline.data.source_cache import sharing
-    from convline.sweeps.search import reopen
 
     directory = Path(HydraConfig.get().runtime.output_dir)
     is_search = (directory / "sweep.json").is_file()
     folder = directory if is_search else directory.parent
     sys.argv = json.loads((folder / "sweep.json").read_text())["command"]
-    with _warned(), stoppable(""), sharing():
+    with _save_before_timeout(), stoppable(""), sharing():
         if is_search:
-            reopen(folder).do(fail_fast=False)
+            reopen_trials(folder).run(fail_fast=False)
         else:
-            perform(directory, "job")
+            run_job(directory, "job")
 
 
 @contextmanager
-def _warned() -> Iterator[None]:
-    """Slurm warns of the end of a task's time by SIGUSR2: the job is saved first, then submitit may queue it again."""
+def _save_before_timeout() -> Iterator[None]:
+    """Save the job when Slurm announces the end of its time (SIGUSR2), then let submitit queue it again.
+
+    submitit's own handler queues the task at once and ends the process, and the work since the last checkpoint would
+    be lost. So its handler is replaced, and called only after the job has saved its state.
+    """
     received: list[int] = []
-    requeue = signal.getsignal(signal.SIGUSR2)
+    submitit_handler = signal.getsignal(signal.SIGUSR2)
 
     def stop(signum: int, frame: FrameType | None) -> None:
         received.append(signum)
+        # SIGTERM already means "save the state between two optimizer steps, then stop"; training need not know Slurm
         os.kill(os.getpid(), signal.SIGTERM)
 
     signal.signal(signal.SIGUSR2, stop)
     try:
         yield
     except Interrupted:
-        if received and callable(requeue):
-            requeue(signal.SIGUSR2, None)
+        if received and callable(submitit_handler):
+            submitit_handler(signal.SIGUSR2, None)
         raise
     finally:
-        signal.signal(signal.SIGUSR2, requeue)
+        signal.signal(signal.SIGUSR2, submitit_handler)

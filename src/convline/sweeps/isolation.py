@@ -1,4 +1,4 @@
-"""What one job sets in this process ends with it, so that the third job of a sweep is the job that it is alone."""
+"""Save and restore process-wide state around a job, so that its result does not depend on the jobs before it."""
 
 import gc
 import logging
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils import deterministic
 
-# How each of torch's settings of a process is read, and set again.
+# Getter and setter of each process-wide setting of torch.
 TORCH: list[tuple[Callable[[], Any], Callable[[Any], Any]]] = [
     (torch.get_rng_state, torch.set_rng_state),
     (torch.get_default_dtype, torch.set_default_dtype),
@@ -38,9 +38,9 @@ ATTRIBUTES = [
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """Put back what the block changes: random states, torch's settings, environment, folder, warnings and loggers.
+    """Restore what the block changes: random states, torch's settings, environment, folder, warnings and loggers.
 
-    Imports and what they do once stay: they are what jobs are to share.
+    Imported modules stay loaded: the jobs of a process share them.
     """
     settings = [read() for read, _ in TORCH]
     values = [getattr(owner, name) for owner, name in ATTRIBUTES]
@@ -49,7 +49,7 @@ def isolated() -> Iterator[None]:
     environment, folder = dict(os.environ), os.getcwd()
     handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
     loggers = _loggers()
-    gc.freeze()  # what was there before is not searched for garbage afterwards: that alone takes a third of a second
+    gc.freeze()  # leaves out existing objects from the collection in _free, which would take a third of a second
     try:
         with warnings.catch_warnings():
             yield
@@ -69,8 +69,9 @@ def isolated() -> Iterator[None]:
         for signum, handler in handlers.items():
             signal.signal(signum, handler)
         for logger, state in loggers:
-            logger.__dict__.update({**state, "handlers": list(state["handlers"]), "filters": list(state["filters"])})
-        logging.root.manager._clear_cache()  # type: ignore[attr-defined]  # of which levels are enabled
+            logger.handlers[:], logger.filters[:] = state["handlers"], state["filters"]
+            logger.disabled, logger.propagate = state["disabled"], state["propagate"]
+            logger.setLevel(state["level"])  # which also clears logging's cache of enabled levels
         _free()
         gc.unfreeze()
 
@@ -80,14 +81,14 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _loggers() -> list[tuple[logging.Logger, dict[str, Any]]]:
-    """Every logger that there is, with a copy of its settings."""
+    """Return every existing logger with a copy of its settings."""
     known = [entry for entry in logging.root.manager.loggerDict.values() if isinstance(entry, logging.Logger)]
-    copied = ("level", "disabled", "propagate")
+    attributes = ("level", "disabled", "propagate")
     return [
         (
             logger,
             {
-                **{key: getattr(logger, key) for key in copied},
+                **{key: getattr(logger, key) for key in attributes},
                 "handlers": list(logger.handlers),
                 "filters": list(logger.filters),
             },
@@ -97,7 +98,7 @@ def _loggers() -> list[tuple[logging.Logger, dict[str, Any]]]:
 
 
 def _free() -> None:
-    """A trainer, its module and their data refer to each other in circles; on a GPU their memory is the scarce one."""
+    """Free the memory of a trainer, its module and their data, which refer to each other in cycles."""
     if "torch._dynamo" in sys.modules:  # it compiles only so many versions of one function, then gives up
         torch._dynamo.reset()
     gc.collect()

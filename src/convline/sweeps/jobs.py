@@ -1,4 +1,4 @@
-"""The jobs of a grid: each combination composed, checked and named by what it computes, before one is trained."""
+"""Compose and check every job of a grid, and name each by what it computes, before one is trained."""
 
 import hashlib
 import json
@@ -20,12 +20,12 @@ class Job:
     """One combination of a sweep.
 
     Args:
-        overrides: its words, with one value for each swept setting.
-        swept: those of the swept settings.
-        cfg: its config.
-        choices: which option was taken of each config group.
-        data: fingerprint of its data.
-        identity: hash of all that decides what it computes.
+        overrides: overrides with one value for each swept setting.
+        swept: the overrides of the swept settings alone.
+        cfg: config of the job.
+        choices: the option taken from each config group.
+        data: fingerprint of the data.
+        identity: hash of everything that decides what the job computes.
         recipe: the same hash without the version of the code.
     """
 
@@ -39,24 +39,24 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Of its directory, readable and short: the last part of each swept key with its value: `lr=0.1,seed=0`."""
+        """Return a short directory name: the last part of each swept key with its value, such as `lr=0.1,seed=0`."""
         text = ",".join(word.partition("=")[0].split(".")[-1] + "=" + word.partition("=")[2] for word in self.swept)
         text = "".join(c if c.isalnum() or c in "=.,_-+" else "-" for c in text) or "default"
         if len(text) > 120:
             text = f"{text[:100]}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
         return text
 
-    def told(self) -> dict[str, Any]:
-        """What its summary says of it before it begins."""
+    def summary_fields(self) -> dict[str, Any]:
+        """Return what the job's summary.json holds before the job begins."""
         hashes = {"identity": self.identity, "recipe": self.recipe}
         return {"choices": self.choices, "overrides": self.overrides, "swept": self.swept, **hashes}
 
 
 def with_params(words: Sequence[str], params: Mapping[str, str]) -> list[str]:
-    """The words of a sweep, and an experiment's lists for those settings that the words do not name.
+    """Add an experiment's lists of values to the overrides, for settings that the overrides do not name.
 
     Args:
-        words: as typed.
+        words: overrides as typed.
         params: lists of values as they would be typed, by setting.
     """
     named = {override.key_or_group for override in config.parse_overrides(words)}
@@ -64,10 +64,12 @@ def with_params(words: Sequence[str], params: Mapping[str, str]) -> list[str]:
 
 
 def compose(words: Sequence[str]) -> list[Composed]:
-    """The combinations that `-m WORDS` stands for, in order: all words, swept ones, config, options taken.
+    """Compose every combination that `-m WORDS` describes.
 
+    Returns:
+        For each combination: all overrides, the swept overrides, the config, and the option taken from each group.
     Raises:
-        UserError: one is no config.
+        UserError: a combination is no valid config.
     """
     combinations = config.expand_sweep([word for word in words if not is_of_sweeps(word)])
     keys = {o.get_key_element() for o in config.parse_overrides(words) if o.is_sweep_override()}
@@ -76,7 +78,7 @@ def compose(words: Sequence[str]) -> list[Composed]:
 
 
 def plan(combinations: Sequence[Composed]) -> list[Job]:
-    """Their jobs; one for those that compute the same.
+    """Return the jobs of the combinations, with one job for combinations that compute the same.
 
     Raises:
         UserError: data are missing or damaged.
@@ -92,17 +94,17 @@ def plan(combinations: Sequence[Composed]) -> list[Job]:
 def describe(
     overrides: list[str], swept: list[str], cfg: DictConfig, choices: dict[str, str], fingerprints: dict[str, str]
 ) -> Job:
-    """A job with its identities.
+    """Return a job with its hashes.
 
     Args:
         overrides, swept, cfg, choices: see `Job`.
-        fingerprints: those known already, by the settings of the data; a new one is added.
+        fingerprints: known fingerprints, by the settings of the data; a new one is added.
     Raises:
         UserError: the data are missing or damaged.
     """
     key = json.dumps(OmegaConf.to_container(cfg.data, resolve=True))
     if key not in fingerprints:
-        from convline.training.setup import data_of  # takes seconds: only when every config is right
+        from convline.training.setup import data_of  # takes seconds: only when every config is valid
 
         fingerprints[key] = data_of(cfg).fingerprint()
     data = fingerprints[key]

@@ -1,7 +1,7 @@
-"""Jobs side by side: processes that each take the next job when they are done with one.
+"""Run jobs in several processes. Each process takes the next job when it has finished one.
 
-Not joblib, whose pool is broken as a whole, the other jobs included, when the system kills one of its processes, and
-which cannot give a process a graphics card of its own before it has started.
+Not joblib (loky): its pool breaks as a whole, with the other jobs, when the system kills one of its processes, and it
+cannot give a process a GPU of its own before the process has started.
 """
 
 import json
@@ -20,44 +20,44 @@ from convline.errors import Interrupted, UserError
 from convline.records import directory as runs
 from convline.records import lock
 from convline.run.processes import forward_signals, start_module
-from convline.sweeps.process_pool_worker import FAILED_FAST
 from convline.sweeps.run_job import report_failure
 from convline.sweeps.trials import Trials
 
-TRIES = 3  # workers that may be killed while they have no job, before something must be wrong with all of them
+FAILED_FAST = 4  # exit status of a worker: a job failed, and no other job is to begin
+MAX_IDLE_DEATHS = 3  # a worker may be killed while it has no job; after so many, all of them must have a problem
 
 
-class Workers:
-    """Processes that share jobs.
+class ProcessPool:
+    """Run jobs in `workers` processes.
 
     Args:
-        cfg: what the jobs have in common: `workers`, `fail_fast` and `trainer` count.
+        cfg: the config that the jobs share, of which `workers`, `fail_fast` and `trainer` are used.
     """
 
     def __init__(self, cfg: DictConfig) -> None:
-        self._count = cfg.workers
+        self._num_workers = cfg.workers
         self._environments = environments(cfg.workers, cfg.trainer.devices, _num_cores(), _gpus(cfg))
         self._task: dict[str, object] = {"command": sys.argv, "fail_fast": cfg.fail_fast}
         self._running: list[subprocess.Popen] = []
         self._idle_deaths = 0
 
-    def jobs(self, directories: Sequence[Path]) -> None:
-        """Do the jobs in these directories; returns when they have ended.
+    def run_jobs(self, directories: Sequence[Path]) -> None:
+        """Run the jobs in these run directories; return when they have ended.
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM came, and every job has saved its state.
             UserError: no worker can be started.
         """
         task = {"directories": list(map(str, directories))}
-        self._work(task, min(self._count, len(directories)), directories[0].parent)
+        self._work(task, min(self._num_workers, len(directories)), directories[0].parent)
 
-    def search(self, trials: Trials) -> None:
-        """Do the trials of a search; returns when there are as many as wanted, and raises likewise."""
-        self._work({"search": str(trials.folder)}, self._count, trials.folder)
+    def run_trials(self, trials: Trials) -> None:
+        """Run trials until there are as many as requested; raises the same errors as `run_jobs`."""
+        self._work({"search": str(trials.folder)}, self._num_workers, trials.folder)
 
-    def _work(self, task: Mapping[str, object], count: int, folder: Path) -> None:
+    def _work(self, task: Mapping[str, object], num_workers: int, folder: Path) -> None:
         self._task.update(task)
-        slots = {slot: self._start(slot) for slot in range(count)}
+        slots = {slot: self._start(slot) for slot in range(num_workers)}
         is_ending = False
         try:
             with forward_signals(self._running) as received:
@@ -67,7 +67,8 @@ class Workers:
                         if process.poll() is not None:
                             self._running.remove(slots.pop(slot))
                             has_died = _has_died(process)
-                            has_lost = has_died and self._has_lost_a_job(process, folder)
+                            # recorded here: only the parent process sees the signal that killed the worker
+                            has_lost = has_died and self._record_lost_job(process, folder)
                             if process.returncode == FAILED_FAST or (has_lost and self._task["fail_fast"]):
                                 is_ending = True
                                 for other in slots.values():
@@ -95,8 +96,8 @@ class Workers:
         return process
 
     @staticmethod
-    def _has_lost_a_job(process: subprocess.Popen, folder: Path) -> bool:
-        """Whether a worker that has died was at a job, which is then failed."""
+    def _record_lost_job(process: subprocess.Popen, folder: Path) -> bool:
+        """Record the job of a dead worker as failed; return whether the worker had one."""
         lost = [
             path.parent for path in folder.glob(f"*/{lock.HEARTBEAT}") if lock.holder_pid(path.parent) == process.pid
         ]
@@ -111,18 +112,18 @@ class Workers:
         return has_lost
 
     def _count_idle_death(self, process: subprocess.Popen) -> None:
-        """Of a worker that had no job: the system may have killed it while it started.
+        """Count a worker that died without a job: the system may have killed it while it started.
 
         Raises:
-            UserError: it ended by itself, or is one too many.
+            UserError: the worker ended by itself, or too many workers were killed.
         """
         self._idle_deaths += 1
-        if process.returncode > 0 or self._idle_deaths == TRIES:
+        if process.returncode > 0 or self._idle_deaths == MAX_IDLE_DEATHS:
             raise UserError(f"a worker {_how(process)} while it had no job; the reason may stand above.")
 
 
 def _has_died(process: subprocess.Popen) -> bool:
-    """Whether it ended otherwise than by being done or by being asked to."""
+    """Return whether a worker ended neither because its work was done nor because a signal asked it to."""
     return process.returncode not in (0, FAILED_FAST, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
@@ -132,13 +133,13 @@ def _how(process: subprocess.Popen) -> str:
 
 
 def environments(num_workers: int, devices: int, num_cores: int, gpus: Sequence[str]) -> list[dict[str, str]]:
-    """What each worker gets of the machine, as variables of its environment.
+    """Share the machine among workers; return the environment variables of each worker.
 
     Args:
-        num_workers: processes side by side.
-        devices: that each job trains on.
-        num_cores: of the processor.
-        gpus: names of the graphics cards, as in CUDA_VISIBLE_DEVICES; empty: they are left as they are.
+        num_workers: number of processes.
+        devices: number of devices that each job trains on.
+        num_cores: number of processor cores.
+        gpus: names of the GPUs, as in CUDA_VISIBLE_DEVICES; if empty, that variable is left as it is.
     """
     threads = max(1, num_cores // (num_workers * devices))
     threads = min(threads, int(os.environ.get("OMP_NUM_THREADS") or threads))

@@ -1,4 +1,7 @@
-"""One of the processes that share a sweep's jobs, started by `convline.sweeps.process_pool`."""
+"""Run jobs or trials in one process of a pool; `convline.sweeps.process_pool` starts this module.
+
+It is a module of its own so that no other module imports it, which `python -m` would warn about.
+"""
 
 import json
 import sys
@@ -8,25 +11,23 @@ from convline.callbacks.interrupt import stoppable
 from convline.data.source_cache import sharing
 from convline.errors import Interrupted
 from convline.run.processes import exit_with_parent
-from convline.sweeps.executors import Here
-
-FAILED_FAST = 4  # exit status: a job failed, and no other is to be begun
+from convline.sweeps.process_pool import FAILED_FAST
+from convline.sweeps.run_job import run_jobs
+from convline.sweeps.trials import reopen_trials
 
 
 def main() -> int:
-    """Do the task that stands on stdin, as far as its jobs are not done or taken when their turn comes."""
+    """Do the task given on stdin; skip jobs that another process has taken, and return the exit status."""
     exit_with_parent()
     task = json.load(sys.stdin)
-    sys.argv = task["command"]
-    here = Here(task["fail_fast"])
+    sys.argv = task["command"]  # messages that say what to type name the user's command, not this module
+    fail_fast = task["fail_fast"]
     try:
         with stoppable(""), sharing():
             if "search" in task:
-                from convline.sweeps.search import reopen
-
-                has_failed = here.search(reopen(Path(task["search"])), quiet=True)
+                has_failed = reopen_trials(Path(task["search"])).run(fail_fast, quiet=True)
             else:
-                has_failed = here.jobs(list(map(Path, task["directories"])), quiet=True)
+                has_failed = run_jobs(list(map(Path, task["directories"])), fail_fast, quiet=True)
     except (Interrupted, KeyboardInterrupt) as stop:
         return 128 + getattr(stop, "signum", 2)
     return FAILED_FAST if has_failed else 0

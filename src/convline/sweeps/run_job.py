@@ -1,74 +1,158 @@
-"""One job of a sweep, in this process: claimed, isolated, logged, trained; whatever happens to it is its own."""
+"""Lock a job's run directory, train it, and record any failure. An exception never reaches another job.
 
+A job writes what it prints to `log.txt` in its run directory.
+"""
+
+import os
+import re
 import sys
 import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TextIO
 
 from convline.errors import Interrupted, Pruned, UserError, first_line
 from convline.records import directory as runs
 from convline.records.lock import HeldError, locked
-from convline.run import train
-from convline.sweeps.isolation import isolated
-from convline.sweeps.log import logged, logged_only
 
 
-def perform(run_dir: Path, title: str, quiet: bool = False) -> str | None:
-    """Do the job that lies in a directory, or go on with it; one that fails is reported at once.
+def run_jobs(directories: Sequence[Path], fail_fast: bool, quiet: bool = False) -> bool:
+    """Run jobs one after the other in this process, which shares its imports and its training set among them.
 
     Args:
-        run_dir: of the job.
-        title: printed when it begins.
-        quiet: what the job says goes to its log alone.
+        directories: run directories of the jobs, in order.
+        fail_fast: stop at the first job that fails.
+        quiet: send the output of each job to its log only.
     Returns:
-        How it ended: "finished", "failed" or "pruned"; None if another process has it or has done it.
+        Whether it stopped at a job that failed.
+    """
+    for index, run_dir in enumerate(directories, 1):
+        outcome = run_job(run_dir, f"job {index} of {len(directories)}", quiet)
+        if outcome == "failed" and fail_fast:
+            return True
+    return False
+
+
+def run_job(run_dir: Path, title: str, quiet: bool = False) -> str | None:
+    """Run or resume the job in a run directory, and print an error message at once if it fails.
+
+    Args:
+        run_dir: run directory of the job.
+        title: printed when the job begins.
+        quiet: send the output of the job to its log only.
+    Returns:
+        "finished", "failed" or "pruned"; None if another process runs the job or has run it.
     Raises:
         Interrupted: Ctrl-C or SIGTERM came; the job's state is saved.
     """
+    from convline.sweeps.isolation import isolated  # imports torch, which takes seconds
+
     try:
         with locked(run_dir):
+            # read under the lock: another process may have finished the job since the caller looked
             if runs.read_summary(run_dir)["status"] not in ("waiting", "running", "interrupted"):
                 return None
-            print(f"── {title}: {words_of(run_dir)}", flush=True)
-            with (logged_only if quiet else logged)(run_dir / "log.txt") as log, isolated():
-                ended = _train(run_dir, log)
+            print(f"── {title}: {job_label(run_dir)}", flush=True)
+            with (_log_only if quiet else _log_and_print)(run_dir / "log.txt") as log, isolated():
+                outcome = _train(run_dir, log)
     except HeldError:
         return None
-    if ended == "failed":
+    if outcome == "failed":
         report_failure(run_dir)
     elif quiet:
         _report_success(run_dir)
-    return ended
+    return outcome
 
 
 def _train(run_dir: Path, log: IO[str]) -> str:
+    from convline.run import train  # imports torch, which takes seconds
+
     try:
         train.run_or_resume(run_dir)
     except Pruned:
         return "pruned"
     except (Interrupted, KeyboardInterrupt):
         raise
-    except BaseException as error:  # a library that calls sys.exit, too
+    except BaseException as error:  # SystemExit too: a library that calls sys.exit must not end the sweep
         log.write(f"error: {error}\n" if isinstance(error, UserError) else traceback.format_exc())
-        # run_or_resume says so itself, but not if it could not begin
+        # training records this itself, unless it failed before it could begin
         runs.update_summary(run_dir, status="failed", error=first_line(error))
-        traceback.clear_frames(error.__traceback__)  # they hold the network and the data
+        traceback.clear_frames(error.__traceback__)  # the frames would keep the network and the data in memory
         return "failed"
     return "finished"
 
 
 def report_failure(run_dir: Path) -> None:
-    """Say that a job failed: what it is, the first line of its error, and where its log is."""
+    """Print a failed job's settings, the first line of its error, and the path of its log."""
     error = runs.read_summary(run_dir)["error"]
-    print(f"── failed: {words_of(run_dir)}\n   {error}\n   see {run_dir / 'log.txt'}", file=sys.stderr, flush=True)
+    print(f"── failed: {job_label(run_dir)}\n   {error}\n   see {run_dir / 'log.txt'}", file=sys.stderr, flush=True)
 
 
 def _report_success(run_dir: Path) -> None:
     summary = runs.read_summary(run_dir)
-    figures = f", val/acc {summary['metrics']['val/acc']:.4f}" if "metrics" in summary else ""
-    print(f"── {summary['status']}: {words_of(run_dir)}{figures}, {summary['seconds']:.1f} s", flush=True)
+    accuracy = f", val/acc {summary['metrics']['val/acc']:.4f}" if "metrics" in summary else ""
+    print(f"── {summary['status']}: {job_label(run_dir)}{accuracy}, {summary['seconds']:.1f} s", flush=True)
 
 
-def words_of(run_dir: Path) -> str:
-    """The words of the command line in which a job differs from the others of its sweep."""
+def job_label(run_dir: Path) -> str:
+    """Return the overrides in which a job differs from the other jobs of its sweep."""
     return " ".join(runs.read_summary(run_dir)["swept"]) or run_dir.name
+
+
+_CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colors and cursor movements
+
+
+class _Tee:
+    """Write to a stream and, line by line, to a log. Only the final state of a line that a progress bar redraws counts.
+
+    Args:
+        stream: the terminal, or the stream that replaces it.
+        log: the open log file.
+    """
+
+    def __init__(self, stream: TextIO, log: IO[str]) -> None:
+        self._stream, self._log, self._line = stream, log, ""
+
+    def write(self, text: str) -> int:
+        """Write to the stream; append each completed line to the log."""
+        for part in re.split(r"([\r\n])", _CONTROL_SEQUENCE.sub("", text)):
+            if part == "\n":
+                self._log.write(f"{self._line.rstrip()}\n")
+                self._log.flush()  # a process that is killed writes nothing more
+            self._line = "" if part in ("\r", "\n") else self._line + part
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def _log_and_print(path: Path) -> Iterator[IO[str]]:
+    """Copy what Python prints in the block to a file as well; yields the open file."""
+    with (
+        open(path, "a") as log,
+        redirect_stdout(_Tee(sys.stdout, log)),
+        redirect_stderr(_Tee(sys.stderr, log)),
+    ):
+        yield log
+
+
+@contextmanager
+def _log_only(path: Path) -> Iterator[IO[str]]:
+    """Send the output of the block, that of child processes included, to a file; yields the open file.
+
+    It replaces the file descriptors 1 and 2, since children and C libraries do not use `sys.stdout`.
+    """
+    saved = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
+    with open(path, "a", buffering=1) as log:
+        try:
+            for descriptor in saved:
+                os.dup2(log.fileno(), descriptor)
+            yield log
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, copy in saved.items():
+                os.dup2(copy, descriptor)
+                os.close(copy)

@@ -1,4 +1,4 @@
-"""What a search may try: settings with lists, ranges and intervals, in Hydra's own words."""
+"""Translate Hydra's lists, ranges and intervals into the distributions of an Optuna search space."""
 
 from __future__ import annotations
 
@@ -21,50 +21,51 @@ class Dimension:
     """One setting that is searched.
 
     Args:
-        key: its place in the config.
-        distribution: Optuna's.
-        texts: how each value of a list is typed; numbers of ranges and intervals are typed as they are.
+        key: the setting's key in the config.
+        distribution: its Optuna distribution.
+        texts: each value of a list with its text on the command line; empty for ranges and intervals.
     """
 
     key: str
     distribution: BaseDistribution
     texts: Sequence[tuple[Any, str]] = ()
 
-    def word(self, value: Any) -> str:
-        """The word of the command line that sets this value."""
+    def override(self, value: Any) -> str:
+        """Return the override that sets this value."""
+        # by type too: 1 == True, but they are typed differently
         typed = [text for known, text in self.texts if (type(known), known) == (type(value), value)]
         return f"{self.key}={typed[0] if typed else repr(value)}"
 
     def extremes(self) -> list[Any]:
-        """Every value of a list; of numbers the lowest and the highest."""
+        """Return every value of a list; the lowest and the highest of an interval or a range."""
         if self.texts:
             return [value for value, _ in self.texts]
         numbers: Any = self.distribution
         return [numbers.low, numbers.high]
 
     def grid(self) -> list[Any]:
-        """All values.
+        """Return all values.
 
         Raises:
-            UserError: there are infinitely many.
+            UserError: the dimension is an interval.
         """
         if self.texts:
             return [value for value, _ in self.texts]
         numbers: Any = self.distribution
         if numbers.step is None or numbers.log:
             raise UserError(f"{self.key} has an interval, but sweep/sampler=grid takes lists and ranges alone.")
-        count = round((numbers.high - numbers.low) / numbers.step) + 1
-        return [numbers.low + number * numbers.step for number in range(count)]
+        num_values = round((numbers.high - numbers.low) / numbers.step) + 1
+        return [numbers.low + index * numbers.step for index in range(num_values)]
 
 
 def read(words: Sequence[str], space: Mapping[str, str]) -> tuple[list[str], list[Dimension]]:
-    """The words that every trial shares, and what is searched.
+    """Split overrides into those that every trial shares and the dimensions of the search space.
 
     Args:
-        words: of the command line; a setting that has a value there is not searched.
-        space: from `conf/sweep/`: setting and what may be typed for it.
+        words: overrides of the command line; a setting that has one value there is not searched.
+        space: settings and their lists, ranges or intervals, from `conf/sweep/`.
     Raises:
-        UserError: nothing is to be searched, or not like this.
+        UserError: the space is empty, or a dimension is invalid.
     """
     parsed = config.parse_overrides(words)
     typed = {override.key_or_group for override in parsed}

@@ -1,4 +1,4 @@
-"""The study behind a search: Optuna's storage, its sampler and pruner, made so that a search can be gone on with."""
+"""Open the Optuna study of a search, with a storage, a sampler and a pruner that allow the search to be resumed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from convline.sweeps.search_space import Dimension
 if TYPE_CHECKING:
     import optuna
 
-TRIES = 4  # at opening a storage: of two processes that make its tables at the same moment, one meets the other's
+MAX_TRIES = 4  # to open a storage: if two processes create its tables at the same moment, one of them fails
 OBJECTIVES: dict[str, Literal["minimize", "maximize"]] = {
     "val/acc": "maximize",
     "val/loss": "minimize",
@@ -28,10 +28,10 @@ OBJECTIVES: dict[str, Literal["minimize", "maximize"]] = {
 
 
 def need_optuna() -> None:
-    """Make sure that Optuna is there, and let it say nothing of its own.
+    """Check that Optuna is installed, and silence its log.
 
     Raises:
-        UserError: it is not.
+        UserError: Optuna is not installed.
     """
     try:
         import optuna
@@ -42,10 +42,10 @@ def need_optuna() -> None:
 
 
 def check(settings: DictConfig) -> None:
-    """Refuse a search that would choose by the wrong thing, or whose parts do not fit each other.
+    """Check that a search selects by validation metrics, and that its sampler and pruner suit its objectives.
 
     Raises:
-        UserError: says which.
+        UserError: they do not.
     """
     if not settings.objectives:
         raise UserError(f"sweep.objectives is empty: name one or more of {', '.join(OBJECTIVES)}")
@@ -66,30 +66,36 @@ def check(settings: DictConfig) -> None:
         raise UserError("CMA-ES has one objective; for several there is sweep/sampler=nsgaii")
 
 
-def open_study(url: str, name: str, settings: DictConfig, dimensions: Sequence[Dimension]) -> optuna.Study:
-    """Open or make the study with this name.
+def open_study(
+    url: str, name: str, settings: DictConfig, dimensions: Sequence[Dimension]
+) -> tuple[optuna.Study, optuna.storages.BaseStorage]:
+    """Open or create the study with this name.
 
     Args:
-        url: of the storage.
-        name: of the study; says all that makes trials comparable.
+        url: URL of the storage.
+        name: name of the study; it identifies everything that makes trials comparable.
         settings: the config's node `sweep`.
-        dimensions: what is searched.
+        dimensions: the search space.
+    Returns:
+        The study, and its storage.
     Raises:
         UserError: the storage cannot be opened.
     """
     import optuna
 
     _refuse_password(url)
-    for tries_left in reversed(range(TRIES)):
+    for tries_left in reversed(range(MAX_TRIES)):
         try:
-            return optuna.create_study(
-                storage=_storage(url),
+            storage = _storage(url)
+            opened = optuna.create_study(
+                storage=storage,
                 study_name=name,
                 load_if_exists=True,
                 sampler=_seeded(settings, dimensions),
                 pruner=instantiate(settings.pruner) if settings.pruner else optuna.pruners.NopPruner(),
                 directions=[OBJECTIVES[objective] for objective in settings.objectives],
             )
+            return opened, storage
         except Exception as error:
             if not tries_left:
                 raise UserError(
@@ -117,21 +123,21 @@ def _refuse_password(url: str) -> None:
 def _storage(url: str) -> optuna.storages.RDBStorage:
     import optuna
 
-    # SQLite lets others wait for the one that writes; five seconds are little on a disk of a network
+    # SQLite lets one process write and others wait, by default for 5 s, which is too short on a network file system
     arguments = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     return optuna.storages.RDBStorage(url, engine_kwargs=arguments)
 
 
 def default_url(folder: Path) -> str:
-    """Of the database in a sweep's folder."""
+    """Return the URL of the SQLite database in a sweep's folder."""
     return f"sqlite:///{folder.absolute() / 'study.db'}"
 
 
 def _seeded(settings: DictConfig, dimensions: Sequence[Dimension]) -> Any:
-    """A sampler that draws for each trial from a seed of its own.
+    """Return a sampler that is created anew for each trial, seeded by the search's seed and the trial's number.
 
-    A sampler that is made anew when a search goes on would begin with the same random numbers again, and propose what
-    it has proposed. With the trial's number in the seed it goes on as if it had never stopped, in whatever process.
+    Optuna does not store the random state of a sampler: one that is created again when a search is resumed would repeat
+    its random numbers, and propose the same values. With a seed per trial, any process continues the same sequence.
     """
     import numpy as np
     from optuna.samplers import BaseSampler
@@ -156,7 +162,7 @@ def _seeded(settings: DictConfig, dimensions: Sequence[Dimension]) -> Any:
             return self._inner.sample_independent(study, trial, param_name, param_distribution)
 
         def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:
-            if not is_grid:  # which would stop a loop that is not Optuna's
+            if not is_grid:  # GridSampler would call study.stop(), which raises outside Study.optimize
                 make(seed=0).after_trial(study, trial, state, values)
 
     return Seeded()
