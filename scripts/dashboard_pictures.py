@@ -1,6 +1,6 @@
-"""Trains what docs/dashboards.md shows, and draws its pictures: `python scripts/dashboard_pictures.py FOLDER`.
+"""Train the runs of docs/dashboards.md, and draw its pictures: `python scripts/dashboard_pictures.py FOLDER`.
 
-FOLDER keeps the runs; those that are there are not trained again. MNIST and CIFAR-10 must be in $CONVLINE_DATA or
+FOLDER keeps the runs; existing ones are not trained again. MNIST and CIFAR-10 must be in $CONVLINE_DATA or
 ./data. Needs Debian's chromium and the package playwright, neither of which Convline itself needs.
 """
 
@@ -33,7 +33,7 @@ RUNS = {
     "average pooling": ["data=mnist", f'model.pattern="{PATTERN.format("AVGPOOL")}"'],
     "strides": ["data=mnist", f'model.pattern="{PATTERN.format("CONV(16, 2, 2) -> RELU")}"'],
 }
-# name of the tab: what waits until it is drawn, what else stands in its address
+# by the name of a tab: a selector of what it must show before the picture is taken, and the rest of its address
 TABS = {
     "custom_scalars": ("tf-custom-scalar-multi-line-chart-card path.line[d^=M]", ""),
     "histograms": ("vz-histogram-timeseries path[d^=M]", "&tagFilter=weights|gradients"),
@@ -46,8 +46,8 @@ TABS = {
 
 
 def main(folder: Path) -> None:
-    """Train, draw the figures, and take a picture of each tab."""
-    runs = {name: trained(folder, name, words) for name, words in RUNS.items()}
+    """Train the runs, draw the figures, and take a screenshot of each tab."""
+    runs = {name: trained(folder, name, overrides) for name, overrides in RUNS.items()}
     mnist, cifar10 = runs["keras_mnist"], runs["keras_cifar10"]
     for run, names in (
         (
@@ -71,26 +71,26 @@ def main(folder: Path) -> None:
     with_tabs(folder)
 
 
-def trained(folder: Path, name: str, words: list[str]) -> Path:
-    """The directory of a run, which is trained if it is not there."""
+def trained(folder: Path, name: str, overrides: list[str]) -> Path:
+    """Return the directory of a run; train it first if it does not exist."""
     parent = folder / name.partition(",")[0]
     label = name.replace(", ", "-").replace(" ", "_")
-    found = sorted(parent.glob(f"*_{label}"))
-    if not found:
-        command = [sys.executable, "train.py", *words, f"runs_dir={parent}", f"name={label}", "threads=1"]
+    run_dirs = sorted(parent.glob(f"*_{label}"))
+    if not run_dirs:
+        command = [sys.executable, "train.py", *overrides, f"runs_dir={parent}", f"name={label}", "threads=1"]
         subprocess.run(command, cwd=ROOT, check=True)
-        found = sorted(parent.glob(f"*_{label}"))
-    return found[-1]
+        run_dirs = sorted(parent.glob(f"*_{label}"))
+    return run_dirs[-1]
 
 
 def write(name: str, content: bytes) -> None:
-    """Write a picture with 128 colours, which makes it a third as large."""
+    """Write a picture with 128 colors, which makes it a third as large."""
     picture = Image.open(io.BytesIO(content)).convert("RGB").quantize(128, dither=Image.Dither.NONE)
     picture.save(PICTURES / f"{name}.png", optimize=True)
 
 
 def with_tabs(folder: Path) -> None:
-    """Take the tabs' pictures: curves of three seeds, settings of all runs, everything else of one."""
+    """Take screenshots of the tabs: curves of three seeds, settings of all runs, everything else of one run."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as browsers:
@@ -103,21 +103,21 @@ def with_tabs(folder: Path) -> None:
 
 @contextmanager
 def served(runs: Path) -> Iterator[str]:
-    """The address of a TensorBoard on these runs."""
+    """Serve these runs with TensorBoard, and yield its address."""
     command = [sys.executable, "-c", "from convline.cli import main; main()", "dashboard", str(runs), "--port", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert server.stdout is not None
-        found = re.search(r"http://\S+/", server.stdout.readline())
-        assert found
-        yield found.group()
+        address = re.search(r"http://\S+/", server.stdout.readline())
+        assert address
+        yield address.group()
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(20)
 
 
 def curves(page: Any, address: str) -> None:
-    """The README's picture: loss and accuracy."""
+    """Take the README's picture: loss and accuracy."""
     page.goto(f"{address}?tagFilter=%5E(train%7Cval)%2F(acc%7Closs)%24&smoothing=0#timeseries")
     page.wait_for_selector("text=val/loss", timeout=20_000)
     page.get_by_role("button", name="Settings").first.click()
@@ -126,7 +126,7 @@ def curves(page: Any, address: str) -> None:
 
 
 def tabs(page: Any, address: str) -> None:
-    """Each tab."""
+    """Take a screenshot of each tab."""
     page.goto(address)
     for tab, (content, more) in TABS.items():
         page.evaluate(f"location.hash = '{tab}{more}'")
@@ -144,7 +144,7 @@ def tabs(page: Any, address: str) -> None:
 
 
 def closer(page: Any) -> None:
-    """Turn the wheel over the graph's first layer, until its shapes can be read."""
+    """Zoom into the graph at its first layer, until the shapes can be read."""
     box = page.locator("tf-graph-scene g.node", has_text="input").first.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"])
     for _ in range(5):
@@ -154,7 +154,7 @@ def closer(page: Any) -> None:
 
 
 def settings(page: Any, address: str) -> None:
-    """The table of runs, with its metrics."""
+    """Take a screenshot of the table of runs with their metrics."""
     page.set_viewport_size({"width": 1900, "height": 560})
     page.goto(f"{address}#hparams")
     page.locator("vaadin-grid-cell-content").first.wait_for(state="attached")

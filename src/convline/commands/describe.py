@@ -1,6 +1,6 @@
-"""`convline describe`: what a config's network is, before a second is spent on training. Needs no data on disk.
+"""Summarize the network of a configuration before training: `convline describe`. No data are needed.
 
-One configuration gives its layer table; a sweep gives one line for each combination, and marks the impossible ones.
+One configuration gives its layer table; a sweep gives a line for each combination, and marks the impossible ones.
 """
 
 from __future__ import annotations
@@ -13,27 +13,28 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.table import Table as Grid
+from rich.table import Table
 
 from convline.config.compose import expand_sweep, load_config
 from convline.errors import UserError
-from convline.network.diagram import draw as drawing
+from convline.network.diagram import draw as draw_diagram
 from convline.network.from_config import meta_network
 from convline.network.summary import NetworkSummary, remarks
 
 
 def describe(overrides: Sequence[str], json_file: str | None = None, draw: Path | None = None) -> int:
-    """Print the layer table of the network that some overrides choose, or a line for each of a sweep's combinations.
+    """Print the layer table of a network, or a line for each combination of a sweep.
 
     Args:
         overrides: as for `python train.py`, e.g. `["model=vgg16", "data=cifar10"]`; lists such as `model.N=1,2` and
             `range(3)` make a sweep.
-        json_file: where the figures go as JSON: one object, or a list of them for a sweep; "-" prints it and no table.
-        draw: where the diagram goes as SVG.
+        json_file: file for the numbers as JSON, one object, or a list of them for a sweep; "-" prints it instead of the
+            table.
+        draw: file for a diagram of the network as SVG.
     Returns:
-        The exit status: 1 if a combination is impossible.
+        The exit status: 1 if a combination is impossible, else 0.
     Raises:
-        UserError: a word is no setting, a file cannot be written, or the one network is impossible.
+        UserError: an override is invalid, a file cannot be written, or the only network is impossible.
     """
     combinations = expand_sweep(overrides)
     if len(combinations) == 1:
@@ -44,16 +45,12 @@ def describe(overrides: Sequence[str], json_file: str | None = None, draw: Path 
     return _describe_sweep(overrides, combinations, json_file)
 
 
-def grid(table: NetworkSummary, title: str) -> Grid:
-    """The layer table for the terminal."""
-    made = Grid(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
-    made.add_column("layer", no_wrap=True)
-    made.add_column("output", no_wrap=True)
-    for name in ("parameters", "mult-adds", "activations", "sees", "stride"):
-        made.add_column(name, justify="right", no_wrap=True)
-    made.add_row("input", _shape(table.input_shape), "", "", "", "1", "1")
-    for layer in table.layers:
-        made.add_row(
+def layer_table(summary: NetworkSummary, title: str) -> Table:
+    """Return the layers of a network as a table for the terminal."""
+    table = _table(title, "layer", "output", "parameters", "mult-adds", "activations", "sees", "stride", num_left=2)
+    table.add_row("input", _shape(summary.input_shape), "", "", "", "1", "1")
+    for layer in summary.layers:
+        table.add_row(
             layer.name,
             _shape(layer.output_shape),
             f"{layer.parameters:,}" if layer.parameters else "",
@@ -62,53 +59,61 @@ def grid(table: NetworkSummary, title: str) -> Grid:
             "" if layer.receptive_field is None else str(layer.receptive_field),
             "" if layer.stride is None else f"{layer.stride:g}",
         )
-    made.add_section()
-    made.add_row(
-        "sum", "", f"{table.parameters:,}", f"{table.macs:,}", _kib(table.activation_bytes), "", "", style="bold"
+    table.add_section()
+    table.add_row(
+        "sum", "", f"{summary.parameters:,}", f"{summary.macs:,}", _kib(summary.activation_bytes), "", "", style="bold"
     )
-    return made
+    return table
+
+
+def _table(title: str, *columns: str, num_left: int) -> Table:
+    """Return an empty table whose first `num_left` columns hold text, the others numbers."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for index, name in enumerate(columns):
+        table.add_column(name, justify="left" if index < num_left else "right", no_wrap=True)
+    return table
 
 
 def _describe_one(overrides: Sequence[str], json_file: str | None, draw: Path | None) -> None:
     cfg = load_config(overrides)
-    network, table = meta_network(cfg)
+    network, summary = meta_network(cfg)
     title = " ".join(overrides) or "the default network"
     if json_file != "-":
         console = _console()
-        console.print(grid(table, title))
-        for remark in remarks(table):
+        console.print(layer_table(summary, title))
+        for remark in remarks(summary):
             console.print(f"- {remark}", highlight=False)
-    _write_json(json_file, table.to_dict())
+    _write_json(json_file, summary.to_dict())
     if draw is not None:
-        _write(draw, drawing(network, table, title))
+        _write(draw, draw_diagram(network, summary, title))
 
 
 def _describe_sweep(overrides: Sequence[str], combinations: Sequence[Sequence[str]], json_file: str | None) -> int:
-    """One line for each combination: its figures, or why it is impossible."""
-    made = Grid(title=" ".join(overrides), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
-    for name in ("combination", "parameters", "mult-adds", "activations"):
-        made.add_column(name, justify="left" if name == "combination" else "right", no_wrap=True)
-    made.add_column("")
-    found: list[dict[str, Any]] = []
+    """Print a line for each combination: its numbers, or why it is impossible."""
+    table = _table(" ".join(overrides), "combination", "parameters", "mult-adds", "activations", num_left=1)
+    table.add_column("")  # a reason, which may be wrapped
+    entries: list[dict[str, Any]] = []
     for combination in combinations:
-        varied = " ".join(word for word in combination if word not in overrides)
+        varied = " ".join(override for override in combination if override not in overrides)
         try:
-            table = meta_network(load_config(combination))[1]
+            summary = meta_network(load_config(combination))[1]
         except UserError as error:
-            problem = str(error).splitlines()[0].partition(";")[0]  # what to type instead is for one network
-            made.add_row(varied, "", "", "", f"impossible: {problem}", style="red")
-            found.append({"overrides": list(combination), "error": str(error)})
+            problem = str(error).splitlines()[0].partition(";")[0]  # without the advice, which is for a single network
+            table.add_row(varied, "", "", "", f"impossible: {problem}", style="red")
+            entries.append({"overrides": list(combination), "error": str(error)})
         else:
-            figures = f"{table.parameters:,}", f"{table.macs:,}", _kib(table.activation_bytes)
-            made.add_row(varied, *figures, "possible")
-            found.append({"overrides": list(combination), **table.to_dict()})
-    num_impossible = sum("error" in entry for entry in found)
+            numbers = f"{summary.parameters:,}", f"{summary.macs:,}", _kib(summary.activation_bytes)
+            table.add_row(varied, *numbers, "possible")
+            entries.append({"overrides": list(combination), **summary.to_dict()})
+    num_impossible = sum("error" in entry for entry in entries)
     if json_file != "-":
         console = _console()
-        console.print(made)
+        console.print(table)
         if num_impossible:
-            console.print(f"{num_impossible} of {len(found)} combinations are impossible", style="red", highlight=False)
-    _write_json(json_file, found)
+            console.print(
+                f"{num_impossible} of {len(entries)} combinations are impossible", style="red", highlight=False
+            )
+    _write_json(json_file, entries)
     return 1 if num_impossible else 0
 
 
@@ -124,10 +129,10 @@ def _kib(num_bytes: int) -> str:
     return f"{num_bytes / 1024:,.1f} KiB"
 
 
-def _write_json(json_file: str | None, figures: object) -> None:
+def _write_json(json_file: str | None, content: object) -> None:
     if json_file is None:
         return
-    text = json.dumps(figures, indent=2) + "\n"
+    text = json.dumps(content, indent=2) + "\n"
     if json_file == "-":
         sys.stdout.write(text)
     else:

@@ -1,4 +1,4 @@
-"""`convline evaluate RUN_DIR`: the stored checkpoint's figures, computed again."""
+"""Evaluate a run's best checkpoint on its test set again: `convline evaluate RUN_DIR`."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from convline.training.loaded_run import LoadedRun
 
 
 def reevaluate(run_dir: Path, tta: str | None = None) -> Evaluation:
-    """Evaluate the best checkpoint of a run on the test set of its data, and print the figures.
+    """Evaluate the best checkpoint of a run on its test set, and print the metrics.
 
     Args:
-        run_dir: the run's.
+        run_dir: the run directory.
         tta: test-time augmentation, printed as well; see `convline.training.evaluation.average_over_views`.
     Returns:
         The plain evaluation.
@@ -28,7 +28,7 @@ def reevaluate(run_dir: Path, tta: str | None = None) -> Evaluation:
     if cfg.compile:
         network.compile()
     evaluation = evaluate(network, run.data.eval_loader("test", run.device), cfg.trainer.precision)
-    ledger.record(run_dir, "evaluate", run.data.fingerprint())  # before anybody sees the figures
+    ledger.record(run_dir, "evaluate", run.data.fingerprint())  # before the metrics are shown
     console.print_notice(f"test/acc {evaluation.accuracy:.6f}\ntest/loss {evaluation.loss:.6f}")
     if tta is not None:
         augmented = evaluate(network, run.data.eval_loader("test", run.device), cfg.trainer.precision, tta)

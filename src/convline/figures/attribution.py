@@ -127,7 +127,7 @@ def draw(rows: list[tuple[list[str], NDArray[np.uint8]]], captions: list[list[st
     left = 30 + max(canvas.text_width(line) for names, _ in rows for line in names)
     top = 44 + 13 * max(map(len, captions))
     figure = canvas.blank(left + cell_width * len(captions) + 6, top + cell_height * len(rows))
-    canvas.write(figure, 12, 10, "What the predictions rest on", canvas.LARGE, bold=True)
+    canvas.write(figure, 12, 10, "Attribution: the pixels that the predictions depend on", canvas.LARGE, bold=True)
     for column, lines in enumerate(captions):
         color = canvas.CORRECT if is_correct[column] else canvas.INCORRECT
         for index, line in enumerate(lines):

@@ -5,9 +5,8 @@ Notable choices:
 - Positions are in pixels and no layout engine is used: `layout="constrained"` draws a figure twice (40 to 90 % more
   time for these figures), and it arranges axes, while most of what is drawn here are images and texts without axes.
 - Images are put on the figure by an artist of our own. `imshow` resamples them and needs axes, which take as long
-  again. `Figure.figimage` keeps the pixels only at the figure's own resolution: at another DPI (`savefig(dpi=200)`,
-  SVG) it neither scales nor moves them, and `bbox_inches="tight"`, which notebooks use, cuts them off, since it
-  reports no extent.
+  again. `Figure.figimage` is right only at the figure's own resolution: at another DPI its pixels are neither scaled
+  nor moved, and they are wrong with `bbox_inches="tight"`, which notebooks use. The tests of this module try each case.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def draw(tiles: NDArray[np.uint8], names: Sequence[str], maps: Maps, num_channel
     left, top = 20 + max(map(canvas.text_width, labels)), 40
     tops = top + np.cumsum([SIDE + BETWEEN, *(pixels.shape[0] + 2 * GAP + 4 for pixels in rows)])
     figure = canvas.blank(left + len(tiles) * (block + BETWEEN) - BETWEEN + 16, int(tops[-1]) + 6)
-    canvas.write(figure, 12, 10, "Response maps after every layer", canvas.LARGE, bold=True)
+    canvas.write(figure, 12, 10, "Feature maps of every layer", canvas.LARGE, bold=True)
     canvas.paste(figure, make_grid(_resized(tiles), len(tiles), gap=block + BETWEEN - SIDE), left, top)
     for index, name in enumerate(names):
         x = left + index * (block + BETWEEN) + SIDE + 8

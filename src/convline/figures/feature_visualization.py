@@ -124,8 +124,10 @@ def draw(rows: list[tuple[str, NDArray[np.uint8]]], columns: int) -> Figure:
     height = grids[0][1].shape[0] + 10
     width = max(pixels.shape[1] for _, pixels in grids)
     figure = canvas.blank(left + max(width, 300) + 12, 62 + height * len(grids))
-    canvas.write(figure, 12, 10, "What the first filters of each layer look for", canvas.LARGE, bold=True)
-    canvas.write(figure, 12, 30, "images that excite them most, grown from noise", canvas.SMALL, canvas.FAINT)
+    canvas.write(figure, 12, 10, "Feature visualization: the first filters of each layer", canvas.LARGE, bold=True)
+    canvas.write(
+        figure, 12, 30, "images that excite them most, found by gradient ascent from noise", canvas.SMALL, canvas.FAINT
+    )
     for index, (name, pixels) in enumerate(grids):
         top = 56 + index * height
         canvas.write(figure, 12, top + height / 2 - 14, name)

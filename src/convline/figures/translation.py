@@ -104,7 +104,7 @@ def draw(curves: list[tuple[str, ShiftCurve]], caption: str) -> Figure:
     """Draw accuracy on the left, agreement on the right."""
     below = 20 + 18 * len(curves)
     figure = canvas.blank(760, 380 + below)
-    canvas.write(figure, 12, 10, "Moved images", canvas.LARGE, bold=True)
+    canvas.write(figure, 12, 10, "Translation: predictions of moved images", canvas.LARGE, bold=True)
     canvas.write(figure, 12, 30, caption, canvas.SMALL, canvas.FAINT)
     lowest = min(min(*curve.accuracy, *curve.agreement) for _, curve in curves)
     for column, (title, key) in enumerate((("accuracy", "accuracy"), ("same prediction as unmoved", "agreement"))):
