@@ -11,9 +11,11 @@ from PIL import Image
 from torch import nn
 
 from convline.figures import canvas
+from convline.figures.attribution import draw as draw_attribution
 from convline.figures.attribution import grad_cam, last_map, saliency
 from convline.figures.feature_maps import BETWEEN, GAP, MAX_LAYERS, SIDE, evenly, row
 from convline.figures.feature_maps import draw as draw_feature_maps
+from convline.figures.feature_visualization import draw as draw_feature_visualization
 from convline.figures.feature_visualization import maximize
 from convline.figures.filters import WIDTH, first_weights, tiles
 from convline.figures.filters import draw as draw_filters
@@ -269,3 +271,9 @@ def test_what_excites_a_linear_filter_is_the_sign_of_its_weights() -> None:
     assert torch.allclose(found[0].flatten(), network[1].weight[0].detach(), atol=0.02)
     assert torch.allclose(found[1].flatten(), network[1].weight[1].detach(), atol=0.02)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_titles_fit_on_figures_of_a_single_small_image() -> None:
+    tiles = np.zeros((1, 8, 8, 3), np.uint8)
+    assert_nothing_is_cut_off(draw_attribution([(["image"], tiles)], [["0 (0) 99%"]], [True]))
+    assert_nothing_is_cut_off(draw_feature_visualization([("fc", tiles)], columns=1))

@@ -126,8 +126,11 @@ def draw(rows: list[tuple[list[str], NDArray[np.uint8]]], captions: list[list[st
     cell_width, cell_height = int(max(width, caption_width) + 10), height + 8
     left = 30 + max(canvas.text_width(line) for names, _ in rows for line in names)
     top = 44 + 13 * max(map(len, captions))
-    figure = canvas.blank(left + cell_width * len(captions) + 6, top + cell_height * len(rows))
-    canvas.write(figure, 12, 10, "Attribution: the pixels that the predictions depend on", canvas.LARGE, bold=True)
+    title = "Attribution: the pixels that the predictions depend on"
+    title_width = canvas.text_width(title, canvas.LARGE, bold=True)
+    width_needed = max(left + cell_width * len(captions) + 6, 24 + title_width)
+    figure = canvas.blank(width_needed, top + cell_height * len(rows))
+    canvas.write(figure, 12, 10, title, canvas.LARGE, bold=True)
     for column, lines in enumerate(captions):
         color = canvas.CORRECT if is_correct[column] else canvas.INCORRECT
         for index, line in enumerate(lines):

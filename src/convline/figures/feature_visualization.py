@@ -123,8 +123,10 @@ def draw(rows: list[tuple[str, NDArray[np.uint8]]], columns: int) -> Figure:
     left = 30 + max(canvas.text_width(name) for name, _ in rows)
     height = grids[0][1].shape[0] + 10
     width = max(pixels.shape[1] for _, pixels in grids)
-    figure = canvas.blank(left + max(width, 300) + 12, 62 + height * len(grids))
-    canvas.write(figure, 12, 10, "Feature visualization: the first filters of each layer", canvas.LARGE, bold=True)
+    title = "Feature visualization: the first filters of each layer"
+    title_width = canvas.text_width(title, canvas.LARGE, bold=True)
+    figure = canvas.blank(max(left + width + 12, 24 + title_width), 62 + height * len(grids))
+    canvas.write(figure, 12, 10, title, canvas.LARGE, bold=True)
     canvas.write(
         figure, 12, 30, "images that excite them most, found by gradient ascent from noise", canvas.SMALL, canvas.FAINT
     )
