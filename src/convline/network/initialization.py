@@ -1,4 +1,7 @@
-"""How weights start. Biases start at zero in every scheme but torch's and dirac's; norms as torch.nn starts them."""
+"""Initialize weights by a named scheme.
+
+Biases start at zero in every scheme but torch's and dirac's. Norms start as torch.nn makes them.
+"""
 
 from __future__ import annotations
 
@@ -10,45 +13,38 @@ from torch import Tensor, nn
 
 from convline.network.layers import Local2d
 
-Fans = tuple[float, float]  # weights into one output value, and out of one input value
-
-
-def _fans(layer: nn.Module) -> Fans:
-    match layer:
-        case nn.Conv2d():
-            window = math.prod(layer.kernel_size)
-            return window * layer.in_channels / layer.groups, window * layer.out_channels
-        case Local2d():
-            return layer.in_channels * layer.kernel_size**2, layer.filters * layer.kernel_size**2
-        case nn.Linear():
-            return layer.in_features, layer.out_features
-    raise AssertionError(f"{type(layer).__name__} has no fans")
-
 
 def _he(layer: nn.Module, weight: Tensor) -> None:
-    nn.init.normal_(weight, 0, math.sqrt(2 / _fans(layer)[0]))
+    if isinstance(layer, Local2d):  # torch.nn.init would take its positions for filters
+        nn.init.normal_(weight, 0, math.sqrt(2 / (layer.in_channels * layer.kernel_size**2)))
+    else:
+        nn.init.kaiming_normal_(weight, nonlinearity="relu")
 
 
 def _glorot(layer: nn.Module, weight: Tensor) -> None:
-    bound = math.sqrt(6 / sum(_fans(layer)))
-    nn.init.uniform_(weight, -bound, bound)
+    if isinstance(layer, Local2d):
+        # The fans of one position: the weights into one output value, and out of one input value.
+        bound = math.sqrt(6 / ((layer.in_channels + layer.filters) * layer.kernel_size**2))
+        nn.init.uniform_(weight, -bound, bound)
+    else:
+        nn.init.xavier_uniform_(weight)
 
 
 def _keras(layer: nn.Module, weight: Tensor) -> None:
-    if not isinstance(layer, Local2d):
-        return _glorot(layer, weight)
-    # Keras takes the positions of a locally connected layer for the window of a convolution.
-    bound = math.sqrt(6 / (weight.shape[0] * (weight.shape[1] + weight.shape[2])))
-    nn.init.uniform_(weight, -bound, bound)
-    return None
+    if isinstance(layer, Local2d):
+        # Keras takes the positions of a locally connected layer for the window of a convolution.
+        bound = math.sqrt(6 / (weight.shape[0] * (weight.shape[1] + weight.shape[2])))
+        nn.init.uniform_(weight, -bound, bound)
+    else:
+        _glorot(layer, weight)
 
 
 @torch.no_grad()
 def _dirac(layer: nn.Module, weight: Tensor) -> None:
-    """Channel i in, channel i out of each group; further filters start at zero.
+    """Let channel i of each group pass to filter i; further filters start at zero.
 
-    As torch.nn.init.dirac_, but for even windows, whose `same` padding is at the right and bottom first: the tap is the
-    last position before the middle, so that the map is not moved.
+    torch.nn.init.dirac_ moves the map where the window is even, since `same` padding is at the right and bottom first.
+    Here the tap is the last position before the middle, so that the map is not moved.
     """
     if isinstance(layer, nn.Conv2d):
         weight.zero_()
@@ -73,7 +69,7 @@ INITS: dict[str, Callable[[nn.Module, Tensor], None] | None] = {
 
 
 def initialize(network: nn.Module, init: str) -> None:
-    """Start every conv, local and fc of a network anew.
+    """Initialize every conv, local and fc of a network.
 
     Args:
         network: changed in place.
