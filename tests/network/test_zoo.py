@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
-import yaml
+from omegaconf import OmegaConf
 from torch.utils.flop_counter import FlopCounterMode
 
+from convline.config.compose import load_config
 from convline.network.build import build_network
 from convline.network.summary import summarize
 from convline.pattern.source import PatternError
@@ -21,7 +22,7 @@ IMAGES = {"digits": (1, 8, 8), "synthetic": (1, 16, 16), "mnist": (1, 28, 28), "
 
 @cache
 def config(name):
-    loaded = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    loaded = OmegaConf.to_container(load_config([f"model={name}"]).model, resolve=False)
     assert loaded.pop("_target_") == "convline.network.build_network"
     assert loaded.pop("_convert_") == "all"
     return loaded
