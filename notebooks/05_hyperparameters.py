@@ -28,7 +28,7 @@ import pandas as pd
 
 from convline.reporting.comparison import comparison
 from convline.reporting.configurations import tables
-from convline.reporting.run_records import find
+from convline.reporting.run_records import find_runs
 
 os.environ.pop("FORCE_COLOR", None)  # Jupyter sets it; commands print plain text without it
 if Path.cwd().name == "notebooks":
@@ -68,7 +68,7 @@ os.environ["EPOCHS"] = "1" if SHORT else "3"
 # The same table from Python:
 
 # %%
-(table,) = tables(find([Path("runs/notebooks/05")]))
+(table,) = tables(find_runs([Path("runs/notebooks/05")]))
 rows = []
 for row in table.rows:
     accuracy = row.sample("val/acc")

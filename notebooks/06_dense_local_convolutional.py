@@ -35,7 +35,7 @@ from convline.figures.translation import draw, shift_curve
 from convline.network.build import build_network
 from convline.network.summary import summarize
 from convline.reporting.configurations import tables
-from convline.reporting.run_records import find
+from convline.reporting.run_records import find_runs
 from convline.training.loaded_run import LoadedRun
 
 os.environ.pop("FORCE_COLOR", None)  # Jupyter sets it; commands print plain text without it
@@ -95,7 +95,7 @@ os.environ["EPOCHS"] = "1" if SHORT else "5"
 # accuracy in one; below it a line for each kind of layer, with 95 % confidence intervals over the seeds.
 
 # %%
-found = find([Path("runs/notebooks/06")])
+found = find_runs([Path("runs/notebooks/06")])
 KIND = {pattern: kind for kind, pattern in PATTERNS.items()}
 rows = [
     {

@@ -144,6 +144,14 @@ def test_parallel_coordinates_have_a_line_for_each_configuration(tmp_path: Path)
     assert parallel.parallel_coordinates(found, marked[:2], by_effect, FULL) is None
 
 
+def test_the_caption_counts_the_triangles_beyond_the_axis(tmp_path: Path) -> None:
+    accuracies = {(lr, 0.0): 0.90 + lr / 100 for lr in (0.1, 0.2, 0.3, 0.4, 0.5)} | {(9.0, 0.0): 0.1}
+    found = table(tmp_path, accuracies, "optimizer.lr", "optimizer.weight_decay")
+    marked = points(found, "r")
+    (plot,) = hyperparameters.against_metric(found, marked, hyperparameters.axes_by_effect(found, marked), FULL)
+    assert plot.caption == "optimizer.lr; triangles: 1 beyond the axis"
+
+
 def test_the_pareto_front_by_hand() -> None:
     costs = [1, 2, 2, 3, 4, 5]
     figures = [0.5, 0.7, 0.6, 0.7, 0.9, 0.8]
@@ -174,13 +182,13 @@ def test_the_cheapest_may_be_the_best(tmp_path: Path) -> None:
     assert "log scale" in plot.svg
 
 
-def test_curves_are_folded_as_far_as_every_seed_came(tmp_path: Path) -> None:
+def test_curves_are_aggregated_as_far_as_every_seed_came(tmp_path: Path) -> None:
     make_run(tmp_path / "a", CONFIG, {"seed": 0}, 0.9, num_epochs=3)
     make_run(tmp_path / "b", CONFIG, {"seed": 1}, 0.8, num_epochs=5)
     (found,) = tables(records.find_runs([tmp_path]))
-    mean_and_spread = curves.curve(found.rows[0], "val/acc")
-    assert list(mean_and_spread) == [1, 2, 3]
-    assert mean_and_spread[2].values == pytest.approx([0.9 * (1 - 0.6 * math.exp(-2)), 0.8 * (1 - 0.6 * math.exp(-2))])
+    by_epoch = curves.curve(found.rows[0], "val/acc")
+    assert list(by_epoch) == [1, 2, 3]
+    assert by_epoch[2].values == pytest.approx([0.9 * (1 - 0.6 * math.exp(-2)), 0.8 * (1 - 0.6 * math.exp(-2))])
     plot = curves.learning_curves(found, points(found, "r"))
     assert plot is not None
     assert "Bands" in plot.caption

@@ -1,4 +1,4 @@
-"""The report's table: seeds mean_and_spread, sorted by validation, data sets apart, and half-written runs."""
+"""The report's table: aggregated over seeds, sorted by validation, data sets apart, and half-written runs."""
 
 import json
 import math
@@ -21,7 +21,7 @@ from support.reported import changed, labels, made, only
 # --- figures --------------------------------------------------------------------------------------------------------
 
 
-def test_mean_deviation_and_interval_by_hand() -> None:
+def test_mean_standard_deviation_and_interval_by_hand() -> None:
     sample = Sample((1.0, 2.0, 4.0))  # mean 7/3; squared distances 16/9, 1/9, 25/9
     assert sample.mean == pytest.approx(7 / 3)
     assert sample.sd == pytest.approx(math.sqrt((16 + 1 + 25) / 9 / 2))
@@ -53,10 +53,10 @@ def test_figures_as_people_write_them() -> None:
     assert (signed("val/acc", 0.0053, unit=True), signed("val/loss", -0.01)) == ("+0.53 points", "-0.0100")
 
 
-# --- folding and sorting --------------------------------------------------------------------------------------------
+# --- aggregating and sorting --------------------------------------------------------------------------------------
 
 
-def test_seeds_are_folded_and_nothing_else(tmp_path: Path) -> None:
+def test_seeds_are_aggregated_and_nothing_else(tmp_path: Path) -> None:
     for seed, accuracy in enumerate((0.90, 0.92, 0.97)):
         made(tmp_path / f"a{seed}", accuracy, optimizer__lr=0.1, seed=seed)
     made(tmp_path / "b0", 0.95, optimizer__lr=0.01, seed=0)
@@ -84,7 +84,7 @@ def test_a_seed_that_is_repeated_counts_once_and_the_newest_counts(tmp_path: Pat
     assert "Left out: 1 run with the same configuration, code and seed as a newer one." in " ".join(remarks(table))
 
 
-def test_versions_of_the_code_are_told_apart(tmp_path: Path) -> None:
+def test_versions_of_the_code_are_separate_configurations(tmp_path: Path) -> None:
     made(tmp_path / "a", 0.5)
     other = made(tmp_path / "b", 0.6)
     code = {"version": "0.1.0", "commit": "1234567890", "changes": "abcdef"}

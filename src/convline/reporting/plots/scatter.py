@@ -64,4 +64,4 @@ def clipped_note(axes: "Axes", marked: Sequence[Point]) -> str:
     """Return a clause for the caption if some configurations are beyond the axis."""
     low, high = axes.get_ylim()
     number = sum(not low <= point.y <= high for point in marked)
-    return f"; triangles: {number} clipped_note the axis" if number else ""
+    return f"; triangles: {number} beyond the axis" if number else ""

@@ -134,7 +134,7 @@ def as_svg(figure: "Figure", title: str) -> str:
 def robust_limits(values: Sequence[float], metric: str) -> tuple[float, float]:
     """Limits of an axis of metrics: those of the values, but runs that went wrong do not squeeze all others together.
 
-    On the worse side, what lies clipped_note three times the interquartile range is cut off.
+    On the worse side, what lies beyond three times the interquartile range is cut off.
     """
     ordered = sorted(values)
     low, high = ordered[0], ordered[-1]
