@@ -1,8 +1,6 @@
 """The ways a run can end without being a bug in Convline."""
 
-import difflib
 import signal
-from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -33,22 +31,6 @@ class Interrupted(BaseException):
 
 class Pruned(Exception):  # noqa: N818  (no error: the search decided that the run is not worth going on with)
     """The search ended this run early, since others did better at its age."""
-
-
-def nearest(name: str, candidates: Iterable[str]) -> str:
-    """A clause such as ` (did you mean 'lenet'?)`, or the empty string if nothing is near.
-
-    A name that begins with all of `name` is nearer than any other.
-    """
-    candidates = sorted(candidates)
-    longer = [candidate for candidate in candidates if name and candidate.startswith(name)]
-    found = longer or difflib.get_close_matches(name, candidates, n=1, cutoff=0.5)
-    return f" (did you mean '{found[0]}'?)" if found else ""
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, or its type if it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def user_error_in(error: BaseException) -> UserError | None:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convline.data.array_cache import cache_directory, cached_array
+from convline.data.array_cache import cached_array
 from convline.errors import UserError
+from convline.storage import cache_directory
 
 SHAPE = (5, 1, 2, 3)
 

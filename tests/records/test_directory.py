@@ -63,7 +63,7 @@ def test_summary_values_are_changed_one_by_one(tmp_path: Path) -> None:
 def test_a_summary_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs.update_summary(tmp_path, status="running")
 
-    def disk_full(self: Path, text: str) -> None:
+    def disk_full(self: Path, text: str, **options: str) -> None:
         self.write_bytes(text[:5].encode())
         raise OSError("disk full")
 

@@ -101,7 +101,7 @@ def test_identity_leaves_the_config_as_it_was() -> None:
 def test_identity_is_the_same_in_another_process(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(CONFIG)
     code = (
-        "import sys; from omegaconf import OmegaConf; from convline import provenance; "
+        "import sys; from omegaconf import OmegaConf; from convline.records import provenance; "
         "print(provenance.identity(OmegaConf.load(sys.argv[1]), 'code', 'data'))"
     )
     done = shell(sys.executable, "-c", code, str(tmp_path / "config.yaml"), PYTHONHASHSEED="1")

@@ -8,11 +8,12 @@ import pytest
 from scipy import stats
 
 from convline.errors import UserError
+from convline.formatting import count_text, duration, setting_text, shortened
 from convline.records import directory as runs
 from convline.records.lock import locked
 from convline.reporting import run_records as records
 from convline.reporting.configurations import short_names, tables, varying_keys
-from convline.reporting.metric_text import count, duration, mean_and_spread, shortened, show, signed
+from convline.reporting.metric_text import mean_and_spread, signed
 from convline.reporting.report import report
 from convline.reporting.statistics import Sample
 from convline.reporting.table import remarks, status_text, why
@@ -40,13 +41,13 @@ def test_one_seed_has_no_spread() -> None:
 
 
 def test_figures_as_people_write_them() -> None:
-    assert [count(n) for n in (416_520, 1_800_000, 40_551_424, 1.82e9, math.nan)] == [
+    assert [count_text(n) for n in (416_520, 1_800_000, 40_551_424, 1.82e9, math.nan)] == [
         "416,520", "1.8 M", "40.6 M", "1.82 G", "–"
     ]  # fmt: skip
     assert [duration(s) for s in (0.18, 99.94, 100, 3599.6, 7500, math.nan)] == [
         "0.2 s", "99.9 s", "1 min 40 s", "1 h 0 min", "2 h 5 min", "–"
     ]  # fmt: skip
-    assert [show(v) for v in (None, True, 0.05, 1e-5, 0.0123456, [1, 28], "a\n  b")] == [
+    assert [setting_text(v) for v in (None, True, 0.05, 1e-5, 0.0123456, [1, 28], "a\n  b")] == [
         "null", "true", "0.05", "1e-05", "0.01235", "[1, 28]", "a b"
     ]  # fmt: skip
     assert shortened("abcdefghij", 5) == "ab…ij"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from convline.errors import first_line
+from convline.formatting import first_line
 from convline.records.directory import load_checkpoint
 from convline.training.loaded_run import LoadedRun
 

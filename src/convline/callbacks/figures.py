@@ -12,8 +12,9 @@ from lightning.pytorch import LightningModule, Trainer
 from convline import figures
 from convline.callbacks.after_test import AfterTest
 from convline.callbacks.tensorboard import add_picture, chosen_epochs, event_writer
-from convline.errors import UserError, first_line
+from convline.errors import UserError
 from convline.figures.canvas import png
+from convline.formatting import first_line
 from convline.training.classifier import Classifier
 from convline.training.loaded_run import LoadedRun
 

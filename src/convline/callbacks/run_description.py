@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from convline.callbacks.tensorboard import event_writer, file_writer
 from convline.data.datamodule import DataModule
+from convline.formatting import shape_text
 from convline.network.summary import NetworkSummary, summarize
 from convline.network.tensorboard_graph import graph_def
 from convline.records.directory import read_config
@@ -86,7 +87,7 @@ def markdown(table: NetworkSummary) -> str:
     """Return the layer table with its sums, in Markdown."""
     head = "| layer | output | parameters | multiply-adds | receptive field |\n|---|---|--:|--:|--:|"
     lines = [
-        f"| {layer.name} | {'×'.join(map(str, layer.output_shape))} | {layer.parameters:,} | {layer.macs:,} "
+        f"| {layer.name} | {shape_text(layer.output_shape)} | {layer.parameters:,} | {layer.macs:,} "
         f"| {layer.receptive_field or ''} |"
         for layer in table.layers
     ]

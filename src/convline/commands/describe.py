@@ -17,6 +17,7 @@ from rich.table import Table
 
 from convline.config.compose import expand_sweep, load_config
 from convline.errors import UserError
+from convline.formatting import shape_text
 from convline.network.diagram import draw as draw_diagram
 from convline.network.from_config import meta_network
 from convline.network.summary import NetworkSummary, remarks
@@ -48,11 +49,11 @@ def describe(overrides: Sequence[str], json_file: str | None = None, draw: Path 
 def layer_table(summary: NetworkSummary, title: str) -> Table:
     """Return the layers of a network as a table for the terminal."""
     table = _table(title, "layer", "output", "parameters", "mult-adds", "activations", "sees", "stride", num_left=2)
-    table.add_row("input", _shape(summary.input_shape), "", "", "", "1", "1")
+    table.add_row("input", shape_text(summary.input_shape), "", "", "", "1", "1")
     for layer in summary.layers:
         table.add_row(
             layer.name,
-            _shape(layer.output_shape),
+            shape_text(layer.output_shape),
             f"{layer.parameters:,}" if layer.parameters else "",
             f"{layer.macs:,}" if layer.macs else "",
             _kib(layer.activation_bytes),
@@ -119,10 +120,6 @@ def _describe_sweep(overrides: Sequence[str], combinations: Sequence[Sequence[st
 
 def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 160, markup=False)
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return "×".join(map(str, shape))
 
 
 def _kib(num_bytes: int) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from convline import figures
-from convline.errors import UserError, first_line
+from convline.errors import UserError
 from convline.figures.canvas import png, svg
+from convline.formatting import first_line
 from convline.training.loaded_run import LoadedRun, RunOrPath
 
 

@@ -19,7 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 from convline.config import schema
 from convline.config import validate as ranges
 from convline.config.quoting import quote_units
-from convline.errors import UserError, nearest, user_error_in
+from convline.errors import UserError, user_error_in
+from convline.formatting import nearest
 
 CONF_DIR = Path(__file__).parents[3] / "conf"
 INNER_GROUPS = (

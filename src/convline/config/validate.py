@@ -10,7 +10,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from convline.config.class_folders import LAYOUT
 from convline.config.schema import Train, is_of_sweeps
-from convline.errors import UserError, first_line, nearest, user_error_in
+from convline.errors import UserError, user_error_in
+from convline.formatting import first_line, nearest
 
 
 def _above(low: float) -> tuple[Callable[[Any], bool], str]:

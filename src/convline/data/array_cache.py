@@ -6,7 +6,6 @@ says that it is whole. Arrays of other versions are removed when a new one is ma
 """
 
 import contextlib
-import fcntl
 import io
 import json
 import os
@@ -17,16 +16,9 @@ from typing import Any
 import numpy as np
 
 from convline.errors import UserError
+from convline.storage import exclusive_lock
 
 Note = dict[str, Any]
-
-
-def cache_directory() -> Path:
-    """$CONVLINE_CACHE, or else convline in $XDG_CACHE_HOME, or else in ~/.cache."""
-    own = os.environ.get("CONVLINE_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convline"
 
 
 def cached_array(
@@ -126,8 +118,7 @@ def _head(shape: tuple[int, ...]) -> bytes:
 @contextlib.contextmanager
 def _locked(place: Path) -> Iterator[None]:
     """One process at a time; the system takes the lock away when the process ends."""
-    with _writable(place), open(place / ".lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with _writable(place), exclusive_lock(place / ".lock"):
         yield
 
 

@@ -1,6 +1,5 @@
 """The LightningDataModule: reads a source, splits it, and makes loaders for the trainer's device."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from convline.data.split import Split
 from convline.data.streaming import StreamingLoader
 from convline.data.validate import check_batch_size, check_same_shape, checked
 from convline.errors import UserError
+from convline.storage import short_hash
 
 MIXED = 2**32  # beside the seed, keeps this order apart from those of the epochs
 
@@ -142,10 +142,9 @@ class DataModule(LightningDataModule):
         assert self._train_set is not None
         if self._fingerprint is not None:
             return self._fingerprint
-        digest = hashlib.blake2b(self._train_set.fingerprint().encode(), digest_size=8)
-        digest.update(self._test_fingerprint.encode())
-        digest.update(self.split_record()["fingerprint"].encode())
-        self._fingerprint = digest.hexdigest()
+        self._fingerprint = short_hash(
+            self._train_set.fingerprint(), self._test_fingerprint, self.split_record()["fingerprint"]
+        )
         return self._fingerprint
 
     def split_record(self) -> dict[str, Any]:

@@ -6,7 +6,6 @@ Notable choices:
 - Subsets, long tails and wrong labels come after the validation split and touch the training images alone.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from convline.errors import UserError
+from convline.storage import short_hash
 
 # beside the user's seed, these keep draws for different purposes apart, from each other and from an epoch's number
 _SUBSET, _NOISE, _FOLDS = 2**32 + 1, 2**32 + 2, 2**32 + 3
@@ -36,10 +36,8 @@ class Parts:
 
     def record(self) -> dict[str, Any]:
         """How many images train and validate, and a hash of which they are and of their labels in training."""
-        digest = hashlib.blake2b(digest_size=8)
-        for part in (self.train, self.val, self.train_labels):
-            digest.update(part.numpy().data)
-        return {"train": len(self.train), "val": len(self.val), "fingerprint": digest.hexdigest()}
+        fingerprint = short_hash(*(part.numpy().data for part in (self.train, self.val, self.train_labels)))
+        return {"train": len(self.train), "val": len(self.val), "fingerprint": fingerprint}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from convline.data.loader import Loader, Walk
 from convline.data.preprocess import Prepare
-from convline.errors import UserError, first_line
+from convline.errors import UserError
+from convline.formatting import first_line
 
 Gathered = tuple[Tensor, Tensor, Tensor]
 

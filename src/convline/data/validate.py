@@ -1,9 +1,8 @@
 """Whether the images that a source gives fit the config, and each other."""
 
-from collections.abc import Sequence
-
 from convline.data.sources import Images
 from convline.errors import UserError
+from convline.formatting import shape_text
 
 
 def checked(images: Images, channels: int, num_classes: int) -> Images:
@@ -48,10 +47,6 @@ def check_same_shape(train: Images, test: Images) -> None:
     """
     if test.images.shape[1:] != train.images.shape[1:]:
         raise UserError(
-            f"the training images are {_times(train.images.shape[1:])}, but those of the test set "
-            f"{_times(test.images.shape[1:])}"
+            f"the training images are {shape_text(train.images.shape[1:])}, but those of the test set "
+            f"{shape_text(test.images.shape[1:])}"
         )
-
-
-def _times(shape: Sequence[int]) -> str:
-    return "×".join(map(str, shape))

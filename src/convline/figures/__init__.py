@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from convline.errors import UserError, nearest
+from convline.errors import UserError
 from convline.figures.attribution import attribution
 from convline.figures.calibration import calibration
 from convline.figures.confusion_matrix import confusion_matrix, confusion_matrix_normalized
@@ -22,6 +22,7 @@ from convline.figures.needs import from_predictions, needs_predictions
 from convline.figures.predictions import predictions, top_losses
 from convline.figures.receptive_fields import receptive_fields
 from convline.figures.translation import translation
+from convline.formatting import nearest
 from convline.training.loaded_run import RunOrPath
 
 if TYPE_CHECKING:

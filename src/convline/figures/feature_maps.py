@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from convline.figures import canvas
 from convline.figures.canvas import Pixels
 from convline.figures.image_grid import as_tiles, colored, fitted, make_grid
+from convline.formatting import shape_text
 from convline.network.hooks import UNCHANGED, outputs
 from convline.training.loaded_run import RunOrPath, load_run
 
@@ -69,7 +70,7 @@ def draw(tiles: NDArray[np.uint8], names: Sequence[str], maps: Maps, num_channel
     """
     rows = [row(values, num_channels) for values in maps.values()]
     block = num_channels * (SIDE + GAP) - GAP
-    labels = [f"{name}  {_shape(values)}" if values.ndim == 2 else name for name, values in maps.items()]
+    labels = [f"{name}  {shape_text(values.shape[1:])}" if values.ndim == 2 else name for name, values in maps.items()]
     left, top = 20 + max(map(canvas.text_width, labels)), 40
     tops = top + np.cumsum([SIDE + BETWEEN, *(pixels.shape[0] + 2 * GAP + 4 for pixels in rows)])
     figure = canvas.blank(left + len(tiles) * (block + BETWEEN) - BETWEEN + 16, int(tops[-1]) + 6)
@@ -82,7 +83,7 @@ def draw(tiles: NDArray[np.uint8], names: Sequence[str], maps: Maps, num_channel
         canvas.paste(figure, pixels, left, y)
         if values.ndim == 4:
             canvas.write(figure, 12, y + 6, name)
-            canvas.write(figure, 12, y + 21, _shape(values), canvas.SMALL, canvas.FAINT)
+            canvas.write(figure, 12, y + 21, shape_text(values.shape[1:]), canvas.SMALL, canvas.FAINT)
         else:
             canvas.write(figure, 12, y + 1, label)
     return figure
@@ -111,7 +112,3 @@ def row(values: NDArray[np.float32], num_channels: int) -> Pixels:
         width = num_channels * (SIDE + GAP) - GAP
         blocks = [colored(fitted(units[None, None], STRIP, width)[0], low, high) for units in shown]
     return make_grid(np.stack(blocks), len(blocks), gap=BETWEEN)
-
-
-def _shape(values: NDArray[np.float32]) -> str:
-    return "×".join(map(str, values.shape[1:]))

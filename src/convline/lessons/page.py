@@ -9,11 +9,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from convline.formatting import count_text, duration
 from convline.lessons.claims import Finding
 from convline.lessons.hyperparameter_table import HEADER, hyperparameter_rows
 from convline.lessons.lesson import Lesson
 from convline.lessons.results import ConfigurationResults, Results
-from convline.reporting.metric_text import count, duration, mean_and_spread
+from convline.reporting.metric_text import mean_and_spread
 
 TEMPLATE = """\
 <!doctype html>
@@ -124,8 +125,8 @@ def configurations_table(configurations: Sequence[ConfigurationResults]) -> str:
             (
                 each.label,
                 str(len(each.seeds)),
-                count(each.num_parameters),
-                count(each.macs),
+                count_text(each.num_parameters),
+                count_text(each.macs),
                 "" if each.receptive_field is None else str(each.receptive_field),
                 duration(min(each.epoch_seconds, default=float("nan"))),
                 mean_and_spread("val/acc", each.sample("val/acc")),

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from convline.config import compose as config
-from convline.errors import Interrupted, UserError, nearest
+from convline.errors import Interrupted, UserError
+from convline.formatting import nearest
 from convline.lessons import page
 from convline.lessons.catalogue import LESSONS
 from convline.lessons.claims import Finding

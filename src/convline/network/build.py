@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from convline.errors import first_line
+from convline.formatting import first_line, shape_text
 from convline.memory import memory_limit
 from convline.network.initialization import INITS, initialize
-from convline.network.layer_builders import LAYER_BUILDERS, Shape, ShapeError, shape_text
+from convline.network.layer_builders import LAYER_BUILDERS, Shape, ShapeError
 from convline.network.layers import Add, Concat
 from convline.pattern.expand import ForkSpec, LayerSpec, ScopeSpec, Spec, expand
 from convline.pattern.source import PatternError, SourceLocation

@@ -13,6 +13,7 @@ from html import escape
 
 from torch import nn
 
+from convline.formatting import shape_text
 from convline.network import measures
 from convline.network.layers import Add, Concat
 from convline.network.summary import LayerSummary, NetworkSummary
@@ -165,7 +166,7 @@ class _Drawing:
     def texts(self, slab: Slab) -> list[str]:
         """The lines below a slab."""
         title = slab.title + (f" ×{slab.count}" if slab.count > 1 else "")
-        return [title, *filter(None, [slab.detail]), "×".join(map(str, slab.shape)), *slab.notes]
+        return [title, *filter(None, [slab.detail]), shape_text(slab.shape), *slab.notes]
 
     def size(self, part: Part) -> tuple[float, float, float]:
         """Width, height above the middle, height below it."""

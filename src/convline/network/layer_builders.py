@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from convline.formatting import shape_text
 from convline.network.layers import (
     AvgPool2dSame,
     Conv2dSame,
@@ -29,11 +30,6 @@ BuiltLayer = tuple[nn.Module | None, Shape]  # None: nothing has to be done
 
 class ShapeError(ValueError):
     """A unit that cannot work on what comes in."""
-
-
-def shape_text(shape: Shape) -> str:
-    """`64×8×8`."""
-    return "×".join(map(str, shape))
 
 
 def _map(shape: Shape) -> tuple[int, int, int]:

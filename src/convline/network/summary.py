@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from convline.formatting import shape_text
 from convline.network import measures
 from convline.network.hooks import ACTIVATIONS
 from convline.network.receptive_field import fields_of_calls
@@ -111,9 +112,9 @@ def summarize(network: nn.Module, input_shape: Sequence[int]) -> NetworkSummary:
 
 def short_text(table: NetworkSummary) -> str:
     """The table in a line, and a line for each remark."""
-    size = "×".join(map(str, table.input_shape))
+    size = shape_text(table.input_shape)
     line = (
-        f"{size} -> {'×'.join(map(str, table.output_shape))} in {len(table.layers)} layers: "
+        f"{size} -> {shape_text(table.output_shape)} in {len(table.layers)} layers: "
         f"{table.parameters:,} parameters, {table.macs:,} multiply-accumulates and "
         f"{table.activation_bytes / 2**20:,.2f} MiB of activations an image"
     )

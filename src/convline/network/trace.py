@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convline.errors import first_line
+from convline.formatting import first_line, shape_text
 from convline.network.layers import Add
 from convline.network.measures import Shape
 
@@ -65,8 +65,7 @@ def trace(network: nn.Module, input_shape: Sequence[int]) -> list[LayerCall]:
         with torch.no_grad():
             twin(image)
     except (RuntimeError, ValueError, TypeError) as error:
-        shape = "×".join(map(str, input_shape))
-        raise ValueError(f"the network cannot take images of {shape}: {first_line(error)}") from error
+        raise ValueError(f"the network cannot take images of {shape_text(input_shape)}: {first_line(error)}") from error
     return tracer.calls
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from convline.errors import nearest
+from convline.formatting import nearest
 from convline.pattern.source import PatternError, SourceLocation
 from convline.pattern.syntax_tree import Call, Value
 

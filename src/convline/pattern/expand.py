@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from convline.errors import nearest
+from convline.formatting import nearest
 from convline.pattern.arguments import Parameter, bind
 from convline.pattern.blocks import Block, read_blocks
 from convline.pattern.parser import parse

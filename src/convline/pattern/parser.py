@@ -18,7 +18,7 @@ import re
 from collections.abc import Collection
 from typing import NoReturn
 
-from convline.errors import nearest
+from convline.formatting import nearest
 from convline.pattern.arguments import normalized
 from convline.pattern.lexer import CallParser, Token, number_of
 from convline.pattern.source import PatternError

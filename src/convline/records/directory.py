@@ -7,7 +7,6 @@ summary.json       status, identity, final figures, times
 """
 
 import json
-import os
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -17,8 +16,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from convline.config.schema import OF_SWEEPS
-from convline.errors import UserError, first_line
+from convline.errors import UserError
+from convline.formatting import first_line
 from convline.records.lock import is_held
+from convline.storage import write_json
 
 UNKNOWN_DATA = "unknown data"
 
@@ -72,13 +73,6 @@ def lay_out(run_dir: Path, cfg: DictConfig, **summary: Any) -> None:
         content.pop(key, None)
     OmegaConf.save(content, run_dir / "config.yaml")
     update_summary(run_dir, status="waiting", seconds=0.0, **summary)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a whole file or none."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2, default=str) + "\n")
-    os.replace(temporary, path)
 
 
 def update_summary(run_dir: Path, **values: Any) -> None:

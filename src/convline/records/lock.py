@@ -52,15 +52,6 @@ def locked(run_dir: Path) -> Iterator[None]:
             (run_dir / HEARTBEAT).unlink(missing_ok=True)
 
 
-@contextmanager
-def alone(folder: Path, name: str) -> Iterator[None]:
-    """Wait until no other process is in a block with this file, then be in it; for a moment, not for a run."""
-    with open(folder / name, "a") as file:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def is_held(run_dir: Path) -> bool:
     """Whether a live process has the directory, as far as its heartbeat tells; touches nothing."""
     path = run_dir / HEARTBEAT

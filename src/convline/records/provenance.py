@@ -1,7 +1,6 @@
 """What a run came from: the hash of all that decides what it computes, the version of the code, and the machine."""
 
 import functools
-import hashlib
 import json
 import os
 import platform
@@ -15,6 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from convline.config.schema import OF_SWEEPS
+from convline.storage import short_hash
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tensorboard")
 # Settings that change where a run is written, how it looks and what runs beside it, not what it computes.
@@ -45,7 +45,7 @@ def identity(cfg: DictConfig, code: str, data: str) -> str:
         if isinstance(node, dict):
             node.pop(path[0], None)
     text = json.dumps([kept, code, data], sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return short_hash(text)
 
 
 @functools.cache  # what this process has loaded is what was there when it began
@@ -74,7 +74,7 @@ def code_version() -> dict[str, Any]:
         "commit": commit or None,
         "tree": tree or None,
         "dirty": bool(changes),
-        "changes": hashlib.blake2b(changes.encode(), digest_size=8).hexdigest() if changes else None,
+        "changes": short_hash(changes) if changes else None,
     }
 
 

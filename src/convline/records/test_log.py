@@ -1,14 +1,15 @@
 """test_ledger.csv: each look at a test set is a line, so that a reader can see how fresh the test set still was."""
 
 import csv
-import fcntl
 import io
 import os
 import time
 from pathlib import Path
 
-from convline.errors import UserError, first_line
+from convline.errors import UserError
+from convline.formatting import first_line
 from convline.records import directory as runs
+from convline.storage import exclusive_lock
 
 NAME = "test_ledger.csv"
 COLUMNS = ("time", "how", "run", "data", "fingerprint", "identity")
@@ -53,8 +54,7 @@ def record(run_dir: Path, how: str, fingerprint: str) -> None:
 
 def _append(path: Path, line: tuple[str, ...]) -> None:
     try:
-        with open(path, "a", newline="") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with exclusive_lock(path.with_name(f".{NAME}.lock")), open(path, "a", newline="") as file:
             text = io.StringIO(newline="")
             writer = csv.writer(text, lineterminator="\n")
             if os.fstat(file.fileno()).st_size == 0:

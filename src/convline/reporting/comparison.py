@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from convline.errors import UserError, nearest
+from convline.errors import UserError
+from convline.formatting import nearest, plural, setting_text
 from convline.records import test_log as ledger
 from convline.reporting import run_records as records
 from convline.reporting.configurations import (
@@ -15,7 +16,7 @@ from convline.reporting.configurations import (
     short_names,
     varying_keys,
 )
-from convline.reporting.metric_text import lower_is_better, plural, show
+from convline.reporting.metric_text import lower_is_better
 from convline.reporting.paired_tests import ImageComparison, compare_on_images
 from convline.reporting.run_records import RunRecord
 from convline.reporting.statistics import Difference, Sample, paired, seeds_needed, welch
@@ -95,7 +96,7 @@ def _split(found: list[RunRecord], by: str) -> tuple[list[str], list[list[RunRec
     groups: dict[str, list[RunRecord]] = {}
     for run in found:
         if run.folder in settings:
-            groups.setdefault(show(settings[run.folder].get(matching[0], ABSENT)), []).append(run)
+            groups.setdefault(setting_text(settings[run.folder].get(matching[0], ABSENT)), []).append(run)
     chosen = wanted.split(",") if wanted else list(groups)
     if len(chosen) != 2 or any(value not in groups for value in chosen):
         example = ",".join(list(groups)[:2]) if len(groups) > 1 else "A,B"
@@ -123,7 +124,7 @@ def _one_configuration(title: str, side: list[RunRecord], metric: str) -> tuple[
     best = min(rows, key=lambda row: (not row.sample(monitor).n, sign * row.sample(monitor).mean))
     if len(rows) > 1:
         keys = varying_keys([row.settings for row in rows])
-        label = ", ".join(f"{name}={show(best.value(key))}" for key, name in short_names(keys).items())
+        label = ", ".join(f"{name}={setting_text(best.value(key))}" for key, name in short_names(keys).items())
         notes.append(f"the best of {len(rows)} configurations by {monitor}: {label}")
     if best.repeats:
         notes.append(f"{plural(len(best.repeats), 'run')} with the seed of another one left out")
@@ -137,7 +138,7 @@ def _names(rows: list[Configuration], titles: list[str]) -> list[str]:
     keys = short_names(varying_keys([row.settings for row in rows]))
     if not keys:
         return titles
-    return [", ".join(f"{name}={show(row.value(key))}" for key, name in keys.items()) for row in rows]
+    return [", ".join(f"{name}={setting_text(row.value(key))}" for key, name in keys.items()) for row in rows]
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from convline.errors import UserError, nearest
+from convline.errors import UserError
+from convline.formatting import nearest, setting_text
 from convline.records import test_log as ledger
 from convline.records.provenance import is_outside
-from convline.reporting.metric_text import lower_is_better, show
+from convline.reporting.metric_text import lower_is_better
 from convline.reporting.run_records import RunRecord
 from convline.reporting.statistics import Sample
 
@@ -93,7 +94,10 @@ class ReportTable:
     def label(self, row: Configuration) -> str:
         """Name a row by its varying settings: "model=lenet, lr=0.1"."""
         values = {name: row.value(key) for key, name in self.columns.items()}
-        return ", ".join(f"{name}={show(value)}" for name, value in values.items() if value != ABSENT) or self.title
+        return (
+            ", ".join(f"{name}={setting_text(value)}" for name, value in values.items() if value != ABSENT)
+            or self.title
+        )
 
 
 def tables(found: Sequence[RunRecord], metric: str | None = None) -> list[ReportTable]:

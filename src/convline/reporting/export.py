@@ -5,8 +5,8 @@ import io
 import math
 from collections.abc import Sequence
 
+from convline.formatting import shortened
 from convline.reporting.configurations import Configuration, ReportTable
-from convline.reporting.metric_text import shortened
 from convline.reporting.table import cells, heads, remarks, why
 
 

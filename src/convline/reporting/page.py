@@ -13,8 +13,9 @@ from typing import Any
 
 import jinja2
 
+from convline.formatting import count_text, duration, plural, setting_text, shortened
 from convline.reporting.configurations import Configuration, ReportTable
-from convline.reporting.metric_text import count, duration, figure, plural, shortened, show, with_unit
+from convline.reporting.metric_text import figure, with_unit
 from convline.reporting.plots import heatmap, hyperparameters, pareto
 from convline.reporting.plots import learning_curves as curves
 from convline.reporting.plots import parallel_coordinates as parallel
@@ -155,13 +156,13 @@ def _row(table: ReportTable, row: Configuration, rank: int, prefix: str) -> dict
     for key in table.columns:
         value = row.value(key)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        cells.append(_cell(show(value), value if is_number else None, is_numeric=False))
+        cells.append(_cell(setting_text(value), value if is_number else None, is_numeric=False))
     for metric in (table.metric, table.test_metric):
         sample = row.sample(metric)
         spread = f"± {figure(metric, sample.sd)} ({sample.n})" if sample.n > 1 else ""
         cells.append(_cell(figure(metric, sample.mean), sample.mean, spread=spread))
     cells.append(_cell(status_text(row), len(row.runs)))
-    for name, text in (("seconds", duration), ("parameters", count), ("macs", count)):
+    for name, text in (("seconds", duration), ("parameters", count_text), ("macs", count_text)):
         cells.append(_cell(text(row.mean(name)), row.mean(name)))
     value = " ".join((table.metric, *_large(row, table.metric)))
     return {"id": f"{prefix}{rank}", "tip": f"{rank}  {shortened(table.label(row), 160)}\n{value}", "cells": cells}

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convline.errors import UserError, first_line
+from convline.errors import UserError
+from convline.formatting import first_line
 from convline.reporting.run_records import RunRecord
 from convline.reporting.statistics import CONFIDENCE, Difference
 

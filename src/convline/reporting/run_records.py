@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from convline.errors import UserError, first_line
+from convline.errors import UserError
+from convline.formatting import first_line
 from convline.records import directory as runs
 from convline.records import test_log as ledger
 from convline.records.lock import is_held

@@ -2,19 +2,10 @@
 
 import math
 
+from convline.formatting import count_text, duration, plural, setting_text
 from convline.records.directory import UNKNOWN_DATA
 from convline.reporting.configurations import Configuration, ReportTable
-from convline.reporting.metric_text import (
-    count,
-    duration,
-    figure,
-    head,
-    is_share,
-    mean_and_spread,
-    plural,
-    show,
-    with_unit,
-)
+from convline.reporting.metric_text import figure, head, is_share, mean_and_spread, with_unit
 from convline.reporting.run_records import RunRecord, seconds_since_written
 
 
@@ -26,7 +17,7 @@ def heads(table: ReportTable) -> list[str]:
 
 def cells(table: ReportTable, row: Configuration, rank: int) -> list[str]:
     """Return the cells of one row, in the order of `heads`."""
-    return [str(rank), *(show(row.value(key)) for key in table.columns), *figures(table, row)]
+    return [str(rank), *(setting_text(row.value(key)) for key in table.columns), *figures(table, row)]
 
 
 def figures(table: ReportTable, row: Configuration) -> list[str]:
@@ -36,8 +27,8 @@ def figures(table: ReportTable, row: Configuration) -> list[str]:
         mean_and_spread(table.test_metric, row.sample(table.test_metric)),
         status_text(row),
         duration(row.mean("seconds")),
-        count(row.mean("parameters")),
-        count(row.mean("macs")),
+        count_text(row.mean("parameters")),
+        count_text(row.mean("macs")),
     ]
 
 

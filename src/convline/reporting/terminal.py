@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from convline.formatting import plural, setting_text, shortened
 from convline.reporting.configurations import Configuration, ReportTable
-from convline.reporting.metric_text import plural, shortened, show
 from convline.reporting.table import cells, heads, remarks, why
 
 MAX_ROWS, MAX_UNFINISHED = 40, 20
@@ -77,12 +77,18 @@ def _width(name: str, column: list[str]) -> int:
 
 def _usual(table: ReportTable) -> dict[str, str]:
     """Return the most frequent value of each setting."""
-    return {key: Counter(show(row.value(key)) for row in table.rows).most_common(1)[0][0] for key in table.columns}
+    return {
+        key: Counter(setting_text(row.value(key)) for row in table.rows).most_common(1)[0][0] for key in table.columns
+    }
 
 
 def _unusual_settings(table: ReportTable, row: Configuration, usual: dict[str, str]) -> str:
     """Name only the settings that differ from their most frequent value."""
-    shown = {name: show(row.value(key)) for key, name in table.columns.items() if show(row.value(key)) != usual[key]}
+    shown = {
+        name: setting_text(row.value(key))
+        for key, name in table.columns.items()
+        if setting_text(row.value(key)) != usual[key]
+    }
     return ", ".join(f"{name}={shortened(value)}" for name, value in shown.items()) or "as usual"
 
 

@@ -1,7 +1,8 @@
 """Say in words what a comparison supports, and what it does not say."""
 
+from convline.formatting import plural
 from convline.reporting.comparison import Comparison
-from convline.reporting.metric_text import lower_is_better, plural, signed
+from convline.reporting.metric_text import lower_is_better, signed
 from convline.reporting.statistics import ALPHA, MAX_SEEDS, POWER, Difference
 
 _NO_SPREAD = (

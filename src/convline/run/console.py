@@ -10,6 +10,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from convline.data.datamodule import DataModule
+from convline.formatting import shape_text
 from convline.network.summary import NetworkSummary, short_text
 
 _console = Console(highlight=False, soft_wrap=True)
@@ -22,13 +23,13 @@ def print_notice(text: str) -> None:
 
 def print_header(run_dir: Path, data: DataModule, table: NetworkSummary, about_loader: str) -> None:
     """What is trained on what, and where it is written; `about_loader`: how the images get there."""
-    shape = "×".join(map(str, data.input_shape))
+    shape = shape_text(data.input_shape)
     print_notice(
         f"{len(data.train_indices):,} training and {len(data.val_indices):,} validation images {shape}, "
         f"{data.num_classes} classes"
     )
     if data.input_shape != data.stored_shape:
-        print_notice(f"stored as {'×'.join(map(str, data.stored_shape))}, fitted batch by batch")
+        print_notice(f"stored as {shape_text(data.stored_shape)}, fitted batch by batch")
     for line in filter(None, [about_loader, *data.notices]):
         print_notice(line)
     print_notice(short_text(table))

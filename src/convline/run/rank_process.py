@@ -6,7 +6,8 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-from convline.errors import Interrupted, Pruned, UserError, first_line
+from convline.errors import Interrupted, Pruned, UserError
+from convline.formatting import first_line
 from convline.run import launch as ranks
 from convline.run.processes import exit_with_parent
 from convline.run.train import fit_rank

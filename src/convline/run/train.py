@@ -21,7 +21,8 @@ from convline.callbacks.checkpoint import BestAndLast
 from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal, stoppable
 from convline.data.datamodule import DataModule
-from convline.errors import Interrupted, Pruned, UserError, first_line
+from convline.errors import Interrupted, Pruned, UserError
+from convline.formatting import first_line, shape_text
 from convline.network.summary import NetworkSummary, summarize
 from convline.records import directory as runs
 from convline.records import provenance
@@ -29,6 +30,7 @@ from convline.records import test_log as ledger
 from convline.records.lock import locked
 from convline.run import console
 from convline.run import launch as ranks
+from convline.storage import write_json
 from convline.training.classifier import Classifier
 from convline.training.evaluation import evaluate
 from convline.training.loaded_run import LoadedRun
@@ -122,7 +124,7 @@ def fitting_table(network: nn.Module, data: DataModule, world_size: int) -> Netw
         raise UserError(f"model and data do not fit: {error}") from error
     if table.output_shape != (data.num_classes,):
         raise UserError(
-            f"model and data do not fit: the network gives {'×'.join(map(str, table.output_shape))} numbers an image, "
+            f"model and data do not fit: the network gives {shape_text(table.output_shape)} numbers an image, "
             f"but there are {data.num_classes} classes.\n  Type: model.num_classes={data.num_classes}"
         )
     smallest = min(data.batch_size, data.last_train_batch(world_size))
@@ -194,7 +196,7 @@ def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:
     runs.check_data(run_dir, fingerprint)
     if not (run_dir / "environment.json").exists():  # a resumed run keeps what it began with
         environment = {**provenance.environment(fingerprint), "split": data.split_record()}
-        runs.write_json(run_dir / "environment.json", environment)
+        write_json(run_dir / "environment.json", environment)
         identity = provenance.identity(cfg, provenance.code_key(), fingerprint)
         runs.update_summary(run_dir, identity=identity, started=environment["started"])
 

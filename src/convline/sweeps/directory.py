@@ -17,10 +17,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from convline.errors import UserError, first_line
+from convline.errors import UserError
+from convline.formatting import first_line
 from convline.records import directory as runs
-from convline.records.lock import alone
 from convline.records.provenance import identity, is_outside
+from convline.storage import exclusive_lock, write_json
 from convline.sweeps.jobs import Job
 
 LOCK = ".sweeps.lock"
@@ -64,7 +65,7 @@ class Folder:
             self.jobs.append({"directory": name, "overrides": job.overrides, **hashes})
         content = {"command": sys.argv, "created": self.created, "jobs": self.jobs}
         # written before the directories: those that a kill leaves out are created by the next command
-        runs.write_json(self.path / "sweep.json", content)
+        write_json(self.path / "sweep.json", content)
         directories = []
         for job in jobs:
             directory = self.path / known[getattr(job, by)]
@@ -141,7 +142,7 @@ def in_turn(runs_dir: Path) -> Iterator[None]:
     """
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
-        with alone(runs_dir, LOCK):
+        with exclusive_lock(runs_dir / LOCK):
             yield
     except OSError as error:
         raise UserError(

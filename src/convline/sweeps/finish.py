@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from convline.errors import Interrupted, UserError, first_line
-from convline.records import directory as runs
+from convline.errors import Interrupted, UserError
+from convline.formatting import first_line
+from convline.storage import write_json
 from convline.sweeps.trials import LOST, Trials
 
 
@@ -83,7 +84,7 @@ def conclude(trials: Trials) -> None:
 def write_importance(trials: Trials) -> None:
     """Write importance.json, which the report plots; write nothing if the trials do not suffice."""
     if importance := importances(trials.study):
-        runs.write_json(trials.folder / "importance.json", importance)
+        write_json(trials.folder / "importance.json", importance)
 
 
 def importances(study: Any) -> dict[str, float]:

@@ -19,7 +19,8 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
 from omegaconf import DictConfig, flag_override
 
-from convline.errors import Interrupted, UserError, first_line
+from convline.errors import Interrupted, UserError
+from convline.formatting import first_line
 from convline.records import directory as runs
 from convline.records import lock
 from convline.sweeps.run_job import report_failure, run_job

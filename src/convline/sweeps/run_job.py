@@ -12,7 +12,8 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from convline.errors import Interrupted, Pruned, UserError, first_line
+from convline.errors import Interrupted, Pruned, UserError
+from convline.formatting import first_line
 from convline.records import directory as runs
 from convline.records.lock import HeldError, locked
 

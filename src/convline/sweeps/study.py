@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from convline.errors import UserError, first_line
+from convline.errors import UserError
+from convline.formatting import first_line
 from convline.sweeps.search_space import Dimension
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ resumed by another one. Optuna keeps its own heartbeat only in `Study.optimize`,
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import socket
@@ -22,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from convline.config import compose as config
-from convline.errors import UserError, first_line
+from convline.errors import UserError
+from convline.formatting import first_line
 from convline.records import directory as runs
-from convline.records.lock import alone
+from convline.storage import exclusive_lock, short_hash, write_json
 from convline.sweeps import search_space as space
 from convline.sweeps import study as studies
 from convline.sweeps.directory import in_turn
@@ -114,7 +114,7 @@ class Trials:
 
     def _next(self) -> tuple[int, Path] | None:
         """Return a trial to run, one whose process died or a new one; None if there is none at present."""
-        with alone(self.folder, ".ask.lock"):
+        with exclusive_lock(self.folder / ".ask.lock"):
             for trial in self._counted():
                 if trial.state.name == "RUNNING" and (run_dir := self._take_over(trial)):
                     return trial.number, run_dir
@@ -295,7 +295,7 @@ def _key(identity: str, settings: DictConfig, dimensions: Sequence[space.Dimensi
     own: Any = OmegaConf.to_container(settings, resolve=True)
     asked = {name: value for name, value in own.items() if name not in ("trials", "space")}
     ranges = [[d.key, repr(d.distribution), [text for _, text in d.texts]] for d in dimensions]
-    return hashlib.blake2b(json.dumps([identity, asked, ranges]).encode(), digest_size=8).hexdigest()
+    return short_hash(json.dumps([identity, asked, ranges]))
 
 
 def _folder(path: Path, explicit: bool, key: str, words: Sequence[str]) -> Path:
@@ -315,7 +315,7 @@ def _folder(path: Path, explicit: bool, key: str, words: Sequence[str]) -> Path:
         else:
             path.mkdir(exist_ok=True)
         folder = folder or runs.make_new(path.parent, path.name)
-        runs.write_json(folder / "sweep.json", {"search": key, "words": list(words), "command": sys.argv})
+        write_json(folder / "sweep.json", {"search": key, "words": list(words), "command": sys.argv})
         return folder
 
 

@@ -1,7 +1,6 @@
 """metrics.csv: one line an epoch, kept across a resume."""
 
 import csv
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from convline.errors import UserError
+from convline.storage import replacing
 
 
 class MetricsCsv(Logger):
@@ -60,12 +60,10 @@ class MetricsCsv(Logger):
         columns = ["epoch", "step"]
         for row in self._rows.values():
             columns += [key for key in row if key not in columns]
-        temporary = self._path.with_suffix(".tmp")
-        with open(temporary, "w", newline="") as file:
+        with replacing(self._path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self._rows[step] for step in sorted(self._rows))
-        os.replace(temporary, self._path)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from convline.data.datamodule import DataModule
 from convline.data.samples import Examples, examples, num_images
-from convline.errors import UserError, first_line
+from convline.errors import UserError
+from convline.formatting import first_line
 from convline.records import directory as runs
 from convline.records import test_log as ledger
 from convline.training.evaluation import Evaluation

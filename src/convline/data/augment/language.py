@@ -12,7 +12,8 @@ from typing import Any
 
 from convline.config.compose import groups
 from convline.data.augment.vocabulary import ALIASES, CANONICAL, KINDS, OPERATIONS
-from convline.errors import UserError, nearest
+from convline.errors import UserError
+from convline.formatting import nearest
 from convline.pattern.arguments import bind, normalized
 from convline.pattern.lexer import CallParser, Token
 from convline.pattern.source import PatternError, SourceLocation

@@ -25,6 +25,7 @@ from convline.data.augment.language import SOURCE, read_augment
 from convline.data.augment.mixing import CutMix, MixUp, soft_targets
 from convline.data.augment.policies import RandAugment, TrivialAugment
 from convline.errors import UserError
+from convline.formatting import shape_text
 
 AUGMENTATIONS: dict[str, type[Augmentation]] = {
     kind.__name__.lower(): kind
@@ -74,7 +75,7 @@ class Pipeline:
     ) -> None:
         for step in steps:
             if problem := step.misfit(input_shape):
-                size = "×".join(map(str, input_shape))
+                size = shape_text(input_shape)
                 raise UserError(f"{SOURCE}: {step} does not fit images of {size}: {problem}.")
         self.steps, self.input_shape, self.num_classes, self.seed = steps, input_shape, num_classes, seed
         self._fill = fill.float()

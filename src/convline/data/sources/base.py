@@ -1,11 +1,12 @@
 """What every source returns: labelled images as tensors."""
 
-import hashlib
 from dataclasses import InitVar, dataclass
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
+
+from convline.storage import short_hash
 
 Part = Literal["train", "test"]
 
@@ -45,11 +46,11 @@ class Images:
         known: str | None = self.__dict__["_known"]
         if known is not None:
             return known
-        digest = hashlib.blake2b(digest_size=8)
-        digest.update(repr((tuple(self.images.shape), self.classes)).encode())
-        digest.update(self.images.permute(0, 2, 3, 1).numpy().data)
-        digest.update(self.labels.contiguous().numpy().data)
-        return digest.hexdigest()
+        return short_hash(
+            repr((tuple(self.images.shape), self.classes)),
+            self.images.permute(0, 2, 3, 1).numpy().data,
+            self.labels.contiguous().numpy().data,
+        )
 
 
 class Source(Protocol):

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from convline.data.sources.base import DIGITS, Images, Part, swap_sides
 from convline.data.sources.downloads import damaged, download
+from convline.formatting import shape_text
 
 SIDE = 28
 # Images of the training and of the test set. EMNIST: NIST's page has the sums, 145,600 and 131,600.
@@ -116,7 +117,7 @@ def _read_idx(path: Path, name: str, expected: tuple[int, ...]) -> Tensor:
             raise damaged(path, "it does not begin as an IDX file of unsigned bytes does")
         shape = struct.unpack(f">{len(expected)}I", head[4:])
         if shape != expected:
-            raise damaged(path, f"it holds {_times(shape)} values, but {name} has {_times(expected)}")
+            raise damaged(path, f"it holds {shape_text(shape)} values, but {name} has {shape_text(expected)}")
         num_values = os.fstat(file.fileno()).st_size - start
         if num_values != np.prod(shape):
             raise damaged(path, f"it should hold {int(np.prod(shape)):,} values, but holds {num_values:,}")
@@ -137,7 +138,3 @@ def _check_balance(path: Path, labels: Tensor, classes: tuple[str, ...]) -> None
     if wrong:
         found = f"{int(counts[wrong[0]]):,} of class {classes[wrong[0]]!r}"
         raise damaged(path, f"it has {found}, but there are {expected:,} of each class")
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "×".join(str(n) for n in shape)

@@ -1,7 +1,6 @@
 """A user's own images, one folder a class: decoded once, resized, kept in the cache as one array."""
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -15,11 +14,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from convline.config.class_folders import ClassFolders, find_classes
-from convline.data.array_cache import cache_directory, cached_array
+from convline.data.array_cache import cached_array
 from convline.data.sources.base import Images, Part
 from convline.data.sources.image_decoding import Resize, Shape, decode_all
 from convline.data.sources.image_folder_files import File, list_files, split_files
 from convline.errors import UserError
+from convline.storage import cache_directory, short_hash
 
 FORM = 1  # of what is cached: another number makes all of it anew
 SHOWN = 5  # files that a message names
@@ -151,4 +151,4 @@ def _shown(name: str) -> str:
 
 
 def _hash(content: Any) -> str:
-    return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
+    return short_hash(json.dumps(content))

@@ -1,6 +1,5 @@
 """The image files below a user's folder: which there are, of which class, and which are the test set."""
 
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from convline.config.class_folders import IMAGE_SUFFIXES, ClassFolders, natural
 from convline.data.sources.base import Part
 from convline.errors import UserError
+from convline.storage import short_hash
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def split_files(
                 f"  Put more into {layout.parts['all'] / name}"
             )
         count = min(max(1, round(fraction * len(names))), len(names) - 1)
-        chosen.update(sorted(names, key=lambda name: _hash(f"{seed} {name}"))[:count])
+        chosen.update(sorted(names, key=lambda name: short_hash(f"{seed} {name}"))[:count])
     return {
         "train": [file for file in files["all"] if file.name not in chosen],
         "test": [file for file in files["all"] if file.name in chosen],
@@ -127,7 +127,3 @@ def _file(entry: "os.DirEntry[str]", name: str, label: int) -> File:
     except OSError:
         return File(name, label, 0, 0)
     return File(name, label, status.st_size, status.st_mtime_ns)
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.blake2b(os.fsencode(text), digest_size=8).digest()

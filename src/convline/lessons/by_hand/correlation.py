@@ -8,6 +8,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
+from convline.formatting import shape_text
+
 Array = NDArray[Any]
 
 
@@ -97,4 +99,4 @@ def numbers(values: ArrayLike) -> Array:
 
 
 def _shape(array: Array) -> str:
-    return "×".join(map(str, array.shape)) or "a single number"
+    return shape_text(array.shape) or "a single number"

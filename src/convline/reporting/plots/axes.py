@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from convline.formatting import setting_text, shortened
 from convline.reporting.configurations import ABSENT
-from convline.reporting.metric_text import shortened, show
 from convline.reporting.plots.style import Point
 
 FEW = 8  # values that are set side by side, in order
@@ -35,7 +35,7 @@ class Scale:
     def ticks(self) -> tuple[list[float], list[str]]:
         """Return positions and labels: every value, or a few round numbers between the ends."""
         if self.kind == "side by side":
-            return [float(i) for i in range(len(self.values))], [shortened(show(v), 14) for v in self.values]
+            return [float(i) for i in range(len(self.values))], [shortened(setting_text(v), 14) for v in self.values]
         from matplotlib.ticker import MaxNLocator
 
         low, high = self.position(self.values[0]), self.position(self.values[-1])
@@ -83,7 +83,7 @@ def spreads_over_decades(numbers: Sequence[float]) -> bool:
 
 
 def _hashable(value: Any) -> Any:
-    return show(value) if isinstance(value, list) else value
+    return setting_text(value) if isinstance(value, list) else value
 
 
 def position(axis: Scale, point: Point) -> float:

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from convline.formatting import shortened
 from convline.reporting.configurations import Configuration, ReportTable
-from convline.reporting.metric_text import head, is_share, shortened
+from convline.reporting.metric_text import head, is_share
 from convline.reporting.plots.style import FULL, SERIES, Plot, Point, as_svg, drawing, robust_limits
 from convline.reporting.statistics import Sample
 

@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from convline.formatting import count_text, duration
 from convline.reporting.configurations import ReportTable
-from convline.reporting.metric_text import count, duration, lower_is_better
+from convline.reporting.metric_text import lower_is_better
 from convline.reporting.plots.axes import spreads_over_decades
 from convline.reporting.plots.scatter import clipped_note, metric_axes, scatter
 from convline.reporting.plots.style import BEST, HALF, INK, Plot, Point, as_svg, drawing
@@ -69,7 +70,7 @@ def _one(table: ReportTable, shown: Sequence[Point], cost: str, name: str) -> Pl
         off = clipped_note(axes, shown)
         svg = as_svg(figure, f"{table.metric} against {name}, with the Pareto front")
     title = f"{table.metric} against {'time' if cost == 'seconds' else cost}"
-    say = duration if cost == "seconds" else count
+    say = duration if cost == "seconds" else count_text
     begin = say(shown[best[0]].row.mean(cost))
     caption = f"Numbers are ranks along the Pareto front, which begins at {begin}{off}."
     return Plot("pareto", title, svg, HALF, caption)
@@ -93,4 +94,4 @@ def _ticks(axes: "Axes", cost: str, is_log: bool) -> None:
         low, high = axes.get_xlim()
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if math.log10(high / low) < 2.5 else (1.0,)))
         axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: count(x) if cost == "parameters" else f"{x:g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: count_text(x) if cost == "parameters" else f"{x:g}"))

@@ -1,0 +1,80 @@
+"""Write shapes, counts, durations, settings and suggestions as text, the same wherever people read them."""
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = [
+    "UNKNOWN", "count_text", "duration", "first_line", "nearest", "plural", "setting_text", "shape_text", "shortened"
+]  # fmt: skip
+
+UNKNOWN = "–"  # stands for a number that nobody knows
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """Write a shape: "1×28×28"."""
+    return "×".join(map(str, shape))
+
+
+def count_text(number: float) -> str:
+    """Write parameters or multiply-accumulates: in full below a million, then with three digits and M, G or T."""
+    if math.isnan(number):
+        return UNKNOWN
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:,.0f}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time as people say it: "17.5 s", "3 min 20 s", "2 h 5 min"."""
+    if math.isnan(seconds):
+        return UNKNOWN
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+
+
+def plural(number: int, singular: str, several: str = "") -> str:
+    """Write a number and its noun: "1 run", "1,024 runs"."""
+    return f"{number:,} {singular if number == 1 else several or singular + 's'}"
+
+
+def setting_text(value: Any) -> str:
+    """Write a setting's value: numbers with four digits, `null` and `true` as in YAML, texts on one line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(setting_text, value))}]"
+    return " ".join(str(value).split())
+
+
+def shortened(text: str, length: int = 40) -> str:
+    """Cut a text in the middle, where long patterns differ least."""
+    if len(text) <= length:
+        return text
+    num_kept = length - 1
+    return f"{text[: num_kept - num_kept // 2]}…{text[-(num_kept // 2) :]}"
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """Suggest the candidate nearest to a misspelt name: ` (did you mean 'lenet'?)`, or the empty string.
+
+    A candidate that begins with all of `name` is nearer than any other.
+    """
+    candidates = sorted(candidates)
+    longer = [candidate for candidate in candidates if name and candidate.startswith(name)]
+    matches = longer or difflib.get_close_matches(name, candidates, n=1, cutoff=0.5)
+    return f" (did you mean '{matches[0]}'?)" if matches else ""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or the name of its type if it has no text."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
