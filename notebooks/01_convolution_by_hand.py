@@ -27,7 +27,16 @@ import os
 
 import numpy as np
 
-from convline.lessons.by_hand import KERNELS, convolve, correlate, examples, figures, gradients, output_size, toeplitz
+from convline.lessons.by_hand import (
+    KERNELS,
+    convolve,
+    correlate,
+    figures,
+    gradients,
+    output_size,
+    toeplitz,
+    worked_examples,
+)
 
 if os.path.basename(os.getcwd()) == "notebooks":
     os.chdir("..")
@@ -36,10 +45,10 @@ SHORT = os.environ.get("CONVLINE_SHORT") == "1"
 # %% [markdown]
 # ## One window, one number
 #
-# To a computer a grey image is a table of numbers. A **kernel** is a small table. Lay it on the image, multiply what
+# To a computer a gray image is a table of numbers. A **kernel** is a small table. Lay it on the image, multiply what
 # lies on top of each other, add the products: that is one number of the output. Then move the kernel on by one pixel.
 #
-# Below, the image has a frame of zeros around it (grey), so that the kernel can also be centred on the pixels of the
+# Below, the image has a frame of zeros around it (gray), so that the kernel can also be centered on the pixels of the
 # edge.
 
 # %%
@@ -221,16 +230,16 @@ print(kernel.round(2) + 0.0)
 #
 # ## Channels and filters
 #
-# A colour image has three channels, so a kernel has three layers, and the products of all three are added into one
+# A color image has three channels, so a kernel has three layers, and the products of all three are added into one
 # number. A convolution layer has several such kernels, called *filters*; each gives one channel of the output.
 
 # %%
 rng = np.random.default_rng(0)
-colour_image = rng.standard_normal((3, 8, 8))  # channels, height, width
+color_image = rng.standard_normal((3, 8, 8))  # channels, height, width
 filters = rng.standard_normal((16, 3, 5, 5))  # filters, channels, height, width
-maps = correlate(colour_image, filters, padding=2)
+maps = correlate(color_image, filters, padding=2)
 print(maps.shape, "with", filters.size, "weights")
-print(np.allclose(maps, F.conv2d(torch.tensor(colour_image)[None], torch.tensor(filters), padding=2)[0]))
+print(np.allclose(maps, F.conv2d(torch.tensor(color_image)[None], torch.tensor(filters), padding=2)[0]))
 
 # %% [markdown]
 # ## What books and lessons print
@@ -238,7 +247,7 @@ print(np.allclose(maps, F.conv2d(torch.tensor(colour_image)[None], torch.tensor(
 # Worked examples from the literature and from lessons, computed again:
 
 # %%
-for example in examples():
+for example in worked_examples():
     print("agrees " if example.agrees else "DIFFERS", f"{example.name:80}", example.source)
 
 # %% [markdown]

@@ -116,9 +116,9 @@ metrics = pd.read_csv(run / "metrics.csv")
 metrics[["epoch", "train/loss", "train/acc", "val/loss", "val/acc"]].round(4)
 
 # %% [markdown]
-# `acc` is the accuracy, the share of images whose class is right. `loss` is what training makes smaller: minus the
-# logarithm of the probability that the network gave to the right class. (In training it is measured while the network
-# still learns, so it may be worse than in validation, which comes after the epoch.)
+# `acc` is the accuracy, the share of images whose class is predicted correctly. `loss` is the number that training
+# makes smaller: minus the logarithm of the probability that the network gave to the correct class. (In training it is
+# measured while the network still learns, so it may be worse than in validation, which comes after the epoch.)
 #
 # ## Look inside: filters
 #

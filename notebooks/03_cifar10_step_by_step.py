@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 3 · CIFAR-10 step by step
 #
-# Colour photographs this time, and every step by itself: look at the data, scale them, split them, build a network,
+# Color photographs this time, and every step by itself: look at the data, scale them, split them, build a network,
 # train it, load the best weights again, predict, and plot. On one processor core this takes about two minutes.
 
 # %%
@@ -192,8 +192,8 @@ print(f"test accuracy {said.accuracy:.2%}, test loss {said.loss:.3f}")
 # %% [markdown]
 # ## Step 8: plot
 #
-# The first 32 test images: what the network said and how sure it was, with the truth in brackets; blue is right, red
-# is wrong.
+# The first 32 test images: the predicted class, its probability, and the true class in brackets; blue is correct, red
+# is incorrect.
 
 # %%
 figures.predictions(run, split="test", rows=4, columns=8)

@@ -215,4 +215,4 @@ for text in ("[CONV(8) -> RELU -> POOL]*6 -> FC", "CONV(8) -> RELUU -> FC"):
 #
 # [docs/patterns.md](../docs/patterns.md) has the whole language.
 #
-# Next: [what the hyper-parameters do](05_hyperparameters.ipynb).
+# Next: [what the hyperparameters do](05_hyperparameters.ipynb).

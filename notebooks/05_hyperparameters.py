@@ -12,10 +12,10 @@
 # ---
 
 # %% [markdown]
-# # 5 · What the hyper-parameters do, and how to read a sweep
+# # 5 · What the hyperparameters do, and how to read a sweep
 #
 # The weights of a network are learned. What is *not* learned is chosen by a person: the learning rate, the number and
-# size of the kernels, and so on. Those choices are called **hyper-parameters**. To find out what they do, one trains
+# size of the kernels, and so on. Those choices are called **hyperparameters**. To find out what they do, one trains
 # many networks: a **sweep**. Here it is one command. On one processor core it takes about two minutes.
 
 # %%
@@ -83,7 +83,7 @@ results.assign(**{name: results[name].map("{:.2%}".format) for name in ("val acc
 # range from 0 to 100 %, the runs differ so much that three of them say next to nothing. Two configurations whose
 # intervals overlap a lot may well be equally good, whatever the order of the lines says.
 #
-# ## One hyper-parameter at a time
+# ## One hyperparameter at a time
 #
 # On the left each dot is one run, and the lines join the means. (The intervals are in the table above; one of them
 # would cover the whole axis.) On the right is the best learning rate alone, on a scale of its own and with the 95 %
@@ -182,7 +182,7 @@ print("the interval excludes zero" if difference.is_supported else "the interval
 #
 # - The command typed again does only what is missing: add a value, and only its runs are trained.
 # - `report.html`, in the folder of the runs, has these plots and more, and opens in a browser.
-# - With many hyper-parameters a grid explodes: five values of six settings are 15,625 runs.
+# - With many hyperparameters a grid explodes: five values of six settings are 15,625 runs.
 #   [docs/sweeps.md](../docs/sweeps.md) shows searches that choose their next run by what they have seen.
 #
 # **Exercises**

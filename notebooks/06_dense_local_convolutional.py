@@ -66,7 +66,7 @@ pd.DataFrame(rows).T
 # 4×4, which are 256. Dense: 784 pixels · 1,152 outputs. Local: 25 weights for each output, and biases. Convolutional:
 # 25 weights for each of 8 filters, and 8 biases.
 #
-# It gets worse with larger images. A grey image of 1,000×1,000 pixels, and a layer of 1,000 units:
+# It gets worse with larger images. A gray image of 1,000×1,000 pixels, and a layer of 1,000 units:
 
 # %%
 print(f"dense: {1000 * 1000 * 1000:,} weights; 1,000 filters of 5×5: {1000 * 5 * 5:,}")

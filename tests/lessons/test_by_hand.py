@@ -11,7 +11,16 @@ from scipy import ndimage, signal
 
 from convline.figures.canvas import png
 from convline.lessons import by_hand
-from convline.lessons.by_hand import KERNELS, convolve, correlate, examples, flipped, gradients, output_size, toeplitz
+from convline.lessons.by_hand import (
+    KERNELS,
+    convolve,
+    correlate,
+    flipped,
+    gradients,
+    output_size,
+    toeplitz,
+    worked_examples,
+)
 from convline.lessons.by_hand import figures as pictures
 from convline.lessons.by_hand.figures.matrix_table import format_number
 from convline.lessons.by_hand.figures.sliding_window import arithmetic
@@ -25,7 +34,7 @@ CASES = [
 ]
 
 
-def draws(*shapes: tuple[int, ...]) -> list[np.ndarray]:
+def random_arrays(*shapes: tuple[int, ...]) -> list[np.ndarray]:
     random = np.random.default_rng(0)
     return [random.standard_normal(shape) for shape in shapes]
 
@@ -47,7 +56,7 @@ def test_bytes_do_not_overflow() -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_correlation_gradients_and_matrix_are_those_of_torch(case: tuple) -> None:
     shape, kernel_shape, stride, padding = case
-    image, kernel = draws(shape, kernel_shape)
+    image, kernel = random_arrays(shape, kernel_shape)
     leaves = [torch.from_numpy(array).requires_grad_() for array in (image, kernel)]
     output = F.conv2d(leaves[0][None, None], leaves[1][None, None], stride=stride, padding=padding)[0, 0]
     np.testing.assert_allclose(correlate(image, kernel, stride, padding), output.detach().numpy(), atol=1e-12)
@@ -57,35 +66,35 @@ def test_correlation_gradients_and_matrix_are_those_of_torch(case: tuple) -> Non
     matrix = toeplitz(kernel, shape, stride, padding)
     np.testing.assert_allclose(matrix @ image.ravel(), output.detach().numpy().ravel(), atol=1e-12)
 
-    (upstream,) = draws(tuple(output.shape))
+    (upstream,) = random_arrays(tuple(output.shape))
     expected = torch.autograd.grad(output, leaves, torch.from_numpy(upstream))
-    of_image, of_kernel = gradients(image, kernel, upstream, stride, padding)
-    np.testing.assert_allclose(of_image, expected[0].numpy(), atol=1e-12)
-    np.testing.assert_allclose(of_kernel, expected[1].numpy(), atol=1e-12)
-    np.testing.assert_allclose(of_image.ravel(), matrix.T @ upstream.ravel(), atol=1e-12)
+    image_gradient, kernel_gradient = gradients(image, kernel, upstream, stride, padding)
+    np.testing.assert_allclose(image_gradient, expected[0].numpy(), atol=1e-12)
+    np.testing.assert_allclose(kernel_gradient, expected[1].numpy(), atol=1e-12)
+    np.testing.assert_allclose(image_gradient.ravel(), matrix.T @ upstream.ravel(), atol=1e-12)
 
 
 @pytest.mark.parametrize(("stride", "padding"), [(1, 0), (2, 1)])
 def test_channels_and_filters(stride: int, padding: int) -> None:
-    image, kernel = draws((3, 7, 6), (4, 3, 3, 2))
+    image, kernel = random_arrays((3, 7, 6), (4, 3, 3, 2))
     leaves = [torch.from_numpy(array).requires_grad_() for array in (image, kernel)]
     output = F.conv2d(leaves[0][None], leaves[1], stride=stride, padding=padding)[0]
     np.testing.assert_allclose(correlate(image, kernel, stride, padding), output.detach().numpy(), atol=1e-12)
-    (upstream,) = draws(tuple(output.shape))
+    (upstream,) = random_arrays(tuple(output.shape))
     expected = torch.autograd.grad(output, leaves, torch.from_numpy(upstream))
     for ours, theirs in zip(gradients(image, kernel, upstream, stride, padding), expected, strict=True):
         np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-12)
 
 
 def test_scipy_agrees() -> None:
-    image, kernel = draws((8, 9), (3, 4))
+    image, kernel = random_arrays((8, 9), (3, 4))
     np.testing.assert_allclose(correlate(image, kernel), signal.correlate2d(image, kernel, "valid"))
     np.testing.assert_allclose(convolve(image, kernel), signal.convolve2d(image, kernel, "valid"))
     np.testing.assert_allclose(convolve(image, kernel[:, :3], padding=2), signal.convolve2d(image, kernel[:, :3]))
 
 
 def test_designed_kernels_are_those_of_scipy() -> None:
-    (image,) = draws((6, 6))
+    (image,) = random_arrays((6, 6))
     for name, theirs in (
         ("Sobel, right", ndimage.sobel(image, axis=1)),
         ("Sobel, down", ndimage.sobel(image, axis=0)),
@@ -133,11 +142,11 @@ def test_what_does_not_fit_is_said(call, said: str) -> None:
         call()
 
 
-@pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)
-def test_printed_numbers_come_out(example: by_hand.Example) -> None:
+@pytest.mark.parametrize("example", worked_examples(), ids=lambda example: example.name)
+def test_printed_numbers_come_out(example: by_hand.WorkedExample) -> None:
     np.testing.assert_allclose(example.computed, example.published, atol=1e-12)
     assert example.agrees
-    assert not by_hand.Example("wrong", example.published + 1e-6, example.computed, "").agrees
+    assert not by_hand.WorkedExample("wrong", example.published + 1e-6, example.computed, "").agrees
 
 
 def test_the_arithmetic_is_written_out() -> None:

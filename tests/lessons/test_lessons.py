@@ -215,7 +215,7 @@ class TestEveryLesson:
         labels = [label for sweep in lesson.sweeps for label in sweep.labels]
         metrics = {
             name: [0.5, 0.6]
-            for name in ("test/acc", "val/acc", *(f"moved/{d}/acc" for d in (*range(-4, 5), "±2", "±4")))
+            for name in ("test/acc", "val/acc", *(f"translation/{d}/acc" for d in (*range(-4, 5), "±2", "±4")))
         }
         curves = {name: [[0.5] * 20, [0.6] * 20] for name in ("train/acc", "val/loss", "val/acc")}
         made = {

@@ -1,6 +1,6 @@
-"""Convolution by hand: in plain NumPy, small enough to be checked with pencil and paper.
+"""Compute convolutions in plain NumPy, with code that is short enough to check with pencil and paper.
 
-Training uses none of this. It is here to be read, and to be held against what torch computes.
+Training uses none of this code. It is for reading, and tests compare it with torch.
 
 ```python
 from convline.lessons.by_hand import correlate
@@ -12,17 +12,17 @@ from convline.lessons.by_hand.backward import gradients
 from convline.lessons.by_hand.correlation import convolve, correlate, flipped, output_size
 from convline.lessons.by_hand.kernels import KERNELS, Kernel
 from convline.lessons.by_hand.matrix import toeplitz
-from convline.lessons.by_hand.worked_examples import Example, examples
+from convline.lessons.by_hand.worked_examples import WorkedExample, worked_examples
 
 __all__ = [
     "KERNELS",
-    "Example",
     "Kernel",
+    "WorkedExample",
     "convolve",
     "correlate",
-    "examples",
     "flipped",
     "gradients",
     "output_size",
     "toeplitz",
+    "worked_examples",
 ]

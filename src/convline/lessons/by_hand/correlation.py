@@ -1,4 +1,4 @@
-"""Sliding a kernel over an image."""
+"""Slide a kernel over an image: cross-correlation, convolution, and the size of their output."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Array = NDArray[Any]
 
 
 def output_size(size: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
-    """How many places a kernel has on a line of pixels: floor((size + 2 padding - kernel) / stride) + 1.
+    """Count the positions of a kernel on a line of pixels: floor((size + 2 padding - kernel) / stride) + 1.
 
     Args:
-        size: pixels of the line.
-        kernel: its length in pixels.
-        stride: pixels from one place to the next; a smaller one gives more places.
-        padding: pixels that are put before and behind the line.
+        size: length of the line in pixels.
+        kernel: length of the kernel in pixels.
+        stride: pixels from one position to the next; a smaller stride gives a larger output.
+        padding: pixels that are added before and after the line.
     Raises:
         ValueError: a number is out of range, or the kernel is longer than the padded line.
 
@@ -36,52 +36,54 @@ def output_size(size: int, kernel: int, stride: int = 1, padding: int = 0) -> in
 
 
 def correlate(image: ArrayLike, kernel: ArrayLike, stride: int = 1, padding: int = 0) -> Array:
-    """Cross-correlation, which is what a layer called "convolution" computes: products with the window, summed.
+    """Compute the cross-correlation: at each position, multiply the kernel with the window and add up the products.
+
+    Layers called "convolution" compute this.
 
     Args:
         image: H×W, or C×H×W.
-        kernel: h×w, or F×C×h×w: then each of F filters sums over all channels.
+        kernel: h×w, or F×C×h×w, where each of the F filters sums over all channels.
         stride: pixels from one window to the next, in both directions.
         padding: rows and columns of zeros around the image.
     Returns:
-        Rows×columns, or F×rows×columns; int64 if image and kernel are of whole numbers, else float64.
+        Rows×columns, or F×rows×columns; int64 if image and kernel hold integers, else float64.
     Raises:
         ValueError: the shapes do not go together, or the kernel does not fit into the padded image.
     """
     image_CHW, kernel_FChw = with_channels(image, kernel)
-    found = windows(image_CHW, kernel_FChw.shape[2:], stride, padding)
-    output = np.einsum("crshw,fchw->frs", found, kernel_FChw)
+    windows = sliding_windows(image_CHW, kernel_FChw.shape[2:], stride, padding)
+    output = np.einsum("crshw,fchw->frs", windows, kernel_FChw)
     return output if np.ndim(image) == 3 else output[0]
 
 
 def convolve(image: ArrayLike, kernel: ArrayLike, stride: int = 1, padding: int = 0) -> Array:
-    """Convolution as mathematics has it: `correlate` with the kernel turned upside down and left to right.
+    """Compute the convolution of mathematics: `correlate` with the kernel flipped in both directions.
 
-    A network that learns its kernels learns either form equally well: one is the other with flipped weights.
+    A network that learns its kernels learns either form equally well, since they differ only by flipped weights.
     """
     return correlate(image, flipped(kernel), stride, padding)
 
 
 def flipped(kernel: ArrayLike) -> Array:
-    """The kernel with the order of its rows and of its columns reversed."""
+    """Reverse the order of a kernel's rows and columns."""
     return np.asarray(kernel)[..., ::-1, ::-1]
 
 
-def windows(image_CHW: Array, kernel_shape: tuple[int, ...], stride: int, padding: int) -> Array:
-    """What the kernel sees at each of its places: C×rows×columns×h×w, a view of the padded image."""
+def sliding_windows(image_CHW: Array, kernel_shape: tuple[int, ...], stride: int, padding: int) -> Array:
+    """List the window at each position of the kernel: C×rows×columns×h×w, a view of the padded image."""
     for size, side in zip(image_CHW.shape[1:], kernel_shape, strict=True):
-        output_size(size, side, stride, padding)  # whether it fits
+        output_size(size, side, stride, padding)  # raises if the kernel does not fit
     padded = np.pad(image_CHW, ((0, 0), (padding, padding), (padding, padding)))
     return sliding_window_view(padded, kernel_shape, axis=(1, 2))[:, ::stride, ::stride]
 
 
 def with_channels(image: ArrayLike, kernel: ArrayLike) -> tuple[Array, Array]:
-    """Image and kernel as C×H×W and F×C×h×w.
+    """Bring image and kernel to the shapes C×H×W and F×C×h×w.
 
     Raises:
         ValueError: the shapes do not go together.
     """
-    image, kernel = numbers(image), numbers(kernel)
+    image, kernel = as_numbers(image), as_numbers(kernel)
     if image.ndim == 2 and kernel.ndim == 2:
         return image[None], kernel[None, None]
     if image.ndim != 3 or kernel.ndim != 4 or image.shape[0] != kernel.shape[1]:
@@ -92,8 +94,8 @@ def with_channels(image: ArrayLike, kernel: ArrayLike) -> tuple[Array, Array]:
     return image, kernel
 
 
-def numbers(values: ArrayLike) -> Array:
-    """As an array in which sums of bytes do not overflow: int64 or float64."""
+def as_numbers(values: ArrayLike) -> Array:
+    """Convert values to int64 or float64, in which sums of bytes do not overflow."""
     array = np.asarray(values)
     return array.astype(np.result_type(array, np.int64))
 

@@ -1,4 +1,4 @@
-"""Kernels that people have designed; the first layer of a trained ConvNet finds some of them again."""
+"""Define kernels that people have designed; the first layer of a trained ConvNet learns some of them, too."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from convline.lessons.by_hand.correlation import Array
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel for `correlate`.
+    """A designed kernel for `correlate`.
 
     Args:
         weights: h×w.
-        effect: where its response is high, or what it does to an image.
-        source: who proposed it, or a book that has it.
+        effect: where its response is high, or how it changes an image.
+        source: publication that proposed it, or a textbook.
     """
 
     weights: Array
@@ -32,7 +32,7 @@ _BOOK = 'Gonzalez & Woods, "Digital Image Processing", 3rd edition, 2008, '
 
 KERNELS = {
     "identity": Kernel(np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]]), "the image itself", "by definition"),
-    "box blur": Kernel(np.full((3, 3), 1 / 9), "the mean of the neighbourhood", _BOOK + "section 3.5.1"),
+    "box blur": Kernel(np.full((3, 3), 1 / 9), "the mean of the neighborhood", _BOOK + "section 3.5.1"),
     "binomial blur": Kernel(
         np.outer([1, 2, 1], [1, 2, 1]) / 16, "a mean that weighs near pixels more", _BOOK + "section 3.5.1"
     ),
@@ -45,10 +45,10 @@ KERNELS = {
     "Laplacian, diagonals too": Kernel(
         np.array([[1, 1, 1], [1, -8, 1], [1, 1, 1]]), "darker than all eight neighbours", _BOOK + "section 3.6.2"
     ),
-    "Roberts": Kernel(np.array([[-1, 0], [0, 1]]), "brighter towards the lower right", _ROBERTS),
-    "Prewitt, right": Kernel(np.outer([1, 1, 1], [-1, 0, 1]), "brighter towards the right", _PREWITT),
+    "Roberts": Kernel(np.array([[-1, 0], [0, 1]]), "brighter toward the lower right", _ROBERTS),
+    "Prewitt, right": Kernel(np.outer([1, 1, 1], [-1, 0, 1]), "brighter toward the right", _PREWITT),
     "Prewitt, down": Kernel(np.outer([-1, 0, 1], [1, 1, 1]), "brighter downwards", _PREWITT),
-    "Sobel, right": Kernel(np.outer([1, 2, 1], [-1, 0, 1]), "brighter towards the right", _SOBEL),
+    "Sobel, right": Kernel(np.outer([1, 2, 1], [-1, 0, 1]), "brighter toward the right", _SOBEL),
     "Sobel, down": Kernel(np.outer([-1, 0, 1], [1, 2, 1]), "brighter downwards", _SOBEL),
-    "Scharr, right": Kernel(np.outer([3, 10, 3], [-1, 0, 1]), "brighter towards the right", _SCHARR),
+    "Scharr, right": Kernel(np.outer([3, 10, 3], [-1, 0, 1]), "brighter toward the right", _SCHARR),
 }

@@ -1,4 +1,4 @@
-"""The numbers that lessons print about convolution, each computed again.
+"""Compute again the numbers that tutorials and papers print about convolution.
 
 Tutorials show an animation of the sharpening kernel whose first output is 114. Its 7×7 cells are a picture of 5×5
 pixels within a frame of zeros (padding 1). In the upper left corner the window holds five of the zeros, and
@@ -30,14 +30,14 @@ GUIDE_SIZES = [(4, 3, 1, 0), (5, 4, 1, 2), (5, 3, 1, 1), (5, 3, 1, 2), (5, 3, 2,
 
 
 @dataclass(frozen=True)
-class Example:
-    """A worked example.
+class WorkedExample:
+    """A worked example, as published and as computed here.
 
     Args:
-        name: in words.
-        published: what the source prints.
-        computed: what comes out here.
-        source: of the published numbers.
+        name: the example in words.
+        published: numbers that the source prints.
+        computed: numbers that this package computes.
+        source: source of the published numbers.
     """
 
     name: str
@@ -47,43 +47,45 @@ class Example:
 
     @property
     def agrees(self) -> bool:
-        """Whether the two are the same; numbers with a fraction to 1 in 10⁹."""
+        """Whether published and computed numbers are equal, up to a relative error of 1e-9."""
         return self.published.shape == self.computed.shape and np.allclose(self.published, self.computed, 1e-9, 1e-12)
 
 
-def examples() -> list[Example]:
-    """All of them, computed now."""
+def worked_examples() -> list[WorkedExample]:
+    """Compute all worked examples."""
     return [*_sharpening(), *_guide(), *_sizes(), _matrix(), *_backward()]
 
 
-def _sharpening() -> list[Example]:
+def _sharpening() -> list[WorkedExample]:
     output = correlate(ANIMATION_IMAGE, KERNELS["sharpen"].weights, padding=1)
-    return [Example("sharpening, first output", np.array(114), output[0, 0], ANIMATION)]
+    return [WorkedExample("sharpening, first output", np.array(114), output[0, 0], ANIMATION)]
 
 
-def _guide() -> list[Example]:
+def _guide() -> list[WorkedExample]:
     image, kernel = GUIDE_IMAGE, GUIDE_KERNEL
     unflipped = np.array([[12, 12, 17], [10, 17, 19], [9, 6, 14]])
-    turned = np.array([[18, 20, 19], [10, 9, 17], [11, 8, 14]])
+    flipped_kernel = np.array([[18, 20, 19], [10, 9, 17], [11, 8, 14]])
     strided = np.array([[6, 17, 3], [8, 17, 13], [6, 4, 4]])
     return [
-        Example("5×5 by 3×3, cross-correlation", unflipped, correlate(image, kernel), f"{GUIDE}, figure 1.1"),
-        Example("5×5 by 3×3, kernel flipped", turned, convolve(image, kernel), "scipy.signal.convolve2d"),
-        Example("5×5 by 3×3, stride 2, padding 1", strided, correlate(image, kernel, 2, 1), f"{GUIDE}, figure 1.2"),
+        WorkedExample("5×5 by 3×3, cross-correlation", unflipped, correlate(image, kernel), f"{GUIDE}, figure 1.1"),
+        WorkedExample("5×5 by 3×3, kernel flipped", flipped_kernel, convolve(image, kernel), "scipy.signal.convolve2d"),
+        WorkedExample(
+            "5×5 by 3×3, stride 2, padding 1", strided, correlate(image, kernel, 2, 1), f"{GUIDE}, figure 1.2"
+        ),
     ]
 
 
-def _sizes() -> list[Example]:
-    sizes = np.array([output_size(*numbers) for numbers in GUIDE_SIZES])
+def _sizes() -> list[WorkedExample]:
+    sizes = np.array([output_size(*case) for case in GUIDE_SIZES])
     strides = np.array([output_size(7, 3, stride) for stride in (1, 2, 3)])
     return [
-        Example("output sizes", np.array([2, 6, 5, 7, 2, 3, 3]), sizes, f"{GUIDE}, figures 2.1 to 2.7"),
-        Example("7 pixels, kernel 3, stride 1, 2, 3: a smaller stride gives a larger output", np.array([5, 3, 2]),
+        WorkedExample("output sizes", np.array([2, 6, 5, 7, 2, 3, 3]), sizes, f"{GUIDE}, figures 2.1 to 2.7"),
+        WorkedExample("7 pixels, kernel 3, stride 1, 2, 3: a smaller stride gives a larger output", np.array([5, 3, 2]),
                 strides, "counted on squared paper"),
     ]  # fmt: skip
 
 
-def _matrix() -> Example:
+def _matrix() -> WorkedExample:
     a, b, c, d, e, f, g, h, i = range(1, 10)
     published = np.array([
         [a, b, c, 0, d, e, f, 0, g, h, i, 0, 0, 0, 0, 0],
@@ -92,12 +94,12 @@ def _matrix() -> Example:
         [0, 0, 0, 0, 0, a, b, c, 0, d, e, f, 0, g, h, i],
     ])  # fmt: skip
     kernel = np.array([[a, b, c], [d, e, f], [g, h, i]])
-    return Example("3×3 over 4×4 as a matrix", published, toeplitz(kernel, (4, 4)), f"{GUIDE}, section 4.1")
+    return WorkedExample("3×3 over 4×4 as a matrix", published, toeplitz(kernel, (4, 4)), f"{GUIDE}, section 4.1")
 
 
-def _backward() -> list[Example]:
-    """The gradients of Σ weight · output, with the weights 1, 2, 3 … so that every output counts differently."""
-    import torch  # to compare with; everything else here is NumPy
+def _backward() -> list[WorkedExample]:
+    """Compare the gradients of Σ weight · output; the weights 1, 2, 3 … make every output count differently."""
+    import torch  # as the reference; everything else in this package is NumPy
     import torch.nn.functional as F
 
     upstream = np.arange(1.0, 10).reshape(3, 3)
@@ -107,6 +109,6 @@ def _backward() -> list[Example]:
     expected = torch.autograd.grad(output, leaves, torch.from_numpy(upstream)[None, None])
     computed = gradients(image, kernel, upstream, stride=2, padding=1)
     return [
-        Example(f"gradient of the {name}, stride 2, padding 1", theirs.numpy(), ours, "torch's autograd")
+        WorkedExample(f"gradient of the {name}, stride 2, padding 1", theirs.numpy(), ours, "torch's autograd")
         for name, theirs, ours in zip(("image", "kernel"), expected, computed, strict=True)
     ]

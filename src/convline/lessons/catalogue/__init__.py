@@ -1,6 +1,6 @@
-"""The lessons, a file for each kind."""
+"""Define the lessons, one file per topic, and list them by name in `LESSONS`."""
 
-from convline.lessons.catalogue.convolution_by_hand import BY_HAND
+from convline.lessons.catalogue.convolution_by_hand import CONVOLUTION_BY_HAND
 from convline.lessons.catalogue.hyperparameters import HYPERPARAMETERS
 from convline.lessons.catalogue.keras import CIFAR10_KERAS, MNIST_DENSE, MNIST_KERAS
 from convline.lessons.catalogue.lenet import LENET, LENET_1998
@@ -9,6 +9,8 @@ from convline.lessons.catalogue.prior_ladder import PRIOR_LADDER
 from convline.lessons.catalogue.translation import TRANSLATION
 from convline.lessons.catalogue.zoo import ZOO_CIFAR10, ZOO_MNIST
 from convline.lessons.lesson import Lesson
+
+__all__ = ["LESSONS"]
 
 LESSONS: dict[str, Lesson] = {
     lesson.name: lesson
@@ -24,6 +26,6 @@ LESSONS: dict[str, Lesson] = {
         HYPERPARAMETERS,
         PRIOR_LADDER,
         TRANSLATION,
-        BY_HAND,
+        CONVOLUTION_BY_HAND,
     )
 }

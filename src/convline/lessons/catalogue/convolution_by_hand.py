@@ -1,4 +1,4 @@
-"""The worked numbers about convolution that lessons print."""
+"""Check the worked examples of convolution that tutorials and papers print."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _numbers(array: Any) -> str:
-    """`12 12 17 / 10 17 19`; many of them are counted and added up."""
+    """Format an array as `12 12 17 / 10 17 19`; of a large one, only its shape and its sum."""
     import numpy as np
 
     rows = np.atleast_2d(array)
@@ -23,13 +23,13 @@ def _numbers(array: Any) -> str:
 
 
 def _claims() -> list[Claim]:
-    from convline.lessons.by_hand import examples
+    from convline.lessons.by_hand import worked_examples
 
     return [
         ExactValue(
             f"{example.name} ({example.source})", _numbers(example.published), partial(_numbers, example.computed)
         )
-        for example in examples()
+        for example in worked_examples()
     ]
 
 
@@ -42,7 +42,7 @@ def _figure(name: str) -> Callable[..., Any]:
     return draw
 
 
-BY_HAND = Lesson(
+CONVOLUTION_BY_HAND = Lesson(
     "convolution_by_hand",
     "Convolution by hand",
     "The numbers that tutorials print, computed again in plain NumPy. What deep learning calls convolution is "
@@ -50,7 +50,7 @@ BY_HAND = Lesson(
     "20 19 ….",
     _claims,
     figures={
-        "sliding_window": ("A window slides over the picture", _figure("sliding_window")),
+        "sliding_window": ("A window slides over the image", _figure("sliding_window")),
         "edge_kernels": ("Edge kernels", _figure("edge_kernels")),
         "toeplitz_matrix": ("The same convolution as a matrix product", _figure("toeplitz_matrix")),
         "forward_backward": ("Forward and backward", _figure("forward_backward")),

@@ -1,24 +1,24 @@
-"""What the usual choices do: windows, filters, downsampling, padding, pools, activations, dropout."""
+"""Measure what the usual hyperparameters do: kernels, filters, downsampling, padding, pooling, activations, dropout."""
 
 from convline.lessons import counts, plots
 from convline.lessons.claims import BetterThan, Claim, QuotedStatement
 from convline.lessons.lesson import Lesson, LessonSweep
 from convline.lessons.results import Results
 
-STUDIES = {
+LABELS = {
     "kernel": ("3×3 windows", "5×5 windows", "7×7 windows"),
     "filters": ("32 filters", "64 filters", "128 filters", "256 filters", "32, 64, 128 filters", "16, 32, 64 filters"),
-    "downsampling": ("pooling", "neither"),
+    "downsampling": ("pooling", "no downsampling"),
     "padding": ("padding: same", "padding: valid"),
-    "pooling": ("largest value", "mean", "L2 norm", "mean by distance"),
+    "pooling": ("max pooling", "average pooling", "L2 pooling", "Gaussian pooling"),
     "activation": ("ReLU", "tanh", "sigmoid"),
     "dropout": ("no dropout", "dropout 0.5"),
 }
-STRIDES = {"downsampling": ("stride 2",)}  # by a command of its own
+STRIDES = {"downsampling": ("stride 2",)}  # trained by a second command
 
 
 def _output(stride: int, pad: str) -> int:
-    """Side of what a window of 3 makes of 7 pixels."""
+    """Compute the output size of a kernel of 3 on 7 pixels."""
     return counts.pattern_summary(f"CONV(8, 3, {stride}, pad={pad}) -> FC", (1, 7, 7)).layers[0].output_shape[1]
 
 
@@ -39,7 +39,7 @@ def _claims() -> list[Claim]:
         BetterThan("ReLU learns faster than sigmoid: the same", "ReLU", "sigmoid", "val/acc@3"),
         BetterThan("... and ends above it", "ReLU", "sigmoid"),
         BetterThan("dropout helps against overfitting", "dropout 0.5", "no dropout"),
-        BetterThan("largest values beat means in pools", "largest value", "mean"),
+        BetterThan("max pooling beats average pooling", "max pooling", "average pooling"),
         BetterThan(
             "padding keeps the border, and accuracy; it takes more parameters", "padding: same", "padding: valid"
         ),
@@ -56,19 +56,19 @@ def _claims() -> list[Claim]:
         QuotedStatement(
             "“padding zero”",
             _paddings,
-            "two things are called so: no padding (size 0, valid) and padding with the value 0 (same)",
+            "two things have this name: no padding (size 0, valid) and padding with the value 0 (same)",
         ),
     ]
 
 
 HYPERPARAMETERS = Lesson(
     "hyperparameters",
-    "What the hyper-parameters do",
+    "What the hyperparameters do",
     "One choice at a time is changed in `[CONV(32, 3) -> RELU -> POOL]*3 -> FC(128) -> RELU -> FC`, on 2,000 images of "
     "CIFAR-10, made 16×16, ten epochs. What holds here holds for so few images and so small a network.",
     _claims,
     (
-        *(LessonSweep(f"hyperparameters/{name}", labels) for name, labels in STUDIES.items()),
+        *(LessonSweep(f"hyperparameters/{name}", labels) for name, labels in LABELS.items()),
         LessonSweep(
             "hyperparameters/downsampling", STRIDES["downsampling"], "strides", ("model.pool=false", "model.stride=2")
         ),
@@ -78,14 +78,14 @@ HYPERPARAMETERS = Lesson(
             "Test accuracy by choice",
             lambda results, _: plots.confidence_intervals(
                 results,
-                [label for name, labels in STUDIES.items() for label in (*labels, *STRIDES.get(name, ()), "")][:-1],
+                [label for name, labels in LABELS.items() for label in (*labels, *STRIDES.get(name, ()), "")][:-1],
                 "One choice at a time, 2,000 images of CIFAR-10",
             ),
         )
     },
     "The epoch with the best validation accuracy is tested. The largest learning rate is the same for all, and was "
     "tuned for none. Padding is compared with two stages: a third would be left without a window. Kinds of pools "
-    "are compared in windows of 3×3 with stride 2: in 2×2, all pixels are equally far from the centre, and the "
-    "weighted mean is the mean. The base network stands in five of the comparisons: 3×3 windows, 32 filters, "
+    "are compared in windows of 3×3 with stride 2: in 2×2, all pixels are equally far from the center, and the "
+    "weighted average is the average. The base network stands in five of the comparisons: 3×3 windows, 32 filters, "
     "pooling, ReLU and no dropout are the same runs.",
 )

@@ -1,4 +1,4 @@
-"""Keras tutorials: a dense layer on MNIST, a ConvNet on MNIST, a ConvNet on CIFAR-10."""
+"""Reproduce Keras tutorials: a dense layer on MNIST, a ConvNet on MNIST, a ConvNet on CIFAR-10."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ RMSPROP = (
     "RMSprop has Keras' constants (ρ 0.9, ε 1e-7); torch adds ε to the root, in which versions of Keras differ. "
     "Weights start as in Keras (Glorot's uniform distribution, biases 0), pixels are divided by 255."
 )
-LOSSES = (1.392, 1.297, 1.243, 1.058, 0.967)
+PUBLISHED_LOSSES = (1.392, 1.297, 1.243, 1.058, 0.967)
 
 
-def _test(label: str, results: Results) -> tuple[str, bool]:
+def _test_accuracy(label: str, results: Results) -> tuple[str, bool]:
     test, training = (results.configuration(label).sample(metric) for metric in ("test/acc", "train/acc@5"))
     low, high = prediction_interval(training)
     return f"test {mean_and_spread('test/acc', test)} %", low <= 0.9262 <= high
 
 
-def _dense() -> list[Claim]:
+def _mnist_dense_claims() -> list[Claim]:
     return [
         ExactValue("parameters", "7,850", partial(counts.num_parameters, "experiment=mnist_dense")),
         PublishedMetric("accuracy in the fifth epoch, on training images", "dense", "train/acc@5", 0.9262),
         QuotedStatement(
             "“the accuracy of the network is 0.9262”",
-            partial(_test, "dense"),
+            partial(_test_accuracy, "dense"),
             "0.9262 is training accuracy, averaged while the weights still change",
         ),
     ]
@@ -46,11 +46,11 @@ MNIST_DENSE = Lesson(
     "A dense layer with sigmoid outputs on MNIST",
     "784 pixels, ten sigmoid outputs, Adam, batches of 32, five epochs: the first network of many Keras tutorials. The "
     "log of one of them, which Convline's users learn from, ends with an accuracy of 0.9262.",
-    _dense,
+    _mnist_dense_claims,
     (LessonSweep("mnist_dense", ("dense",)),),
     {
         "dense_curve": (
-            "Training accuracy of each seed by epoch, and the published figure",
+            "Training accuracy of each seed by epoch, and the published value",
             lambda results, _: plots.learning_curves(
                 results,
                 "dense",
@@ -60,20 +60,20 @@ MNIST_DENSE = Lesson(
             ),
         )
     },
-    "Keras takes the cross-entropy of sigmoid outputs as that of the softmax of their logarithms; so the pattern "
+    "Keras computes the cross-entropy of sigmoid outputs from the softmax of their logarithms; so the pattern "
     "ends with `LOGSIGMOID`, and the argmax is the same.",
     num_seeds=5,
 )
 
 
-def _mnist() -> list[Claim]:
-    words = ("experiment=mnist_keras_convnet",)
+def _mnist_keras_claims() -> list[Claim]:
+    overrides = ("experiment=mnist_keras_convnet",)
     return [
-        ExactValue("parameters", "93,322", partial(counts.num_parameters, *words)),
+        ExactValue("parameters", "93,322", partial(counts.num_parameters, *overrides)),
         ExactValue(
-            "maps",
+            "output shapes",
             "26×26×32, 13×13×32, 11×11×64, 5×5×64, 3×3×64",
-            partial(counts.output_shapes, ("Conv", "MaxPool"), *words),
+            partial(counts.output_shapes, ("Conv", "MaxPool"), *overrides),
         ),
         PublishedMetric("test accuracy, as tutorials round it", "convnet", "test/acc", 0.992),
         PublishedMetric("test accuracy, as the book's notebook prints it", "convnet", "test/acc", 0.9913),
@@ -87,21 +87,21 @@ MNIST_KERAS = Lesson(
     "Three 3×3 convolutions without padding, two pools, 64 hidden units; RMSprop, batches of 64, five epochs. Source: "
     "Chollet, “Deep Learning with Python”, 2017, section 5.1; its notebook prints 0.9913, and the sentence below says "
     "99.3 %.",
-    _mnist,
+    _mnist_keras_claims,
     (LessonSweep("mnist_keras_convnet", ("convnet",)),),
     {"keras_feature_maps": ("Three digits after every layer", partial(plots.run_figure, "feature_maps"))},
     RMSPROP + " 1,000 of the 60,000 training images validate, and the test is of the epoch that they chose.",
 )
 
 
-def _cifar10() -> list[Claim]:
-    words = ("experiment=cifar10_keras_convnet",)
+def _cifar10_keras_claims() -> list[Claim]:
+    overrides = ("experiment=cifar10_keras_convnet",)
     return [
-        ExactValue("parameters", "528,054", partial(counts.num_parameters, *words)),
+        ExactValue("parameters", "528,054", partial(counts.num_parameters, *overrides)),
         PublishedMetric("test accuracy of the epoch with the lowest validation loss", "convnet", "test/acc", 0.6485),
         *(
             PublishedMetric(f"validation loss, epoch {epoch}", "convnet", f"val/loss@{epoch}", loss)
-            for epoch, loss in enumerate(LOSSES, 1)
+            for epoch, loss in enumerate(PUBLISHED_LOSSES, 1)
         ),
     ]
 
@@ -132,19 +132,19 @@ CIFAR10_KERAS = Lesson(
     "batches of 32, five epochs, and the weights of the epoch with the lowest validation loss. The network is that of "
     "Udacity's course notebook aind2-cnn, cifar10-classification/cifar10_cnn.ipynb, which trains it for 100 epochs "
     "and prints a test accuracy of 0.68; the figures below are those of a tutorial that trains it for five.",
-    _cifar10,
+    _cifar10_keras_claims,
     (LessonSweep("cifar10_keras_convnet", ("convnet",)),),
     {
         "cifar10_training": ("Training images", _training_grid),
         "cifar10_loss": (
             "Validation loss by epoch",
             lambda results, _: plots.learning_curves(
-                results, "convnet", "val/loss", LOSSES, "CIFAR-10: validation loss"
+                results, "convnet", "val/loss", PUBLISHED_LOSSES, "CIFAR-10: validation loss"
             ),
         ),
         "cifar10_predictions": (
             "Validation images with the predicted class, its probability and (the true class), blue "
-            "if right and red if wrong",
+            "if correct and red if incorrect",
             _prediction_grid,
         ),
     },

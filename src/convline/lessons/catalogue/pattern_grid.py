@@ -1,4 +1,4 @@
-"""Every network of the grammar up to three convolutions, three stages and two hidden layers."""
+"""Measure depth: train every network of the grammar up to three convolutions, three stages and two hidden layers."""
 
 from itertools import product
 
@@ -9,7 +9,7 @@ from convline.lessons.results import Results
 
 
 def label(n: int, m: int, k: int) -> str:
-    """What a network of the grid is called."""
+    """Name a network of the grid."""
     return f"N={n} M={m} K={k}"
 
 
@@ -24,14 +24,14 @@ def _claims() -> list[Claim]:
         QuotedStatement(
             "“deeper is better”",
             _collapse,
-            "plain stacks of nine convolutions begin to fail: they need normalisation or shortcuts, or a smaller rate",
+            "plain stacks of nine convolutions begin to fail: they need normalization or shortcuts, or a smaller rate",
         ),
     ]
 
 
 def _collapse(results: Results) -> tuple[str, bool]:
     configurations = [results.configuration(label(3, 3, k)) for k in range(3)]
-    failed, runs = sum(arm.num_failed for arm in configurations), sum(len(arm.seeds) for arm in configurations)
+    failed, runs = sum(each.num_failed for each in configurations), sum(len(each.seeds) for each in configurations)
     return f"N=3, M=3: {failed} of {runs} runs learned nothing", failed > 0
 
 
@@ -45,7 +45,7 @@ PATTERN_GRID = Lesson(
     (LessonSweep("pattern_grid", tuple(label(n, m, k) for n, m, k in product(range(4), range(4), range(3)))),),
     {
         "pattern_grid": (
-            "Mean test accuracy of three seeds, and how many of them learned nothing; colours are scaled to the rest",
+            "Mean test accuracy of three seeds, and how many of them learned nothing; the color scale leaves these out",
             lambda results, _: plots.heatmaps(
                 results,
                 "Test accuracy on MNIST, %",

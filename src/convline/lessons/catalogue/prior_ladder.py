@@ -1,4 +1,4 @@
-"""Dense, locally connected, convolutional: what weight sharing is worth."""
+"""Compare dense, locally connected and convolutional networks: what weight sharing is worth."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOTES = "Stanford's course notes CS231n"
 
 
 def label(kind: str, size: int) -> str:
-    """What a network that was trained on so many images is called."""
+    """Name a network by its kind and the number of images that it was trained on."""
     return f"{kind}, {size:,} images"
 
 
@@ -37,7 +37,7 @@ def _weights() -> str:
 def _claims() -> list[Claim]:
     alexnet = "CONV(96, 11, 4, pad=valid) -> FC"
     return [
-        ExactValue("weights from a grey image of 1,000×1,000 into 1,000 units", "1,000,000,000", _weights),
+        ExactValue("weights from a gray image of 1,000×1,000 into 1,000 units", "1,000,000,000", _weights),
         ExactValue(
             f"AlexNet's first layer without shared weights ({NOTES})",
             "105,705,600",
@@ -71,7 +71,7 @@ PRIOR_LADDER = Lesson(
     "prior_ladder",
     "Dense, local, convolutional",
     "Three networks with the same 3,136 and 784 hidden units: each unit sees the whole image, or a window of its "
-    "own, or a window with weights that it shares with its neighbours. With equal units, sharing leaves 10,330 of "
+    "own, or a window with weights that it shares with its neighbors. With equal units, sharing leaves 10,330 of "
     "4.9 million parameters: what is measured is how little such a network loses, and from how few images it "
     "gains. At equal cost a convolutional network would have many more filters. The order is that of these settings, "
     "not of the kinds: with windows of 5×5 instead of 3×3 and all else as here, "

@@ -1,4 +1,4 @@
-"""Translation: equivariance of the convolution, invariance only from pooling."""
+"""Measure translation: convolutions are equivariant, and only pooling makes a network more invariant."""
 
 from __future__ import annotations
 
@@ -22,23 +22,27 @@ LABELS = (
     "local, pools",
     "conv, strides",
     "conv, pools",
-    "conv, pools, mean of all positions",
+    "conv, pools, global average",
 )
 
 
 def measure(run: LoadedRun) -> dict[str, float]:
-    """Accuracy on moved validation images: "moved/-2/acc" by distance, "moved/±2/acc" the mean of both directions."""
+    """Measure accuracy on translated validation images.
+
+    Returns:
+        "translation/-2/acc" for each distance in pixels, and "translation/±2/acc" for the mean of both directions.
+    """
     from convline.figures.translation import shift_curve
 
     examples = run.examples("val", 2000)
-    found = shift_curve(run.network, examples.images, examples.labels)
-    accuracy = dict(zip(found.distances, found.accuracy, strict=True))
-    both = {f"moved/±{d}/acc": (accuracy[d] + accuracy[-d]) / 2 for d in accuracy if d > 0}
-    return {**{f"moved/{d}/acc": value for d, value in accuracy.items()}, **both}
+    curve = shift_curve(run.network, examples.images, examples.labels)
+    accuracy = dict(zip(curve.distances, curve.accuracy, strict=True))
+    both = {f"translation/±{d}/acc": (accuracy[d] + accuracy[-d]) / 2 for d in accuracy if d > 0}
+    return {**{f"translation/{d}/acc": value for d, value in accuracy.items()}, **both}
 
 
 def _equivariance(_: Results) -> tuple[str, bool]:
-    """By how much a convolution of a moved image differs from the moved convolution, away from the border."""
+    """Compare the convolution of a translated image with the translated convolution, away from the border."""
     import torch
 
     from convline.figures.translation import moved
@@ -53,19 +57,23 @@ def _equivariance(_: Results) -> tuple[str, bool]:
 
 
 def _claims() -> list[Claim]:
-    two, four = "moved/±2/acc", "moved/±4/acc"
+    two, four = "translation/±2/acc", "translation/±4/acc"
     return [
         QuotedStatement(
             "“convolutions are translation invariant”",
             _equivariance,
-            "they are equivariant: a moved image gives moved maps, the same numbers elsewhere",
+            "they are equivariant: a translated image gives translated feature maps with the same numbers",
         ),
-        BetterThan("convolutions bear a move by 2 pixels better than dense layers", "conv, strides", "dense", two),
-        BetterThan("sharing weights is what does it, not windows", "conv, strides", "local, strides", two),
+        BetterThan(
+            "convolutions tolerate a translation of 2 pixels better than dense layers", "conv, strides", "dense", two
+        ),
+        BetterThan("the reason is weight sharing, not windows", "conv, strides", "local, strides", two),
         BetterThan("pools make a convolutional network less sensitive", "conv, pools", "conv, strides", two),
         BetterThan("pools make a local network less sensitive", "local, pools", "local, strides", two),
-        BetterThan("a mean over all positions more so, at 4 pixels", LABELS[5], "conv, pools", four),
-        BetterThan("... but it costs accuracy on images that are not moved", "conv, pools", LABELS[5], "moved/0/acc"),
+        BetterThan("global average pooling makes it even less sensitive, at 4 pixels", LABELS[5], "conv, pools", four),
+        BetterThan(
+            "... but it costs accuracy on images that are not translated", "conv, pools", LABELS[5], "translation/0/acc"
+        ),
     ]
 
 
@@ -75,23 +83,24 @@ def _curves(results: Results, _: Mapping[str, Path]) -> matplotlib.figure.Figure
     distances = range(-MAX_SHIFT, MAX_SHIFT + 1)
     series = {}
     for name in LABELS:
-        samples = [results.configuration(name).sample(f"moved/{distance}/acc") for distance in distances]
+        samples = [results.configuration(name).sample(f"translation/{distance}/acc") for distance in distances]
         if samples[0].n:
             series[name] = (list(distances), [100 * s.mean for s in samples], [100 * s.sd for s in samples])
     return plots.error_bar_curves(
-        series, "Accuracy when digits are moved", "moved by pixels", "% of validation images (± sd)"
+        series, "Accuracy on translated digits", "translation in pixels", "% of validation images (± sd)"
     )
 
 
 TRANSLATION = Lesson(
     "translation",
-    "Moved digits",
-    "Networks that were trained on digits in the middle are shown digits that are moved by up to four pixels, "
-    "across and down.",
+    "Translated digits",
+    "Networks that were trained on centered digits are evaluated on digits that are translated by up to four "
+    "pixels, across and down.",
     _claims,
     (LessonSweep("translation", LABELS),),
-    {"translation": ("Accuracy on moved validation images", _curves)},
-    "10,000 images of MNIST; no augmentation, or the networks would learn to bear moves. The 2,000 moved images "
-    "are validation images, their edges repeated; the mean of moves across and down.",
+    {"translation": ("Accuracy on translated validation images", _curves)},
+    "10,000 images of MNIST; no augmentation, or the networks would learn to tolerate translations. The 2,000 "
+    "translated images are validation images, with replicate padding; accuracy is the mean of horizontal and vertical "
+    "translations.",
     measure=measure,
 )

@@ -1,4 +1,4 @@
-"""Six architectures side by side, for small images."""
+"""Compare six architectures in their forms for small images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from convline.lessons.results import Results
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NAMES = {
+LABELS = {
     "lenet": "LeNet",
     "alexnet": "AlexNet",
     "zfnet": "ZF Net",
@@ -70,7 +70,7 @@ def _zoo(data: str, title: str) -> Lesson:
         "begins to learn, not how far it comes. LeNet's text begins with `enlarge(28)`: it sees these images at 28×28, "
         "the others at 16×16.",
         _published,
-        (LessonSweep(f"zoo_{data}", tuple(NAMES.values())),),
+        (LessonSweep(f"zoo_{data}", tuple(LABELS.values())),),
         {
             f"zoo_{data}": (
                 f"Test accuracy of the best of eight epochs by validation, on 500 images of {title}",
@@ -83,7 +83,7 @@ def _zoo(data: str, title: str) -> Lesson:
 
 
 def _figure(title: str, results: Results, _: Mapping[str, Path]) -> Figure:
-    return plots.confidence_intervals(results, list(NAMES.values()), f"Six architectures, 500 images of {title}")
+    return plots.confidence_intervals(results, list(LABELS.values()), f"Six architectures, 500 images of {title}")
 
 
 ZOO_CIFAR10, ZOO_MNIST = _zoo("cifar10", "CIFAR-10"), _zoo("mnist", "MNIST")

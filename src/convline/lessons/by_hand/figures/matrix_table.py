@@ -1,4 +1,4 @@
-"""Numbers in a table of squares."""
+"""Draw a matrix as a table of square cells with its numbers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from convline.lessons.by_hand.correlation import Array
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SIDE = 34  # pixels of a square
-WHITE, SEEN, OUTSIDE = "#ffffff", "#dbe7fb", "#f0f1f3"  # backgrounds: plain, under the window, padding
-TITLE = 20  # pixels above a table
+SIDE = 34  # pixels of a cell
+WHITE, WINDOW, PADDING = "#ffffff", "#dbe7fb", "#f0f1f3"  # background colors: plain, in the window, padding
+TITLE = 20  # pixels of a title above a table
 
 
 def draw_matrix(
@@ -28,14 +28,16 @@ def draw_matrix(
     framed: tuple[int, int, int, int] | None = None,
     side: float = SIDE,
 ) -> None:
-    """Draw a matrix with its numbers; zeros are grey.
+    """Draw a matrix with its numbers; zeros are gray.
 
     Args:
+        figure: figure to draw into.
         values: rows×columns.
-        left, top: of the title, in pixels; the squares begin `TITLE` pixels below it if there is one.
-        backgrounds: colour of each square, white if None.
-        framed: first row, first column, rows and columns of squares with a thick frame.
-        side: pixels of a square.
+        left, top: position in pixels; with a title, the cells begin `TITLE` pixels below it.
+        title: text above the table.
+        backgrounds: color of each cell; None: white.
+        framed: first row, first column, rows and columns of the cells that get a thick frame.
+        side: pixels of a cell.
     """
     from matplotlib.patches import Rectangle
 
@@ -43,28 +45,30 @@ def draw_matrix(
     if title:
         canvas.write(figure, left, top, title)
         top += TITLE
-    axes = canvas.axes_at(figure, left - 1.5, top - 1.5, columns * side + 3, rows * side + 3)  # frames are 3 wide
+    axes = canvas.axes_at(
+        figure, left - 1.5, top - 1.5, columns * side + 3, rows * side + 3
+    )  # a frame is 3 pixels wide
     axes.set_axis_off()
     margin = 1.5 / side
     axes.set(xlim=(-margin, columns + margin), ylim=(rows + margin, -margin))
     for (row, column), value in np.ndenumerate(values):
-        colour = WHITE if backgrounds is None else str(backgrounds[row, column])
-        axes.add_patch(Rectangle((column, row), 1, 1, facecolor=colour, edgecolor="#c9ced6", linewidth=0.8))
-        shown = format_number(value)
-        size = canvas.NORMAL if len(shown) < 4 else canvas.SMALL
+        color = WHITE if backgrounds is None else str(backgrounds[row, column])
+        axes.add_patch(Rectangle((column, row), 1, 1, facecolor=color, edgecolor="#c9ced6", linewidth=0.8))
+        text = format_number(value)
+        size = canvas.NORMAL if len(text) < 4 else canvas.SMALL
         ink = canvas.INK if value else "#a3a9b4"
-        axes.text(column + 0.5, row + 0.5, shown, ha="center", va="center", fontsize=size * side / SIDE, color=ink)
+        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=size * side / SIDE, color=ink)
     if framed:
         row, column, height, width = framed
         axes.add_patch(Rectangle((column, row), width, height, fill=False, edgecolor=canvas.CORRECT, linewidth=2))
 
 
 def format_number(value: float) -> str:
-    """With a true minus sign, and two decimals if it is not whole."""
+    """Format a number with a minus sign "−", and with two decimals unless it is an integer."""
     text = f"{int(value)}" if float(value).is_integer() else f"{value:.2f}"
     return text.replace("-", "−")
 
 
-def size(values: Array, side: float = SIDE) -> tuple[float, float]:
-    """Width and height in pixels of a table with a title."""
+def table_size(values: Array, side: float = SIDE) -> tuple[float, float]:
+    """Compute width and height, in pixels, of a table with a title."""
     return values.shape[1] * side, values.shape[0] * side + TITLE
