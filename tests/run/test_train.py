@@ -8,7 +8,7 @@ import torch
 
 from convline.run import console
 from support.commands import ROOT, SMALL, Running, run_dirs, shell, train
-from support.run_files import rows, summary, weights, without_the_kill
+from support.run_files import curves, rows, summary, weights, without_the_kill
 
 
 def test_same_seed_same_weights_and_seed_0_is_a_seed(tmp_path: Path) -> None:
@@ -108,8 +108,10 @@ class TestDataParallel:
         (run_dir,) = run_dirs(tmp_path / "stopped")
         without_the_kill(run_dir)
         assert train(tmp_path, f"resume={run_dir}").status == 0
-        wanted = weights(run_dirs(tmp_path / "reference")[0])
+        (reference_dir,) = run_dirs(tmp_path / "reference")
+        wanted = weights(reference_dir)
         assert all(torch.equal(value, wanted[key]) for key, value in weights(run_dir).items())
+        assert curves(run_dir) == curves(reference_dir)  # the half epoch's sums are those of all ranks
 
 
 class TestMultirun:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from convline.callbacks.checkpoint import BestAndLast
 from convline.data.datamodule import DataModule
-from convline.training.classifier import Sums
 from convline.training.evaluation import evaluate
+from convline.training.metrics import Sums
 from convline.training.schedules import linear
 from support.fitting import NUM_CLASSES, fit, make_data, make_network, metrics, sgd
 
@@ -236,7 +236,7 @@ def test_the_average_is_what_is_validated(tmp_path: Path) -> None:
 
 def test_the_sums_of_batches_are_of_images() -> None:
     sums = Sums.of([1.0, 4.0], [2.0, 1.0], [3, 1]) + Sums.of([2.0], [2.0], [2])
-    assert sums == Sums(loss_sum=11.0, hits=5, images=6, batches=3)
+    assert sums == Sums(loss_sum=11.0, num_correct=5, num_images=6, num_batches=3)
     assert sums.loss == pytest.approx(11 / 6)
     assert sums.accuracy == pytest.approx(5 / 6)
 

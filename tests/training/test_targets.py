@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from convline.data.datamodule import DataModule
-from convline.training.classifier import Classifier, _num_hits
+from convline.training.classifier import Classifier
+from convline.training.metrics import count_correct
 from convline.training.schedules import constant
 from support.fitting import fit, make_data, make_network, metrics, sgd
 
@@ -49,8 +50,8 @@ def test_a_mixed_images_loss_is_the_mixture_of_the_losses() -> None:
 def test_a_mixed_image_is_a_hit_as_far_as_the_predicted_class_is_in_it() -> None:
     logits = torch.tensor([[9.0, 0.0, 0.0], [0.0, 9.0, 0.0]])
     targets = torch.tensor([[0.7, 0.3, 0.0], [0.6, 0.0, 0.4]])
-    assert _num_hits(logits, targets).item() == pytest.approx(0.7)
-    assert _num_hits(logits, torch.tensor([0, 2])).item() == 1
+    assert count_correct(logits, targets).item() == pytest.approx(0.7)
+    assert count_correct(logits, torch.tensor([0, 2])).item() == 1
 
 
 def test_balanced_weights_make_classes_count_alike(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Keeps the best and the last checkpoint of a run."""
+"""Keep the best and the last checkpoint of a run."""
 
 import os
 import shutil
@@ -12,15 +12,16 @@ from convline.errors import UserError
 
 
 class BestAndLast(Checkpoint):
-    """Writes `last.ckpt` after every epoch, and copies it to `best.ckpt` when the validation got better.
+    """Write `last.ckpt` after every epoch, and copy it to `best.ckpt` when the validation got better.
 
     Lightning's ModelCheckpoint would write the same state twice, remember absolute paths that break when a run
     directory is moved, and forget the other metrics of the best epoch. A file is complete when it appears: it is
-    written beside its place and renamed. The two never share bytes on the disk, so that damage to one leaves the other.
+    written under another name and renamed. The two never share bytes on the disk, so that damage to one leaves the
+    other.
 
     Args:
-        monitor: name of the metric that says what is better: a loss when it is lower, an accuracy when it is higher.
-        every_n_steps: optimizer steps after which `last.ckpt` is written also within an epoch, when the execution ends.
+        monitor: name of the metric to compare epochs by: a lower loss, or else a higher value, is better.
+        every_n_steps: optimizer steps after which `last.ckpt` is also written within an epoch, at the end of an execution.
     """
 
     state_key = "BestAndLast"  # of its state in a checkpoint, where the test finds the best metrics
@@ -36,25 +37,29 @@ class BestAndLast(Checkpoint):
         self._stopped = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """The files are in the run directory's `checkpoints`."""
+        """Take the folder `checkpoints` of the run directory."""
         self.directory = Path(trainer.default_root_dir) / "checkpoints"
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count from the checkpoint of a resumed run, whose step Lightning has restored by now."""
+        self._last_saved_step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save within the epoch if it is time."""
+        """Save within the epoch if `every_n_steps` have passed."""
         if self.every_n_steps and trainer.global_step - self._last_saved_step >= self.every_n_steps:
             self.save_within_epoch(trainer)
 
     def save_within_epoch(self, trainer: Trainer) -> bool:
-        """Save after an execution; not after the epoch's last one, whose validation is still to come."""
+        """Save after an execution, unless it is the epoch's last one, whose validation is still to come; return whether."""
         if trainer.is_last_batch:
             return False
         self._save_last(trainer)
         return True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save, and copy if this epoch is the best so far. The first of equals stays the best."""
+        """Save, and copy if this epoch is the best so far. Of equal epochs the first stays the best."""
         metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
         if self.monitor not in metrics:
             raise UserError(
@@ -69,20 +74,22 @@ class BestAndLast(Checkpoint):
 
     def _save_last(self, trainer: Trainer, is_best: bool = False) -> None:
         self._last_saved_step = trainer.global_step
-        for logger in trainer.loggers:  # what the checkpoint has seen must be on the disk before it
+        for (
+            logger
+        ) in trainer.loggers:  # a resumed run begins after the checkpoint: its metrics must be on the disk first
             logger.save()
         temporary = self.directory / ".last.tmp"
         trainer.save_checkpoint(temporary)
         if not trainer.is_global_zero:
             return
-        if is_best:  # before last.ckpt, which says that it is there; killed in between, the epoch is done again
+        if is_best:  # before last.ckpt: a run that is killed in between repeats the epoch, and copies it again
             copy = self.directory / ".best.tmp"
             shutil.copyfile(temporary, copy)
             os.replace(copy, self.directory / "best.ckpt")
         os.replace(temporary, self.directory / "last.ckpt")
 
     def state_dict(self) -> dict[str, Any]:
-        """The best so far, and whether early stopping has ended the training, which Lightning would forget."""
+        """Return the best epoch so far, and whether early stopping has ended training, which Lightning does not save."""
         return {
             "best_value": self.best_value,
             "best_epoch": self.best_epoch,
@@ -91,6 +98,6 @@ class BestAndLast(Checkpoint):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from it."""
+        """Restore the best epoch."""
         self.best_value, self.best_epoch = state_dict["best_value"], state_dict["best_epoch"]
         self.best_metrics = state_dict["best_metrics"]

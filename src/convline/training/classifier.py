@@ -1,10 +1,12 @@
-"""The one LightningModule: a network, a loss, an optimizer, a schedule, and sums kept on the device.
+"""Train and validate a network as a LightningModule.
 
 Notable choices:
-- Its training step takes several optimizer steps (one *execution*), so it optimizes "manually" in Lightning's terms:
-  accumulation and clipping are here, and precision, strategies and callbacks remain Lightning's.
-- Nothing waits for the device inside an execution; once after it, the losses are looked at.
-- It saves torch's random state with the weights: dropout goes on where it was.
+- One training step of Lightning takes several optimizer steps (an *execution*), because the Trainer's own work around a
+  training step takes as long as a whole optimizer step of a small network. Lightning calls this manual optimization:
+  accumulation and clipping are written here; precision, strategies, callbacks and loops remain Lightning's.
+- Nothing waits for the device inside an execution. The losses are read once after it.
+- A checkpoint also holds torch's random state and the sums of a half-done epoch, so that a resumed run equals one that
+  was never interrupted.
 """
 
 import math
@@ -22,26 +24,27 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from convline.data.loader import Execution
 from convline.errors import UserError
-from convline.training.metrics import Sums
-from convline.training.rng_state import random_state, set_random_state
+from convline.training.metrics import Sums, count_correct
+from convline.training.rng_state import gather_rng_state, restore_rng_state
 from convline.training.schedules import Factor
 
 
 class Classifier(LightningModule):
-    """Trains a network to classify images by cross-entropy.
+    """Train a network to classify images, by cross-entropy.
 
     Args:
-        network: images N×C×H×W to logits N×classes.
-        optimizer: called with the parameters.
-        scheduler: called with `total_steps` and `steps_per_epoch`; gives the learning rate's factor for each step.
-        label_smoothing: mass taken from the true class and spread over all; validation's loss is without it.
-        class_weights: of each class in the training loss, a batch's losses being summed and divided by its images;
-            None for all alike. Figures of validation and test are without them.
-        accumulate_grad_batches: batches whose gradients are averaged into one optimizer step. At the end of an epoch
-            the remaining ones make a step of their own.
-        gradient_clip_norm: largest L2 norm of the whole gradient.
-        ema_decay: per optimizer step, of an exponential moving average of the weights and of the batch norm's running
-            statistics, which is then what is validated and tested.
+        network: maps images N×C×H×W to logits N×classes.
+        optimizer: called with the parameters; returns the optimizer.
+        scheduler: called with `total_steps` and `steps_per_epoch`; returns a function from the optimizer step to the
+            factor of the learning rate.
+        label_smoothing: probability that is taken from the true class and spread over all classes in the training loss.
+        class_weights: weight of each class in the training loss, whose sum over a batch is divided by the number of
+            images; None weighs all classes equally. Metrics of validation and test use neither weights nor smoothing.
+        accumulate_grad_batches: batches whose gradients are averaged into one optimizer step. The batches that remain
+            at the end of an epoch make one more step.
+        gradient_clip_norm: maximum L2 norm of the whole gradient.
+        ema_decay: decay per optimizer step of an exponential moving average of the weights and of batch norm's running
+            statistics. The averaged network is the one that is validated and tested.
         channels_last: memory format of the convolutions.
         compile: compile the network with torch.compile.
     """
@@ -67,7 +70,7 @@ class Classifier(LightningModule):
             if ema_decay is not None
             else None
         )
-        if compile:  # in place: the names in the state_dict stay
+        if compile:  # in place, so that the names in the state_dict do not change
             self.network.compile()
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
         self.label_smoothing = label_smoothing
@@ -75,26 +78,26 @@ class Classifier(LightningModule):
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.accumulate_grad_batches = accumulate_grad_batches
         self.gradient_clip_norm = gradient_clip_norm
-        self.steps_per_epoch = 0  # optimizer steps; known when the trainer is
+        self.steps_per_epoch = 0  # optimizer steps; set once the trainer is known
         self.train_sums = Sums()
         self._val_sums: Tensor | None = None
         self._unread: _Unread | None = None
-        self.unclipped_norm: Tensor | None = None  # of the last gradient, if it is clipped
-        self._last_rate = math.nan  # learning rate of the last optimizer step that was read
-        self._rng: dict[str, Any] | None = None
+        self.unclipped_norm: Tensor | None = None  # norm of the last gradient, if it is clipped
+        self._last_lr = math.nan  # learning rate of the last optimizer step that was read
+        self._rng_state: dict[str, Any] | None = None  # of the checkpoint, until training starts
 
     @property
     def evaluated(self) -> nn.Module:
-        """The network that is validated and tested: the averaged one if there is one."""
+        """Return the network that is validated and tested: the averaged one if there is one."""
         return self.network if self.average is None else self.average.module
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits N×classes of the evaluated network."""
+        """Compute the logits N×classes of the evaluated network."""
         return self.evaluated(images)
 
     def configure_optimizers(self) -> Any:
-        """The optimizer, and its schedule counted in optimizer steps over the whole run."""
-        # not from the loader itself: made this early, it would miss its state when a run is resumed
+        """Build the optimizer, and a schedule over the optimizer steps of the whole run."""
+        # the data module counts the batches: a loader built this early would miss its state when a run is resumed
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         num_batches = data.num_train_batches(self.trainer.world_size)
         self.steps_per_epoch = math.ceil(num_batches / self.accumulate_grad_batches)
@@ -104,13 +107,13 @@ class Classifier(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": LambdaLR(optimizer, factor)}
 
     def on_train_start(self) -> None:
-        """Go on with the random numbers of the checkpoint, once everything that might have drawn some is built."""
-        if self._rng is not None:
-            set_random_state(self._rng, self.global_rank)
-            self._rng = None
+        """Restore the checkpoint's random state; here, after everything that may draw random numbers is built."""
+        if self._rng_state is not None:
+            restore_rng_state(self._rng_state, self.global_rank)
+            self._rng_state = None
 
     def on_train_epoch_start(self) -> None:
-        """Sums begin anew; not called when an epoch is resumed half-way."""
+        """Reset the sums. Lightning does not call this when it resumes within an epoch, whose sums go on."""
         self.train_sums = Sums()
 
     def training_step(self, execution: Execution, batch_idx: int) -> None:
@@ -118,32 +121,37 @@ class Classifier(LightningModule):
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer)
         assert isinstance(scheduler, LambdaLR)
-        losses, logits_of, targets_of, rates = [], [], [], []
-        for number, (images, targets) in enumerate(execution):
-            place = number % self.accumulate_grad_batches
-            if place == 0:
-                group = min(self.accumulate_grad_batches, len(execution) - number)
+        losses, logits_by_batch, targets_by_batch, learning_rates = [], [], [], []
+        for index, (images, targets) in enumerate(execution):
+            index_in_group = index % self.accumulate_grad_batches
+            if index_in_group == 0:  # the batches of one optimizer step; fewer at the end of an epoch
+                group_size = min(self.accumulate_grad_batches, len(execution) - index)
             logits = self.network(images)
             loss = self._training_loss(logits, targets)
-            self.manual_backward(loss / group if group > 1 else loss)
+            self.manual_backward(loss / group_size if group_size > 1 else loss)
             losses.append(loss.detach())
-            logits_of.append(logits.detach())
-            targets_of.append(targets)
-            if place == group - 1:
-                rates.append(optimizer.param_groups[0]["lr"])
+            logits_by_batch.append(logits.detach())
+            targets_by_batch.append(targets)
+            if index_in_group == group_size - 1:
+                learning_rates.append(optimizer.param_groups[0]["lr"])
                 self._optimizer_step(optimizer, scheduler)
-        hits = torch.stack([_num_hits(*pair) for pair in zip(logits_of, targets_of, strict=True)])
-        self._read_losses()  # those of the execution before this one, which the device has long finished
-        sizes = [len(targets) for targets in targets_of]
-        self._unread = _Unread(torch.stack(losses), hits, sizes, rates, self.trainer.global_step)
-        if losses[0].device.type == "cpu":
+        num_correct = torch.stack(
+            [count_correct(*pair) for pair in zip(logits_by_batch, targets_by_batch, strict=True)]
+        )
+        # Read the execution before this one, which the device has finished long ago: reading this one would wait for
+        # the device, and leave it idle until the next execution is enqueued.
+        self._read_losses()
+        sizes = [len(targets) for targets in targets_by_batch]
+        self._unread = _Unread(torch.stack(losses), num_correct, sizes, learning_rates, self.trainer.global_step)
+        if losses[0].device.type == "cpu":  # nothing to wait for
             self._read_losses()
 
     def _training_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         if self.class_weights is None:
             return F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         weight, smoothing = self.class_weights.to(logits.dtype), self.label_smoothing
-        # divided by the images, not by their weights: a batch that happens to be all of one class counts by it
+        # divided by the number of images, not by the sum of their weights as torch does, which cancels the weight in a
+        # batch that happens to hold one class alone
         return F.cross_entropy(logits, targets, weight, reduction="sum", label_smoothing=smoothing) / len(targets)
 
     def _optimizer_step(self, optimizer: LightningOptimizer, scheduler: LambdaLR) -> None:
@@ -156,94 +164,108 @@ class Classifier(LightningModule):
             self.average.update_parameters(self.network)
 
     def _read_losses(self) -> None:
-        """Add what the last execution computed to the epoch's sums, and log it if its turn has come.
+        """Add the last execution to the epoch's sums, and log the steps that are due.
 
         Raises:
-            UserError: a loss is not a finite number.
+            NotFiniteLossError: a loss is not a finite number.
         """
         unread, self._unread = self._unread, None
         if unread is None:
             return
         losses = unread.losses.tolist()
-        self._last_rate = unread.learning_rates[-1]
-        for number, loss in enumerate(losses):
+        self._last_lr = unread.learning_rates[-1]
+        for index, loss in enumerate(losses):
             if not math.isfinite(loss):
-                batch = self.train_sums.batches + number + 1
+                batch = self.train_sums.num_batches + index + 1
                 raise NotFiniteLossError(
                     f"the loss became {loss} in batch {batch:,} of epoch {self.current_epoch + 1}, "
-                    f"with a learning rate of {unread.learning_rates[number // self.accumulate_grad_batches]:.3g}.\n"
+                    f"with a learning rate of {unread.learning_rates[index // self.accumulate_grad_batches]:.3g}.\n"
                     "  Type a smaller one (optimizer.lr=…), a warm-up (scheduler.warmup=0.1) or a limit "
                     "(classifier.gradient_clip_norm=1)."
                 )
-        hits = unread.hits.tolist()
-        self.train_sums = self.train_sums + Sums.of(losses, hits, unread.sizes)
-        for place, rate in enumerate(unread.learning_rates):
-            step = unread.last_step - len(unread.learning_rates) + place + 1
+        num_correct = unread.num_correct.tolist()
+        self.train_sums = self.train_sums + Sums.of(losses, num_correct, unread.sizes)
+        for index, learning_rate in enumerate(unread.learning_rates):
+            step = unread.last_step - len(unread.learning_rates) + index + 1
             if step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-                batches = slice(place * self.accumulate_grad_batches, (place + 1) * self.accumulate_grad_batches)
-                sums = Sums.of(losses[batches], hits[batches], unread.sizes[batches])
-                values = {"train/loss_step": sums.loss, "train/acc_step": sums.accuracy, "lr_step": rate}
+                batches = slice(index * self.accumulate_grad_batches, (index + 1) * self.accumulate_grad_batches)
+                sums = Sums.of(losses[batches], num_correct[batches], unread.sizes[batches])
+                metrics = {"train/loss_step": sums.loss, "train/acc_step": sums.accuracy, "lr_step": learning_rate}
                 for logger in self.trainer.loggers:
-                    logger.log_metrics(values, step=step)
+                    logger.log_metrics(metrics, step=step)
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's figures."""
+        """Log the epoch's metrics over all ranks. `lr` is the learning rate of the first parameter group."""
         self._read_losses()
-        sums = self.train_sums
-        if self.trainer.world_size > 1:
-            parts = torch.tensor([sums.loss_sum, sums.hits, sums.images, sums.batches], device=self.device)
-            loss_sum, hits, images, batches = self.trainer.strategy.reduce(parts, reduce_op="sum").tolist()
-            sums = Sums(loss_sum, hits, int(images), int(batches))
-        self.log_epoch({"train/loss": sums.loss, "train/acc": sums.accuracy, "lr": self._last_rate})
+        sums = sum((Sums.from_row(row) for row in self._gather_train_sums()), Sums())
+        self.log_epoch({"train/loss": sums.loss, "train/acc": sums.accuracy, "lr": self._last_lr})
+
+    def _gather_train_sums(self) -> list[list[float]]:
+        """Gather the epoch's sums, one row a rank; every rank must call it."""
+        row = self.train_sums.to_row()
+        if self.trainer.world_size == 1:
+            return [row]
+        return self.all_gather(torch.tensor(row, dtype=torch.float64, device=self.device)).tolist()
 
     def on_validation_epoch_start(self) -> None:
-        """Sums begin anew."""
+        """Reset the sums, and validate the first rank's network, which is the one that is saved, on every rank."""
         self._read_losses()
+        if self.trainer.world_size > 1:
+            # DDP synchronizes buffers once an execution, before its first batch. Since then each rank has updated the
+            # running statistics of batch norm with its own images.
+            for buffer in self.evaluated.buffers():
+                torch.distributed.broadcast(buffer, src=0)
         self._val_sums = torch.zeros(3, device=self.device)
 
     def validation_step(self, execution: Execution, batch_idx: int) -> dict[str, Tensor]:
-        """Add an execution's losses and hits to the sums; gives its logits and labels to the callbacks."""
+        """Add an execution to the sums, and return its logits and labels for the callbacks."""
         assert self._val_sums is not None
-        logits_of, labels_of = [], []
+        logits_by_batch, labels_by_batch = [], []
         for images, labels in execution:
             logits = self(images)
-            logits_of.append(logits)
-            labels_of.append(labels)
+            logits_by_batch.append(logits)
+            labels_by_batch.append(labels)
             loss = F.cross_entropy(logits, labels, reduction="sum")
-            self._val_sums += torch.stack([loss, _num_hits(logits, labels), loss.new_tensor(len(labels))])
-        return {"logits": torch.cat(logits_of), "labels": torch.cat(labels_of)}
+            self._val_sums += torch.stack([loss, count_correct(logits, labels), loss.new_tensor(len(labels))])
+        return {"logits": torch.cat(logits_by_batch), "labels": torch.cat(labels_by_batch)}
 
     def on_validation_epoch_end(self) -> None:
-        """Log the figures over all ranks."""
+        """Log the metrics over all ranks.
+
+        Raises:
+            NotFiniteLossError: the loss is not a finite number.
+        """
         assert self._val_sums is not None
-        loss, hits, count = self.trainer.strategy.reduce(self._val_sums, reduce_op="sum").tolist()
-        if not math.isfinite(loss):
+        loss_sum, num_correct, num_images = self.trainer.strategy.reduce(self._val_sums, reduce_op="sum").tolist()
+        if not math.isfinite(loss_sum):
             raise NotFiniteLossError(
-                f"the validation loss became {loss} in epoch {self.current_epoch + 1}.\n"
+                f"the validation loss became {loss_sum} in epoch {self.current_epoch + 1}.\n"
                 "  Type a smaller learning rate (optimizer.lr=…) or a limit (classifier.gradient_clip_norm=1)."
             )
-        self.log_epoch({"val/loss": loss / count, "val/acc": hits / count})
+        self.log_epoch({"val/loss": loss_sum / num_images, "val/acc": num_correct / num_images})
 
-    def log_epoch(self, values: dict[str, float]) -> None:
-        """Log figures of an epoch, for the loggers and for callbacks that monitor them.
+    def log_epoch(self, metrics: dict[str, float]) -> None:
+        """Log metrics of an epoch, for the loggers and for callbacks that monitor them.
 
-        The loggers get them at once: Lightning would count executions on the x axis, and pass the figures on only after
-        the epoch's checkpoint is written, so that a run killed in between would lose them.
+        The loggers get them at once. Lightning would count executions on the x axis, and would pass the metrics on only
+        after the epoch's checkpoint is written, so that a run killed in between would lose them.
         """
-        self.log_dict(values, logger=False)
+        self.log_dict(metrics, logger=False)
         for logger in self.trainer.loggers:
-            logger.log_metrics({**values, "epoch": self.current_epoch + 1}, step=self.trainer.global_step)
+            logger.log_metrics({**metrics, "epoch": self.current_epoch + 1}, step=self.trainer.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what Lightning does not save: the running sums of a half-done epoch, and the random state."""
+        """Add what Lightning does not save: the sums of a half-done epoch and the random state, one row a rank.
+
+        Lightning calls this on every rank, though only the first one writes the file.
+        """
         self._read_losses()
         self._check_weights()
-        sums = self.train_sums
-        checkpoint["train_sums"] = [sums.loss_sum, sums.hits, sums.images, sums.batches]
-        checkpoint["rng"] = random_state(self)
+        checkpoint["train_sums"] = self._gather_train_sums()
+        checkpoint["rng"] = gather_rng_state(self)
 
     def _check_weights(self) -> None:
-        """A gradient can overflow though the loss did not; the loss would tell only in the next batch."""
+        """Raise if a weight is not finite: a gradient can overflow in the last batch while its loss is still finite."""
         state = [value for value in self.network.state_dict().values() if value.is_floating_point()]
         if state and not torch.stack([value.isfinite().all() for value in state]).all():
             raise NotFiniteLossError(
@@ -252,29 +274,26 @@ class Classifier(LightningModule):
             )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take it back."""
-        self.train_sums = Sums(*checkpoint["train_sums"])
-        self._rng = checkpoint["rng"]
+        """Restore this rank's sums, and keep the random state until training starts."""
+        rows = checkpoint["train_sums"]
+        if not isinstance(rows[0], list):
+            # A checkpoint of version 0.1 holds the four sums of the first rank alone. The other ranks' are lost; with
+            # the first rank's in their stead, both parts of the epoch keep their weight in its mean.
+            rows = [rows] * self.trainer.world_size
+        self.train_sums = Sums.from_row(rows[self.global_rank]) if self.global_rank < len(rows) else Sums()
+        self._rng_state = checkpoint["rng"]
 
 
 class NotFiniteLossError(UserError):
-    """The training diverged."""
+    """Report that training diverged: a loss or a weight is not a finite number."""
 
 
 @dataclass(frozen=True)
 class _Unread:
-    """What an execution left on the device."""
+    """Hold the results of an execution that are still on the device."""
 
-    losses: Tensor
-    hits: Tensor
-    sizes: list[int]
-    learning_rates: list[float]  # of each optimizer step
-    last_step: int
-
-
-def _num_hits(logits: Tensor, targets: Tensor) -> Tensor:
-    """Labels that are predicted; of mixed images, the share that the predicted class has in them."""
-    predicted = logits.argmax(dim=1)
-    if targets.is_floating_point():
-        return targets.gather(1, predicted.unsqueeze(1)).sum()
-    return (predicted == targets).sum().float()
+    losses: Tensor  # mean loss of each batch
+    num_correct: Tensor  # of each batch
+    sizes: list[int]  # images of each batch
+    learning_rates: list[float]  # of each optimizer step, in the first parameter group
+    last_step: int  # optimizer steps of the run so far

@@ -1,41 +1,80 @@
-"""Sums over the batches of an epoch."""
+"""Sum the losses and the correct predictions of an epoch.
+
+torchmetrics' `MeanMetric` and `MulticlassAccuracy` would keep the same sums on the device. Here the losses of an
+execution are read anyway, to find one that is not finite. Their sums are then plain numbers of Python: they cost nothing
+more, have 64 bits on every device, and fit into a checkpoint as a list.
+"""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over the batches of an epoch so far: loss times images, hits, images, batches.
+    """Hold the sums over the batches of an epoch so far.
 
-    Hits are no whole number where images are mixed.
+    Args:
+        loss_sum: mean loss of each batch times its number of images.
+        num_correct: correct predictions; a fraction where images are mixed.
+        num_images: images.
+        num_batches: batches.
     """
 
     loss_sum: float = 0.0
-    hits: float = 0.0
-    images: int = 0
-    batches: int = 0
+    num_correct: float = 0.0
+    num_images: int = 0
+    num_batches: int = 0
 
     @classmethod
-    def of(cls, losses: list[float], hits: list[float], sizes: list[int]) -> "Sums":
-        """Sums of these batches, from their mean losses."""
-        weighted = sum(loss * size for loss, size in zip(losses, sizes, strict=True))
-        return cls(weighted, sum(hits), sum(sizes), len(sizes))
+    def of(cls, losses: Sequence[float], num_correct: Sequence[float], sizes: Sequence[int]) -> "Sums":
+        """Sum some batches, from their mean losses, correct predictions and sizes."""
+        loss_sum = sum(loss * size for loss, size in zip(losses, sizes, strict=True))
+        return cls(loss_sum, sum(num_correct), sum(sizes), len(sizes))
+
+    @classmethod
+    def from_row(cls, row: Sequence[float]) -> "Sums":
+        """Restore sums from `to_row`, as a checkpoint holds them."""
+        loss_sum, num_correct, num_images, num_batches = row
+        return cls(loss_sum, num_correct, int(num_images), int(num_batches))
+
+    def to_row(self) -> list[float]:
+        """List the four numbers."""
+        return [self.loss_sum, self.num_correct, self.num_images, self.num_batches]
 
     def __add__(self, other: "Sums") -> "Sums":
         return Sums(
             self.loss_sum + other.loss_sum,
-            self.hits + other.hits,
-            self.images + other.images,
-            self.batches + other.batches,
+            self.num_correct + other.num_correct,
+            self.num_images + other.num_images,
+            self.num_batches + other.num_batches,
         )
 
     @property
     def loss(self) -> float:
-        """Mean loss per image; nan before the first."""
-        return self.loss_sum / self.images if self.images else math.nan
+        """Compute the mean loss per image; nan before the first image."""
+        return self.loss_sum / self.num_images if self.num_images else math.nan
 
     @property
     def accuracy(self) -> float:
-        """Share of hits, 0 to 1; nan before the first image."""
-        return self.hits / self.images if self.images else math.nan
+        """Compute the fraction of correct predictions, 0 to 1; nan before the first image."""
+        return self.num_correct / self.num_images if self.num_images else math.nan
+
+
+def count_correct(logits: Tensor, targets: Tensor) -> Tensor:
+    """Count the correct predictions of a batch, without waiting for the device.
+
+    Args:
+        logits: N×classes.
+        targets: labels, N; or, of mixed images, the share of each class, N×classes. A prediction then counts with the
+            share that its class has in the image.
+    Returns:
+        A scalar on the device of the logits.
+    """
+    predictions = logits.argmax(dim=1)
+    if targets.is_floating_point():
+        return targets.gather(1, predictions.unsqueeze(1)).sum()
+    return (predictions == targets).sum().to(torch.float32)

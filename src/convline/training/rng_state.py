@@ -1,4 +1,4 @@
-"""torch's random state, saved and restored: dropout goes on where it was."""
+"""Save and restore torch's random state, so that dropout continues where it was."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 
-def random_state(module: LightningModule) -> dict[str, Any]:
-    """torch's random states, one row a rank: every rank comes here, though only the first one writes the file."""
+def gather_rng_state(module: LightningModule) -> dict[str, Any]:
+    """Gather torch's random states of the CPU and of the device, each with one row a rank; every rank must call it."""
     states = {"cpu": torch.get_rng_state()}
     if module.device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(module.device)
@@ -18,13 +18,13 @@ def random_state(module: LightningModule) -> dict[str, Any]:
     return {key: state.unsqueeze(0) for key, state in states.items()}
 
 
-def set_random_state(states: dict[str, Tensor], rank: int) -> None:
-    """Take back this rank's row of `random_state`; a rank that was not there keeps what it has."""
+def restore_rng_state(states: dict[str, Tensor], rank: int) -> None:
+    """Restore a rank's row of `gather_rng_state`; a rank without a row keeps its present state."""
     for key, state in states.items():
         if rank >= len(state):
             continue
-        own = state[rank].cpu().clone()  # torch reads the storage from its beginning, whatever the view
+        row = state[rank].cpu().clone()  # torch ignores a view's offset, and would read the first row
         if key == "cpu":
-            torch.set_rng_state(own)
+            torch.set_rng_state(row)
         elif torch.cuda.is_available():
-            torch.cuda.set_rng_state(own)
+            torch.cuda.set_rng_state(row)
