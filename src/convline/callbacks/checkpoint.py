@@ -21,7 +21,7 @@ class BestAndLast(Checkpoint):
 
     Args:
         monitor: name of the metric to compare epochs by: a lower loss, or else a higher value, is better.
-        every_n_steps: optimizer steps after which `last.ckpt` is also written within an epoch, at the end of an execution.
+        every_n_steps: optimizer steps after which `last.ckpt` is also written within an epoch, after an execution.
     """
 
     state_key = "BestAndLast"  # of its state in a checkpoint, where the test finds the best metrics
@@ -52,7 +52,7 @@ class BestAndLast(Checkpoint):
             self.save_within_epoch(trainer)
 
     def save_within_epoch(self, trainer: Trainer) -> bool:
-        """Save after an execution, unless it is the epoch's last one, whose validation is still to come; return whether."""
+        """Save, unless this was the epoch's last execution, whose validation is still to come; return whether."""
         if trainer.is_last_batch:
             return False
         self._save_last(trainer)
@@ -74,9 +74,7 @@ class BestAndLast(Checkpoint):
 
     def _save_last(self, trainer: Trainer, is_best: bool = False) -> None:
         self._last_saved_step = trainer.global_step
-        for (
-            logger
-        ) in trainer.loggers:  # a resumed run begins after the checkpoint: its metrics must be on the disk first
+        for logger in trainer.loggers:  # their metrics must be on the disk before the checkpoint
             logger.save()
         temporary = self.directory / ".last.tmp"
         trainer.save_checkpoint(temporary)
@@ -89,7 +87,7 @@ class BestAndLast(Checkpoint):
         os.replace(temporary, self.directory / "last.ckpt")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best epoch so far, and whether early stopping has ended training, which Lightning does not save."""
+        """Return the best epoch so far, and whether early stopping ended training, which Lightning does not save."""
         return {
             "best_value": self.best_value,
             "best_epoch": self.best_epoch,

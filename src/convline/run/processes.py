@@ -1,4 +1,4 @@
-"""Child processes that this one watches: each a module of ours, which ends with its parent."""
+"""Start child processes that run a module of this package, pass signals on to them, and end them with their parent."""
 
 import os
 import signal
@@ -9,26 +9,40 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+PARENT_PID = "CONVLINE_PARENT_PID"  # environment variable of a child
 
-def start_module(module: str, words: Sequence[str], environment: Mapping[str, str], **how: object) -> subprocess.Popen:
-    """Run `python -m MODULE WORDS`.
+
+def start_module(
+    module: str, arguments: Sequence[str], environment: Mapping[str, str], **popen_arguments: object
+) -> subprocess.Popen:
+    """Run `python -m MODULE ARGUMENTS` in a child process, which imports what this process would import.
 
     Args:
-        module, words: what.
-        environment: added to ours.
-        how: further arguments of Popen.
+        module: dotted name.
+        arguments: of the command line.
+        environment: variables that are added to those of this process.
+        popen_arguments: further arguments of `subprocess.Popen`.
     """
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment}
-    # a session of its own: Ctrl-C reaches this process alone, which passes it on
-    return subprocess.Popen([sys.executable, "-m", module, *words], env=env, start_new_session=True, **how)  # type: ignore[call-overload]
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        PARENT_PID: str(os.getpid()),
+        **environment,
+    }
+    # -P: Python would put the current folder first on the path, where a file random.py shadows the module
+    command = [sys.executable, "-P", "-m", module, *arguments]
+    # in a session of its own, Ctrl-C reaches this process alone, which passes it on
+    return subprocess.Popen(command, env=env, start_new_session=True, **popen_arguments)  # type: ignore[call-overload]
 
 
 def exit_with_parent() -> None:
-    """To be called by the child: one whose watcher was killed would go on writing where nobody expects it."""
-    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+    """Exit this child process as soon as its parent has died; a process without a parent would go on writing unseen."""
+    # from the environment: the parent may have died before this line, and getppid() would name its successor
+    parent = int(os.environ.get(PARENT_PID) or os.getppid())
+    threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
 
 
-def _watch(parent: int) -> None:
+def _exit_after(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
@@ -36,7 +50,7 @@ def _watch(parent: int) -> None:
 
 @contextmanager
 def forward_signals(children: Sequence[subprocess.Popen]) -> Iterator[list[int]]:
-    """Pass Ctrl-C and SIGTERM on to every child; yields the list of what came.
+    """Pass Ctrl-C and SIGTERM on to every child while the block runs, and yield the list of received signals.
 
     Args:
         children: may change while the block runs.

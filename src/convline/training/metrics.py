@@ -1,8 +1,8 @@
 """Sum the losses and the correct predictions of an epoch.
 
 torchmetrics' `MeanMetric` and `MulticlassAccuracy` would keep the same sums on the device. Here the losses of an
-execution are read anyway, to find one that is not finite. Their sums are then plain numbers of Python: they cost nothing
-more, have 64 bits on every device, and fit into a checkpoint as a list.
+execution are read anyway, to find one that is not finite. Their sums are then plain numbers of Python: they cost
+nothing more, have 64 bits on every device, and fit into a checkpoint as a list.
 """
 
 import math

@@ -1,0 +1,29 @@
+"""Child processes: they import what their parent imports, and end with it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from convline.run.processes import PARENT_PID, start_module
+
+
+def test_a_file_in_the_current_folder_shadows_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "random.py").write_text("raise SystemExit('shadowed')")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "imports_random.py").write_text("import random; print(random.random() < 1)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path / "package"))
+    child = start_module("imports_random", [], {}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    out, err = child.communicate(timeout=60)
+    assert (out, child.returncode) == ("True\n", 0), err
+
+
+def test_a_child_exits_though_its_parent_died_before_it_began_to_watch() -> None:
+    code = "import time; from convline.run.processes import exit_with_parent; exit_with_parent(); time.sleep(60)"
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    environment = {**os.environ, PARENT_PID: str(dead.pid)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=30).returncode == 1
