@@ -271,7 +271,10 @@ def _test(
 
 
 def _quiet() -> None:
-    """Lightning's advice about loaders, loggers and its own services is not about this loader."""
+    """Hide Lightning's advice that does not apply to this loader and these loggers.
+
+    The filters match the texts of Lightning 2.6.6; a release that words one of them otherwise shows it again.
+    """
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.fabric.utilities.cloud_io"):
         logging.getLogger(name).setLevel(logging.WARNING)
     os.environ.setdefault("KINETO_LOG_LEVEL", "5")
