@@ -6,10 +6,11 @@ run instead of leaving the others waiting for it.
 """
 
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
+
+from torch.distributed import TCPStore
 
 from convline.errors import Interrupted, Pruned, UserError
 from convline.run.processes import forward_signals, start_module
@@ -34,10 +35,17 @@ def fit(run_dir: Path, checkpoint: Path | None, world_size: int, hint: str) -> N
     """
     reason = run_dir / REASON
     reason.unlink(missing_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
+    # This process keeps the store through which the ranks meet. It binds a free port itself; a port that is looked up,
+    # closed and given to the ranks may be taken before the first rank binds it.
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    address = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(store.port),
+        "NODE_RANK": "0",
+        # With this variable, which torchrun sets, torch connects every rank to the store instead of starting one in
+        # rank 0 (read in torch 2.15, distributed/rendezvous.py); without it, rank 0 fails: "address already in use".
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+    }
     arguments = [str(run_dir), str(checkpoint or "")]
     ranks = [
         start_module("convline.run.rank_process", arguments, {**address, "LOCAL_RANK": str(rank)})
