@@ -173,7 +173,7 @@ print("best epoch:", checkpoint["epoch"] + 1, "of", config.trainer.max_epochs)
 # The network gives ten numbers for each image, the *logits*. Softmax makes probabilities of them.
 
 # %%
-example = run.examples("val", 1)
+example = run.samples("val", 1)
 with torch.no_grad():
     probabilities = run.network(example.images).softmax(dim=1)[0]
 Image.fromarray(make_grid(as_tiles(example.pictures.numpy()), columns=1, side=96))

@@ -153,7 +153,7 @@ def example_of(kind):
 curves = []
 for kind in PATTERNS:
     run = example_of(kind)
-    images = run.examples("val", 1000)
+    images = run.samples("val", 1000)
     curves.append((kind, shift_curve(run.network, images.images, images.labels)))
 draw(curves, f"{len(images.labels):,} validation images, their edges repeated")
 

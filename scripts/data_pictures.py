@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/data.md: `python scripts/data_pictures.py`.
+"""RandomParameters the pictures of docs/data.md: `python scripts/data_pictures.py`.
 
 MNIST and CIFAR-10 must be in $CONVLINE_DATA or ./data.
 """
@@ -13,9 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from convline.data.augment.pipeline import Pipeline, parse_augment
+from convline.data.augment.language import parse_augment
+from convline.data.augment.pipeline import Pipeline
 from convline.data.sources import Images, cifar10, digits, mnist, synthetic
-from convline.data.split import Split
+from convline.data.split import SplitConfig
 from convline.training.evaluation import average_over_views
 
 ROOT = Path(os.environ.get("CONVLINE_DATA", "data"))
@@ -102,7 +103,7 @@ def augmented(text: str, images: Tensor, index: Tensor, epoch: int) -> Tensor:
     """A batch after one operation, uint8."""
     fill = images.float().mean(dim=(0, 2, 3))
     pipeline = Pipeline(parse_augment(text), (3, 32, 32), 10, fill, seed=1)
-    draws = [drawn[index] for drawn in pipeline.draws(epoch, 50_000)]
+    draws = [drawn[index] for drawn in pipeline.random_parameters(epoch, 50_000)]
     changed, _ = pipeline(images, torch.arange(len(images)) % 10, draws)
     return changed.round().clamp(0, 255).to(torch.uint8)
 
@@ -134,16 +135,16 @@ def show(axis: Axes, image: Tensor) -> None:
 def subsets(photographs: Images) -> Figure:
     """Images of each class in training and validation under several settings."""
     settings = {
-        "data.val_fraction=0.1": Split(),
-        "data.train_fraction=0.2": Split(train_fraction=0.2),
-        "data.per_class=500": Split(per_class=500),
-        "data.imbalance=100": Split(imbalance=100),
-        "data.label_noise=0.2": Split(label_noise=0.2),
+        "data.val_fraction=0.1": SplitConfig(),
+        "data.train_fraction=0.2": SplitConfig(train_fraction=0.2),
+        "data.per_class=500": SplitConfig(per_class=500),
+        "data.imbalance=100": SplitConfig(imbalance=100),
+        "data.label_noise=0.2": SplitConfig(label_noise=0.2),
     }
     labels = photographs.labels
     figure = Figure(figsize=(13, 2.6))
     for axis, (name, split) in zip(figure.subplots(1, 5, sharey=True), settings.items(), strict=True):
-        parts = split.parts(labels)
+        parts = split.apply(labels)
         wrong = parts.train_labels[parts.train] != labels[parts.train]
         train = labels[parts.train].bincount(minlength=10).numpy()
         false = labels[parts.train][wrong].bincount(minlength=10).numpy()
@@ -166,12 +167,12 @@ def subsets(photographs: Images) -> Figure:
 
 def folds(photographs: Images) -> Figure:
     """Which images validate in each of five folds, and with the tutorials' split: a hundred of them, in order."""
-    splits = {f"data.fold={fold}": Split(fold=fold) for fold in range(5)}
-    splits["data.val=first data.val_size=5000"] = Split(val="first", val_size=5000)
+    splits = {f"data.fold={fold}": SplitConfig(fold=fold) for fold in range(5)}
+    splits["data.val=first data.val_size=5000"] = SplitConfig(val="first", val_size=5000)
     figure = Figure(figsize=(9, 1.9))
     axis = figure.subplots()
     shown = torch.arange(0, 50_000, 500)
-    table = np.stack([torch.isin(shown, split.parts(photographs.labels).val).numpy() for split in splits.values()])
+    table = np.stack([torch.isin(shown, split.apply(photographs.labels).val).numpy() for split in splits.values()])
     axis.pcolormesh(table[::-1], cmap="cividis", edgecolors="white", linewidth=0.5)
     axis.set_yticks(np.arange(len(splits)) + 0.5, list(splits)[::-1], family="monospace", fontsize=9)
     axis.set_xticks([])

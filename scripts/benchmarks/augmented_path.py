@@ -1,4 +1,4 @@
-"""Crop, flip and normalise CIFAR-10: batched on the device, against torchvision's transforms image by image.
+"""Crop, flip and normalize CIFAR-10: batched on the device, against torchvision's transforms image by image.
 
 By the clock on the wall, as in `data_path.py`, and against the fastest number of workers.
 """
@@ -14,9 +14,10 @@ from torchvision import transforms
 
 from benchmarks.data_path import BATCH_SIZE, against_workers, resident
 from benchmarks.measure import Comparison
-from convline.data.augment.pipeline import Pipeline, parse_augment
+from convline.data.augment.language import parse_augment
+from convline.data.augment.pipeline import Pipeline
 from convline.data.channel_statistics import channel_statistics
-from convline.data.preprocess import Prepare
+from convline.data.preprocess import Preprocessor
 from convline.data.sources import Images, cifar10, synthetic
 
 SHAPE = (3, 32, 32)
@@ -37,7 +38,7 @@ class PilImages(Dataset[tuple[Tensor, int]]):
 
 
 def compare_augmented(target: float, num_rounds: int, num_images: int = 50_000) -> Comparison:
-    """Measure one shuffled epoch over CIFAR-10's training images, cropped, flipped and normalised.
+    """Measure one shuffled epoch over CIFAR-10's training images, cropped, flipped and normalized.
 
     Args:
         target: how many times as fast ours is to be.
@@ -48,8 +49,8 @@ def compare_augmented(target: float, num_rounds: int, num_images: int = 50_000) 
     mean, std = channel_statistics(data.images, torch.arange(len(data)))
     steps = parse_augment("crop(4, mode=zero), flip")
     pipeline = Pipeline(steps, SHAPE, 10, (255 * mean).float(), seed=0)
-    prepare = Prepare(mean, std, SHAPE, torch.device("cpu"), pipeline=pipeline)
-    ours = resident(data.images, data.labels, prepare)
+    preprocessor = Preprocessor(mean, std, SHAPE, torch.device("cpu"), pipeline=pipeline)
+    ours = resident(data.images, data.labels, preprocessor)
     theirs = PilImages(
         data,
         transforms.Compose(

@@ -16,9 +16,8 @@ from torchvision import datasets, transforms
 from benchmarks import mnist
 from benchmarks.measure import Comparison, Sample, Stopwatch, Way, compare
 from convline.data.channel_statistics import channel_statistics
-from convline.data.loader import Walk
-from convline.data.preprocess import Prepare
-from convline.data.resident import ResidentLoader
+from convline.data.loader import LoaderConfig, ResidentLoader
+from convline.data.preprocess import Preprocessor
 from convline.data.sources import synthetic
 
 BATCH_SIZE = 128
@@ -43,15 +42,15 @@ def compare_data(
         theirs = datasets.MNIST(str(real or folder), train=True)
         images, labels = theirs.data.unsqueeze(1), theirs.targets
         mean, std = channel_statistics(images, torch.arange(len(images)))
-        prepare = Prepare(mean, std, mnist.SHAPE, torch.device("cpu"))
-        normalise = transforms.Normalize(mean.tolist(), std.tolist())
-        theirs.transform = transforms.Compose([transforms.ToTensor(), normalise])
+        preprocessor = Preprocessor(mean, std, mnist.SHAPE, torch.device("cpu"))
+        normalize = transforms.Normalize(mean.tolist(), std.tolist())
+        theirs.transform = transforms.Compose([transforms.ToTensor(), normalize])
         apart = max(
-            float((theirs[i][0] - prepare.normalise(images[i : i + 1])[0]).abs().max())
+            float((theirs[i][0] - preprocessor.normalize(images[i : i + 1])[0]).abs().max())
             for i in range(0, len(images), 97)
         )
         assert apart < 1e-5, "the two ways make different images"
-        ours = resident(images, labels, prepare)
+        ours = resident(images, labels, preprocessor)
         said = "MNIST" if real else "synthetic images of MNIST's shape"
         measured = against_workers(f"data path, batch {BATCH_SIZE}", ours, theirs, target, num_rounds)
     return measured.noted(data=said, images=len(images), largest_pixel_difference=apart)
@@ -77,16 +76,16 @@ def against_workers(
     return measured.noted(threads=torch.get_num_threads(), seconds_by_workers=seconds)
 
 
-def resident(images: Tensor, labels: Tensor, prepare: Prepare) -> Way:
+def resident(images: Tensor, labels: Tensor, preprocessor: Preprocessor) -> Way:
     """One shuffled epoch of ours.
 
     Args:
         images: N×C×H×W, uint8.
         labels: N.
-        prepare: what is done to a batch.
+        preprocessor: what is done to a batch.
     """
-    walk = Walk(BATCH_SIZE, order_seed=0, steps_per_execution=16)
-    loader = ResidentLoader(images, labels, torch.arange(len(images)), prepare, walk)
+    config = LoaderConfig(BATCH_SIZE, order_seed=0, steps_per_execution=16)
+    loader = ResidentLoader(images, labels, torch.arange(len(images)), preprocessor, config)
     return Way("resident loader", lambda: epoch(batch for execution in loader for batch in execution))
 
 

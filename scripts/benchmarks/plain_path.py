@@ -9,11 +9,11 @@ from benchmarks.augmented_path import SHAPE, images
 from benchmarks.data_path import BATCH_SIZE, epoch, resident
 from benchmarks.measure import Comparison, Way, compare
 from convline.data.channel_statistics import channel_statistics
-from convline.data.preprocess import Prepare
+from convline.data.preprocess import Preprocessor
 
 
 def compare_plain(target: float, num_rounds: int, num_images: int = 50_000) -> Comparison:
-    """Measure one shuffled epoch over CIFAR-10's training images, normalised.
+    """Measure one shuffled epoch over CIFAR-10's training images, normalized.
 
     Args:
         target: largest ratio wanted.
@@ -22,7 +22,7 @@ def compare_plain(target: float, num_rounds: int, num_images: int = 50_000) -> C
     """
     said, data = images(num_images)
     mean, std = channel_statistics(data.images, torch.arange(len(data)))
-    prepare = Prepare(mean, std, SHAPE, torch.device("cpu"))
+    preprocessor = Preprocessor(mean, std, SHAPE, torch.device("cpu"))
     rows = data.images.permute(0, 2, 3, 1).flatten(1)  # the same memory, a row for each image
     scale, shift = ((values.float().repeat(32 * 32)) for values in (1 / (255 * std), -mean / std))
 
@@ -31,8 +31,8 @@ def compare_plain(target: float, num_rounds: int, num_images: int = 50_000) -> C
             batch = rows.index_select(0, index).to(torch.float32).mul_(scale).add_(shift)
             yield batch.view(-1, 32, 32, 3).permute(0, 3, 1, 2), data.labels.index_select(0, index)
 
-    name = f"data path, normalise only, batch {BATCH_SIZE}"
-    ours = resident(data.images, data.labels, prepare)
+    name = f"data path, normalize only, batch {BATCH_SIZE}"
+    ours = resident(data.images, data.labels, preprocessor)
     other = Way("a tensor indexed by hand, and the same arithmetic", lambda: epoch(by_hand()))
     measured = compare(name, ours, other, "cpu", "at most", target, num_rounds)
     return measured.noted(data=said, images=len(data), threads=torch.get_num_threads())

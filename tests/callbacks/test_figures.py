@@ -156,7 +156,7 @@ class TestReadingBack:
     def test_the_network_gives_the_stored_predictions(self, watched: Path) -> None:
         run = LoadedRun(watched)
         with torch.no_grad():
-            logits = run.network(run.examples("val", 60).images)
+            logits = run.network(run.samples("val", 60).images)
         assert torch.allclose(logits, run.predictions("val").logits, atol=1e-5)
 
     def test_averaged_weights_are_taken_where_there_are_some(self, tmp_path: Path) -> None:
@@ -164,13 +164,13 @@ class TestReadingBack:
         (run_dir,) = run_dirs(tmp_path)
         run = LoadedRun(run_dir)
         with torch.no_grad():
-            logits = run.network(run.examples("val", 60).images)
+            logits = run.network(run.samples("val", 60).images)
         assert torch.allclose(logits, run.predictions("val").logits, atol=1e-5)
         state = checkpoint(run_dir, "best")["state_dict"]
         assert torch.equal(run.network.fc1.weight.detach(), state["average.module.fc1.weight"])
 
     def test_one_of_each_class(self, watched: Path) -> None:
-        examples = LoadedRun(watched).one_of_each_class(4)
+        examples = LoadedRun(watched).one_sample_per_class(4)
         assert examples.labels.tolist() == [0, 1, 2, 3]
         assert examples.pictures.dtype == torch.uint8
 

@@ -243,7 +243,7 @@ def test_texts_tell_the_whole_network_in_lines_that_fit(tmp_path: Path) -> None:
 def test_projector(watched: Path) -> None:
     run = LoadedRun(watched)
     table = np.loadtxt(watched / "projector" / "points.tsv")
-    images = run.examples("val", 500).images
+    images = run.samples("val", 500).images
     _, logits = embeddings(run.network, images, batch_size=7)
     with torch.no_grad():
         expected = nn.Sequential(*list(run.network.children())[:-1])(images).numpy()
@@ -257,5 +257,5 @@ def test_projector(watched: Path) -> None:
         assert line.split("\t") == ["yes" if guess == label else "no", run.classes[guess], run.classes[label]]
     sprites = np.asarray(Image.open(watched / "projector" / "sprites.png"))
     assert sprites.shape == (8 * 16, 8 * 16, 3)
-    picture = run.examples("val", 10).pictures[9, 0].numpy()
+    picture = run.samples("val", 10).pictures[9, 0].numpy()
     assert (sprites[16:32, 16:32, 0] == picture).all()  # the tenth image is the second of the second row

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from convline.data.datamodule import DataModule
-from convline.data.loader import Loader
-from convline.data.resident import ResidentLoader
-from convline.data.sources import Images, Part, synthetic
+from convline.data.loader import Loader, ResidentLoader
+from convline.data.sources import Images, SplitName, synthetic
 from convline.errors import UserError
 from support.data_modules import SHAPE, make_data
 
@@ -69,9 +68,9 @@ def test_the_official_test_set_is_checked_at_the_start_and_read_when_asked_for()
     asked: list[str] = []
     plain = make_data()
 
-    def source(part: Part) -> Images:
-        asked.append(part)
-        return plain._source(part)
+    def source(split_name: SplitName) -> Images:
+        asked.append(split_name)
+        return plain._source(split_name)
 
     data = attach(make_data(source=source))
     data.train_dataloader(), data.val_dataloader(), data.fingerprint(), data.eval_loader("val", torch.device("cpu"))
@@ -85,9 +84,9 @@ def test_the_official_test_set_is_checked_at_the_start_and_read_when_asked_for()
 def test_a_source_of_files_is_given_its_folder_first() -> None:
     asked: list[Any] = []
 
-    def source(root: Path, part: Part) -> Images:
-        asked.append((root, part))
-        return synthetic(part, 60, 15, SHAPE, 3, 0.3, 0)
+    def source(root: Path, split_name: SplitName) -> Images:
+        asked.append((root, split_name))
+        return synthetic(split_name, 60, 15, SHAPE, 3, 0.3, 0)
 
     make_data(source=source, root="folder").read()
     assert asked == [(Path("folder"), "train"), (Path("folder"), "test")]
@@ -121,7 +120,7 @@ def test_ranks_validate_on_different_images_and_together_on_all() -> None:
 def test_each_limit_counts_the_batches_of_its_own_part(limits: dict[str, int], expected: list[int]) -> None:
     data = attach(make_data(**limits))
     loaders = [data.train_dataloader(), data.val_dataloader()]
-    loaders += [data.eval_loader(part, torch.device("cpu")) for part in ("val", "test")]
+    loaders += [data.eval_loader(split_name, torch.device("cpu")) for split_name in ("val", "test")]
     assert [len(labels_of(loader)) for loader in loaders] == expected
 
 
@@ -163,15 +162,15 @@ def test_a_state_taken_before_training_is_the_beginning() -> None:
 # --- what does not fit ----------------------------------------------------------------------------------------------
 
 
-def colour(part: Part) -> Images:
-    return synthetic(part, 60, 15, (3, 3, 3), 3, 0.3, 0)
+def color(split_name: SplitName) -> Images:
+    return synthetic(split_name, 60, 15, (3, 3, 3), 3, 0.3, 0)
 
 
 @pytest.mark.parametrize(
     ("overrides", "complaint"),
     [
         ({"num_classes": 10}, "the data are in 3 classes, but the config says 10.\n  Type: data.num_classes=3"),
-        ({"source": colour}, "the data have 3 channels, but the config says 1; only grey images can be repeated.\n"
+        ({"source": color}, "the data have 3 channels, but the config says 1; only gray images can be repeated.\n"
          "  Type: data.channels=3"),
     ],
 )  # fmt: skip
@@ -182,8 +181,8 @@ def test_data_that_do_not_fit_the_config_are_described_with_what_to_type(overrid
 
 
 def test_a_test_set_of_another_shape_is_refused() -> None:
-    def source(part: Part) -> Images:
-        return synthetic(part, 60, 15, SHAPE if part == "train" else (1, 4, 4), 3, 0.3, 0)
+    def source(split_name: SplitName) -> Images:
+        return synthetic(split_name, 60, 15, SHAPE if split_name == "train" else (1, 4, 4), 3, 0.3, 0)
 
     with pytest.raises(UserError, match="the training images are 1×3×3, but those of the test set 1×4×4"):
         make_data(source=source).read()
@@ -200,10 +199,10 @@ def test_a_batch_larger_than_the_training_split_is_refused_and_one_as_large_is_n
 def test_a_test_set_that_changes_meanwhile_is_not_evaluated() -> None:
     plain, seen = make_data(), []
 
-    def source(part: Part) -> Images:
-        images = plain._source(part)
-        if part == "test":
-            seen.append(part)
+    def source(split_name: SplitName) -> Images:
+        images = plain._source(split_name)
+        if split_name == "test":
+            seen.append(split_name)
             images.images[0].view(-1)[0] += len(seen) > 1
         return images
 
@@ -216,11 +215,22 @@ def test_a_test_set_that_changes_meanwhile_is_not_evaluated() -> None:
 def test_overfitting_and_the_preview_mix_the_classes_of_sorted_files() -> None:
     plain = make_data(num_train=90)
 
-    def source(part: Part) -> Images:
-        images = plain._source(part)
+    def source(split_name: SplitName) -> Images:
+        images = plain._source(split_name)
         order = images.labels.argsort(stable=True)
         return Images(images.images[order], images.labels[order], images.classes)
 
     data = attach(make_data(num_train=90, source=source, overfit_batches=2, batch_size=8))
     assert set(labels_of(data.train_dataloader())) == {0, 1, 2}
     assert labels_of(data.train_dataloader()) == labels_of(data.val_dataloader())
+
+
+def test_attributes_are_declared_before_the_data_are_read() -> None:
+    data = make_data()
+    for indices in (data.train_indices, data.val_indices, data.train_labels):
+        assert indices.dtype == torch.int64
+        assert len(indices) == 0
+    assert (len(data.mean), len(data.std), data.classes, data.pipeline) == (0, 0, (), None)
+    data.read()
+    assert len(data.train_indices) > 0
+    assert len(data.classes) == 3

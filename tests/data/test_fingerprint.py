@@ -3,19 +3,19 @@
 import sys
 
 from convline.data.datamodule import DataModule
-from convline.data.sources import Images, Part, digits
+from convline.data.sources import Images, SplitName, digits
 from support.commands import shell
 from support.data_modules import make_data
 
 
-def altered(image: int = 0, pixel: int = 0, label: int | None = None, part: Part = "train") -> DataModule:
+def altered(image: int = 0, pixel: int = 0, label: int | None = None, split_name: SplitName = "train") -> DataModule:
     """The usual data with one pixel of one image raised, and perhaps its label another."""
-    changed = part
+    changed = split_name
     plain = make_data()
 
-    def source(part: Part) -> Images:
-        images = plain._source(part)
-        if part != changed:
+    def source(split_name: SplitName) -> Images:
+        images = plain._source(split_name)
+        if split_name != changed:
             return images
         images.images[image].view(-1)[pixel] += 1
         if label is not None:
@@ -53,7 +53,7 @@ def test_fingerprint_sees_every_change_of_pixels_labels_or_split() -> None:
         altered(pixel=8).fingerprint(),
         altered(image=59, pixel=8).fingerprint(),
         altered(pixel=0, label=2).fingerprint(),
-        altered(pixel=0, part="test").fingerprint(),
+        altered(pixel=0, split_name="test").fingerprint(),
     ]
     assert len(set(prints)) == len(prints)
 

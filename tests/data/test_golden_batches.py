@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from convline.config.compose import load_config
-from convline.data.loader import Walk
+from convline.data.loader import LoaderConfig
 from convline.training.setup import build
 
 GOLDEN = {
@@ -26,8 +26,8 @@ REAL = ("mnist", "cifar10")
 )
 def test_first_batches_are_what_they_always_were(words: str) -> None:
     data, _ = build(load_config([f"data={words.split()[0]}", *words.split()[1:], "model=dense", "seed=0"]))
-    walk = Walk(batch_size=32, order_seed=0)
-    loader = data.training_loader(torch.device("cpu"), walk)
+    config = LoaderConfig(batch_size=32, order_seed=0)
+    loader = data.training_loader(torch.device("cpu"), config)
     digest = hashlib.blake2b(digest_size=8)
     for _ in range(3):
         images, targets = loader.next_batch()

@@ -5,9 +5,8 @@ import itertools
 import pytest
 import torch
 
-from convline.data.loader import Batch, Walk, count_batches
-from convline.data.preprocess import Prepare
-from convline.data.resident import ResidentLoader
+from convline.data.loader import Batch, LoaderConfig, ResidentLoader, count_batches
+from convline.data.preprocess import Preprocessor
 
 NUM_IMAGES = 23
 
@@ -25,9 +24,9 @@ def make_loader(
     labels = torch.arange(num_images)
     images = labels.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 2, 2).contiguous()
     mean, std = torch.tensor([0.0], dtype=torch.float64), torch.tensor([1 / 255], dtype=torch.float64)
-    prepare = Prepare(mean, std, (1, 2, 2), torch.device("cpu"))
-    walk = Walk(batch_size, order_seed, steps_per_execution, limit, rank, world_size)
-    return ResidentLoader(images, labels, torch.arange(num_images), prepare, walk)
+    preprocessor = Preprocessor(mean, std, (1, 2, 2), torch.device("cpu"))
+    config = LoaderConfig(batch_size, order_seed, steps_per_execution, limit, rank, world_size)
+    return ResidentLoader(images, labels, torch.arange(num_images), preprocessor, config)
 
 
 def batches(loader: ResidentLoader) -> list[Batch]:
@@ -94,12 +93,12 @@ def test_the_order_depends_on_nothing_global() -> None:
 def test_pixels_are_standardised_per_channel_as_worked_out_by_hand() -> None:
     images = torch.tensor([[[[0, 255]], [[51, 102]]]], dtype=torch.uint8)
     mean, std = torch.tensor([0.5, 0.2]).double(), torch.tensor([0.25, 0.1]).double()
-    prepare = Prepare(mean, std, (2, 1, 2), torch.device("cpu"))
-    loader = ResidentLoader(images, torch.tensor([0]), torch.tensor([0]), prepare, Walk(1))
-    ((normalised, _),) = batches(loader)
+    preprocessor = Preprocessor(mean, std, (2, 1, 2), torch.device("cpu"))
+    loader = ResidentLoader(images, torch.tensor([0]), torch.tensor([0]), preprocessor, LoaderConfig(1))
+    ((normalized, _),) = batches(loader)
     # (0 - 0.5) / 0.25, (1 - 0.5) / 0.25; (0.2 - 0.2) / 0.1, (0.4 - 0.2) / 0.1
-    torch.testing.assert_close(normalised, torch.tensor([[[[-2.0, 2.0]], [[0.0, 2.0]]]]), atol=1e-6, rtol=0)
-    assert normalised.dtype == torch.float32
+    torch.testing.assert_close(normalized, torch.tensor([[[[-2.0, 2.0]], [[0.0, 2.0]]]]), atol=1e-6, rtol=0)
+    assert normalized.dtype == torch.float32
     assert images.flatten().tolist() == [0, 255, 51, 102]
 
 
@@ -107,8 +106,8 @@ def test_pixels_are_standardised_per_channel_as_worked_out_by_hand() -> None:
 def test_batches_lie_in_the_asked_memory_format(channels_last: bool) -> None:
     images = torch.randint(0, 256, (6, 3, 4, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     zeros, ones = torch.zeros(3).double(), torch.ones(3).double()
-    prepare = Prepare(zeros, ones, (3, 4, 5), torch.device("cpu"), channels_last)
-    loader = ResidentLoader(images, torch.arange(6), torch.arange(6), prepare, Walk(4))
+    preprocessor = Preprocessor(zeros, ones, (3, 4, 5), torch.device("cpu"), channels_last)
+    loader = ResidentLoader(images, torch.arange(6), torch.arange(6), preprocessor, LoaderConfig(4))
     for number, (batch, _) in enumerate(batches(loader)):
         assert batch.is_contiguous(memory_format=torch.channels_last) == channels_last
         assert batch.is_contiguous() == (not channels_last)

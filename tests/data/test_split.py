@@ -6,13 +6,13 @@ import torch
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from convline.data.sources import digits
-from convline.data.split import Split
+from convline.data.split import SplitConfig
 from convline.errors import UserError
 from support.data_modules import labels_of
 
 
 def stratified_split(labels: torch.Tensor, fraction: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    parts = Split(val_fraction=fraction, split_seed=seed).parts(labels)
+    parts = SplitConfig(val_fraction=fraction, split_seed=seed).apply(labels)
     return parts.train, parts.val
 
 

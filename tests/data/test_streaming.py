@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from convline.data.augment.pipeline import Pipeline, parse_augment
-from convline.data.backend import choose
-from convline.data.loader import Batch, Loader, Walk
-from convline.data.preprocess import Prepare
-from convline.data.resident import ResidentLoader
+from convline.data.augment.language import parse_augment
+from convline.data.augment.pipeline import Pipeline
+from convline.data.loader import Batch, Loader, LoaderConfig, ResidentLoader, choose_loader
+from convline.data.preprocess import Preprocessor
 from convline.data.streaming import StreamingLoader
 from convline.errors import UserError
 from support.commands import SMALL, run_dirs, train
@@ -24,15 +23,15 @@ INDICES = torch.arange(1, 37, 2)  # 18 of them
 CPU = torch.device("cpu")
 
 
-def prepare(augment: str = "") -> Prepare:
+def preprocessor(augment: str = "") -> Preprocessor:
     steps = parse_augment(augment)
     pipeline = Pipeline(steps, (3, 6, 6), 5, torch.full((3,), 100.0), seed=1) if steps else None
-    return Prepare(torch.full((3,), 0.4), torch.full((3,), 0.2), (3, 6, 6), CPU, pipeline=pipeline)
+    return Preprocessor(torch.full((3,), 0.4), torch.full((3,), 0.2), (3, 6, 6), CPU, pipeline=pipeline)
 
 
-def pair(num_workers: int, walk: Walk, augment: str = "") -> tuple[Loader, Loader]:
-    resident = ResidentLoader(IMAGES, LABELS, INDICES, prepare(augment), walk)
-    return resident, StreamingLoader(IMAGES, LABELS, INDICES, prepare(augment), walk, num_workers)
+def pair(num_workers: int, config: LoaderConfig, augment: str = "") -> tuple[Loader, Loader]:
+    resident = ResidentLoader(IMAGES, LABELS, INDICES, preprocessor(augment), config)
+    return resident, StreamingLoader(IMAGES, LABELS, INDICES, preprocessor(augment), config, num_workers)
 
 
 def epoch(loader: Loader) -> list[Batch]:
@@ -47,18 +46,18 @@ def assert_same(ours: list[Batch], theirs: list[Batch]) -> None:
         assert images.stride() == other_images.stride()
 
 
-WALKS = {
-    "shuffled": Walk(4, order_seed=3, steps_per_execution=3),
-    "in order": Walk(4),
-    "limited": Walk(4, order_seed=3, limit=2),
-    "second of two ranks": Walk(3, order_seed=3, rank=1, world_size=2),
+LOADER_CONFIGS = {
+    "shuffled": LoaderConfig(4, order_seed=3, steps_per_execution=3),
+    "in order": LoaderConfig(4),
+    "limited": LoaderConfig(4, order_seed=3, limit=2),
+    "second of two ranks": LoaderConfig(3, order_seed=3, rank=1, world_size=2),
 }
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-@pytest.mark.parametrize("walk", WALKS.values(), ids=WALKS)
-def test_both_loaders_give_the_same_batches_epoch_after_epoch(walk: Walk, num_workers: int) -> None:
-    resident, streaming = pair(num_workers, walk)
+@pytest.mark.parametrize("config", LOADER_CONFIGS.values(), ids=LOADER_CONFIGS)
+def test_both_loaders_give_the_same_batches_epoch_after_epoch(config: LoaderConfig, num_workers: int) -> None:
+    resident, streaming = pair(num_workers, config)
     for _ in range(3):
         assert_same(epoch(resident), epoch(streaming))
     assert resident.state_dict() == streaming.state_dict()
@@ -66,7 +65,7 @@ def test_both_loaders_give_the_same_batches_epoch_after_epoch(walk: Walk, num_wo
 
 @pytest.mark.parametrize("augment", ["flip, crop(2)", "altflip", "jitter(0.2)", "crop(1), mixup"])
 def test_augmented_batches_are_the_same_too(augment: str) -> None:
-    resident, streaming = pair(2, WALKS["shuffled"], augment)
+    resident, streaming = pair(2, LOADER_CONFIGS["shuffled"], augment)
     for _ in range(2):
         assert_same(epoch(resident), epoch(streaming))
 
@@ -74,10 +73,10 @@ def test_augmented_batches_are_the_same_too(augment: str) -> None:
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("augment", ["", "flip, crop(2)"])
 def test_it_goes_on_in_the_middle_of_an_epoch(augment: str, num_workers: int) -> None:
-    whole, _ = pair(0, Walk(4, order_seed=3), augment)
+    whole, _ = pair(0, LoaderConfig(4, order_seed=3), augment)
     batches = epoch(whole) + epoch(whole)
     for taken in (1, 4, 5, 7):
-        _, streaming = pair(num_workers, Walk(4, order_seed=3), augment)
+        _, streaming = pair(num_workers, LoaderConfig(4, order_seed=3), augment)
         streaming.load_state_dict({"epoch": taken // 5, "position": taken % 5})
         rest = epoch(streaming)
         assert_same(rest, batches[taken : taken + len(rest)])
@@ -86,25 +85,27 @@ def test_it_goes_on_in_the_middle_of_an_epoch(augment: str, num_workers: int) ->
 
 def test_it_takes_nothing_from_the_networks_random_numbers() -> None:
     before = torch.get_rng_state()
-    epoch(pair(2, WALKS["shuffled"], "flip")[1])
+    epoch(pair(2, LOADER_CONFIGS["shuffled"], "flip")[1])
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_images_may_lie_in_a_file(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", IMAGES.numpy())
     mapped = torch.from_numpy(np.load(tmp_path / "images.npy", mmap_mode="c"))
-    resident, _ = pair(0, WALKS["shuffled"])
-    assert_same(epoch(resident), epoch(StreamingLoader(mapped, LABELS, INDICES, prepare(), WALKS["shuffled"], 1)))
+    resident, _ = pair(0, LOADER_CONFIGS["shuffled"])
+    assert_same(
+        epoch(resident), epoch(StreamingLoader(mapped, LABELS, INDICES, preprocessor(), LOADER_CONFIGS["shuffled"], 1))
+    )
 
 
 def test_auto_is_resident_for_what_fits_and_says_why_it_is_not() -> None:
-    assert choose("auto", IMAGES, CPU).name == "resident"
-    assert choose("dataloader", IMAGES, CPU).name == "dataloader"
+    assert choose_loader("auto", IMAGES, CPU).name == "resident"
+    assert choose_loader("dataloader", IMAGES, CPU).name == "dataloader"
     huge = torch.empty(2**40, dtype=torch.uint8, device="meta")
-    choice = choose("auto", huge, CPU)
+    choice = choose_loader("auto", huge, CPU)
     assert choice.name == "dataloader"
     assert "1,048,576.0 MiB of images, more than half of the" in choice.reason
-    assert choose("resident", huge, CPU).name == "resident"
+    assert choose_loader("resident", huge, CPU).name == "resident"
 
 
 @pytest.mark.slow
@@ -125,7 +126,7 @@ def workers_of(loader: Loader) -> list[int]:
 
 
 def test_workers_are_out_of_reach_of_signals_to_the_group_and_their_death_is_explained() -> None:
-    _, streaming = pair(2, Walk(1, order_seed=3))
+    _, streaming = pair(2, LoaderConfig(1, order_seed=3))
     for _ in range(2):  # from each worker one: then both have begun
         streaming.next_batch()
     for pid in workers_of(streaming):
@@ -142,10 +143,10 @@ def test_workers_are_out_of_reach_of_signals_to_the_group_and_their_death_is_exp
 @pytest.mark.gpu
 def test_batches_arrive_on_the_gpu_the_same() -> None:
     gpu = torch.device("cuda", 0)
-    on_gpu = Prepare(torch.full((3,), 0.4), torch.full((3,), 0.2), (3, 6, 6), gpu)
-    walk = WALKS["shuffled"]
-    resident = ResidentLoader(IMAGES.to(gpu), LABELS.to(gpu), INDICES, on_gpu, walk)
-    streaming = StreamingLoader(IMAGES, LABELS, INDICES, on_gpu, walk, 2)
+    on_gpu = Preprocessor(torch.full((3,), 0.4), torch.full((3,), 0.2), (3, 6, 6), gpu)
+    config = LOADER_CONFIGS["shuffled"]
+    resident = ResidentLoader(IMAGES.to(gpu), LABELS.to(gpu), INDICES, on_gpu, config)
+    streaming = StreamingLoader(IMAGES, LABELS, INDICES, on_gpu, config, 2)
     ours = epoch(resident)
     assert ours[0][0].device == gpu
     assert_same(ours, epoch(streaming))

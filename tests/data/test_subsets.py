@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from convline.data.sources import digits
-from convline.data.split import Split
+from convline.data.split import SplitConfig
 from convline.errors import UserError
 from support.commands import shell
 from support.data_modules import labels_of
@@ -23,14 +23,14 @@ def counts(labels: torch.Tensor, indices: torch.Tensor) -> list[int]:
 
 
 def test_a_number_of_validation_images_is_shared_out_as_the_fraction_is() -> None:
-    parts = Split(val_size=20).parts(LABELS)
+    parts = SplitConfig(val_size=20).apply(LABELS)
     assert counts(LABELS, parts.val) == [4, 6, 10]
-    assert torch.equal(parts.val, Split(val_fraction=0.1).parts(LABELS).val)
+    assert torch.equal(parts.val, SplitConfig(val_fraction=0.1).apply(LABELS).val)
 
 
 @pytest.mark.parametrize("settings", [{"val_size": 30}, {"val_fraction": 0.15}])
 def test_the_tutorials_form_takes_the_first_images(settings: dict) -> None:
-    parts = Split(val="first", **settings).parts(LABELS)
+    parts = SplitConfig(val="first", **settings).apply(LABELS)
     assert parts.val.tolist() == list(range(30))
     assert parts.train.tolist() == list(range(30, 200))
 
@@ -38,7 +38,7 @@ def test_the_tutorials_form_takes_the_first_images(settings: dict) -> None:
 @pytest.mark.parametrize("num_folds", [2, 3, 5])
 def test_folds_are_disjoint_complete_and_stratified(num_folds: int) -> None:
     labels = labels_of(41, 60, 99)
-    folds = [Split(fold=fold, num_folds=num_folds).parts(labels) for fold in range(num_folds)]
+    folds = [SplitConfig(fold=fold, num_folds=num_folds).apply(labels) for fold in range(num_folds)]
     assert sorted(torch.cat([parts.val for parts in folds]).tolist()) == list(range(200))
     for parts in folds:
         assert sorted(parts.train.tolist() + parts.val.tolist()) == list(range(200))
@@ -48,7 +48,7 @@ def test_folds_are_disjoint_complete_and_stratified(num_folds: int) -> None:
 
 
 def test_folds_depend_on_the_splits_seed_alone() -> None:
-    folds = [Split(fold=1, split_seed=seed).parts(LABELS).val.tolist() for seed in (0, 0, 1)]
+    folds = [SplitConfig(fold=1, split_seed=seed).apply(LABELS).val.tolist() for seed in (0, 0, 1)]
     assert folds[0] == folds[1] != folds[2]
 
 
@@ -56,7 +56,7 @@ def test_folds_depend_on_the_splits_seed_alone() -> None:
 
 
 def test_a_fraction_is_exact_and_in_proportion() -> None:
-    train = Split(train_fraction=0.25).parts(LABELS).train  # of the 36, 54 and 90 that do not validate
+    train = SplitConfig(train_fraction=0.25).apply(LABELS).train  # of the 36, 54 and 90 that do not validate
     assert len(train) == 45
     assert all(abs(count - share) < 1 for count, share in zip(counts(LABELS, train), (9, 13.5, 22.5), strict=True))
 
@@ -64,22 +64,22 @@ def test_a_fraction_is_exact_and_in_proportion() -> None:
 def test_smaller_parts_are_inside_larger_ones() -> None:
     previous: set[int] = set()
     for fraction in (0.03, 0.1, 0.2, 0.5, 0.77, 1.0):
-        train = set(Split(train_fraction=fraction).parts(LABELS).train.tolist())
+        train = set(SplitConfig(train_fraction=fraction).apply(LABELS).train.tolist())
         assert previous < train
         previous = train
-    assert previous == set(Split().parts(LABELS).train.tolist())
+    assert previous == set(SplitConfig().apply(LABELS).train.tolist())
     previous = set()
     for per_class in (1, 2, 10, 36):
-        train = Split(per_class=per_class).parts(LABELS).train
+        train = SplitConfig(per_class=per_class).apply(LABELS).train
         assert counts(LABELS, train) == [per_class] * 3
         assert previous < set(train.tolist())
         previous = set(train.tolist())
 
 
 def test_validation_is_the_same_whatever_part_is_trained_on() -> None:
-    whole = Split().parts(LABELS)
+    whole = SplitConfig().apply(LABELS)
     for settings in ({"train_fraction": 0.3}, {"per_class": 3}, {"imbalance": 10.0}, {"label_noise": 0.5}):
-        parts = Split(**settings).parts(LABELS)  # type: ignore[arg-type]
+        parts = SplitConfig(**settings).apply(LABELS)  # type: ignore[arg-type]
         assert torch.equal(parts.val, whole.val)
         assert torch.equal(parts.train_labels[parts.val], LABELS[whole.val])
         assert set(parts.train.tolist()) <= set(whole.train.tolist())
@@ -88,22 +88,22 @@ def test_validation_is_the_same_whatever_part_is_trained_on() -> None:
 
 def test_a_long_tail_falls_exponentially() -> None:
     labels = labels_of(112, 112, 112)  # 101, 101, 101 train; 101 * 100^(-1/2) is 10.1
-    train = Split(imbalance=100, val_size=33).parts(labels).train
+    train = SplitConfig(imbalance=100, val_size=33).apply(labels).train
     assert counts(labels, train) == [101, 10, 1]
 
 
 def test_a_long_tail_has_its_ratio_whatever_the_classes_had() -> None:
     # of 36, 54 and 90: the first class is the scarce one; 36, 36 / sqrt(2) and 18
-    assert counts(LABELS, Split(imbalance=2).parts(LABELS).train) == [36, 25, 18]
+    assert counts(LABELS, SplitConfig(imbalance=2).apply(LABELS).train) == [36, 25, 18]
     few_last = labels_of(100, 60, 40)  # of 90, 54 and 36: 36 * 2, 36 * sqrt(2), 36
-    assert counts(few_last, Split(imbalance=2).parts(few_last).train) == [72, 51, 36]
+    assert counts(few_last, SplitConfig(imbalance=2).apply(few_last).train) == [72, 51, 36]
 
 
 # --- wrong labels -----------------------------------------------------------------------------------------------------
 
 
 def test_wrong_labels_are_as_many_as_asked_for_and_all_wrong() -> None:
-    parts = Split(label_noise=0.4).parts(LABELS)
+    parts = SplitConfig(label_noise=0.4).apply(LABELS)
     changed = (parts.train_labels != LABELS).nonzero().flatten()
     assert len(changed) == round(0.4 * 180)
     assert set(changed.tolist()) <= set(parts.train.tolist())
@@ -112,14 +112,14 @@ def test_wrong_labels_are_as_many_as_asked_for_and_all_wrong() -> None:
 
 def test_wrong_labels_go_to_each_other_class_alike() -> None:
     labels = labels_of(3000, 30, 30)
-    noisy = Split(label_noise=0.5).parts(labels).train_labels
+    noisy = SplitConfig(label_noise=0.5).apply(labels).train_labels
     wrong = noisy[(noisy != labels) & (labels == 0)]
     ones, twos = int((wrong == 1).sum()), int((wrong == 2).sum())
     assert abs(ones - twos) < 5 * len(wrong) ** 0.5
 
 
 def test_more_noise_only_adds_wrong_labels() -> None:
-    some, more = (Split(label_noise=rate).parts(LABELS).train_labels for rate in (0.1, 0.3))
+    some, more = (SplitConfig(label_noise=rate).apply(LABELS).train_labels for rate in (0.1, 0.3))
     wrong = some != LABELS
     assert torch.equal(more[wrong], some[wrong])
 
@@ -130,11 +130,11 @@ def test_more_noise_only_adds_wrong_labels() -> None:
 def test_the_same_split_in_another_process() -> None:
     settings = "val_size=100, train_fraction=0.5, label_noise=0.2, imbalance=5.0, split_seed=3"
     code = (
-        "from convline.data.sources import digits; from convline.data.split import Split; "
-        f"p = Split({settings}).parts(digits('train').labels); "
+        "from convline.data.sources import digits; from convline.data.split import SplitConfig; "
+        f"p = SplitConfig({settings}).apply(digits('train').labels); "
         "print(p.train.tolist(), p.val.tolist(), p.train_labels.tolist())"
     )
-    here = Split(val_size=100, train_fraction=0.5, label_noise=0.2, imbalance=5.0, split_seed=3).parts(
+    here = SplitConfig(val_size=100, train_fraction=0.5, label_noise=0.2, imbalance=5.0, split_seed=3).apply(
         digits("train").labels
     )
     done = shell(sys.executable, "-c", code, PYTHONHASHSEED="7")
@@ -142,12 +142,12 @@ def test_the_same_split_in_another_process() -> None:
 
 
 def test_the_split_depends_on_nothing_global() -> None:
-    settings = Split(train_fraction=0.5, label_noise=0.2, fold=1)
+    settings = SplitConfig(train_fraction=0.5, label_noise=0.2, fold=1)
     np.random.seed(0)
-    first = settings.parts(LABELS)
+    first = settings.apply(LABELS)
     np.random.seed(1)
     state = torch.get_rng_state()
-    again = settings.parts(LABELS)
+    again = settings.apply(LABELS)
     assert torch.equal(first.train, again.train)
     assert torch.equal(first.train_labels, again.train_labels)
     assert torch.equal(torch.get_rng_state(), state)
@@ -174,11 +174,11 @@ def test_the_split_depends_on_nothing_global() -> None:
 )
 def test_settings_that_cannot_be_are_refused(settings: dict, complaint: str) -> None:
     with pytest.raises(UserError) as caught:
-        Split(**settings).parts(LABELS)
+        SplitConfig(**settings).apply(LABELS)
     assert complaint in str(caught.value)
 
 
 def test_first_images_that_hold_all_of_a_class_are_refused() -> None:
     labels = torch.tensor([1] + [0] * 5 + [1] * 20)
     with pytest.raises(UserError, match=r"data\.val_size=6 leaves class 0 without training images"):
-        Split(val="first", val_size=6).parts(labels)
+        SplitConfig(val="first", val_size=6).apply(labels)

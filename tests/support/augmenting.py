@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convline.data.augment.pipeline import Pipeline, parse_augment
+from convline.data.augment.language import parse_augment
+from convline.data.augment.pipeline import Pipeline
 
 FILL = (120.6, 60.0, 30.4)
 FORMATS = [torch.contiguous_format, torch.channels_last]

@@ -1,4 +1,4 @@
-"""Folders of small grey images of cats and dogs."""
+"""Folders of small gray images of cats and dogs."""
 
 from pathlib import Path
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from convline.data.sources import Images, Part, folder
+from convline.data.sources import Images, SplitName, folder
 
-PARTS: tuple[Part, ...] = ("train", "test")
+SPLITS: tuple[SplitName, ...] = ("train", "test")
 
 
 def write(path: Path, level: int, size: tuple[int, int] = (6, 6)) -> None:
-    """A grey PNG of one level."""
+    """A gray PNG of one level."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full(size, level, dtype=np.uint8)).save(path)
 
@@ -25,9 +25,9 @@ def pets(root: Path, count: int = 10) -> Path:
     return root
 
 
-def read(root: Path, part: Part, **changed: Any) -> Images:
+def read(root: Path, split_name: SplitName, **changed: Any) -> Images:
     settings = {"shape": (1, 4, 4), "resize": "crop", "test_fraction": 0.2, "test_seed": 0, "broken": "refuse"}
-    return folder(root, part, **{**settings, **changed})  # type: ignore[arg-type]
+    return folder(root, split_name, **{**settings, **changed})  # type: ignore[arg-type]
 
 
 def levels(images: Images) -> list[int]:

@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convline.callbacks.tensorboard import event_writer
-from convline.data.datamodule import DataModule
+from convline.data.datamodule import datamodule_of
 
 
 class ClassAccuracy(Callback):
@@ -14,7 +14,7 @@ class ClassAccuracy(Callback):
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Counts begin anew."""
-        data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
+        data = datamodule_of(trainer)
         self._counts = torch.zeros(2, data.num_classes, device=pl_module.device)  # images that are right, all images
 
     def on_validation_batch_end(
@@ -33,7 +33,7 @@ class ClassAccuracy(Callback):
         writer = event_writer(trainer)
         if writer is None:
             return
-        data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
+        data = datamodule_of(trainer)
         for name, right, images in zip(data.classes, *counts.tolist(), strict=True):
             if images:
                 writer.add_scalar(tag(name), right / images, trainer.global_step)

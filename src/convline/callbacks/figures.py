@@ -12,6 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from convline import figures
 from convline.callbacks.after_test import AfterTest
 from convline.callbacks.tensorboard import add_picture, chosen_epochs, event_writer
+from convline.data.datamodule import datamodule_of
 from convline.errors import UserError
 from convline.figures.canvas import png
 from convline.formatting import first_line
@@ -69,7 +70,7 @@ class Pictures(AfterTest):
             return
         self._drawn_step = trainer.global_step
         assert isinstance(pl_module, Classifier)
-        run = LoadedRun(Path(trainer.default_root_dir), None, trainer.datamodule, pl_module.evaluated)  # type: ignore[attr-defined]
+        run = LoadedRun(Path(trainer.default_root_dir), None, datamodule_of(trainer), pl_module.evaluated)
         for name in self.at_epochs:
             content = _drawn(name, run)
             if content is not None:

@@ -11,8 +11,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from convline.callbacks.tensorboard import chosen_epochs, event_writer
-from convline.data.datamodule import DataModule
-from convline.data.samples import examples, num_images
+from convline.data.datamodule import datamodule_of
+from convline.data.samples import load_samples, num_eval_samples
 from convline.network.hooks import ACTIVATIONS, layers, outputs
 from convline.training.classifier import Classifier
 
@@ -85,9 +85,9 @@ class Histograms(Callback):
             write_histogram(writer, f"weights/{name}", weight.detach(), step)
         for name, gradient in gradients.items():
             write_histogram(writer, f"gradients/{name}", gradient, step)
-        data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
-        count = min(self.num_images, data.eval_batch_size, num_images(data, "val"))
-        images = examples(data, "val", torch.arange(count), pl_module.device).images
+        data = datamodule_of(trainer)
+        count = min(self.num_images, data.eval_batch_size, num_eval_samples(data, "val"))
+        images = load_samples(data, "val", torch.arange(count), pl_module.device).images
         for name, (values, dead) in outputs(pl_module.network, images, _is_shown, _sampled).items():
             write_histogram(writer, f"activations/{name}", values, step)
             if dead is not None:

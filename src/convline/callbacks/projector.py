@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convline.callbacks.after_test import AfterTest
-from convline.data.samples import Examples
+from convline.data.samples import Samples
 from convline.errors import UserError
 from convline.figures.image_grid import as_tiles, fitted, make_grid
 from convline.network.hooks import evaluating, layers
@@ -41,10 +41,10 @@ class Projector(AfterTest):
     def after_test(self, run: LoadedRun, writer: SummaryWriter | None, step: int) -> None:
         """Write the files, if TensorBoard is used."""
         if writer is not None:
-            examples = run.examples("val", self.num_images)
-            points, logits = embeddings(run.network, examples.images, run.data.eval_batch_size)
+            samples = run.samples("val", self.num_images)
+            points, logits = embeddings(run.network, samples.images, run.data.eval_batch_size)
             predicted = [run.classes[index] for index in logits.argmax(dim=1).tolist()]
-            write(run.run_dir, points, examples, predicted, run.classes)
+            write(run.run_dir, points, samples, predicted, run.classes)
 
 
 @torch.no_grad()
@@ -73,7 +73,7 @@ def embeddings(network: nn.Module, images: Tensor, batch_size: int) -> tuple[NDA
 
 
 def write(
-    run_dir: Path, points: NDArray[np.float32], examples: Examples, predicted: list[str], classes: tuple[str, ...]
+    run_dir: Path, points: NDArray[np.float32], samples: Samples, predicted: list[str], classes: tuple[str, ...]
 ) -> None:
     """Write points, labels and sprites into the folder `projector`, and the file by which TensorBoard finds them."""
     from google.protobuf import text_format
@@ -83,11 +83,11 @@ def write(
     folder = run_dir / FOLDER
     folder.mkdir(exist_ok=True)
     (folder / "points.tsv").write_text("".join("\t".join(map("{:.4g}".format, row)) + "\n" for row in points.tolist()))
-    true = [classes[label] for label in examples.labels.tolist()]
+    true = [classes[label] for label in samples.labels.tolist()]
     lines = [f"{'yes' if p == t else 'no'}\t{p}\t{t}" for p, t in zip(predicted, true, strict=True)]
     lines.insert(0, "correct\tpredicted\ttrue")  # the last column labels the points
     (folder / "labels.tsv").write_text("\n".join(lines) + "\n")
-    tiles = sprites(as_tiles(examples.pictures.numpy()))
+    tiles = sprites(as_tiles(samples.pictures.numpy()))
     columns = math.ceil(math.sqrt(len(tiles)))
     side = columns * tiles.shape[1]
     square = np.zeros((side, columns * tiles.shape[2], 3), np.uint8)  # the Projector expects as many rows as columns

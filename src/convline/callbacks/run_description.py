@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from omegaconf import OmegaConf
 
 from convline.callbacks.tensorboard import event_writer, file_writer
-from convline.data.datamodule import DataModule
+from convline.data.datamodule import datamodule_of
 from convline.formatting import shape_text
 from convline.network.summary import NetworkSummary, summarize
 from convline.network.tensorboard_graph import graph_def
@@ -45,7 +45,7 @@ class Description(Callback):
         from tensorboard.compat.proto.event_pb2 import Event
 
         assert isinstance(pl_module, Classifier)
-        data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
+        data = datamodule_of(trainer)
         run_dir = Path(trainer.default_root_dir)
         for tag, text in texts(run_dir, summarize(pl_module.network, data.input_shape)).items():
             writer.add_text(tag, text, 0)

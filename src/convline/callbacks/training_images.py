@@ -6,8 +6,8 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from convline.data.datamodule import DataModule
-from convline.data.preview import preview
+from convline.data.datamodule import datamodule_of
+from convline.data.samples import preview
 from convline.figures.image_grid import as_tiles, make_grid
 
 MIN_SIDE = 48  # pixels of an image's shorter side
@@ -25,7 +25,7 @@ class TrainingImages(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw it, but not again when a run is resumed."""
-        data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
+        data = datamodule_of(trainer)
         path = Path(trainer.default_root_dir) / "pictures" / "training_images.png"
         if not trainer.is_global_zero or path.exists():
             return

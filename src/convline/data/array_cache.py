@@ -1,8 +1,8 @@
-"""Arrays that are costly to make, kept on disk between runs: each as one .npy file, mapped into memory when read.
+"""Keep arrays that are costly to make on disk between runs: each as one .npy file, mapped into memory when read.
 
-An array belongs to a folder in the cache directory, to a version of what it was made from, and to the settings that it
-was made with. It is written beside its place and renamed, one process at a time; a .json file beside it, written last,
-says that it is whole. Arrays of other versions are removed when a new one is made.
+An array belongs to a folder in the cache directory, to a version of its source files, and to the settings of its
+conversion. It is written to a temporary file and renamed, by one process at a time; a .json file beside it, written
+last, says that it is complete. Arrays of other versions are removed when a new one is made.
 """
 
 import contextlib
@@ -22,17 +22,17 @@ Note = dict[str, Any]
 
 
 def cached_array(
-    place: Path,
+    folder: Path,
     version: str,
     settings: str,
     max_shape: tuple[int, ...],
     make_rows: Callable[[], Iterable[np.ndarray]],
     make_note: Callable[[np.ndarray], Note],
 ) -> tuple[np.ndarray, Note]:
-    """The uint8 array of that version and settings, made if it is not there, damaged or cut short.
+    """Return the uint8 array of a version and settings; make it if it is missing, damaged or cut short.
 
     Args:
-        place: folder for all versions and settings of one thing.
+        folder: for all versions and settings of one thing.
         version: of what the array is made from, as it would stand in a file name.
         settings: that it is made with, likewise.
         max_shape: its shape, if `make_rows` gives as many rows as it may.
@@ -43,36 +43,36 @@ def cached_array(
     Raises:
         UserError: the cache directory cannot be written.
     """
-    path = place / f"{version}-{settings}.npy"
-    with _writable(place):
-        place.mkdir(parents=True, exist_ok=True)
-    found = _open(path, max_shape)
-    if found is not None:
-        return found
-    with _locked(place):
-        found = _open(path, max_shape)  # another process may have made it in the meantime
-        if found is None:
-            for leftover in place.glob("*.tmp"):  # of a process that was killed
+    path = folder / f"{version}-{settings}.npy"
+    with _writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    cached = _open(path, max_shape)
+    if cached is not None:
+        return cached
+    with _locked(folder):
+        cached = _open(path, max_shape)  # another process may have made it in the meantime
+        if cached is None:
+            for leftover in folder.glob("*.tmp"):  # of a process that was killed
                 leftover.unlink()
             _write(path, max_shape, make_rows, make_note)
-            for old in place.iterdir():
+            for old in folder.iterdir():
                 if old.suffix in (".npy", ".json") and not old.name.startswith(f"{version}-"):
                     old.unlink()
-            found = _open(path, max_shape)
-    assert found is not None
-    return found
+            cached = _open(path, max_shape)
+    assert cached is not None
+    return cached
 
 
 def _open(path: Path, max_shape: tuple[int, ...]) -> tuple[np.ndarray, Note] | None:
-    """None if anything is not as it was when it was written: a file that has been touched is not trusted."""
+    """Open an array; None if anything differs from when it was written: a file that was touched is not trusted."""
     try:
-        kept = json.loads(path.with_suffix(".json").read_text())
+        sidecar = json.loads(path.with_suffix(".json").read_text())
         status = path.stat()
-        if [status.st_size, status.st_mtime_ns] != kept["file"]:
+        if [status.st_size, status.st_mtime_ns] != sidecar["file"]:
             return None
         array = np.lib.format.open_memmap(path, mode="c")
         if array.dtype == np.uint8 and array.shape[1:] == max_shape[1:]:
-            return array, dict(kept["note"])
+            return array, dict(sidecar["note"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return None
@@ -109,25 +109,25 @@ def _write(
 
 
 def _head(shape: tuple[int, ...]) -> bytes:
-    """What a .npy file of unsigned bytes begins with."""
+    """Return the header of a .npy file of unsigned bytes."""
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": shape})
     return head.getvalue()
 
 
 @contextlib.contextmanager
-def _locked(place: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """One process at a time; the system takes the lock away when the process ends."""
-    with _writable(place), exclusive_lock(place / ".lock"):
+    with _writable(folder), exclusive_lock(folder / ".lock"):
         yield
 
 
 @contextlib.contextmanager
-def _writable(place: Path) -> Iterator[None]:
+def _writable(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise UserError(
-            f"the cache in {place} cannot be written: {error.strerror or error}.\n"
+            f"the cache in {folder} cannot be written: {error.strerror or error}.\n"
             "  Name a folder that has room: type export CONVLINE_CACHE=FOLDER before the command"
         ) from error

@@ -1,4 +1,4 @@
-"""Per-channel mean and standard deviation of uint8 images, exact."""
+"""Compute the exact mean and standard deviation of each channel of uint8 images."""
 
 import torch
 from torch import Tensor
@@ -7,10 +7,10 @@ CHUNK_BYTES = 2**20  # that are widened at once: they stay in the processor's ca
 
 
 def channel_statistics(images: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the chosen images, in units of the full range (pixel value / 255).
+    """Return mean and standard deviation of the chosen images, in units of the full range (pixel value / 255).
 
-    Summed as whole numbers, so that the result depends neither on the order nor on the machine. The deviation is the
-    population's (divided by the number of pixels). A channel that is constant gets deviation 1: it becomes 0.
+    Summed as whole numbers, so that the result depends neither on the order nor on the machine. The standard
+    deviation is the population's (divided by the number of pixels). A constant channel gets 1, so that it becomes 0.
 
     Args:
         images: uint8, N×C×H×W; quickest in channels-last memory format.
@@ -20,7 +20,7 @@ def channel_statistics(images: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]
     """
     channels, height, width = images.shape[1:]
     rows = images.permute(0, 2, 3, 1).flatten(1)
-    # each place of the image by itself, over images: whole rows are added up, whatever the number of channels
+    # Summed over images at each position by itself: whole rows are added, whatever the number of channels.
     total = torch.zeros(rows.shape[1], dtype=torch.int64)
     squares = torch.zeros_like(total)
     for chunk in indices.split(min(max(1, CHUNK_BYTES // rows.shape[1]), 33_025)):
@@ -32,5 +32,5 @@ def channel_statistics(images: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]
     count = len(indices) * height * width
     mean = total.double() / count
     variance = (squares.double() / count - mean * mean).clamp_(min=0)
-    deviation = variance.sqrt()
-    return mean / 255, torch.where(deviation > 0, deviation / 255, 1.0)
+    std = variance.sqrt()
+    return mean / 255, torch.where(std > 0, std / 255, 1.0)

@@ -1,4 +1,4 @@
-"""The LightningDataModule: reads a source, splits it, and makes loaders for the trainer's device."""
+"""Read a source, split it, and make loaders for the trainer's device: the LightningDataModule."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,50 +6,62 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
 
-from convline.data.augment.pipeline import Pipeline, parse_augment
-from convline.data.backend import Backend, choose
+from convline.data.augment.language import parse_augment
+from convline.data.augment.pipeline import Pipeline
 from convline.data.channel_statistics import channel_statistics
-from convline.data.loader import Loader, Walk, count_batches
-from convline.data.preprocess import Prepare
-from convline.data.resident import ResidentLoader
-from convline.data.sources import Images, Part
-from convline.data.split import Split
+from convline.data.loader import (
+    Loader,
+    LoaderChoice,
+    LoaderConfig,
+    ResidentLoader,
+    choose_loader,
+    count_batches,
+)
+from convline.data.preprocess import Preprocessor
+from convline.data.sources import Images, SplitName
+from convline.data.split import Split, SplitConfig
 from convline.data.streaming import StreamingLoader
 from convline.data.validate import check_batch_size, check_same_shape, checked
 from convline.errors import UserError
 from convline.storage import short_hash
 
-MIXED = 2**32  # beside the seed, keeps this order apart from those of the epochs
+_MIXED_ORDER = 2**32  # beside the seed, separates this order from the orders of the epochs
 
 
 class DataModule(LightningDataModule):
-    """Training and validation images from the official training set; the official test set only when asked for.
+    """Give training and validation images of the official training set, and the official test set when asked for it.
 
     Args:
         source: reads an official split; called with `root` first if there is one.
-        input_shape: channels, height and width for the network; images are resized and grey ones repeated to fit.
-        num_classes: classes that the network is built for.
-        batch_size: images a training step on each device.
-        eval_batch_size: images a forward pass in validation and test.
+        input_shape: channels, height and width for the network; images are resized, and gray ones repeated, to fit.
+        num_classes: number of classes of the network.
+        batch_size: images in a training step on each device.
+        eval_batch_size: images in a forward pass of validation and test.
         root: folder of the files, for a source that needs one.
-        normalize: "standard": less the training images' mean and divided by their standard deviation, by channel;
+        normalize: "standard": subtract the training images' mean and divide by their standard deviation, by channel;
             "unit": pixels from 0 to 1.
         augment: operations on training images, as text or list; see `parse_augment`.
-        loader: "resident", "dataloader", or "auto" for what fits.
-        num_workers: processes of the latter.
-        seed: of the order of the training images, and of their augmentation.
-        steps_per_execution: see `Walk`.
+        loader: "resident", "dataloader", or "auto"; see `choose_loader`.
+        num_workers: worker processes of the dataloader.
+        seed: for the order of the training images and their augmentation.
+        steps_per_execution: see `LoaderConfig`.
         channels_last: memory format of the batches.
-        limit_train_batches, limit_val_batches, limit_test_batches: batches at most, for debugging.
+        limit_train_batches, limit_val_batches, limit_test_batches: maximum batches, for debugging.
         overfit_batches: train and validate on these first batches alone, unshuffled; 0 is off.
-        split: settings of `Split`.
+        split: settings of `SplitConfig`.
 
     Attributes:
-        notices: what a user should know of these data before they are trained on.
-        pipeline: of the augmentation; None if there is none.
+        notices: what a user should know about these data before training.
+        train_indices, val_indices: of the split, into the official training set; int64.
+        train_labels: of all images of the official training set, as training sees them; int64.
+        mean, std: by which images are normalized: of each channel, as a share of the full range; float64.
+        classes: names of the classes.
+        pipeline: augmentation of the training images; None if there is none.
+
+    The attributes from `train_indices` on have their values after `read()`.
     """
 
     def __init__(
@@ -74,24 +86,31 @@ class DataModule(LightningDataModule):
         **split: Any,
     ) -> None:
         super().__init__()
-        self._source = source if root is None else lambda part: source(Path(root).expanduser(), part)
+        self._source = source if root is None else lambda split_name: source(Path(root).expanduser(), split_name)
         channels, height, width = input_shape
         self.input_shape, self.num_classes = (channels, height, width), num_classes
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self._normalize = normalize
         self._augmentations = parse_augment(augment)
         self._loader_kind, self._num_workers = loader, num_workers
-        self._split = Split(**split)
+        self._split = SplitConfig(**split)
         self.seed = seed
         self.steps_per_execution, self.channels_last = steps_per_execution, channels_last
         self.limit_train_batches = limit_train_batches
         self.limit_val_batches, self.limit_test_batches = limit_val_batches, limit_test_batches
         self.overfit_batches = overfit_batches
         self.notices: list[str] = []
+        # Empty until `read()`.
+        self.train_indices = self.val_indices = self.train_labels = torch.empty(0, dtype=torch.int64)
+        self.mean = self.std = torch.empty(0, dtype=torch.float64)
+        self.classes: tuple[str, ...] = ()
+        self.pipeline: Pipeline | None = None
+        self._split_result: Split | None = None
+        self._test_fingerprint = ""
         self._train_set: Images | None = None
         self._fingerprint: str | None = None
         self._on_device: tuple[torch.device, Tensor] | None = None
-        self._backends: dict[torch.device, Backend] = {}
+        self._loader_choices: dict[torch.device, LoaderChoice] = {}
         self._train_loader: Loader | None = None
         self._train_state: dict[str, int] | None = None
 
@@ -104,40 +123,40 @@ class DataModule(LightningDataModule):
         if self._train_set is not None:
             return
         images = self._images("train")
-        self._parts = parts = self._split.parts(images.labels)
-        self.train_indices, self.val_indices, self.train_labels = parts.train, parts.val, parts.train_labels
+        result = self._split_result = self._split.apply(images.labels)
+        self.train_indices, self.val_indices, self.train_labels = result.train, result.val, result.train_labels
         check_batch_size(self.batch_size, len(self.train_indices))
-        # the test set's files are checked before anything is trained; nothing of them is kept or looked at
+        # The test set's files are checked before anything is trained. Only a hash of them is kept.
         test = self._images("test")
         check_same_shape(images, test)
         self._test_fingerprint = test.fingerprint()
         del test
-        self._mean_color, std = channel_statistics(images.images, self.train_indices)
-        standard = self._normalize == "standard"
-        self.mean = self._mean_color if standard else torch.zeros_like(std)
-        self.std = std if standard else torch.ones_like(std)
+        mean, std = channel_statistics(images.images, self.train_indices)
+        is_standard = self._normalize == "standard"
+        self.mean = mean if is_standard else torch.zeros_like(std)
+        self.std = std if is_standard else torch.ones_like(std)
         self.classes = images.classes
         self.notices.extend(images.notices)
         self._train_set = images
-        self.pipeline = self._make_pipeline(images)
+        self.pipeline = self._make_pipeline(images, mean)
 
-    def _images(self, part: Part) -> Images:
-        return checked(self._source(part), self.input_shape[0], self.num_classes)
+    def _images(self, split_name: SplitName) -> Images:
+        return checked(self._source(split_name), self.input_shape[0], self.num_classes)
 
-    def _make_pipeline(self, images: Images) -> Pipeline | None:
+    def _make_pipeline(self, images: Images, mean: Tensor) -> Pipeline | None:
         if not self._augmentations:
             return None
         mirroring = [step.name for step in self._augmentations if step.mirrors]
-        if mirroring and not images.mirrored_alike:
+        if mirroring and not images.flip_invariant:
             self.notices.append(
                 f"warning: data.augment has {', '.join(mirroring)}, but a mirrored image of these data shows another "
                 "class or none; the network learns what it will never see"
             )
-        fill = (self._mean_color * 255).float().expand(self.input_shape[0])
+        fill = (mean * 255).float().expand(self.input_shape[0])
         return Pipeline(self._augmentations, self.input_shape, self.num_classes, fill, self.seed)
 
     def fingerprint(self) -> str:
-        """A hash of all pixels and labels, the test set's too, and of the split: 16 hexadecimal digits."""
+        """Hash all pixels and labels, those of the test set too, and the split: 16 hexadecimal digits."""
         self.read()
         assert self._train_set is not None
         if self._fingerprint is not None:
@@ -148,66 +167,67 @@ class DataModule(LightningDataModule):
         return self._fingerprint
 
     def split_record(self) -> dict[str, Any]:
-        """See `Parts.record`."""
-        return self._parts.record()
+        """Return the counts and the hash of the split; see `Split.record`."""
+        assert self._split_result is not None
+        return self._split_result.record()
 
     def mixed_train_indices(self) -> Tensor:
-        """The training split in a fixed order with its classes mixed: files may well be sorted by them."""
-        order = np.random.default_rng([self.seed, MIXED]).permutation(len(self.train_indices))
+        """Return the training split in a fixed order with mixed classes: files may be sorted by class."""
+        order = np.random.default_rng([self.seed, _MIXED_ORDER]).permutation(len(self.train_indices))
         return self.train_indices[torch.from_numpy(order)]
 
     @property
     def train_images(self) -> Tensor:
-        """The whole official training set as stored; uint8, N×C×H×W."""
+        """All images of the official training set as stored; uint8, N×C×H×W."""
         assert self._train_set is not None
         return self._train_set.images
 
     @property
-    def mirrored_alike(self) -> bool:
+    def flip_invariant(self) -> bool:
         """Whether a mirrored image still shows its class."""
         assert self._train_set is not None
-        return self._train_set.mirrored_alike
+        return self._train_set.flip_invariant
 
     def class_weights(self) -> Tensor:
-        """Weights that make all classes count alike in training: mean 1 over the training images; float32, classes."""
+        """Return weights by which all classes count equally in training: mean 1 over the training images; float32."""
         counts = self.train_labels[self.train_indices].bincount(minlength=self.num_classes)
         return len(self.train_indices) / (self.num_classes * counts.clamp(min=1)).float()
 
     def setup(self, stage: str) -> None:
-        """Called by the trainer before it asks for loaders."""
+        """Read the data; the trainer calls this before it asks for loaders."""
         self.read()
 
     def train_dataloader(self) -> Loader:
-        """Shuffled batches of the training split on the trainer's device, dealt out among its ranks."""
+        """Load shuffled batches of the training split on the trainer's device, divided among its ranks."""
         order_seed = None if self.overfit_batches else self.seed
-        walk = self._fit_walk(self.batch_size, self._train_limit, order_seed)
+        config = self._fit_loader_config(self.batch_size, self._train_limit, order_seed)
         if self.overfit_batches:
             indices = self.mixed_train_indices()
-            self._train_loader = self._loader(self._device, indices, self.train_labels, walk, self.pipeline)
+            self._train_loader = self._loader(self._device, indices, self.train_labels, config, self.pipeline)
         else:
-            self._train_loader = self.training_loader(self._device, walk)
+            self._train_loader = self.training_loader(self._device, config)
         if self._train_state is not None:
             self._train_loader.load_state_dict(self._train_state)
         return self._train_loader
 
-    def training_loader(self, device: torch.device, walk: Walk) -> Loader:
-        """The training split, augmented, on any device and in any batches."""
-        return self._loader(device, self.train_indices, self.train_labels, walk, self.pipeline)
+    def training_loader(self, device: torch.device, config: LoaderConfig) -> Loader:
+        """Load the training split, augmented, on any device and in any batches."""
+        return self._loader(device, self.train_indices, self.train_labels, config, self.pipeline)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the training loader is, for the checkpoint."""
+        """Return the position of the training loader, for the checkpoint."""
         return self._train_loader.state_dict() if self._train_loader is not None else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Let the training loader begin there. Lightning itself restores loaders only in the middle of an epoch."""
+        """Set the position of the training loader. Lightning itself restores loaders only in the middle of an epoch."""
         self._train_state = state_dict or None
 
     def num_train_batches(self, world_size: int) -> int:
-        """Batches that `train_dataloader` gives in an epoch to each of so many ranks."""
+        """Count the batches of an epoch that `train_dataloader` gives to each of `world_size` ranks."""
         return count_batches(len(self.train_indices), self.batch_size, world_size, self._train_limit)
 
     def last_train_batch(self, world_size: int) -> int:
-        """Images that the smallest share of an epoch's last batch holds."""
+        """Count the images in the smallest share of an epoch's last batch."""
         num_batches = count_batches(len(self.train_indices), self.batch_size, world_size)
         if self._train_limit and self._train_limit < num_batches:
             return self.batch_size
@@ -219,30 +239,30 @@ class DataModule(LightningDataModule):
         return self.overfit_batches or self.limit_train_batches
 
     def val_dataloader(self) -> Loader:
-        """The validation split in order; with `overfit_batches`, the training batches instead."""
+        """Load the validation split in order; with `overfit_batches`, the training batches instead."""
         if self.overfit_batches:
-            walk = self._fit_walk(self.batch_size, self.overfit_batches)
-            return self._loader(self._device, self.mixed_train_indices(), self.train_labels, walk)
-        walk = self._fit_walk(self.eval_batch_size, self.limit_val_batches)
-        return self._loader(self._device, self.val_indices, self.train_labels, walk)
+            config = self._fit_loader_config(self.batch_size, self.overfit_batches)
+            return self._loader(self._device, self.mixed_train_indices(), self.train_labels, config)
+        config = self._fit_loader_config(self.eval_batch_size, self.limit_val_batches)
+        return self._loader(self._device, self.val_indices, self.train_labels, config)
 
-    def eval_loader(self, part: str, device: torch.device) -> Loader:
-        """The images of one part ("val" or "test") in order, for evaluation outside the trainer.
+    def eval_loader(self, split: str, device: torch.device) -> Loader:
+        """Load the images of one split ("val" or "test") in order, for evaluation outside the trainer.
 
         Raises:
-            UserError: the test set is no longer the one that was there when the data were read. With a folder of one's
-                own images, training images might be among it.
+            UserError: the test set has changed since the data were read. With a folder of one's own images, training
+                images might be in it.
         """
-        limit = self.limit_val_batches if part == "val" else self.limit_test_batches
-        walk = Walk(self.eval_batch_size, limit=limit)
-        if part == "val":
-            return self._loader(device, self.val_indices, self.train_labels, walk)
-        images, labels, indices = self.stored(part)
-        return self._loader(device, indices, labels, walk, images=images)
+        limit = self.limit_val_batches if split == "val" else self.limit_test_batches
+        config = LoaderConfig(self.eval_batch_size, limit=limit)
+        if split == "val":
+            return self._loader(device, self.val_indices, self.train_labels, config)
+        images, labels, indices = self.stored(split)
+        return self._loader(device, indices, labels, config, images=images)
 
-    def stored(self, part: str) -> tuple[Tensor, Tensor, Tensor]:
-        """A set of images as its source gives them, their labels, and which of them make a part ("val" or "test")."""
-        if part == "val":
+    def stored(self, split: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Return images as their source gives them, their labels, and the indices of a split ("val" or "test")."""
+        if split == "val":
             return self.train_images, self.train_labels, self.val_indices
         test = self._images("test")
         if test.fingerprint() != self._test_fingerprint:
@@ -262,36 +282,45 @@ class DataModule(LightningDataModule):
         assert self.trainer is not None
         return self.trainer.strategy.root_device
 
-    def _fit_walk(self, batch_size: int, limit: int | None, order_seed: int | None = None) -> Walk:
+    def _fit_loader_config(self, batch_size: int, limit: int | None, order_seed: int | None = None) -> LoaderConfig:
         assert self.trainer is not None
         rank, world_size = self.trainer.global_rank, self.trainer.world_size
-        return Walk(batch_size, order_seed, self.steps_per_execution, limit, rank, world_size)
+        return LoaderConfig(batch_size, order_seed, self.steps_per_execution, limit, rank, world_size)
 
     def _loader(
         self,
         device: torch.device,
         indices: Tensor,
         labels: Tensor,
-        walk: Walk,
+        config: LoaderConfig,
         pipeline: Pipeline | None = None,
         images: Tensor | None = None,
     ) -> Loader:
-        """A loader over these images, the official training set if none are given."""
-        prepare = Prepare(self.mean, self.std, self.input_shape, device, self.channels_last, pipeline)
+        """Make a loader of these images; of the official training set if none are given."""
+        preprocessor = Preprocessor(self.mean, self.std, self.input_shape, device, self.channels_last, pipeline)
         host = self.train_images if images is None else images
-        if self.backend(device).name == "dataloader":
-            return StreamingLoader(host, labels, indices, prepare, walk, self._num_workers)
-        there = host.to(device) if images is not None else self._resident(device)
-        return ResidentLoader(there, labels.to(device), indices, prepare, walk)
+        if self.loader_choice(device).name == "dataloader":
+            return StreamingLoader(host, labels, indices, preprocessor, config, self._num_workers)
+        resident = host.to(device) if images is not None else self._resident(device)
+        return ResidentLoader(resident, labels.to(device), indices, preprocessor, config)
 
-    def backend(self, device: torch.device) -> Backend:
-        """Where the images of these data lie while they are trained on that device, and why."""
-        if device not in self._backends:  # chosen once: afterwards the images themselves take the memory
-            self._backends[device] = choose(self._loader_kind, self.train_images, device)
-        return self._backends[device]
+    def loader_choice(self, device: torch.device) -> LoaderChoice:
+        """Return the loader that is chosen for training on a device, and the reason."""
+        if device not in self._loader_choices:  # chosen once: later the images themselves take the memory
+            self._loader_choices[device] = choose_loader(self._loader_kind, self.train_images, device)
+        return self._loader_choices[device]
 
     def _resident(self, device: torch.device) -> Tensor:
-        """The training set on the device: one copy, which all loaders share."""
+        """Return the training set on the device: one copy, which all loaders share."""
         if self._on_device is None or self._on_device[0] != device:
             self._on_device = device, self.train_images.to(device)
         return self._on_device[1]
+
+
+def datamodule_of(trainer: Trainer) -> DataModule:
+    """Return the data module that a trainer is attached to.
+
+    Lightning sets `Trainer.datamodule` at run time and declares no type for it.
+    """
+    data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
+    return data

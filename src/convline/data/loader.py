@@ -1,12 +1,14 @@
-"""What both loaders have in common: the order of the images, the place in it, and executions.
+"""Iterate over batches: their order, the position in an epoch, executions, and the loader for data on the device.
 
 Notable choices:
-- Order is a pure function of (seed, epoch), and the position a number: saving them is saving the loader. So are the
-  random draws of the augmentation, for each image.
-- It hands out *executions*: short iterators over the next few batches. The training step takes several optimizer steps
-  in one call, so that the framework's cost per call is shared among them.
-- With several ranks each global batch is dealt out among them: every image is seen once an epoch, but for a rest of
-  fewer images than ranks at its end.
+- The order is a pure function of (seed, epoch), and the position is a number: to save both is to save the loader. The
+  random parameters of the augmentation are such a function too, for each image.
+- A loader yields *executions*: short iterators over the next few batches. The training step takes several optimizer
+  steps in one call, so the framework's cost of a call is shared among them.
+- With several ranks each global batch is divided among them: every image is seen once an epoch, except a last few,
+  fewer than there are ranks.
+- Data that fit stay on the device, and a batch is one gather (`ResidentLoader`). torch's DataLoader would collate the
+  images one by one on the host and copy each batch to the device; it serves data that do not fit (`streaming.py`).
 """
 
 from abc import ABC, abstractmethod
@@ -17,28 +19,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convline.data.preprocess import Prepare
+from convline.data.preprocess import Preprocessor
+from convline.memory import memory_limit
 
 Batch = tuple[Tensor, Tensor]
 
+MAX_MEMORY_SHARE = 0.5  # for the images; the rest is for network, gradients and activations
+
 
 def count_batches(num_images: int, batch_size: int, world_size: int = 1, limit: int | None = None) -> int:
-    """Batches an epoch on each rank; the last one may be smaller."""
+    """Count the batches of an epoch on each rank; the last one may be smaller."""
     whole, rest = divmod(num_images, batch_size * world_size)
     # a rest that does not reach every rank would leave one without a batch while the others wait for it
     return min(whole + (rest >= world_size), limit or num_images)
 
 
 @dataclass(frozen=True)
-class Walk:
-    """How a loader walks through its images.
+class LoaderConfig:
+    """Settings of a loader.
 
     Args:
-        batch_size: images a batch on each rank; the last batch of an epoch may be smaller.
+        batch_size: images in a batch on each rank; the last batch of an epoch may be smaller.
         order_seed: shuffle by this seed and the epoch's number; None keeps the order.
-        steps_per_execution: batches in each iterator that iterating over the loader yields.
-        limit: batches an epoch at most; None for all.
-        rank, world_size: this process among those that share each epoch.
+        steps_per_execution: batches in each iterator that the loader yields.
+        limit: maximum batches in an epoch; None for all.
+        rank, world_size: index of this process, and number of processes that share each epoch.
     """
 
     batch_size: int
@@ -50,92 +55,95 @@ class Walk:
 
 
 class Loader(ABC):
-    """Batches of images, prepared for the network, and their targets.
+    """Iterate over preprocessed batches of images and their targets.
 
     Args:
-        indices: of the images to go through, on the device where the backend gathers; int64.
-        prepare: what is done with a gathered batch, on the device where the batches are wanted.
-        walk: in which batches and in which order.
-        num_images: in the whole set that `indices` point into.
+        indices: which images to use, on the device where they are gathered; int64.
+        preprocessor: what is done to a gathered batch, on the device where the batches are wanted.
+        config: batch size, order and rank.
+        num_images: size of the whole set that `indices` point into.
     """
 
-    def __init__(self, indices: Tensor, prepare: Prepare, walk: Walk, num_images: int) -> None:
-        self.indices, self.prepare, self.walk = indices, prepare, walk
+    def __init__(self, indices: Tensor, preprocessor: Preprocessor, config: LoaderConfig, num_images: int) -> None:
+        self.indices, self.preprocessor, self.config = indices, preprocessor, config
         self.num_images = num_images
-        self.num_batches = count_batches(len(indices), walk.batch_size, walk.world_size, walk.limit)
+        self.num_batches = count_batches(len(indices), config.batch_size, config.world_size, config.limit)
         self.epoch = 0
-        self.position = 0  # batches handed out in this epoch
-        self._order: Tensor | None = None  # of this epoch; with it the draws are there too
+        self.position = 0  # batches yielded in this epoch
+        # Of this epoch. None also means that its random parameters are not sampled yet, nor its workers started.
+        self._order: Tensor | None = None
 
     @property
     def device(self) -> torch.device:
-        """Where the batches are."""
-        return self.prepare.device
+        """Device of the batches."""
+        return self.preprocessor.device
 
     def __len__(self) -> int:
-        """Executions an epoch."""
-        return -(-self.num_batches // self.walk.steps_per_execution)
+        """Executions in an epoch."""
+        return -(-self.num_batches // self.config.steps_per_execution)
 
     def __iter__(self) -> "Iterator[Execution]":
-        """Go on from the position: to the end of a half-done epoch, or through the next one."""
+        """Continue from the position: to the end of an unfinished epoch, or through the next one."""
         if self.position >= self.num_batches:
             self.epoch, self.position = self.epoch + 1, 0
             self._order = None
         while self.position < self.num_batches:
-            yield Execution(self, min(self.walk.steps_per_execution, self.num_batches - self.position))
+            yield Execution(self, min(self.config.steps_per_execution, self.num_batches - self.position))
 
     def next_batch(self) -> Batch:
-        """The batch at the position, prepared; moves on by one."""
+        """Return the preprocessed batch at the position, and move on by one."""
         if self._order is None:
             self._order = self._epoch_order()
-            self.prepare.start_epoch(self.epoch, self.num_images)
+            self.preprocessor.start_epoch(self.epoch, self.num_images)
             self._start()
-        batch = self.prepare(*self._gather(self.position))
+        batch = self.preprocessor(*self._gather(self.position))
         self.position += 1
         return batch
 
     @abstractmethod
     def _gather(self, position: int) -> tuple[Tensor, Tensor, Tensor]:
-        """uint8 images, labels and indices of the batch at this position of the epoch."""
+        """Gather uint8 images, labels and indices of the batch at this position of the epoch."""
 
     def _start(self) -> None:  # noqa: B027
-        """Called before the first batch of an epoch, or of the rest of one."""
+        """Prepare for the batches from the position on; called before the first of them."""
 
     def batch_indices(self, position: int) -> Tensor:
-        """Which images make this rank's share of the batch at this position of the epoch."""
+        """Return the indices of this rank's share of the batch at this position of the epoch."""
         assert self._order is not None
-        size = self.walk.batch_size * self.walk.world_size
+        # Each rank cuts its share out of the same global batch. tensor_split makes shares that differ by one image at
+        # most, so the last, smaller batch reaches every rank too.
+        size = self.config.batch_size * self.config.world_size
         index = self._order[position * size : (position + 1) * size]
-        return index if self.walk.world_size == 1 else index.tensor_split(self.walk.world_size)[self.walk.rank]
+        return index if self.config.world_size == 1 else index.tensor_split(self.config.world_size)[self.config.rank]
 
     def state_dict(self) -> dict[str, int]:
-        """Where the loader is: the epoch and the batches handed out in it."""
+        """Return the epoch and the number of batches yielded in it."""
         return {"epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go back to where `state_dict` was taken; the next batch is the one that came next then."""
+        """Return to the state: the next batch is the one that came next when `state_dict` was called."""
         self.epoch, self.position = state["epoch"], state["position"]
         self._order = None
 
     def _epoch_order(self) -> Tensor:
-        if self.walk.order_seed is None:
+        if self.config.order_seed is None:
             return self.indices
-        # By NumPy: torch's generator takes 32 bits of its seed, too few to keep (seed, epoch) pairs apart; and drawn on
-        # the processor, the order is the same whatever the device.
-        order = np.random.default_rng([self.walk.order_seed, self.epoch]).permutation(len(self.indices))
+        # By NumPy: torch's generator takes 32 bits of its seed, too few to keep (seed, epoch) pairs apart. It runs on
+        # the processor, so the order is the same on every device.
+        order = np.random.default_rng([self.config.order_seed, self.epoch]).permutation(len(self.indices))
         return self.indices[torch.from_numpy(order).to(self.indices.device)]
 
 
 class Execution:
-    """The next `len` batches of a loader, gathered one by one as they are asked for.
+    """Iterate over the next `len` batches of a loader, gathered one by one when they are needed.
 
-    `num_images` says how many images they hold (give or take one where ranks share a last batch).
+    `num_images` is the number of images in them (plus or minus one where ranks share a last batch).
     """
 
     def __init__(self, loader: Loader, num_batches: int) -> None:
         self._loader = loader
         self._num_batches = num_batches
-        size, world_size = loader.walk.batch_size, loader.walk.world_size
+        size, world_size = loader.config.batch_size, loader.config.world_size
         first = loader.position * size
         self.num_images = min(num_batches * size, len(loader.indices) // world_size - first)
 
@@ -145,3 +153,62 @@ class Execution:
     def __iter__(self) -> Iterator[Batch]:
         for _ in range(self._num_batches):
             yield self._loader.next_batch()
+
+
+class ResidentLoader(Loader):
+    """Gather batches on the device from images that are there.
+
+    Args:
+        images: uint8, N×C×H×W, channels-last, on the device where the batches are wanted; never copied.
+        labels: int64, N, on the same device.
+        indices: which images to use.
+        preprocessor, config: see `Loader`.
+    """
+
+    def __init__(
+        self, images: Tensor, labels: Tensor, indices: Tensor, preprocessor: Preprocessor, config: LoaderConfig
+    ) -> None:
+        super().__init__(indices.to(images.device), preprocessor, config, len(labels))
+        self.images, self.labels = images, labels
+        self._images_NHWC = images.permute(0, 2, 3, 1)  # contiguous, so index_select copies each image as one row
+
+    def _gather(self, position: int) -> tuple[Tensor, Tensor, Tensor]:
+        index = self.batch_indices(position)
+        return self._images_NHWC.index_select(0, index).permute(0, 3, 1, 2), self.labels.index_select(0, index), index
+
+
+@dataclass(frozen=True)
+class LoaderChoice:
+    """A choice between the two loaders.
+
+    Args:
+        name: "resident" or "dataloader".
+        reason: why, for the user.
+    """
+
+    name: str
+    reason: str
+
+
+def choose_loader(kind: str, images: Tensor, device: torch.device) -> LoaderChoice:
+    """Choose the loader for these images on a device.
+
+    Args:
+        kind: "resident", "dataloader", or "auto": resident if the images take at most half of the memory, that is the
+            free memory of a GPU, or the memory that this process may use on the host.
+        images: the official training set, on the host; may be memory-mapped.
+        device: device of the network.
+    """
+    size = f"{images.nbytes / 2**20:,.1f} MiB of images"
+    if kind == "auto":
+        # torch reports the free memory of no other accelerator
+        is_gpu = device.type == "cuda"
+        memory = torch.cuda.mem_get_info(device)[0] if is_gpu else memory_limit()
+        if images.nbytes > MAX_MEMORY_SHARE * memory:
+            available = f"{memory / 2**20:,.0f} MiB {'free on the device' if is_gpu else 'of memory'}"
+            return LoaderChoice(
+                "dataloader", f"{size}, more than half of the {available}: workers bring them (data.loader=dataloader)"
+            )
+    if kind == "dataloader":
+        return LoaderChoice("dataloader", f"{size}, brought by workers")
+    return LoaderChoice("resident", f"{size}, resident on {device}")

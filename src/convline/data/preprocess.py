@@ -1,4 +1,4 @@
-"""From gathered uint8 images to what a network takes: sized, augmented, normalised, on the device and batched."""
+"""Turn gathered uint8 images into a network's input: resize, augment and normalize them on the device, in batches."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,15 @@ from torch import Tensor
 from convline.data.augment.pipeline import Pipeline
 
 
-class Prepare:
-    """Makes the batches of one loader.
+class Preprocessor:
+    """Preprocess the batches of one loader.
 
     Args:
         mean, std: per channel of the images as stored, in units of the full range; a pixel p becomes
             (p / 255 - mean) / std.
         input_shape: channels, height and width for the network: images of another size are resized (bilinear,
-            antialiased), grey ones repeated over the channels.
-        device: where batches are prepared.
+            antialiased), gray ones repeated over the channels.
+        device: where batches are preprocessed.
         channels_last: memory format of the batches.
         pipeline: augmentation; None for images as they are.
     """
@@ -40,15 +40,17 @@ class Prepare:
             values.float().expand(*self._size, self._channels).contiguous().to(device) for values in (scale, shift)
         )
         self._channels_last = channels_last
-        self._draws: list[Tensor] = []
+        self._random_parameters: list[Tensor] = []
 
     def start_epoch(self, epoch: int, num_images: int) -> None:
-        """Draw what is random in this epoch, for every image of the set."""
+        """Sample the random parameters of this epoch, for every image of the set."""
         if self.pipeline is not None:
-            self._draws = [torch.as_tensor(draws).to(self.device) for draws in self.pipeline.draws(epoch, num_images)]
+            self._random_parameters = [
+                torch.as_tensor(rows).to(self.device) for rows in self.pipeline.random_parameters(epoch, num_images)
+            ]
 
     def __call__(self, images: Tensor, labels: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The network's input and its targets.
+        """Return the network's input and its targets.
 
         Args:
             images: uint8, B×C×H×W.
@@ -60,22 +62,22 @@ class Prepare:
         targets = labels
         images = self._sized(images)
         if self.pipeline is not None:
-            drawn = [draws.index_select(0, index) for draws in self._draws]
-            images, targets = self.pipeline(images, labels, drawn)
-        return self.normalise(images), targets
+            parameters = [rows.index_select(0, index) for rows in self._random_parameters]
+            images, targets = self.pipeline(images, labels, parameters)
+        return self.normalize(images), targets
 
     def _sized(self, images: Tensor) -> Tensor:
         if images.shape[2:] != self._size:
             images = F.interpolate(images.float(), self._size, mode="bilinear", antialias=True)
         return images if images.shape[1] == self._channels else images.expand(-1, self._channels, -1, -1)
 
-    def normalise(self, images: Tensor) -> Tensor:
-        """Images in 0…255 as float32, standardised per channel, in the loader's memory format."""
+    def normalize(self, images: Tensor) -> Tensor:
+        """Turn images in 0…255 into float32, standardized per channel, in the loader's memory format."""
         pixels = images.permute(0, 2, 3, 1).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
         return self._formatted(pixels.mul_(self._scale_HWC).add_(self._shift_HWC))
 
-    def displayed(self, images: Tensor) -> Tensor:
-        """Normalised images as uint8 again, for the eye."""
+    def denormalize(self, images: Tensor) -> Tensor:
+        """Turn normalized images into uint8 pixels again, to be shown."""
         pixels = (images.permute(0, 2, 3, 1) - self._shift_HWC) / self._scale_HWC
         return self._formatted(pixels.round_().clamp_(0, 255).to(torch.uint8))
 

@@ -1,4 +1,4 @@
-"""What the jobs of one process have in common: a training set is read, checked and hashed once for all of them."""
+"""Cache the last training set within a process, so that its jobs read, check and hash it once."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,37 +7,37 @@ from typing import Any
 
 from convline.data.sources import Images
 
-_kept: dict[str, Images] | None = None
+_cache: dict[str, Images] | None = None
 
 
 @contextmanager
-def sharing() -> Iterator[None]:
-    """Within this block a shared source keeps what it read last: one training set, so that memory does not grow."""
-    global _kept
-    before, _kept = _kept, {} if _kept is None else _kept
+def cache_sources() -> Iterator[None]:
+    """Let cached sources keep the last training set within this block; only one, so that memory does not grow."""
+    global _cache
+    before, _cache = _cache, {} if _cache is None else _cache
     try:
         yield
     finally:
-        _kept = before
+        _cache = before
 
 
-def shared_source(source: Callable[..., Images], key: str) -> Callable[..., Images]:
-    """A source that reads its training set anew only if another one was read since.
+def cached_source(source: Callable[..., Images], key: str) -> Callable[..., Images]:
+    """Wrap a source so that it reads its training set again only if another one was read since.
 
-    The test set is not kept: it is looked at once a run.
+    The test set is not cached: a run reads it only for its checks and once for the evaluation.
 
     Args:
-        source: called with the part last.
-        key: says all that the source depends on.
+        source: called with the name of the official split last.
+        key: names everything that the source depends on.
     """
 
-    def read(*place_and_part: Any) -> Images:
-        if _kept is None or place_and_part[-1] != "train":
-            return source(*place_and_part)
-        if key not in _kept:
-            _kept.clear()
-            images = source(*place_and_part)
-            _kept[key] = replace(images, known_fingerprint=images.fingerprint())
-        return _kept[key]
+    def read(*root_and_split: Any) -> Images:
+        if _cache is None or root_and_split[-1] != "train":
+            return source(*root_and_split)
+        if key not in _cache:
+            _cache.clear()
+            images = source(*root_and_split)
+            _cache[key] = replace(images, known_fingerprint=images.fingerprint())
+        return _cache[key]
 
     return read

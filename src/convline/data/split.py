@@ -1,9 +1,9 @@
-"""Which images train and which validate, and under which labels.
+"""Split the official training set into training and validation images, and set the training labels.
 
 Notable choices:
-- The order in which a class's images are taken is drawn once from the seed, for each class by itself. A smaller part is
-  therefore inside a larger one, whatever the other classes do.
-- Subsets, long tails and wrong labels come after the validation split and touch the training images alone.
+- The order in which a class's images are taken is a random permutation that depends on the seed and the class alone. A
+  smaller subset is therefore inside a larger one, whatever happens to the other classes.
+- Subsets, imbalance and label noise come after the validation split and change the training images alone.
 """
 
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ from torch import Tensor
 from convline.errors import UserError
 from convline.storage import short_hash
 
-# beside the user's seed, these keep draws for different purposes apart, from each other and from an epoch's number
+# Beside the user's seed, these separate the random numbers of each purpose from the others and from those of an epoch.
 _SUBSET, _NOISE, _FOLDS = 2**32 + 1, 2**32 + 2, 2**32 + 3
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What a split gives.
+class Split:
+    """The result of a split.
 
     Args:
         train, val: indices into the official training set, ascending; int64.
@@ -35,27 +35,27 @@ class Parts:
     train_labels: Tensor
 
     def record(self) -> dict[str, Any]:
-        """How many images train and validate, and a hash of which they are and of their labels in training."""
-        fingerprint = short_hash(*(part.numpy().data for part in (self.train, self.val, self.train_labels)))
+        """Count the images of both splits, and hash their indices and the training labels."""
+        fingerprint = short_hash(*(values.numpy().data for values in (self.train, self.val, self.train_labels)))
         return {"train": len(self.train), "val": len(self.val), "fingerprint": fingerprint}
 
 
 @dataclass(frozen=True)
-class Split:
-    """Settings of a split of the official training set; `parts` does it.
+class SplitConfig:
+    """Settings of a split of the official training set; `apply` splits it.
 
     Args:
         val: "stratified", or "first" for the first images in the order of the files.
-        val_fraction: of the images, for validation.
-        val_size: so many images instead.
-        fold: which of `num_folds` stratified parts validates; None for no cross-validation.
-        num_folds: of cross-validation.
-        train_fraction: of the images that do not validate, to train on, stratified.
-        per_class: so many training images of each class instead.
-        label_noise: share of the training labels that are replaced, each by one of the others, uniformly.
+        val_fraction: share of the images for validation.
+        val_size: number of validation images instead.
+        fold: index of the stratified fold, of `num_folds`, that validates; None for no cross-validation.
+        num_folds: number of folds of cross-validation.
+        train_fraction: share of the other images to train on, stratified.
+        per_class: number of training images of each class instead.
+        label_noise: share of the training labels that are replaced, each by another class, uniformly.
         imbalance: images of the first class for one of the last, falling exponentially in between (Cui et al., "Class-
             balanced loss", 2019), with as many images as that leaves.
-        split_seed: of all choices.
+        split_seed: seed of all choices.
     """
 
     val: str = "stratified"
@@ -69,7 +69,7 @@ class Split:
     imbalance: float = 1.0
     split_seed: int = 0
 
-    def parts(self, labels: Tensor) -> Parts:
+    def apply(self, labels: Tensor) -> Split:
         """Split a set with these labels.
 
         Raises:
@@ -78,7 +78,7 @@ class Split:
         self._check(len(labels))
         train, val = self._validation(labels)
         train = self._subset(labels, train)
-        return Parts(train, val, self._noisy(labels, train))
+        return Split(train, val, self._noisy(labels, train))
 
     def _check(self, num_images: int) -> None:
         if self.fold is not None and self.fold >= self.num_folds:
@@ -101,9 +101,9 @@ class Split:
             )
 
     def _validation(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        said = f"data.val_size={self.val_size}" if self.val_size else f"data.val_fraction={self.val_fraction}"
+        settings = f"data.val_size={self.val_size}" if self.val_size else f"data.val_fraction={self.val_fraction}"
         if self.fold is not None:
-            said = f"data.num_folds={self.num_folds}"
+            settings = f"data.num_folds={self.num_folds}"
             chosen = _fold(labels, self.fold, self.num_folds, self.split_seed)
         else:
             size = round(self.val_fraction * len(labels)) if self.val_size is None else self.val_size
@@ -113,17 +113,19 @@ class Split:
                 chosen = _stratified(labels, size, self.split_seed)
         indices = torch.arange(len(labels))
         train, val = indices[~chosen], indices[chosen]
-        _check_classes(labels, train, f"{said} leaves class {{}} without training images; choose another value.")
+        _check_classes(labels, train, f"{settings} leaves class {{}} without training images; choose another value.")
         if self.val == "first":
-            said = f"data.val=first with {said}"  # files may well be sorted by class
-        _check_classes(labels, val, f"{said} leaves class {{}} without validation images; choose another value.")
+            settings = f"data.val=first with {settings}"  # files may well be sorted by class
+        _check_classes(labels, val, f"{settings} leaves class {{}} without validation images; choose another value.")
         return train, val
 
     def _subset(self, labels: Tensor, train: Tensor) -> Tensor:
-        """Fewer of each class, always the first ones in the order drawn for it."""
+        """Return a subset: of each class the first images in its random order."""
+        # `orders` holds each class's training images in its random order. Each setting below cuts these lists at the
+        # end, so a smaller setting gives a subset of what a larger one gives.
         if self.train_fraction is None and self.per_class is None and self.imbalance == 1:
             return train
-        orders = dict(_drawn_orders(labels, train, self.split_seed))
+        orders = dict(_class_orders(labels, train, self.split_seed))
         if self.per_class is not None:
             for label, members in orders.items():
                 if len(members) < self.per_class:
@@ -133,17 +135,20 @@ class Split:
                     )
             orders = {label: members[: self.per_class] for label, members in orders.items()}
         elif self.train_fraction is not None:
-            # an image's quantile in its class: what is below the fraction is in, the whole number comes out exact
+            # Stratified with an exact total: image i of n in its class has quantile (i + 0.5) / n, and the images with
+            # the smallest quantiles over all classes are taken. To round each class by itself would miss the total.
             quantiles = np.concatenate([(np.arange(len(m)) + 0.5) / len(m) for m in orders.values()])
-            kept = np.zeros(len(quantiles), dtype=bool)
-            kept[np.argsort(quantiles, kind="stable")[: round(self.train_fraction * len(train))]] = True
+            is_kept = np.zeros(len(quantiles), dtype=bool)
+            is_kept[np.argsort(quantiles, kind="stable")[: round(self.train_fraction * len(train))]] = True
             ends = np.cumsum([len(m) for m in orders.values()])[:-1]
-            orders = {label: m[k] for (label, m), k in zip(orders.items(), np.split(kept, ends), strict=True)}
+            orders = {label: m[k] for (label, m), k in zip(orders.items(), np.split(is_kept, ends), strict=True)}
         if self.imbalance > 1:
+            # Class k of K gets a share of imbalance^(-k / (K - 1)): 1 for the first class, 1 / imbalance for the last.
+            # `largest` is the most images of the first class for which no class needs more than it has.
             shares = self.imbalance ** (-np.arange(len(orders)) / max(len(orders) - 1, 1))
             largest = min(len(members) / share for members, share in zip(orders.values(), shares, strict=True))
             orders = {label: m[: round(largest * s)] for (label, m), s in zip(orders.items(), shares, strict=True)}
-        said = ", ".join(
+        settings = ", ".join(
             f"data.{key}={value}"
             for key, value in (("train_fraction", self.train_fraction), ("imbalance", self.imbalance))
             if value not in (None, 1)
@@ -151,7 +156,7 @@ class Split:
         kept_indices = torch.from_numpy(np.sort(np.concatenate(list(orders.values()))))
         present = set(labels[kept_indices].tolist())
         if missing := [label for label in orders if label not in present]:
-            raise UserError(f"{said} leaves class {missing[0]} without training images; choose another value.")
+            raise UserError(f"{settings} leaves class {missing[0]} without training images; choose another value.")
         return kept_indices
 
     def _noisy(self, labels: Tensor, train: Tensor) -> Tensor:
@@ -161,18 +166,19 @@ class Split:
         if len(classes) < 2:
             raise UserError(f"data.label_noise={self.label_noise} needs at least two classes.")
         rng = np.random.default_rng([self.split_seed, _NOISE])
-        # drawn for all images, so that a larger share only adds to the wrong ones
+        # Sampled for all images, so that a larger share only adds incorrect labels. A step of 1 to K - 1 classes,
+        # modulo K, is a uniform choice among the other classes.
         ranks, steps = rng.random(len(labels)), rng.integers(1, len(classes), len(labels))
         members = train.numpy()
-        wrong = members[np.argsort(ranks[members], kind="stable")[: round(self.label_noise * len(members))]]
+        changed = members[np.argsort(ranks[members], kind="stable")[: round(self.label_noise * len(members))]]
         noisy = labels.numpy().copy()
-        places = np.searchsorted(classes, noisy[wrong])
-        noisy[wrong] = classes[(places + steps[wrong]) % len(classes)]
+        positions = np.searchsorted(classes, noisy[changed])
+        noisy[changed] = classes[(positions + steps[changed]) % len(classes)]
         return torch.from_numpy(noisy)
 
 
 def _stratified(labels: Tensor, size: int, seed: int) -> Tensor:
-    """Choose `size` images, each class in proportion by largest remainder; a mask."""
+    """Return a mask of `size` images, each class in proportion by largest remainder."""
     rng = np.random.default_rng(seed)
     values = labels.numpy()
     classes, counts = np.unique(values, return_counts=True)
@@ -187,15 +193,15 @@ def _stratified(labels: Tensor, size: int, seed: int) -> Tensor:
 
 
 def _fold(labels: Tensor, fold: int, num_folds: int, seed: int) -> Tensor:
-    """The images of one fold, a mask: dealt out class after class, so that folds and classes differ by one at most."""
-    dealt = np.concatenate([m for _, m in _drawn_orders(labels, torch.arange(len(labels)), seed, _FOLDS)])
+    """Return a mask of one fold. Images are dealt out class after class: sizes of folds differ by one at most."""
+    dealt = np.concatenate([m for _, m in _class_orders(labels, torch.arange(len(labels)), seed, _FOLDS)])
     chosen = np.zeros(len(dealt), dtype=bool)
     chosen[dealt[fold::num_folds]] = True
     return torch.from_numpy(chosen)
 
 
-def _drawn_orders(labels: Tensor, among: Tensor, seed: int, purpose: int = _SUBSET) -> Iterator[tuple[int, np.ndarray]]:
-    """Each class with its images among these, in the order drawn for it from all of its images."""
+def _class_orders(labels: Tensor, among: Tensor, seed: int, purpose: int = _SUBSET) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield each class with its images among the given ones, in a random order of all images of the class."""
     values, allowed = labels.numpy(), np.zeros(len(labels), dtype=bool)
     allowed[among.numpy()] = True
     for label in np.unique(values):

@@ -1,4 +1,4 @@
-"""The loader for data larger than the device: torch's DataLoader brings the batches from the host's memory."""
+"""Load data larger than the device's memory: torch's DataLoader brings the batches from the host."""
 
 import os
 import signal
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from convline.data.loader import Loader, Walk
-from convline.data.preprocess import Prepare
+from convline.data.loader import Loader, LoaderConfig
+from convline.data.preprocess import Preprocessor
 from convline.errors import UserError
 from convline.formatting import first_line
 
@@ -17,23 +17,29 @@ Gathered = tuple[Tensor, Tensor, Tensor]
 
 
 class StreamingLoader(Loader):
-    """Batches gathered by worker processes, and moved to the device while it computes.
+    """Gather batches in worker processes, and move them to the device while it computes.
 
-    They are the resident loader's, bit for bit: order, draws and preparation are the same code, and only the gathering
-    is done elsewhere. Images may be memory-mapped from a file larger than memory.
+    The batches equal the resident loader's bit for bit: order, random parameters and preprocessing are the same code,
+    and only the gathering differs. Images may be memory-mapped from a file larger than memory.
 
     Args:
         images: uint8, N×C×H×W, channels-last, on the host.
         labels: int64, N, on the host.
-        indices: which of them to go through.
-        prepare, walk: see `Loader`.
+        indices: which images to use.
+        preprocessor, config: see `Loader`.
         num_workers: processes that gather; 0 gathers in this one.
     """
 
     def __init__(
-        self, images: Tensor, labels: Tensor, indices: Tensor, prepare: Prepare, walk: Walk, num_workers: int
+        self,
+        images: Tensor,
+        labels: Tensor,
+        indices: Tensor,
+        preprocessor: Preprocessor,
+        config: LoaderConfig,
+        num_workers: int,
     ) -> None:
-        super().__init__(indices, prepare, walk, len(labels))
+        super().__init__(indices, preprocessor, config, len(labels))
         self._batches: Iterator[Gathered] = iter(())
         self._remaining = _Remaining()
         self._source = DataLoader(
@@ -41,7 +47,7 @@ class StreamingLoader(Loader):
             sampler=self._remaining,
             batch_size=None,  # an element is a batch already
             num_workers=num_workers,
-            pin_memory=prepare.device.type == "cuda",
+            pin_memory=preprocessor.device.type == "cuda",
             persistent_workers=num_workers > 0,
             worker_init_fn=_keep_out_of_signals,
             generator=torch.Generator(),  # of the workers' seeds, which would come out of the network's random numbers
@@ -66,7 +72,7 @@ class StreamingLoader(Loader):
 
 
 class _Gather(Dataset[Gathered]):
-    """Indexed by a batch's indices."""
+    """A data set whose element is a whole batch, gathered by the batch's indices."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         self.images_NHWC, self.labels = images.permute(0, 2, 3, 1), labels
@@ -76,9 +82,9 @@ class _Gather(Dataset[Gathered]):
 
 
 class _Remaining(Sampler[Tensor]):
-    """The indices of the batches that are left of a loader's epoch.
+    """Yield the indices of the batches that remain of a loader's epoch.
 
-    It does not hold the loader, and so makes no cycle: workers end with the loader's last reference.
+    It holds no reference to the loader, so there is no cycle: the workers end with the loader's last reference.
     """
 
     def __init__(self) -> None:
@@ -89,9 +95,10 @@ class _Remaining(Sampler[Tensor]):
 
 
 def _keep_out_of_signals(worker: int) -> None:
-    """An interruption is the training process's to handle, which still wants the batches that are under way.
+    """Protect a worker from signals that are meant for the training process.
 
-    So a worker leaves the group that a terminal, a scheduler or `timeout` sends its signals to.
+    The training process handles an interruption, and still needs the batches that the workers gather. So a worker
+    leaves the process group to which a terminal, a scheduler or `timeout` sends its signals.
     """
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)

@@ -1,4 +1,4 @@
-"""Whether the images that a source gives fit the config, and each other."""
+"""Check that the images of a source fit the config, and each other."""
 
 from convline.data.sources import Images
 from convline.errors import UserError
@@ -6,17 +6,17 @@ from convline.formatting import shape_text
 
 
 def checked(images: Images, channels: int, num_classes: int) -> Images:
-    """The images, if a network for so many channels and classes can take them.
+    """Return the images, if they fit a network for so many channels and classes.
 
     Raises:
-        UserError: it cannot, or there are none.
+        UserError: they do not, or there are none.
     """
     found, classes = images.images.shape[1], len(images.classes)
     if not len(images):
         raise UserError("the training or the test set of these data holds no images")
     if found not in (1, channels):
         raise UserError(
-            f"the data have {found} channels, but the config says {channels}; only grey images can be repeated.\n"
+            f"the data have {found} channels, but the config says {channels}; only gray images can be repeated.\n"
             f"  Type: data.channels={found}"
         )
     if classes != num_classes:
@@ -27,7 +27,7 @@ def checked(images: Images, channels: int, num_classes: int) -> Images:
 
 
 def check_batch_size(batch_size: int, num_train: int) -> None:
-    """Make sure that there is a whole batch of training images.
+    """Check that there is a whole batch of training images.
 
     Raises:
         UserError: there is none.
@@ -40,7 +40,7 @@ def check_batch_size(batch_size: int, num_train: int) -> None:
 
 
 def check_same_shape(train: Images, test: Images) -> None:
-    """Make sure that both official sets hold images of one size.
+    """Check that both official sets hold images of one shape.
 
     Raises:
         UserError: they do not.

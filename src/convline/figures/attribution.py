@@ -37,21 +37,21 @@ def attribution(run: RunOrPath, num_images: int = 8) -> Figure:
         UserError: the run's checkpoint or its data are missing.
     """
     run = load_run(run)
-    examples = run.one_of_each_class(num_images)
+    samples = run.one_sample_per_class(num_images)
     with torch.no_grad(), evaluating(run.network):
-        probabilities, predicted = run.network.forward(examples.images).softmax(dim=1).max(dim=1)
-    tiles = enlarged(as_tiles(examples.pictures.numpy()), SIDE)
+        probabilities, predicted = run.network.forward(samples.images).softmax(dim=1).max(dim=1)
+    tiles = enlarged(as_tiles(samples.pictures.numpy()), SIDE)
     rows = [(["image"], tiles)]
-    if (name := last_map(run.network, examples.images.shape[1:])) is not None:
-        heat = grad_cam(run.network, name, examples.images, predicted)
+    if (name := last_map(run.network, samples.images.shape[1:])) is not None:
+        heat = grad_cam(run.network, name, samples.images, predicted)
         rows.append((["Grad-CAM", f"at {name}"], overlaid(tiles, heat)))
-    bright = saliency(run.network, examples.images, predicted)
+    bright = saliency(run.network, samples.images, predicted)
     rows.append((["saliency"], enlarged(colored(bright, 0, 1, "inferno"), SIDE)))
     captions = [
         caption(run.classes, *values)
-        for values in zip(predicted.tolist(), examples.labels.tolist(), probabilities.tolist(), strict=True)
+        for values in zip(predicted.tolist(), samples.labels.tolist(), probabilities.tolist(), strict=True)
     ]
-    return draw(rows, captions, (predicted.cpu() == examples.labels).tolist())
+    return draw(rows, captions, (predicted.cpu() == samples.labels).tolist())
 
 
 def last_map(network: nn.Module, input_shape: tuple[int, ...]) -> str | None:

@@ -39,10 +39,10 @@ def feature_maps(run: RunOrPath, num_images: int = 3, num_channels: int = 8) -> 
         UserError: the run's checkpoint or its data are missing.
     """
     run = load_run(run)
-    examples = run.one_of_each_class(num_images)
-    maps = outputs(run.network, examples.images, lambda module: not isinstance(module, UNCHANGED), _to_numpy)
-    names = [run.classes[label] for label in examples.labels.tolist()]
-    return draw(as_tiles(examples.pictures.numpy()), names, evenly(maps), num_channels)
+    samples = run.one_sample_per_class(num_images)
+    maps = outputs(run.network, samples.images, lambda module: not isinstance(module, UNCHANGED), _to_numpy)
+    names = [run.classes[label] for label in samples.labels.tolist()]
+    return draw(as_tiles(samples.pictures.numpy()), names, evenly(maps), num_channels)
 
 
 def _to_numpy(module: nn.Module, output: Tensor) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convline.data.samples import displayed, pixel_limits
+from convline.data.samples import denormalize, pixel_limits
 from convline.errors import UserError
 from convline.figures import canvas
 from convline.figures.image_grid import as_tiles, make_grid
@@ -53,7 +53,7 @@ def feature_visualization(run: RunOrPath, num_filters: int = 10, seed: int = 0) 
         start = (low + high) / 2 + 0.1 * torch.randn(num_filters, *run.data.input_shape, generator=generator)
         start = start[: len(modules[name].weight)]
         images = maximize(run.network, modules[name], start, (low, high), generator)
-        rows.append((name, as_tiles(displayed(run.data, images).numpy())))
+        rows.append((name, as_tiles(denormalize(run.data, images).numpy())))
     return draw(rows, num_filters)
 
 

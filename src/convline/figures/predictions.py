@@ -74,14 +74,14 @@ def misclassified_by_loss(evaluation: Evaluation) -> torch.Tensor:
 def _draw_images(
     run: LoadedRun, split: str, evaluation: Evaluation, indices: torch.Tensor, columns: int, title: str
 ) -> Figure:
-    examples = run.examples(split, indices)
+    samples = run.samples(split, indices)
     probabilities, predicted = evaluation.logits[indices].softmax(dim=1).max(dim=1)
     captions = [
         caption(run.classes, *values)
-        for values in zip(predicted.tolist(), examples.labels.tolist(), probabilities.tolist(), strict=True)
+        for values in zip(predicted.tolist(), samples.labels.tolist(), probabilities.tolist(), strict=True)
     ]
-    is_correct = (predicted == examples.labels).tolist()
-    return draw(as_tiles(examples.pictures.numpy()), captions, is_correct, columns, title)
+    is_correct = (predicted == samples.labels).tolist()
+    return draw(as_tiles(samples.pictures.numpy()), captions, is_correct, columns, title)
 
 
 def caption(classes: Sequence[str], predicted: int, label: int, probability: float) -> list[str]:

@@ -63,7 +63,7 @@ def receptive_fields(run: RunOrPath, num_images: int = 32) -> Figure:
         UserError: the run's checkpoint or its data are missing, or the network has no maps.
     """
     run = load_run(run)
-    fields = compute_fields(run.network, run.examples("val", num_images).images)
+    fields = compute_fields(run.network, run.samples("val", num_images).images)
     if not fields:
         raise UserError("the network has no layer with a window, so there are no receptive fields to draw")
     return draw(fields)

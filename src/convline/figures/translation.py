@@ -47,9 +47,9 @@ def translation(run: RunOrPath, *others: RunOrPath, split: str = "val", num_imag
     """
     curves = []
     for each in map(load_run, (run, *others)):
-        examples = each.examples(split, num_images)
-        curves.append((label(each), shift_curve(each.network, examples.images, examples.labels)))
-    return draw(curves, f"{len(examples.labels):,} {canvas.SPLIT_NAMES[split]} images, their edges repeated")
+        samples = each.samples(split, num_images)
+        curves.append((label(each), shift_curve(each.network, samples.images, samples.labels)))
+    return draw(curves, f"{len(samples.labels):,} {canvas.SPLIT_NAMES[split]} images, their edges repeated")
 
 
 def label(run: LoadedRun) -> str:

@@ -157,7 +157,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
         trainer = _make_trainer(cfg, run_dir, checkpoint)
         _record_identity(cfg, run_dir, data)
         runs.update_summary(run_dir, parameters=table.parameters, macs=table.macs)
-        console.print_header(run_dir, data, table, data.backend(trainer.strategy.root_device).reason)
+        console.print_header(run_dir, data, table, data.loader_choice(trainer.strategy.root_device).reason)
         if _has_stopped(checkpoint):
             pass  # early stopping had ended the training; the test was still to come
         elif cfg.trainer.devices > 1:

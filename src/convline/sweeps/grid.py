@@ -35,10 +35,10 @@ def sweep(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None:
         raise UserError(f"{of_search[0]} has an effect in a search only: add hydra/sweeper=search, or leave it out.")
     combinations = compose(words)
     from convline.data.source_cache import (
-        sharing,  # imports torch, which takes seconds: only when every config is valid
+        cache_sources,  # imports torch, which takes seconds: only when every config is valid
     )
 
-    with sharing():
+    with cache_sources():
         jobs = plan(combinations)
         if same := len(combinations) - len(jobs):
             print(f"{len(combinations)} combinations; {same} left out that would compute the same as another")

@@ -134,13 +134,13 @@ def _failures_reported(folder: Path) -> Iterator[None]:
 def task(cfg: DictConfig) -> None:
     """Run one task of the launcher: the job in the directory that Hydra names, or the trials of a whole search."""
     from convline.callbacks.interrupt import stoppable  # these import torch and Lightning, which take seconds
-    from convline.data.source_cache import sharing
+    from convline.data.source_cache import cache_sources
 
     directory = Path(HydraConfig.get().runtime.output_dir)
     is_search = (directory / "sweep.json").is_file()
     folder = directory if is_search else directory.parent
     sys.argv = json.loads((folder / "sweep.json").read_text())["command"]
-    with _save_before_timeout(), stoppable(""), sharing():
+    with _save_before_timeout(), stoppable(""), cache_sources():
         if is_search:
             reopen_trials(folder).run(fail_fast=False)
         else:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from convline.callbacks.interrupt import stoppable
-from convline.data.source_cache import sharing
+from convline.data.source_cache import cache_sources
 from convline.errors import Interrupted
 from convline.run.processes import exit_with_parent
 from convline.sweeps.process_pool import FAILED_FAST
@@ -23,7 +23,7 @@ def main() -> int:
     sys.argv = task["command"]  # messages that say what to type name the user's command, not this module
     fail_fast = task["fail_fast"]
     try:
-        with stoppable(""), sharing():
+        with stoppable(""), cache_sources():
             if "search" in task:
                 has_failed = reopen_trials(Path(task["search"])).run(fail_fast, quiet=True)
             else:

@@ -27,9 +27,11 @@ def search(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None
     ranges.check_of_sweeps(cfg)
     if cfg.rerun != "failed":
         raise UserError(f"rerun={cfg.rerun}: a search goes on where it is; for another one type sweep.seed=1")
-    from convline.data.source_cache import sharing  # imports torch, which takes seconds: first check what is cheap
+    from convline.data.source_cache import (
+        cache_sources,  # imports torch, which takes seconds: first check what is cheap
+    )
 
-    with sharing():
+    with cache_sources():
         trials = open_trials(words, cfg.sweep, *wanted_folder(cfg))
         # the report plots the importance of each setting, so that is written first
         with closing_report(prepare=lambda: write_importance(trials)) as show:

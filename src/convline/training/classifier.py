@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from convline.data.datamodule import datamodule_of
 from convline.data.loader import Execution
 from convline.errors import UserError
 from convline.training.metrics import Sums, count_correct
@@ -98,7 +99,7 @@ class Classifier(LightningModule):
     def configure_optimizers(self) -> Any:
         """Build the optimizer, and a schedule over the optimizer steps of the whole run."""
         # the data module counts the batches: a loader built this early would miss its state when a run is resumed
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        data = datamodule_of(self.trainer)
         num_batches = data.num_train_batches(self.trainer.world_size)
         self.steps_per_epoch = math.ceil(num_batches / self.accumulate_grad_batches)
         total_steps = self.steps_per_epoch * (self.trainer.max_epochs or 1)
@@ -205,7 +206,9 @@ class Classifier(LightningModule):
         row = self.train_sums.to_row()
         if self.trainer.world_size == 1:
             return [row]
-        return self.all_gather(torch.tensor(row, dtype=torch.float64, device=self.device)).tolist()
+        rows = self.all_gather(torch.tensor(row, dtype=torch.float64, device=self.device))
+        assert isinstance(rows, Tensor)  # as a tensor went in
+        return rows.tolist()
 
     def on_validation_epoch_start(self) -> None:
         """Reset the sums, and validate the first rank's network, which is the one that is saved, on every rank."""

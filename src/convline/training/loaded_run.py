@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from convline.data.datamodule import DataModule
-from convline.data.samples import Examples, examples, num_images
+from convline.data.samples import Samples, load_samples, num_eval_samples
 from convline.errors import UserError
 from convline.formatting import first_line
 from convline.records import directory as runs
@@ -122,7 +122,7 @@ class LoadedRun:
                 f"{path} is missing or damaged: the run is not finished.\n  Type: python train.py {again}"
             ) from error
 
-    def examples(self, split: str, indices: Tensor | int) -> Examples:
+    def samples(self, split: str, indices: Tensor | int) -> Samples:
         """Take images of a split, on the network's device.
 
         Args:
@@ -131,8 +131,8 @@ class LoadedRun:
         """
         self._log_test_set_evaluation(split)
         if isinstance(indices, int):
-            indices = torch.arange(min(indices, num_images(self.data, split)))
-        return examples(self.data, split, indices, self.device)
+            indices = torch.arange(min(indices, num_eval_samples(self.data, split)))
+        return load_samples(self.data, split, indices, self.device)
 
     def _log_test_set_evaluation(self, split: str) -> None:
         """Record a use of the test set; once for all figures that are drawn together."""
@@ -140,12 +140,12 @@ class LoadedRun:
             ledger.record(self.run_dir, "figures", self.data.fingerprint())
             self._test_set_is_logged = True
 
-    def one_of_each_class(self, num_classes: int) -> Examples:
+    def one_sample_per_class(self, num_classes: int) -> Samples:
         """Take the first validation image of each of the first `num_classes` classes; always the same images."""
-        labels = self.data.train_labels[self.data.val_indices[: num_images(self.data, "val")]]
+        labels = self.data.train_labels[self.data.val_indices[: num_eval_samples(self.data, "val")]]
         indices_by_class = [(labels == label).nonzero() for label in range(self.data.num_classes)]
         firsts = [int(indices[0]) for indices in indices_by_class if len(indices)][:num_classes]
-        return self.examples("val", torch.tensor(firsts))
+        return self.samples("val", torch.tensor(firsts))
 
 
 RunOrPath = Path | str | LoadedRun  # figures take a run directory, or a run that is loaded already

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from convline.data.datamodule import DataModule
-from convline.data.source_cache import shared_source
+from convline.data.source_cache import cached_source
 from convline.errors import UserError
 from convline.training.classifier import Classifier
 
@@ -28,7 +28,7 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
         torch.set_num_threads(cfg.threads)
     pl.seed_everything(cfg.seed, verbose=False)
     data = data_of(cfg)
-    if cfg.tta is not None and not data.mirrored_alike:
+    if cfg.tta is not None and not data.flip_invariant:
         data.notices.append(f"warning: tta={cfg.tta} mirrors images, but mirrored ones show another class or none")
     if cfg.tta == "flip+shift" and min(data.input_shape[1:]) < 2:
         raise UserError("tta=flip+shift moves images by a pixel, for which they need at least 2×2.\n  Type: tta=flip")
@@ -56,7 +56,7 @@ def data_of(cfg: DictConfig) -> DataModule:
         cfg,
         "data",
         without=("source", "channels", "image_size"),  # the last two make input_shape, which the data module takes
-        source=shared_source(instantiated(cfg, "data.source"), json.dumps(depends_on)),
+        source=cached_source(instantiated(cfg, "data.source"), json.dumps(depends_on)),
         seed=cfg.seed,
         steps_per_execution=cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches,
         channels_last=cfg.channels_last,

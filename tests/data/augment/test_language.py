@@ -14,9 +14,10 @@ from omegaconf import OmegaConf
 
 from convline.config.compose import expand_sweep, groups, load_config
 from convline.config.quoting import quote_units
-from convline.data.augment.language import read_augment
-from convline.data.augment.pipeline import AUGMENTATIONS, Pipeline, parse_augment
-from convline.data.augment.vocabulary import ALIASES, KINDS, OPERATIONS, markdown_table
+from convline.data.augment.base import ARGUMENT_TYPES, Augmentation
+from convline.data.augment.language import parse_augment
+from convline.data.augment.operations import ALIASES, AUGMENTATIONS, markdown_table
+from convline.data.augment.pipeline import Pipeline
 from convline.errors import UserError
 from convline.pattern.source import PatternError
 from support.pointing import assert_points
@@ -53,14 +54,19 @@ def test_the_canonical_text_of_a_step_reads_as_itself() -> None:
         assert parse_augment(str(step)) == (step,)
 
 
-def test_every_word_has_a_class_with_its_arguments() -> None:
-    assert set(AUGMENTATIONS) == set(OPERATIONS)
-    assert set(ALIASES.values()) <= set(OPERATIONS)
-    for name, operation in OPERATIONS.items():
-        fields = [field.name for field in dataclasses.fields(AUGMENTATIONS[name])]  # type: ignore[arg-type]
-        assert fields == [parameter.name for parameter in operation.parameters]
-    assert {name for name, operation in OPERATIONS.items() if operation.mirrors} == {"flip", "altflip"}
-    assert {name for name, operation in OPERATIONS.items() if operation.mixes} == {"mixup", "cutmix"}
+def test_every_operation_is_listed_with_defaults_in_range_effect_and_source() -> None:
+    assert set(AUGMENTATIONS.values()) == set(Augmentation.__subclasses__())
+    assert set(ALIASES.values()) <= set(AUGMENTATIONS)
+    for name, kind in AUGMENTATIONS.items():
+        fields = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+        assert fields == [parameter.name for parameter in kind.parameters()]
+        for parameter in kind.parameters():
+            strengths_are_zero = not parameter.default and name in ("affine", "jitter")
+            assert strengths_are_zero or ARGUMENT_TYPES[parameter.kind][0](parameter.default), (name, parameter)
+        assert kind.effect
+        assert kind.source
+    assert {name for name, kind in AUGMENTATIONS.items() if kind.mirrors} == {"flip", "altflip"}
+    assert {name for name, kind in AUGMENTATIONS.items() if kind.mixes} == {"mixup", "cutmix"}
 
 
 @pytest.mark.parametrize(
@@ -83,7 +89,7 @@ def test_every_word_has_a_class_with_its_arguments() -> None:
         ("rotate(181)", 8, "degrees must be an angle of 0 to 180 degrees, but is 181"),
         ("affine(10, shear=90)", 12, "shear must be an angle of at least 0 and below 90 degrees, but is 90"),
         ("affine(scale=1)", 8, "scale must be a number of at least 0 and below 1, but is 1"),
-        ("jitter(hue=0.6)", 8, "hue must be a share of the colour circle, from 0 to 0.5, but is 0.6"),
+        ("jitter(hue=0.6)", 8, "hue must be a share of the color circle, from 0 to 0.5, but is 0.6"),
         ("randaugment(magnitude=31)", 13, "magnitude must be a whole number from 0 to 30, but is 31"),
         ("mixup(0)", 7, "alpha must be a number from 0.001 to 1000, but is 0"),
         ("erase(min_area=0.5)", 1, "min_area=0.5 is larger than max_area=0.4; swap them"),
@@ -109,7 +115,7 @@ def test_every_word_has_a_class_with_its_arguments() -> None:
 )
 def test_mistakes_are_shown_where_they_are(spec: object, column: int, problem: str) -> None:
     with pytest.raises(PatternError) as caught:
-        read_augment(spec)
+        parse_augment(spec)
     heading, text, caret = str(caught.value).split("\n")
     assert heading.startswith(f"data.augment column {column}: ")
     assert problem in heading
@@ -120,15 +126,15 @@ def test_mistakes_are_shown_where_they_are(spec: object, column: int, problem: s
 @pytest.mark.parametrize(("spec", "came"), [([3], "3"), (["flip", ["crop"]], "['crop']"), (["flip # x", "crop"], "x")])
 def test_a_list_holds_texts(spec: object, came: str) -> None:
     with pytest.raises(UserError, match=re.escape(came) + r".* is in it\.\n  Type: 'data\.augment=\[flip,crop\(4\)\]'"):
-        read_augment(spec)
+        parse_augment(spec)
 
 
 def test_a_mapping_is_no_list() -> None:
     with pytest.raises(UserError, match=r"is a list of operations, but \{'crop': 4\} came"):
-        read_augment({"crop": 4})
+        parse_augment({"crop": 4})
 
 
-PIECES = [*OPERATIONS, "Shift", "(2)", "(0)", "(p=0.5)", "0.5", "zero", " -> ", ", ", *"()=*#\nx"]
+PIECES = [*AUGMENTATIONS, "Shift", "(2)", "(0)", "(p=0.5)", "0.5", "zero", " -> ", ", ", *"()=*#\nx"]
 wholes = st.lists(
     st.sampled_from(
         ["flip", "crop(2)", "rotate", "Erase(p=.3)", "affine(shear=1e1)", "jitter(0, 1)", "mixup", "cutout # 8"]
@@ -153,8 +159,8 @@ def test_any_text_is_read_or_refused(spec: str | list[str]) -> None:
         assert parse_augment([str(step) for step in found]) == found
         assert parse_augment(" -> ".join(map(str, found))) == found
         for step in found:
-            for parameter in OPERATIONS[step.name].parameters:
-                assert KINDS[parameter.kind][0](getattr(step, parameter.name)), step
+            for parameter in AUGMENTATIONS[step.name].parameters():
+                assert ARGUMENT_TYPES[parameter.kind][0](getattr(step, parameter.name)), step
     if commented:  # they would swallow the elements after them
         assert f"{commented[0]!r} is in it.\n  Type: 'data.augment=[flip,crop(4)]'" in refusal
     else:
@@ -174,7 +180,7 @@ def test_any_text_is_read_or_refused(spec: str | list[str]) -> None:
         ("cutout(9)", (3, 8, 16), "a square of 9 pixels a side is larger than the image; type cutout(8) or less"),
         ("erase(min_area=0.9, max_area=1)", (3, 8, 8), "no square with 0.9 to 1 of the area fits in"),
         ("erase(min_area=0.001, max_area=0.002)", (3, 8, 8), "no square with 0.001 to 0.002 of the area fits in"),
-        ("jitter(0.2, 0.1, 0.3)", (1, 8, 8), "grey images have neither saturation nor hue; type jitter(0.2, 0.1)"),
+        ("jitter(0.2, 0.1, 0.3)", (1, 8, 8), "gray images have neither saturation nor hue; type jitter(0.2, 0.1)"),
         ("jitter(hue=0.1)", (1, 8, 8), "neither saturation nor hue; leave it out"),
         ("jitter(0.1)", (4, 8, 8), "but these have 4 channels; leave it out"),
         ("trivialaugment", (2, 8, 8), "images of 1 or 3 channels, but these have 2; leave it out"),
@@ -194,7 +200,7 @@ def test_the_largest_that_fit_are_accepted() -> None:
     labels = torch.arange(64) % 10
     for spec in ("crop(7)", "translate(7)", "cutout(8)", "jitter(1, 1)", "erase"):
         pipeline = Pipeline(parse_augment(spec), (1, 8, 9), 10, torch.full((1,), 100.0), 0)
-        changed, targets = pipeline(images, labels, pipeline.draws(0, 64))
+        changed, targets = pipeline(images, labels, pipeline.random_parameters(0, 64))
         assert changed.shape == images.shape, spec
         assert (changed.min() >= 0) & (changed.max() <= 255), spec
         assert torch.equal(targets, labels), spec
@@ -273,11 +279,11 @@ def test_other_words_stay_as_they_are(word: str) -> None:
     assert quote_units(["seed=1", word]) == ["seed=1", word]
 
 
-def test_the_page_holds_the_table_of_the_vocabulary() -> None:
+def test_the_page_holds_the_table_of_the_operations() -> None:
     assert markdown_table() in (ROOT / "docs" / "data.md").read_text()
-    for name, operation in OPERATIONS.items():
+    for name, kind in AUGMENTATIONS.items():
         (row,) = [line for line in markdown_table().splitlines() if re.match(rf"\| `{name}[`(]", line)]
-        for parameter in operation.parameters:
+        for parameter in kind.parameters():
             (default,) = re.findall(rf"[(, ]{parameter.name}=([^,)]+)", row.split("|")[1])
             assert yaml.safe_load(default) == parameter.default
             assert f"`{parameter.name}`" in row, row

@@ -7,25 +7,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from convline.data.augment.color import turned
+from convline.data.augment.color import shift_hue
+from convline.data.augment.language import parse_augment
 from convline.data.augment.mixing import soft_targets
-from convline.data.augment.pipeline import parse_augment
 from support.augmenting import FILL, FORMATS, make, pictures
 
 
 def augmented(spec: str, images: Tensor, epoch: int = 0) -> tuple[Tensor, Tensor]:
-    """The images after one operation, and its draws."""
+    """The images after one operation, and its parameters."""
     pipeline = make(spec, *images.shape[1:])
-    draws = pipeline.draws(epoch, len(images))
-    return pipeline(images, torch.arange(len(images)) % 10, draws)[0], draws[0]
+    parameters = pipeline.random_parameters(epoch, len(images))
+    return pipeline(images, torch.arange(len(images)) % 10, parameters)[0], parameters[0]
 
 
-def flipped(image: np.ndarray, draw: list[float]) -> np.ndarray:
-    return image[:, :, ::-1] if draw[0] else image
+def flipped(image: np.ndarray, row: list[float]) -> np.ndarray:
+    return image[:, :, ::-1] if row[0] else image
 
 
-def cropped(image: np.ndarray, draw: list[float], **mode: str) -> np.ndarray:
-    top, left = map(int, draw)
+def cropped(image: np.ndarray, row: list[float], **mode: str) -> np.ndarray:
+    top, left = map(int, row)
     padded = np.pad(image, ((0, 0), (3, 3), (3, 3)), **mode)  # type: ignore[call-overload]
     return padded[:, top : top + image.shape[1], left : left + image.shape[2]]
 
@@ -36,8 +36,8 @@ def filled(image: np.ndarray) -> np.ndarray:
     return np.broadcast_to(np.rint(fill) if image.dtype == np.uint8 else fill, image.shape).astype(image.dtype)
 
 
-def translated(image: np.ndarray, draw: list[float]) -> np.ndarray:
-    down, right = map(int, draw)
+def translated(image: np.ndarray, row: list[float]) -> np.ndarray:
+    down, right = map(int, row)
     result = filled(image).copy()
     _, height, width = image.shape
     for y in range(height):
@@ -64,12 +64,12 @@ def erased(image: np.ndarray, top: float, left: float, height: float, width: flo
     [
         ("flip", flipped),
         ("altflip", flipped),
-        ("crop(3)", lambda image, draw: cropped(image, draw, mode="reflect")),
-        ("crop(3, zero)", lambda image, draw: cropped(image, draw, mode="constant")),
+        ("crop(3)", lambda image, row: cropped(image, row, mode="reflect")),
+        ("crop(3, zero)", lambda image, row: cropped(image, row, mode="constant")),
         ("translate(3)", translated),
-        ("cutout(4)", lambda image, draw: erased(image, *draw, 4, 4)),
-        ("cutout(5)", lambda image, draw: erased(image, *draw, 5, 5)),
-        ("erase(0.9)", lambda image, draw: erased(image, *draw)),
+        ("cutout(4)", lambda image, row: erased(image, *row, 4, 4)),
+        ("cutout(5)", lambda image, row: erased(image, *row, 5, 5)),
+        ("erase(0.9)", lambda image, row: erased(image, *row)),
     ],
 )
 def test_operations_that_move_pixels(
@@ -80,11 +80,11 @@ def test_operations_that_move_pixels(
     memory_format: torch.memory_format,
 ) -> None:
     images = pictures(channels=channels).to(dtype).contiguous(memory_format=memory_format)
-    result, draws = augmented(spec, images)
+    result, parameters = augmented(spec, images)
     assert result.dtype == dtype
     assert result.is_contiguous(memory_format=memory_format)
-    for image, after, draw in zip(images.numpy(), result.numpy(), draws.tolist(), strict=True):
-        np.testing.assert_array_equal(after, reference(image, draw))
+    for image, after, row in zip(images.numpy(), result.numpy(), parameters.tolist(), strict=True):
+        np.testing.assert_array_equal(after, reference(image, row))
     assert not torch.equal(result, images)
 
 
@@ -97,13 +97,13 @@ def test_geometry_is_torchvisions(spec: str, height: int, width: int, memory_for
 
     border = 12
     images = pictures(16, 3, height, width)
-    result, draws = augmented(spec, images.contiguous(memory_format=memory_format))
+    result, parameters = augmented(spec, images.contiguous(memory_format=memory_format))
     assert result.dtype == torch.float32
     # a wide border of the fill, since torchvision's own fill is blended twice where a pixel lies half outside
     wide = torch.tensor(FILL).view(3, 1, 1).expand(16, 3, height + 2 * border, width + 2 * border).clone()
     wide[:, :, border:-border, border:-border] = images
-    for image, after, draw in zip(wide, result, draws.tolist(), strict=True):
-        angle, down, right, scale, shear = draw if len(draw) == 5 else [*draw, 0, 0, 1, 0]
+    for image, after, row in zip(wide, result, parameters.tolist(), strict=True):
+        angle, down, right, scale, shear = row if len(row) == 5 else [*row, 0, 0, 1, 0]
         expected = affine(image, angle, [right, down], scale, [shear, 0.0], InterpolationMode.BILINEAR)
         torch.testing.assert_close(after, expected[:, border:-border, border:-border], rtol=0, atol=0.02)
 
@@ -117,12 +117,12 @@ def test_a_quarter_turn_by_hand() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 @pytest.mark.parametrize(("spec", "channels"), [("jitter(0.8, 0.8)", 1), ("jitter(0.5, 0.5, 0.9, 0.5)", 3)])
-def test_colours_are_torchvisions(spec: str, channels: int, dtype: torch.dtype) -> None:
+def test_colors_are_torchvisions(spec: str, channels: int, dtype: torch.dtype) -> None:
     from torchvision.transforms.v2 import functional as F
 
     images = pictures(channels=channels)
-    result, draws = augmented(spec, images.to(dtype))
-    for image, after, (brightness, contrast, saturation, turn) in zip(images, result, draws.tolist(), strict=True):
+    result, parameters = augmented(spec, images.to(dtype))
+    for image, after, (brightness, contrast, saturation, turn) in zip(images, result, parameters.tolist(), strict=True):
         expected = F.adjust_contrast(F.adjust_brightness(image / 255, brightness), contrast)
         if channels == 3:
             expected = F.adjust_hue(F.adjust_saturation(expected, saturation), turn)
@@ -131,10 +131,10 @@ def test_colours_are_torchvisions(spec: str, channels: int, dtype: torch.dtype) 
 
 
 def test_hue_by_hand() -> None:
-    """A third of a turn takes red to green, half of one orange (255, 128, 0) to the blue opposite; grey stays."""
-    colours = torch.tensor([[255.0, 0, 0], [255, 127.5, 0], [80, 80, 80]]).view(3, 3, 1, 1)
+    """A third of a turn takes red to green, half of one orange (255, 128, 0) to the blue opposite; gray stays."""
+    colors = torch.tensor([[255.0, 0, 0], [255, 127.5, 0], [80, 80, 80]]).view(3, 3, 1, 1)
     expected = torch.tensor([[0.0, 255, 0], [0, 127.5, 255], [80, 80, 80]]).view(3, 3, 1, 1)
-    torch.testing.assert_close(turned(colours, torch.tensor([1 / 3, 0.5, 0.2])), expected, rtol=0, atol=1e-3)
+    torch.testing.assert_close(shift_hue(colors, torch.tensor([1 / 3, 0.5, 0.2])), expected, rtol=0, atol=1e-3)
 
 
 def mixed_targets(shares: list[float], labels: list[int]) -> list[list[float]]:
@@ -152,25 +152,25 @@ def test_mixing(spec: str, dtype: torch.dtype, memory_format: torch.memory_forma
     images = pictures().to(dtype).contiguous(memory_format=memory_format)
     labels = torch.arange(len(images)) * 3 % 10
     pipeline = make(spec)
-    (draws,) = pipeline.draws(0, len(images))
-    result, targets = pipeline(images, labels, [draws])
+    (parameters,) = pipeline.random_parameters(0, len(images))
+    result, targets = pipeline(images, labels, [parameters])
     assert targets.dtype == torch.float32
     torch.testing.assert_close(targets.sum(1), torch.ones(len(images)))
-    torch.testing.assert_close(targets, torch.tensor(mixed_targets(draws[:, 0].tolist(), labels.tolist())))
+    torch.testing.assert_close(targets, torch.tensor(mixed_targets(parameters[:, 0].tolist(), labels.tolist())))
     assert result.dtype == (dtype if "cut" in spec else torch.float32)
-    for number, draw in enumerate(draws.tolist()):
+    for number, row in enumerate(parameters.tolist()):
         image, partner = images[number].numpy(), images[number - 1].numpy()
         if "cut" not in spec:
-            expected = draw[0] * image.astype(float) + (1 - draw[0]) * partner
+            expected = row[0] * image.astype(float) + (1 - row[0]) * partner
         else:
-            share, top, left, bottom, right = draw
+            share, top, left, bottom, right = row
             expected = image.copy()
             expected[:, int(top) : int(bottom), int(left) : int(right)] = partner[
                 :, int(top) : int(bottom), int(left) : int(right)
             ]
             assert share == pytest.approx(1 - (bottom - top) * (right - left) / 80, abs=1e-6)
         np.testing.assert_allclose(result[number].numpy(), expected, atol=1e-4)
-    unmixed = (draws[:, 0] == 1).float().mean()
+    unmixed = (parameters[:, 0] == 1).float().mean()
     assert (0.2 < unmixed < 0.8) if "p=" in spec else unmixed < 0.2
 
 
@@ -188,11 +188,11 @@ def test_policies_are_torchvisions_with_a_seed_for_each_image(spec: str, channel
     fill = list(FILL[:channels])
     policy = v2.TrivialAugmentWide(fill=fill) if spec == "trivialaugment" else v2.RandAugment(1, 20, fill=fill)
     images = pictures(12, channels)
-    result, draws = augmented(spec, images)
+    result, parameters = augmented(spec, images)
     rounded, _ = augmented(spec, images + 0.3)
     assert torch.equal(result, rounded)
     assert result.dtype == torch.uint8
-    for image, after, (seed,) in zip(images, result, draws.tolist(), strict=True):
+    for image, after, (seed,) in zip(images, result, parameters.tolist(), strict=True):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(seed))
             assert torch.equal(after, policy(image))

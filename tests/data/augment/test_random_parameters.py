@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from convline.data.augment.base import Stream
-from convline.data.augment.pipeline import parse_augment
+from convline.data.augment.base import RandomStream
+from convline.data.augment.language import parse_augment
 
 NUM_IMAGES = 20_000
 SHAPE = (3, 8, 12)
 DEEP = 5.0  # standard deviations; the seeds are fixed, so a test that passes once passes always
 
 
-def draw(
+def sample(
     spec: str, epoch: int = 0, seed: int = 0, number: int = 0, num_images: int = NUM_IMAGES
 ) -> NDArray[np.float64]:
     (step,) = parse_augment(spec)
-    draws = step.draw(Stream(seed, number, epoch), num_images, SHAPE)
-    assert draws.dtype == np.float32
-    assert len(draws) == num_images
-    return draws.astype(np.float64)
+    parameters = step.sample_parameters(RandomStream(seed, number, epoch), num_images, SHAPE)
+    assert parameters.dtype == np.float32
+    assert len(parameters) == num_images
+    return parameters.astype(np.float64)
 
 
 def is_uniform(values: NDArray[np.float64], low: int, high: int) -> bool:
@@ -52,30 +52,30 @@ def test_the_measure_itself_tells_even_from_uneven() -> None:
 
 @pytest.mark.parametrize(("spec", "share"), [("flip", 0.5), ("flip(0.2)", 0.2), ("flip(1)", 1.0), ("altflip", 0.5)])
 def test_flips_happen_as_often_as_they_should(spec: str, share: float) -> None:
-    draws = draw(spec)
-    assert set(np.unique(draws)) <= {0.0, 1.0}
-    assert abs(draws.mean() - share) <= DEEP * np.sqrt(share * (1 - share) / NUM_IMAGES)
+    parameters = sample(spec)
+    assert set(np.unique(parameters)) <= {0.0, 1.0}
+    assert abs(parameters.mean() - share) <= DEEP * np.sqrt(share * (1 - share) / NUM_IMAGES)
 
 
 def test_crops_are_uniform_in_both_directions_together() -> None:
-    top, left = draw("crop(4)").T
+    top, left = sample("crop(4)").T
     assert is_uniform(9 * top + left, 0, 80)
 
 
 def test_shifts_are_uniform() -> None:
-    down, right = draw("translate(3)").T
+    down, right = sample("translate(3)").T
     assert is_uniform(7 * (down + 3) + right + 3, 0, 48)
 
 
 @pytest.mark.parametrize("size", [4, 5])
-def test_centres_of_squares_are_uniform(size: int) -> None:
-    top, left = (draw(f"cutout({size})") + size // 2).T
+def test_centers_of_squares_are_uniform(size: int) -> None:
+    top, left = (sample(f"cutout({size})") + size // 2).T
     assert is_uniform(12 * top + left, 0, 95)
 
 
 def test_erased_rectangles_lie_inside_and_have_the_right_sizes() -> None:
     (step,) = parse_augment("erase(0.7, 0.05, 0.4, 0.5)")
-    top, left, height, width = step.draw(Stream(0, 0, 0), NUM_IMAGES, (1, 64, 64)).astype(float).T
+    top, left, height, width = step.sample_parameters(RandomStream(0, 0, 0), NUM_IMAGES, (1, 64, 64)).astype(float).T
     erased = height > 0
     assert (erased == (width > 0)).all()
     assert abs(erased.mean() - 0.7) < DEEP * np.sqrt(0.21 / NUM_IMAGES)
@@ -97,7 +97,7 @@ def test_erased_rectangles_lie_inside_and_have_the_right_sizes() -> None:
 def test_rectangles_that_do_not_fit_are_drawn_again() -> None:
     """Half of the area, 4 times as wide as high, is 6×24 pixels: never inside 12×12; a square is."""
     (step,) = parse_augment("erase(1, 0.5, 0.5, 0.01)")
-    height, width = step.draw(Stream(0, 0, 0), 2000, (1, 12, 12))[:, 2:].T
+    height, width = step.sample_parameters(RandomStream(0, 0, 0), 2000, (1, 12, 12))[:, 2:].T
     assert (np.maximum(height, width) < 12).all()
     assert 0.5 < (height > 0).mean() < 1
 
@@ -111,19 +111,19 @@ def test_rectangles_that_do_not_fit_are_drawn_again() -> None:
     ],
 )
 def test_real_parameters_are_uniform_in_their_ranges(spec: str, ranges: list[tuple[float, float]]) -> None:
-    for values, (low, high) in zip(draw(spec).T, ranges, strict=True):
+    for values, (low, high) in zip(sample(spec).T, ranges, strict=True):
         assert is_even(values, low, high)
 
 
 def test_what_is_not_asked_for_stays_as_it_is() -> None:
-    assert (draw("affine(20)")[:, 1:] == [0, 0, 1, 0]).all()
-    assert (draw("jitter(0, 0.5)")[:, [0, 2, 3]] == [1, 1, 0]).all()
+    assert (sample("affine(20)")[:, 1:] == [0, 0, 1, 0]).all()
+    assert (sample("jitter(0, 0.5)")[:, [0, 2, 3]] == [1, 1, 0]).all()
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 3.0])
 @pytest.mark.parametrize("p", [1.0, 0.4])
 def test_shares_of_mixing_follow_the_beta_distribution(alpha: float, p: float) -> None:
-    (shares,) = draw(f"mixup({alpha}, p={p})").T
+    (shares,) = sample(f"mixup({alpha}, p={p})").T
     mixed = shares[shares < 1]
     assert len(mixed) / NUM_IMAGES == pytest.approx(p, abs=0.03)  # a share may also be rounded to 1
     assert abs(mixed.mean() - 0.5) < 0.03
@@ -131,7 +131,7 @@ def test_shares_of_mixing_follow_the_beta_distribution(alpha: float, p: float) -
 
 
 def test_pasted_rectangles() -> None:
-    share, top, left, bottom, right = draw("cutmix").T
+    share, top, left, bottom, right = sample("cutmix").T
     assert (top >= 0).all()
     assert (left >= 0).all()
     assert (bottom <= 8).all()
@@ -148,7 +148,7 @@ def test_pasted_rectangles() -> None:
 
 def test_seeds_of_policies_are_whole_numbers() -> None:
     for spec in ("randaugment", "trivialaugment"):
-        (seeds,) = draw(spec).T
+        (seeds,) = sample(spec).T
         assert (seeds == np.rint(seeds)).all()
         assert is_even(seeds, 0, 2**24)
         assert len(np.unique(seeds)) > 0.99 * NUM_IMAGES
@@ -159,11 +159,11 @@ SPECS = ["flip", "crop", "translate", "cutout", "erase", "rotate", "affine(9)", 
 
 @pytest.mark.parametrize("spec", [*SPECS, "randaugment", "trivialaugment"])
 def test_draws_are_those_of_seed_epoch_and_step_and_of_no_others(spec: str) -> None:
-    first = draw(spec, epoch=3, seed=5, number=1, num_images=500)
-    np.testing.assert_array_equal(first, draw(spec, epoch=3, seed=5, number=1, num_images=500))
+    first = sample(spec, epoch=3, seed=5, number=1, num_images=500)
+    np.testing.assert_array_equal(first, sample(spec, epoch=3, seed=5, number=1, num_images=500))
     for other in ({"epoch": 4}, {"seed": 6}, {"number": 2}, {"epoch": 5, "seed": 3}, {"epoch": 1, "number": 3}):
         numbers = {"epoch": 3, "seed": 5, "number": 1, **other}
-        assert abs(correlation(first, draw(spec, num_images=500, **numbers))) < 0.25
+        assert abs(correlation(first, sample(spec, num_images=500, **numbers))) < 0.25
 
 
 def correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
@@ -174,17 +174,17 @@ def correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 @pytest.mark.parametrize("spec", [*SPECS, "altflip"])
 def test_an_image_knows_nothing_of_its_neighbours(spec: str) -> None:
-    draws = draw(spec)
+    parameters = sample(spec)
     for distance in (1, 2, 64, 128):
-        assert abs(correlation(draws[:-distance], draws[distance:])) < DEEP / np.sqrt(NUM_IMAGES)
+        assert abs(correlation(parameters[:-distance], parameters[distance:])) < DEEP / np.sqrt(NUM_IMAGES)
 
 
 def test_alternating_flip_shows_both_orientations_in_any_two_successive_epochs() -> None:
-    epochs = [draw("altflip", epoch) for epoch in range(5)]
+    epochs = [sample("altflip", epoch) for epoch in range(5)]
     for one, next_one in itertools.pairwise(epochs):
         assert (one + next_one == 1).all()
     np.testing.assert_array_equal(epochs[0], epochs[4])
-    assert abs(correlation(epochs[0], draw("altflip", seed=1))) < DEEP / np.sqrt(NUM_IMAGES)
+    assert abs(correlation(epochs[0], sample("altflip", seed=1))) < DEEP / np.sqrt(NUM_IMAGES)
 
 
 def test_no_step_draws_the_numbers_that_shuffle_the_images() -> None:
@@ -194,5 +194,5 @@ def test_no_step_draws_the_numbers_that_shuffle_the_images() -> None:
             order = np.random.default_rng([seed, epoch]).random(100)
             for number in (0, 1):
                 for any_epoch in (0, 1, 2):
-                    own = Stream(seed, number, any_epoch).generator().random(100)
+                    own = RandomStream(seed, number, any_epoch).generator().random(100)
                     assert not np.array_equal(own, order)

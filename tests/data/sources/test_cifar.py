@@ -1,4 +1,4 @@
-"""CIFAR: files in order, colour planes, and no pickle opened before its sum is known."""
+"""CIFAR: files in order, color planes, and no pickle opened before its sum is known."""
 
 import os
 import pickle
@@ -10,12 +10,12 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from convline.data.sources import Part, cifar10, cifar100
+from convline.data.sources import SplitName, cifar10, cifar100
 from convline.errors import UserError
 from support.data_files import as_python2, publish_cifar, write_files
 
 pytestmark = pytest.mark.usefixtures("no_download")
-PARTS: tuple[Part, ...] = ("train", "test")
+SPLITS: tuple[SplitName, ...] = ("train", "test")
 FILES = {
     "cifar10": [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"],
     "cifar100": ["train", "test", "meta"],
@@ -54,9 +54,7 @@ def written(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Pat
     return write_files(root / published.base_folder, contents), contents
 
 
-def test_cifar10_reads_five_batches_in_order_with_colour_planes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cifar10_reads_five_batches_in_order_with_color_planes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written("cifar10", tmp_path, monkeypatch)
     train, test = cifar10(tmp_path, "train"), cifar10(tmp_path, "test")
     assert train.images.shape == (10, 3, 32, 32)
@@ -68,20 +66,20 @@ def test_cifar10_reads_five_batches_in_order_with_colour_planes(
     assert test.images[:, 0, 5, 5].tolist() == [50, 51]
     assert test.labels.tolist() == [5, 4]
     assert train.classes == tuple(f"name {i}" for i in range(10))
-    assert train.mirrored_alike
+    assert train.flip_invariant
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("split_name", SPLITS)
 @pytest.mark.parametrize("name", FILES)
 def test_small_files_are_read_as_torchvision_does(
-    name: str, part: Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, split_name: SplitName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written(name, tmp_path, monkeypatch)
     source, published = READERS[name]
-    ours = source(tmp_path, part)
+    ours = source(tmp_path, split_name)
     # torchvision reads Python 2's strings as text; what Python 3 writes for them it would leave as bytes
     monkeypatch.setattr(pickle, "load", lambda file, encoding: _as_text(pickle.loads(file.read(), encoding=encoding)))
-    theirs = published(str(tmp_path), train=part == "train")
+    theirs = published(str(tmp_path), train=split_name == "train")
     assert np.array_equal(ours.images.permute(0, 2, 3, 1).numpy(), theirs.data)
     assert ours.labels.tolist() == theirs.targets
     assert list(ours.classes) == theirs.classes
@@ -166,9 +164,9 @@ def test_missing_without_a_network_is_explained(name: str, tmp_path: Path) -> No
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize("part", PARTS)
-def test_cifar10_equals_torchvisions(part: Part, data_root: Path) -> None:
-    ours, theirs = cifar10(data_root, part), CIFAR10(str(data_root), train=part == "train")
+@pytest.mark.parametrize("split_name", SPLITS)
+def test_cifar10_equals_torchvisions(split_name: SplitName, data_root: Path) -> None:
+    ours, theirs = cifar10(data_root, split_name), CIFAR10(str(data_root), train=split_name == "train")
     assert np.array_equal(ours.images.permute(0, 2, 3, 1).numpy(), theirs.data)
     assert ours.labels.tolist() == theirs.targets
     assert list(ours.classes) == theirs.classes

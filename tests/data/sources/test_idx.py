@@ -11,13 +11,13 @@ import torch
 import torchvision.datasets
 
 from convline.config.compose import load_config
-from convline.data.sources import Images, Part, emnist, fashion_mnist, idx, kmnist, mnist
+from convline.data.sources import Images, SplitName, emnist, fashion_mnist, idx, kmnist, mnist
 from convline.errors import UserError
 from support.data_files import idx as idx_file
 from support.data_files import idx_of, write_files
 
 pytestmark = pytest.mark.usefixtures("no_download")
-PARTS: tuple[Part, ...] = ("train", "test")
+SPLITS: tuple[SplitName, ...] = ("train", "test")
 
 # name in COUNTS, source, number of classes, label of the first class, torchvision's reader
 SETS: dict[str, tuple[Any, int, int, Any]] = {
@@ -42,33 +42,35 @@ def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     return request.param
 
 
-def files(name: str, part: Part) -> tuple[str, str]:
-    prefix = f"emnist-{name.split()[1]}-{part}" if " " in name else {"train": "train", "test": "t10k"}[part]
+def files(name: str, split_name: SplitName) -> tuple[str, str]:
+    prefix = f"emnist-{name.split()[1]}-{split_name}" if " " in name else {"train": "train", "test": "t10k"}[split_name]
     return f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
 
 
-def small(name: str, part: Part) -> tuple[np.ndarray, np.ndarray]:
+def small(name: str, split_name: SplitName) -> tuple[np.ndarray, np.ndarray]:
     """Random pixels, and the classes in turn."""
     _, num_classes, first, _ = SETS[name]
-    count = num_classes * (2 if part == "train" else 1)
-    pixels = np.random.default_rng(len(part)).integers(0, 256, (count, 28, 28))
+    count = num_classes * (2 if split_name == "train" else 1)
+    pixels = np.random.default_rng(len(split_name)).integers(0, 256, (count, 28, 28))
     return pixels, np.arange(count) % num_classes + first
 
 
-def write(root: Path, name: str, part: Part, images: bytes | None = None, labels: bytes | None = None) -> Path:
-    pixels, numbers = small(name, part)
+def write(
+    root: Path, name: str, split_name: SplitName, images: bytes | None = None, labels: bytes | None = None
+) -> Path:
+    pixels, numbers = small(name, split_name)
     contents = (idx_of(pixels) if images is None else images, idx_of(numbers) if labels is None else labels)
     folder = root / name.split()[0] / "raw"
-    return write_files(folder, dict(zip(files(name, part), contents, strict=True)))
+    return write_files(folder, dict(zip(files(name, split_name), contents, strict=True)))
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_images_and_labels_are_those_that_torchvision_reads(name: str, part: Part, tmp_path: Path) -> None:
+@pytest.mark.parametrize("split_name", SPLITS)
+def test_images_and_labels_are_those_that_torchvision_reads(name: str, split_name: SplitName, tmp_path: Path) -> None:
     source, num_classes, first, torchvisions = SETS[name]
-    for written in PARTS:  # EMNIST's reader wants both
+    for written in SPLITS:  # EMNIST's reader wants both
         write(tmp_path, name, written)
-    ours: Images = source(tmp_path, part)
-    theirs = torchvisions(str(tmp_path), train=part == "train")
+    ours: Images = source(tmp_path, split_name)
+    theirs = torchvisions(str(tmp_path), train=split_name == "train")
     upright = theirs.data.transpose(1, 2) if name.startswith("EMNIST") else theirs.data
     assert torch.equal(ours.images, upright.unsqueeze(1))
     assert torch.equal(ours.labels, theirs.targets - first)
@@ -103,7 +105,7 @@ def test_classes_have_the_published_names(tmp_path: Path) -> None:
 
 def test_only_clothes_may_be_mirrored(name: str, tmp_path: Path) -> None:
     write(tmp_path, name, "test")
-    assert SETS[name][0](tmp_path, "test").mirrored_alike == (name == "FashionMNIST")
+    assert SETS[name][0](tmp_path, "test").flip_invariant == (name == "FashionMNIST")
 
 
 def test_counts_are_the_published_ones() -> None:
@@ -127,10 +129,10 @@ def test_configs_say_the_counts_and_classes() -> None:
 
 
 def test_neither_parts_files_are_taken_for_the_others(name: str, tmp_path: Path) -> None:
-    for part in PARTS:
-        write(tmp_path, name, part, images=idx_of(np.full_like(small(name, part)[0], len(part))))
-    for part in PARTS:
-        assert (SETS[name][0](tmp_path, part).images == len(part)).all()
+    for split_name in SPLITS:
+        write(tmp_path, name, split_name, images=idx_of(np.full_like(small(name, split_name)[0], len(split_name))))
+    for split_name in SPLITS:
+        assert (SETS[name][0](tmp_path, split_name).images == len(split_name)).all()
 
 
 DAMAGED_IMAGES = {
@@ -221,8 +223,8 @@ def test_every_failure_to_download_is_explained_on_three_lines(
 
 def test_what_torchvision_downloads_is_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def download(self: Any) -> None:
-        for part in PARTS:
-            write(tmp_path, name, part)
+        for split_name in SPLITS:
+            write(tmp_path, name, split_name)
 
     monkeypatch.setattr(getattr(torchvision.datasets, name.split()[0]), "download", download)
     assert len(SETS[name][0](tmp_path, "train")) == 2 * SETS[name][1]
@@ -236,8 +238,8 @@ def test_a_root_that_is_a_file_is_explained(tmp_path: Path) -> None:
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize("part", PARTS)
-def test_mnist_equals_torchvisions(part: Part, data_root: Path) -> None:
-    ours, theirs = mnist(data_root, part), torchvision.datasets.MNIST(str(data_root), train=part == "train")
+@pytest.mark.parametrize("split_name", SPLITS)
+def test_mnist_equals_torchvisions(split_name: SplitName, data_root: Path) -> None:
+    ours, theirs = mnist(data_root, split_name), torchvision.datasets.MNIST(str(data_root), train=split_name == "train")
     assert torch.equal(ours.images.squeeze(1), theirs.data)
     assert torch.equal(ours.labels, theirs.targets)

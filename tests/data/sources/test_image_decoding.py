@@ -20,7 +20,7 @@ RNG = np.random.default_rng(0)
 
 
 def noise(height: int, width: int, channels: int = 3) -> np.ndarray:
-    """Smooth random colours."""
+    """Smooth random colors."""
     coarse = torch.from_numpy(RNG.uniform(0, 255, (1, channels, 5, 5)))
     smooth = F.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 255).round()
     return smooth[0].permute(1, 2, 0).numpy().astype(np.uint8)
@@ -42,15 +42,15 @@ def test_lossless_formats_come_back_exactly(ending: str, tmp_path: Path) -> None
     assert np.array_equal(decode(path, (3, 8, 8), "crop"), array.transpose(2, 0, 1))
 
 
-def test_grey_of_colours_is_pillows(tmp_path: Path) -> None:
+def test_gray_of_colors_is_pillows(tmp_path: Path) -> None:
     array = noise(6, 6)
-    grey = decode(saved(tmp_path / "x.png", array), (1, 6, 6), "crop")
+    gray = decode(saved(tmp_path / "x.png", array), (1, 6, 6), "crop")
     # ITU-R 601-2: L = 0.299 R + 0.587 G + 0.114 B, in fixed point
-    assert grey.shape == (1, 6, 6)
-    assert np.abs(grey[0] - array @ np.array([0.299, 0.587, 0.114])).max() <= 1
+    assert gray.shape == (1, 6, 6)
+    assert np.abs(gray[0] - array @ np.array([0.299, 0.587, 0.114])).max() <= 1
 
 
-def test_colours_of_grey_are_three_times_the_same(tmp_path: Path) -> None:
+def test_colors_of_gray_are_three_times_the_same(tmp_path: Path) -> None:
     array = noise(6, 6, 1)
     image = decode(saved(tmp_path / "x.png", array), (3, 6, 6), "crop")
     assert np.array_equal(image, array.transpose(2, 0, 1).repeat(3, axis=0))
@@ -118,7 +118,7 @@ def test_white_shines_through_where_it_is_transparent(tmp_path: Path) -> None:
     assert decode(tmp_path / "x.png", (1, 4, 4), "crop")[0, 0].tolist()[0] == 255
 
 
-def test_palette_with_a_transparent_colour(tmp_path: Path) -> None:
+def test_palette_with_a_transparent_color(tmp_path: Path) -> None:
     image = Image.fromarray(np.array([[0, 1], [1, 0]], dtype=np.uint8), mode="P")
     image.putpalette([10, 20, 30, 40, 50, 60])
     image.save(tmp_path / "x.png", transparency=1)

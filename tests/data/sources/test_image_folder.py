@@ -10,14 +10,14 @@ from PIL import Image
 
 from convline.data.sources.image_decoding import decode
 from convline.errors import UserError
-from support.pets import PARTS, levels, pets, read, write
+from support.pets import SPLITS, levels, pets, read, write
 
 pytestmark = pytest.mark.usefixtures("cache")
 
 
 def test_a_part_of_each_class_is_kept_for_the_test(tmp_path: Path) -> None:
     root = pets(tmp_path / "pets")
-    train, test = (read(root, part) for part in PARTS)
+    train, test = (read(root, split_name) for split_name in SPLITS)
     assert train.classes == test.classes == ("cats", "dogs")
     assert train.labels.tolist() == [0] * 8 + [1] * 8
     assert test.labels.tolist() == [0] * 2 + [1] * 2
@@ -36,8 +36,8 @@ def test_pixels_are_those_of_decode_train_images_first(tmp_path: Path) -> None:
         (root / str(i % 2)).mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)).save(root / str(i % 2) / f"{i}.bmp")
     expected = {decode(path, (3, 5, 4), "squash").tobytes() for path in root.rglob("*.bmp")}
-    parts = [read(root, part, shape=(3, 5, 4), resize="squash") for part in PARTS]
-    assert {image.numpy().tobytes() for part in parts for image in part.images} == expected
+    parts = [read(root, split_name, shape=(3, 5, 4), resize="squash") for split_name in SPLITS]
+    assert {image.numpy().tobytes() for split_name in parts for image in split_name.images} == expected
 
 
 @pytest.mark.parametrize(("fraction", "counts"), [(0.2, [2, 2]), (0.01, [1, 1]), (0.99, [9, 9]), (0.5, [5, 5])])
@@ -63,7 +63,7 @@ def test_train_and_test_folders_are_taken_as_they_are(tmp_path: Path) -> None:
         write(tmp_path / "pets" / "test" / "dogs" / "deep" / "er" / f"{i}.png", 150 + i)
     write(tmp_path / "pets" / "val" / "cats" / "1.png", 255)
     (tmp_path / "pets" / "train" / "list.csv").touch()
-    train, test = (read(tmp_path / "pets", part) for part in PARTS)
+    train, test = (read(tmp_path / "pets", split_name) for split_name in SPLITS)
     assert levels(train) == [*range(5), *range(100, 105)]
     assert levels(test) == [50, 51, 52, 150, 151, 152]
     assert "val; validation images are taken from train" in train.notices[0]
@@ -95,7 +95,7 @@ def test_endings_of_either_case_are_images(tmp_path: Path) -> None:
     for ending in ("PNG", "Jpg", "jpeg", "BMP", "webp", "gif", "tif", "TIFF"):
         image = Image.fromarray(np.full((6, 6), 50, dtype=np.uint8))
         image.save(root / "cats" / f"x.{ending}", format={"Jpg": "jpeg", "tif": "tiff"}.get(ending, ending.lower()))
-    assert sum(len(read(root, part)) for part in PARTS) == 14
+    assert sum(len(read(root, split_name)) for split_name in SPLITS) == 14
     assert read(root, "train").notices == ()
 
 
@@ -131,7 +131,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (root / "cats" / "up").symlink_to(root)
     (root / "cats" / "more").symlink_to(tmp_path / "more" / "cats")
     (root / "dogs" / "one.png").symlink_to(tmp_path / "more" / "dogs" / "1.png")
-    counts = sum(read(root, part).labels.bincount() for part in PARTS)
+    counts = sum(read(root, split_name).labels.bincount() for split_name in SPLITS)
     assert counts.tolist() == [3 + 2, 3 + 1]
 
 
@@ -153,7 +153,7 @@ def test_names_of_any_bytes(tmp_path: Path) -> None:
     (root / "cats" / "0.png").rename(str(root) + "/cats/\udcff [bold] \n.png")
     Path(str(root) + "/cats/\udcfe.txt").touch()
     assert "\N{REPLACEMENT CHARACTER}.txt" in read(root, "train").notices[0]
-    assert sum(len(read(root, part)) for part in PARTS) == 6
+    assert sum(len(read(root, split_name)) for split_name in SPLITS) == 6
 
 
 def test_a_root_by_another_way_is_the_same_folder(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from convline.data.array_cache import cached_array
 from convline.data.sources import Images
 from convline.data.sources.image_decoding import decode
 from convline.errors import UserError
-from support.pets import PARTS, levels, pets, read, write
+from support.pets import SPLITS, levels, pets, read, write
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -36,8 +36,8 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 def test_images_are_decoded_once_into_one_file(tmp_path: Path, cache: Path, decoded: list[Path]) -> None:
     root = pets(tmp_path / "pets")
-    first = [read(root, part) for part in PARTS]
-    again = [read(root, part) for part in PARTS]
+    first = [read(root, split_name) for split_name in SPLITS]
+    again = [read(root, split_name) for split_name in SPLITS]
     assert len(decoded) == 20
     (array,) = cache.rglob("*.npy")
     assert np.load(array).shape == (20, 4, 4, 1)  # channels last
@@ -64,8 +64,8 @@ def test_images_are_the_mapped_array_itself(
 
 
 def test_the_kept_fingerprint_is_that_of_the_pixels(tmp_path: Path) -> None:
-    for part in PARTS:
-        images = read(pets(tmp_path / "pets"), part)
+    for split_name in SPLITS:
+        images = read(pets(tmp_path / "pets"), split_name)
         assert images.fingerprint() == Images(images.images, images.labels, images.classes).fingerprint()
 
 
@@ -168,13 +168,13 @@ def test_broken_images_are_refused_by_name(tmp_path: Path, decoded: list[Path]) 
 
 def test_broken_images_are_skipped_and_named(tmp_path: Path, decoded: list[Path]) -> None:
     whole = pets(tmp_path / "whole")
-    expected = {part: levels(read(whole, part)) for part in PARTS}
+    expected = {split_name: levels(read(whole, split_name)) for split_name in SPLITS}
     root = broken_pets(pets(tmp_path / "pets"), "dogs/3.png", "cats/0.png", "cats/5.png")
     decoded.clear()
-    for part in PARTS:
-        images = read(root, part, broken="skip")
-        # the others stay in the part where they are
-        assert levels(images) == [level for level in expected[part] if level not in (103, 0, 5)]
+    for split_name in SPLITS:
+        images = read(root, split_name, broken="skip")
+        # the others stay in the split_name where they are
+        assert levels(images) == [level for level in expected[split_name] if level not in (103, 0, 5)]
         assert [level // 100 for level in levels(images)] == images.labels.tolist()
         (notice,) = images.notices
         assert "3 of 20 images" in notice

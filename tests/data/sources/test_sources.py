@@ -13,10 +13,10 @@ from omegaconf import OmegaConf
 from sklearn.datasets import load_digits
 
 from convline.config.compose import load_config
-from convline.data.sources import Images, Part, digits, synthetic
+from convline.data.sources import Images, SplitName, digits, synthetic
 from convline.data.sources.base import lay_channels_last, swap_sides
 
-PARTS: tuple[Part, ...] = ("train", "test")
+SPLITS: tuple[SplitName, ...] = ("train", "test")
 
 
 # --- digits ---------------------------------------------------------------------------------------------------------
@@ -41,8 +41,12 @@ def test_digits_train_and_test_are_together_exactly_scikit_learns() -> None:
     # levels 0…16 spread over 0…255: 255 / 16 = 15.9375 a level, so that 8 becomes 127.5 and, rounded to even, 128
     levels = np.array([0, 16, 32, 48, 64, 80, 96, 112, 128, 143, 159, 175, 191, 207, 223, 239, 255])
     expected = as_pairs(levels[published.images.astype(int)], published.target)
-    parts = [digits(part) for part in PARTS]
-    given = [pair for part in parts for pair in as_pairs(part.images.squeeze(1).numpy(), part.labels.numpy())]
+    parts = [digits(split_name) for split_name in SPLITS]
+    given = [
+        pair
+        for split_name in parts
+        for pair in as_pairs(split_name.images.squeeze(1).numpy(), split_name.labels.numpy())
+    ]
     assert sorted(given) == expected
 
 
@@ -58,8 +62,10 @@ def test_digits_keep_the_published_order_within_a_part() -> None:
 # --- synthetic ------------------------------------------------------------------------------------------------------
 
 
-def make_synthetic(part: Part, seed: int = 3, noise: float = 0.1, num_train: int = 50) -> Images:
-    return synthetic(part, num_train=num_train, num_test=20, shape=(2, 4, 3), num_classes=4, noise=noise, seed=seed)
+def make_synthetic(split_name: SplitName, seed: int = 3, noise: float = 0.1, num_train: int = 50) -> Images:
+    return synthetic(
+        split_name, num_train=num_train, num_test=20, shape=(2, 4, 3), num_classes=4, noise=noise, seed=seed
+    )
 
 
 def test_synthetic_is_a_function_of_its_arguments_whatever_the_global_seed() -> None:
@@ -79,7 +85,7 @@ def test_synthetic_leaves_the_global_random_state_alone() -> None:
 
 
 def test_synthetic_seeds_and_parts_differ() -> None:
-    prints = {make_synthetic(part, seed, num_train=20).fingerprint() for part in PARTS for seed in (3, 4)}
+    prints = {make_synthetic(split_name, seed, num_train=20).fingerprint() for split_name in SPLITS for seed in (3, 4)}
     assert len(prints) == 4
 
 
@@ -173,21 +179,21 @@ REAL = ("mnist", "cifar10")
 
 
 @pytest.mark.parametrize(
-    ("option", "part"),
+    ("option", "split_name"),
     [pytest.param(*key, marks=[pytest.mark.realdata] if key[0] in REAL else []) for key in GOLDEN],
 )
-def test_the_data_of_a_config_are_what_they_were(option: str, part: Part, data_root: Path) -> None:
+def test_the_data_of_a_config_are_what_they_were(option: str, split_name: SplitName, data_root: Path) -> None:
     cfg = load_config([f"data={option}"])
     source = instantiate(OmegaConf.to_container(cfg.data.source, resolve=True), _convert_="all")
-    images: Images = source(data_root, part) if option in REAL else source(part)
-    assert images.fingerprint() == GOLDEN[option, part]
+    images: Images = source(data_root, split_name) if option in REAL else source(split_name)
+    assert images.fingerprint() == GOLDEN[option, split_name]
     assert list(images.images.shape[1:]) == list(cfg.data.input_shape)
     assert len(images.classes) == cfg.data.num_classes
 
 
 def test_mirroring_shows_another_digit() -> None:
-    assert not digits("test").mirrored_alike
-    assert make_synthetic("test").mirrored_alike
+    assert not digits("test").flip_invariant
+    assert make_synthetic("test").flip_invariant
 
 
 def test_sources_import_nothing_heavy_but_torch() -> None:

@@ -11,7 +11,7 @@ import torch
 from scipy.io import savemat
 from torchvision.datasets import SVHN
 
-from convline.data.sources import Part, svhn
+from convline.data.sources import SplitName, svhn
 from convline.errors import UserError
 from support.data_files import md5
 
@@ -20,34 +20,34 @@ module = importlib.import_module("convline.data.sources.svhn")  # the package's 
 COUNT = {"train": 1030, "test": 20}
 
 
-def write(root: Path, part: Part, monkeypatch: pytest.MonkeyPatch, **changed: Any) -> Path:
+def write(root: Path, split_name: SplitName, monkeypatch: pytest.MonkeyPatch, **changed: Any) -> Path:
     """A compressed .mat file as the published one is: X of rows × columns × channels × images, y a column."""
-    count = COUNT[part]
-    pixels = np.random.default_rng(len(part)).integers(0, 256, (32, 32, 3, count), dtype=np.uint8)
+    count = COUNT[split_name]
+    pixels = np.random.default_rng(len(split_name)).integers(0, 256, (32, 32, 3, count), dtype=np.uint8)
     labels = (np.arange(count) % 10 + 1).astype(np.uint8)[:, None]
     content = io.BytesIO()
     savemat(content, {"X": pixels, "y": labels} | changed, do_compression=True)
-    url, name, _ = SVHN.split_list[part]
+    url, name, _ = SVHN.split_list[split_name]
     path = root / name
     path.write_bytes(content.getvalue())
-    monkeypatch.setitem(SVHN.split_list, part, [url, name, md5(content.getvalue())])
-    monkeypatch.setitem(module.COUNTS, part, count)
+    monkeypatch.setitem(SVHN.split_list, split_name, [url, name, md5(content.getvalue())])
+    monkeypatch.setitem(module.COUNTS, split_name, count)
     return path
 
 
-@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("split_name", ["train", "test"])
 def test_images_and_labels_are_those_that_torchvision_reads(
-    part: Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split_name: SplitName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(tmp_path, part, monkeypatch)
-    ours, theirs = svhn(tmp_path, part), SVHN(str(tmp_path), part)
+    write(tmp_path, split_name, monkeypatch)
+    ours, theirs = svhn(tmp_path, split_name), SVHN(str(tmp_path), split_name)
     assert np.array_equal(ours.images.numpy(), theirs.data)
     assert np.array_equal(ours.labels.numpy(), theirs.labels)
     assert ours.labels[:11].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     assert (ours.images.dtype, ours.labels.dtype) == (torch.uint8, torch.int64)
     assert ours.images.is_contiguous(memory_format=torch.channels_last)
     assert ours.classes == tuple("0123456789")
-    assert not ours.mirrored_alike
+    assert not ours.flip_invariant
 
 
 def test_row_and_column_are_not_swapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Shifts by whole pixels: a larger image, and a window in it for each image."""
+"""Shift images by whole pixels: pad them, and cut a window out of each."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convline.data.augment.base import Augmentation, Draws, Shape, Stream
+from convline.data.augment.base import Augmentation, RandomParameters, RandomStream, Shape, argument
 from convline.data.augment.memory_layout import as_rows, from_rows, layout_of, rows_of
 
 
-def shifted(images: Tensor, corners: Tensor, pad: int, border: Tensor | str) -> Tensor:
+def shift_windows(images: Tensor, corners: Tensor, pad: int, border: Tensor | str) -> Tensor:
     """Pad the images and cut a window of the original size out of each.
 
     Args:
         images: B×C×H×W.
         corners: whole numbers 0 to 2·`pad`, B×2: row and column of the window's corner in the padded image.
         pad: pixels on each side, fewer than the image has.
-        border: of the padding: one value for each channel, or "zero", or "reflect", which mirrors the image there
+        border: values of the padding: one for each channel, or "zero", or "reflect", which mirrors the image there
             without repeating its last pixel.
     """
     rows, per_pixel = as_rows(images)
     reflects = isinstance(border, str) and border == "reflect"
     padded = _mirror_padded(images, pad) if reflects else _padded(rows, per_pixel, pad, border)
     num_images, planes, height, width = padded.shape
-    # A view that holds the window at every number of the buffer; selecting from it copies row by row, without an index
-    # for each pixel.
+    # A gather would need an index for every pixel. Instead, an overlapping view of the padded buffer has one window at
+    # every element of the buffer: window i is the block of rows that begins at element i. Selecting each image's window
+    # from that view copies whole rows. `reach` is the distance from a window's first element to its last, so that no
+    # window of the view reaches beyond the buffer.
     strides = (1, *padded.stride()[1:])
     shape = (planes, *rows.shape[2:])
     reach = sum((size - 1) * stride for size, stride in zip(shape, strides[1:], strict=True))
@@ -73,49 +75,59 @@ def _too_wide(step: Augmentation, pixels: int, input_shape: Shape) -> str:
 
 @dataclass(frozen=True)
 class Crop(Augmentation):
-    """Pad-and-crop: padded by `pad` pixels on each side, then a random window of the original size.
+    """Pad by `pad` pixels on each side, then cut out a random window of the original size.
 
     `mode` "reflect" mirrors the image at its border (Zagoruyko & Komodakis, "Wide Residual Networks", 2016); "zero"
     pads with pixels of value 0 (He et al., "Deep Residual Learning for Image Recognition", 2015, section 4.2): black,
-    not the mean, as torchvision's `RandomCrop` does before normalising.
+    not the mean, as torchvision's `RandomCrop` does before normalizing.
 
-    Draws: row and column of the window's corner, 0 to 2·`pad`.
+    Random parameters: row and column of the window's corner, 0 to 2·`pad`.
     """
 
-    pad: int
-    mode: str
+    effect = (
+        "pads each side by `pad` pixels and cuts out the original size at a random place; `mode` reflect mirrors "
+        "the image at its border, zero makes it black"
+    )
+    source = "He et al. 2015 (zero); Zagoruyko & Komodakis 2016 (reflect)"
 
-    def misfit(self, input_shape: Shape) -> str:
-        """There must be enough image to mirror or to keep."""
+    pad: int = argument("pixels", 4)
+    mode: str = argument("border", "reflect")
+
+    def incompatibility(self, input_shape: Shape) -> str:
+        """Refuse a padding that is not smaller than the image: there would be too little to mirror or to keep."""
         return _too_wide(self, self.pad, input_shape)
 
-    def draw(self, stream: Stream, num_images: int, input_shape: Shape) -> Draws:
-        """Two draws an image."""
+    def sample_parameters(self, stream: RandomStream, num_images: int, input_shape: Shape) -> RandomParameters:
+        """Sample two parameters an image."""
         return stream.generator().integers(2 * self.pad, size=(num_images, 2), endpoint=True).astype(np.float32)
 
-    def __call__(self, images: Tensor, draws: Tensor, fill: Tensor) -> Tensor:
-        """Cut the windows out."""
-        return shifted(images, draws.long(), self.pad, self.mode)
+    def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
+        """Cut a window out of each padded image."""
+        return shift_windows(images, parameters.long(), self.pad, self.mode)
 
 
 @dataclass(frozen=True)
 class Translate(Augmentation):
-    """Shifted by up to `pixels` whole pixels in each direction; uncovered pixels get the fill.
+    """Shift by up to `pixels` whole pixels in each direction; uncovered pixels get the fill.
 
-    Draws: pixels down and to the right, -`pixels` to `pixels`.
+    Random parameters: pixels down and to the right, -`pixels` to `pixels`.
     """
 
-    pixels: int
+    effect = "shifts by whole pixels, up to `pixels` in each direction; uncovered pixels become the mean"
+    source = "LeCun et al. 1998"
+    aliases = ("shift",)
 
-    def misfit(self, input_shape: Shape) -> str:
-        """Some of the image must stay."""
+    pixels: int = argument("pixels", 2)
+
+    def incompatibility(self, input_shape: Shape) -> str:
+        """Refuse shifts by which nothing of the image may stay."""
         return _too_wide(self, self.pixels, input_shape)
 
-    def draw(self, stream: Stream, num_images: int, input_shape: Shape) -> Draws:
-        """Two draws an image."""
+    def sample_parameters(self, stream: RandomStream, num_images: int, input_shape: Shape) -> RandomParameters:
+        """Sample two parameters an image."""
         shifts = stream.generator().integers(-self.pixels, self.pixels, size=(num_images, 2), endpoint=True)
         return shifts.astype(np.float32)
 
-    def __call__(self, images: Tensor, draws: Tensor, fill: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
         """Shift."""
-        return shifted(images, self.pixels - draws.long(), self.pixels, fill)
+        return shift_windows(images, self.pixels - parameters.long(), self.pixels, fill)

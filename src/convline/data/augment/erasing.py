@@ -1,4 +1,4 @@
-"""Rectangles that become the mean."""
+"""Replace rectangles by the mean."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convline.data.augment.base import Augmentation, Draws, Shape, Stream
+from convline.data.augment.base import Augmentation, RandomParameters, RandomStream, Shape, argument
 from convline.data.augment.memory_layout import replace_boxes
 
 ATTEMPTS = 10  # rectangles tried until one fits, as in torchvision's RandomErasing
@@ -17,53 +17,65 @@ ATTEMPTS = 10  # rectangles tried until one fits, as in torchvision's RandomEras
 
 @dataclass(frozen=True)
 class Cutout(Augmentation):
-    """A square of `size` pixels a side gets the fill; its centre is any pixel, so part of it may lie outside.
+    """Fill a square of `size` pixels a side; its center is any pixel, so part of it may lie outside.
 
-    Draws: the square's first row and column, -⌊`size`/2⌋ to the side - 1 - ⌊`size`/2⌋.
+    Random parameters: the square's first row and column, -⌊`size`/2⌋ to the side - 1 - ⌊`size`/2⌋.
 
     Source: DeVries & Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017.
     """
 
-    size: int
+    effect = (
+        "replaces a square of `size`×`size` pixels by the mean; its center is anywhere, so part of it may lie outside"
+    )
+    source = "DeVries & Taylor 2017"
 
-    def misfit(self, input_shape: Shape) -> str:
-        """The square may be as large as the image at most."""
+    size: int = argument("pixels", 8)
+
+    def incompatibility(self, input_shape: Shape) -> str:
+        """Refuse a square that is larger than the image."""
         most = min(input_shape[1:])
         if self.size <= most:
             return ""
         return f"a square of {self.size} pixels a side is larger than the image; type cutout({most}) or less"
 
-    def draw(self, stream: Stream, num_images: int, input_shape: Shape) -> Draws:
-        """Two draws an image."""
-        centres = stream.generator().integers(input_shape[1:], size=(num_images, 2))
-        return (centres - self.size // 2).astype(np.float32)
+    def sample_parameters(self, stream: RandomStream, num_images: int, input_shape: Shape) -> RandomParameters:
+        """Sample two parameters an image."""
+        centers = stream.generator().integers(input_shape[1:], size=(num_images, 2))
+        return (centers - self.size // 2).astype(np.float32)
 
-    def __call__(self, images: Tensor, draws: Tensor, fill: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
         """Fill the squares."""
-        corners = draws.long()
+        corners = parameters.long()
         return replace_boxes(images, torch.cat([corners, corners + self.size], 1), fill)
 
 
 @dataclass(frozen=True)
 class Erase(Augmentation):
-    """Random erasing: with probability `p` a rectangle inside the image gets the fill.
+    """Random erasing: fill a rectangle inside the image, with probability `p`.
 
     Its share of the area is uniform in `min_area` to `max_area`, its height over its width uniform on a logarithmic
     scale in `ratio` to 1/`ratio`. If none of ten such rectangles fits, the image stays as it is.
 
-    Draws: first row, first column, height and width in pixels; 0 if nothing is erased.
+    Random parameters: first row, first column, height and width in pixels; 0 if nothing is erased.
 
     Source: Zhong et al., "Random Erasing Data Augmentation", 2017, algorithm 1, with the mean instead of random
-    values. The logarithmic scale, which favours neither side, is torchvision's.
+    values. The logarithmic scale, which favors neither side, is torchvision's.
     """
 
-    p: float
-    min_area: float
-    max_area: float
-    ratio: float
+    effect = (
+        "random erasing: with probability `p` replaces a rectangle inside the image by the mean; its share of the "
+        "area is `min_area` to `max_area`, height over width `ratio` to 1/`ratio`"
+    )
+    source = "Zhong et al. 2017"
+    aliases = ("randomerasing",)
 
-    def misfit(self, input_shape: Shape) -> str:
-        """Some square must be at least a pixel and smaller than the image."""
+    p: float = argument("probability", 0.5)
+    min_area: float = argument("area", 0.02)
+    max_area: float = argument("area", 0.4)
+    ratio: float = argument("ratio", 0.3)
+
+    def incompatibility(self, input_shape: Shape) -> str:
+        """Refuse areas for which no square is at least a pixel and smaller than the image."""
         smallest, largest = (
             round(math.sqrt(share * math.prod(input_shape[1:]))) for share in (self.min_area, self.max_area)
         )
@@ -71,8 +83,8 @@ class Erase(Augmentation):
             return ""
         return f"no square with {self.min_area} to {self.max_area} of the area fits in; type other areas"
 
-    def draw(self, stream: Stream, num_images: int, input_shape: Shape) -> Draws:
-        """Four draws an image."""
+    def sample_parameters(self, stream: RandomStream, num_images: int, input_shape: Shape) -> RandomParameters:
+        """Sample four parameters an image."""
         rng, sides = stream.generator(), np.array(input_shape[1:])
         chosen = rng.random(num_images) < self.p
         area = rng.uniform(self.min_area, self.max_area, (num_images, ATTEMPTS)) * sides.prod()
@@ -85,7 +97,7 @@ class Erase(Augmentation):
         corner = np.floor(rng.random((num_images, 2)) * (sides - size + 1)) * (size > 0)
         return np.concatenate([corner, size], 1).astype(np.float32)
 
-    def __call__(self, images: Tensor, draws: Tensor, fill: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
         """Fill the rectangles."""
-        corners, sizes = draws.long().split(2, 1)
+        corners, sizes = parameters.long().split(2, 1)
         return replace_boxes(images, torch.cat([corners, corners + sizes], 1), fill)

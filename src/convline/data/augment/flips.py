@@ -1,4 +1,4 @@
-"""Mirroring left and right."""
+"""Mirror images left and right."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convline.data.augment.base import Augmentation, Draws, Shape, Stream
+from convline.data.augment.base import Augmentation, RandomParameters, RandomStream, Shape, argument
 from convline.data.augment.memory_layout import as_rows, from_rows, layout_of
 
 
-def mirrored(images: Tensor, chosen: Tensor) -> Tensor:
-    """The images, those mirrored whose entry in `chosen` is true.
+def flip_where(images: Tensor, chosen: Tensor) -> Tensor:
+    """Mirror the images whose entry in `chosen` is true.
 
-    Taken from both versions of the batch: no size depends on the draws, so a GPU never waits.
+    Args:
+        images: B×C×H×W.
+        chosen: bool, B.
     """
+    # Gathered from the batch and its mirrored copy. images[chosen] would have a size that the processor must know, so a
+    # GPU would have to finish everything before it.
     layout = layout_of(images)
     both = torch.cat([as_rows(version, layout)[0] for version in (images, images.flip(3))])
     index = torch.arange(len(images), device=images.device) + len(images) * chosen
@@ -25,34 +29,47 @@ def mirrored(images: Tensor, chosen: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Flip(Augmentation):
-    """Mirrored with probability `p`. Draws: 1 if mirrored, else 0."""
+    """Mirror with probability `p`. Random parameters: 1 if mirrored, else 0."""
 
-    p: float
+    effect = "mirrors left and right with probability `p`"
+    source = "Krizhevsky, Sutskever & Hinton 2012"
+    aliases = ("hflip",)
+    mirrors = True
 
-    def draw(self, stream: Stream, num_images: int, input_shape: Shape) -> Draws:
-        """One draw an image."""
+    p: float = argument("probability", 0.5)
+
+    def sample_parameters(self, stream: RandomStream, num_images: int, input_shape: Shape) -> RandomParameters:
+        """Sample one parameter an image."""
         return (stream.generator().random((num_images, 1)) < self.p).astype(np.float32)
 
-    def __call__(self, images: Tensor, draws: Tensor, fill: Tensor) -> Tensor:
-        """Mirror those that are to be."""
-        return mirrored(images, draws[:, 0].bool())
+    def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
+        """Mirror the chosen images."""
+        return flip_where(images, parameters[:, 0].bool())
 
 
 @dataclass(frozen=True)
 class AltFlip(Augmentation):
-    """Alternating flip: each image has a random orientation, fixed by the seed, that changes from epoch to epoch.
+    """Alternating flip: mirror each image in every other epoch. The seed decides which images begin mirrored.
 
-    A random flip shows an image twice the same way in half of all pairs of epochs; this one never does. Draws: 1 if
-    mirrored, else 0.
+    A random flip repeats an image's orientation in half of all pairs of successive epochs; this one never does. Random
+    parameters: 1 if mirrored, else 0.
 
     Source: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498, 2024.
     """
 
-    def draw(self, stream: Stream, num_images: int, input_shape: Shape) -> Draws:
-        """One draw an image; those of two successive epochs add up to 1."""
+    effect = (
+        "alternating flip: mirrored in every other epoch, half of the images in the even ones, so that two "
+        "successive epochs show each image both ways"
+    )
+    source = "Jordan 2024, arXiv 2404.00498"
+    aliases = ("alternatingflip",)
+    mirrors = True
+
+    def sample_parameters(self, stream: RandomStream, num_images: int, input_shape: Shape) -> RandomParameters:
+        """Sample one parameter an image; the parameters of two successive epochs add up to 1."""
         at_first = replace(stream, epoch=0).generator().random((num_images, 1)) < 0.5
         return (at_first ^ (stream.epoch % 2 == 1)).astype(np.float32)
 
-    def __call__(self, images: Tensor, draws: Tensor, fill: Tensor) -> Tensor:
-        """Mirror those that are to be."""
-        return mirrored(images, draws[:, 0].bool())
+    def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
+        """Mirror the chosen images."""
+        return flip_where(images, parameters[:, 0].bool())

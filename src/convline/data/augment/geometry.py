@@ -1,4 +1,4 @@
-"""Rotation, shift, scale and shear, by bilinear interpolation."""
+"""Rotate, shift, scale and shear images by bilinear interpolation."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convline.data.augment.base import Augmentation, Draws, Shape, Stream
+from convline.data.augment.base import Augmentation, RandomParameters, RandomStream, Shape, argument
 
 
-def transformed(images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
-    """Shear, scale, turn and shift each image about its centre, in this order.
+def affine_transform(images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
+    """Shear, scale, rotate and shift each image about its center, in this order.
 
     Args:
         images: B×C×H×W.
@@ -24,11 +24,11 @@ def transformed(images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
         float32; what torchvision's `affine` gives for each image with these parameters and a fill of 0.
     """
     height, width = images.shape[2:]
-    x = torch.arange(width, device=images.device) - (width - 1) / 2  # of pixel centres, from the image's
+    x = torch.arange(width, device=images.device) - (width - 1) / 2  # of pixel centers, from the image's
     y = torch.arange(height, device=images.device) - (height - 1) / 2
     angle, down, right, scale, shear = (column.view(-1, 1, 1) for column in parameters.unbind(1))
     cos, sin, tan = angle.deg2rad().cos(), angle.deg2rad().sin(), shear.deg2rad().tan()
-    # backwards: where the pixel that ends up at (x, y) comes from
+    # grid_sample wants the inverse map: for each pixel of the result, the position that it comes from
     along_x = (x - right).view(len(images), 1, width) / scale
     along_y = (y - down.view(-1, 1)).view(len(images), height, 1) / scale
     grid = torch.empty(len(images), height, width, 2, device=images.device)
@@ -40,40 +40,53 @@ def transformed(images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Affine(Augmentation):
-    """Turned, shifted, scaled and sheared at random; uncovered pixels get the fill. Gives float32.
+    """Rotate, shift, scale and shear at random; uncovered pixels get the fill. Returns float32.
 
     Each is uniform: the angle within ±`degrees`, the shift within ±`translate` of the side, the scale within
-    1 ± `scale`, the shear along x within ±`shear` degrees. Draws: the parameters of `transformed`.
+    1 ± `scale`, the shear along x within ±`shear` degrees. Random parameters: the parameters of `affine_transform`.
     """
 
-    degrees: float
-    translate: float
-    scale: float
-    shear: float
+    effect = (
+        "turns by up to `degrees`, shifts by up to `translate` of the side, scales by 1 ± `scale`, shears by up to "
+        "`shear` degrees along x; uncovered pixels become the mean"
+    )
+    source = "LeCun et al. 1998; Simard, Steinkraus & Platt 2003"
 
-    def draw(self, stream: Stream, num_images: int, input_shape: Shape) -> Draws:
-        """Five draws an image."""
+    degrees: float = argument("degrees", 0)
+    translate: float = argument("share", 0)
+    scale: float = argument("share", 0)
+    shear: float = argument("shear", 0)
+
+    def sample_parameters(self, stream: RandomStream, num_images: int, input_shape: Shape) -> RandomParameters:
+        """Sample five parameters an image."""
         _, height, width = input_shape
         reach = np.array([self.degrees, self.translate * height, self.translate * width, self.scale, self.shear])
         middle = np.array([0, 0, 0, 1, 0])
         return (middle + reach * stream.generator().uniform(-1, 1, (num_images, 5))).astype(np.float32)
 
-    def __call__(self, images: Tensor, draws: Tensor, fill: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
         """Interpolate."""
-        return transformed(images, draws, fill)
+        return affine_transform(images, parameters, fill)
 
 
 @dataclass(frozen=True)
 class Rotate(Augmentation):
-    """Turned about the centre by an angle uniform within ±`degrees`. Gives float32. Draws: the angle in degrees."""
+    """Rotate about the center by an angle uniform within ±`degrees`. Returns float32.
 
-    degrees: float
+    Random parameters: the angle in degrees.
+    """
 
-    def draw(self, stream: Stream, num_images: int, input_shape: Shape) -> Draws:
-        """One draw an image."""
+    effect = "turns about the center by up to `degrees` either way; uncovered pixels become the mean"
+    source = "Simard, Steinkraus & Platt 2003"
+    aliases = ("rotation",)
+
+    degrees: float = argument("degrees", 15)
+
+    def sample_parameters(self, stream: RandomStream, num_images: int, input_shape: Shape) -> RandomParameters:
+        """Sample one parameter an image."""
         return stream.generator().uniform(-self.degrees, self.degrees, (num_images, 1)).astype(np.float32)
 
-    def __call__(self, images: Tensor, draws: Tensor, fill: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
         """Interpolate."""
-        zeros, ones = torch.zeros_like(draws), torch.ones_like(draws)
-        return transformed(images, torch.cat([draws, zeros, zeros, ones, zeros], 1), fill)
+        zeros, ones = torch.zeros_like(parameters), torch.ones_like(parameters)
+        return affine_transform(images, torch.cat([parameters, zeros, zeros, ones, zeros], 1), fill)

@@ -1,7 +1,7 @@
-"""Augmentations as the user types them, `[flip, crop(4), "affine(15, translate=0.1)"]` or one text -> checked words.
+"""Parse augmentations as the user types them: `[flip, crop(4), "affine(15, translate=0.1)"]`, or one text.
 
-The syntax of a step is that of patterns: names in any case and without underscores, arguments by position or by name.
-Steps are joined by commas or by `->`. No torch here: a text can be checked before anything is imported.
+The syntax of an operation is the syntax of patterns: names in any case and without underscores, arguments by position
+or by name. Operations are joined by commas or by `->`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from convline.config.compose import groups
-from convline.data.augment.vocabulary import ALIASES, CANONICAL, KINDS, OPERATIONS
+from convline.data.augment.base import ARGUMENT_TYPES, Augmentation
+from convline.data.augment.operations import ALIASES, AUGMENTATIONS, CANONICAL
 from convline.errors import UserError
 from convline.formatting import nearest
 from convline.pattern.arguments import bind, normalized
@@ -23,31 +24,34 @@ SOURCE = "data.augment"
 
 
 @dataclass(frozen=True)
-class Use:
-    """One operation with all its arguments."""
+class _Operation:
+    """One operation as it was typed, with all its arguments."""
 
+    kind: type[Augmentation]
     name: str
     arguments: dict[str, Any]
     location: SourceLocation
 
 
-def read_augment(spec: Any) -> list[Use]:
-    """Read a list of texts, or one text.
+def parse_augment(spec: Any) -> tuple[Augmentation, ...]:
+    """Parse a list of texts, or one text, into operations.
 
     Args:
-        spec: `["flip", "crop(4)"]` or `"flip, crop(4)"`; nothing at all if empty or None.
+        spec: `["flip", "crop(4)"]` or `"flip, crop(4)"`; no operation if empty or None.
     Raises:
-        PatternError: a word is wrong; shows where.
+        PatternError: a word is wrong; the error shows where.
         UserError: it is neither text nor a list of texts.
     """
-    uses = [
-        Use(step.name, bind(step, OPERATIONS[step.name].parameters, KINDS, _value), step.location)
-        for step in _Parser(_joined(spec), SOURCE).steps()
-    ]
-    for use in uses:
-        _check_effect(use)
-    _check_together(uses)
-    return uses
+    operations = []
+    for call in _Parser(_joined(spec), SOURCE).calls():
+        kind = AUGMENTATIONS[call.name]
+        operations.append(
+            _Operation(kind, call.name, bind(call, kind.parameters(), ARGUMENT_TYPES, _value), call.location)
+        )
+    for operation in operations:
+        _check_effect(operation)
+    _check_together(operations)
+    return tuple(operation.kind(**operation.arguments) for operation in operations)
 
 
 def _joined(spec: Any) -> str:
@@ -72,15 +76,15 @@ class _Parser(CallParser):
 
     expected = "a number or a word"
 
-    def steps(self) -> list[Call]:
-        found: list[Call] = []
+    def calls(self) -> list[Call]:
+        calls: list[Call] = []
         while self.next.kind != "end":
-            if found and not (self.take(",") or self.take("->")):
+            if calls and not (self.take(",") or self.take("->")):
                 raise PatternError(f"expected ',' or '->', but {self.next} came", self.next.location)
-            found.append(self.step())
-        return found
+            calls.append(self.call())
+        return calls
 
-    def step(self) -> Call:
+    def call(self) -> Call:
         """name ["(" arguments ")"]"""
         token = self.take("name")
         if token is None:
@@ -96,8 +100,8 @@ class _Parser(CallParser):
 def _unknown(token: Token) -> str:
     if token.text.lower() in groups().get("data/augment", []):
         return f"'{token.text}' is a preset; choose it with a slash: data/augment={token.text.lower()}"
-    near = nearest(token.text.lower(), [*OPERATIONS, *ALIASES])
-    return f"there is no augmentation '{token.text}'{near}; there are {', '.join(OPERATIONS)}"
+    near = nearest(token.text.lower(), [*AUGMENTATIONS, *ALIASES])
+    return f"there is no augmentation '{token.text}'{near}; there are {', '.join(AUGMENTATIONS)}"
 
 
 def _value(value: Value, location: SourceLocation) -> Any:
@@ -106,27 +110,31 @@ def _value(value: Value, location: SourceLocation) -> Any:
     return value.name.lower() if isinstance(value, Name) else value
 
 
-def _check_effect(use: Use) -> None:
-    given = use.arguments
+def _check_effect(operation: _Operation) -> None:
+    given = operation.arguments
     if given and not any(given.values()):
         raise PatternError(
-            f"{use.name} changes nothing while each of its strengths is 0; type for example "
-            f"{use.name}({next(iter(given))}={'0.2' if use.name == 'jitter' else '10'})",
-            use.location,
+            f"{operation.name} changes nothing while each of its strengths is 0; type for example "
+            f"{operation.name}({next(iter(given))}={'0.2' if operation.name == 'jitter' else '10'})",
+            operation.location,
         )
-    if use.name == "erase" and given["min_area"] > given["max_area"]:
+    if operation.name == "erase" and given["min_area"] > given["max_area"]:
         raise PatternError(
-            f"min_area={given['min_area']} is larger than max_area={given['max_area']}; swap them", use.location
+            f"min_area={given['min_area']} is larger than max_area={given['max_area']}; swap them", operation.location
         )
 
 
-def _check_together(uses: list[Use]) -> None:
-    mixers = [use for use in uses if OPERATIONS[use.name].mixes]
-    for use in mixers[1:]:
-        raise PatternError(f"{mixers[0].name} mixes the labels already; take one of the two", use.location)
-    for use in mixers:
-        if use is not uses[-1]:
-            raise PatternError(f"{use.name} mixes images that are otherwise finished; put it last", use.location)
-    mirrors = [use for use in uses if OPERATIONS[use.name].mirrors]
-    for use in mirrors[1:]:
-        raise PatternError(f"{mirrors[0].name} mirrors already, and twice is no mirroring; take one", use.location)
+def _check_together(operations: list[_Operation]) -> None:
+    mixers = [operation for operation in operations if operation.kind.mixes]
+    for operation in mixers[1:]:
+        raise PatternError(f"{mixers[0].name} mixes the labels already; take one of the two", operation.location)
+    for operation in mixers:
+        if operation is not operations[-1]:
+            raise PatternError(
+                f"{operation.name} mixes images that are otherwise finished; put it last", operation.location
+            )
+    mirrors = [operation for operation in operations if operation.kind.mirrors]
+    for operation in mirrors[1:]:
+        raise PatternError(
+            f"{mirrors[0].name} mirrors already, and twice is no mirroring; take one", operation.location
+        )

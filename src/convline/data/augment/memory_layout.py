@@ -1,6 +1,6 @@
-"""Both memory formats of a batch seen as rows of numbers, so that one code copies whole rows in either.
+"""View a batch of either memory format as rows of numbers, so that one code copies whole rows in both.
 
-Broadcasting over the channels of a channels-last batch, and selecting its images, would go three numbers at a time.
+To broadcast over the channels of a channels-last batch, or to select its images, would copy three numbers at a time.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from torch import Tensor
 
 
 def layout_of(images: Tensor) -> torch.memory_format:
-    """Channels-last if the images are so and nothing else, else contiguous."""
+    """Return channels-last if the images have that memory format and no other, else contiguous."""
     is_last = not images.is_contiguous() and images.is_contiguous(memory_format=torch.channels_last)
     return torch.channels_last if is_last and images.shape[1] > 1 else torch.contiguous_format
 
 
 def as_rows(images: Tensor, layout: torch.memory_format | None = None) -> tuple[Tensor, int]:
-    """A contiguous view, or copy, of B×C×H×W images as B×planes×H×numbers, and how many numbers a pixel takes there.
+    """Return B×C×H×W images as a contiguous view, or copy, B×planes×H×numbers, and the numbers of a pixel there.
 
     Channels-last images are one plane of H rows with W·C numbers; others are C planes of H rows with W numbers.
 
@@ -32,20 +32,20 @@ def as_rows(images: Tensor, layout: torch.memory_format | None = None) -> tuple[
 
 
 def from_rows(rows: Tensor, channels: int) -> Tensor:
-    """The images that `as_rows` gave the rows of."""
+    """Return the images whose rows `as_rows` returned."""
     if rows.shape[1] == channels:
         return rows
     return rows.view(len(rows), rows.shape[2], -1, channels).permute(0, 3, 1, 2)
 
 
 def rows_of(values: Tensor, rows: Tensor, per_pixel: int) -> Tensor:
-    """One value for each channel, in the rows' dtype and ready to be broadcast to them."""
+    """Return one value for each channel, in the rows' dtype and ready to be broadcast to them."""
     values = values.round().to(rows.dtype) if not rows.is_floating_point() else values
     return values.view(1, -1, 1, 1) if per_pixel == 1 else values.repeat(rows.shape[3] // per_pixel).view(1, 1, 1, -1)
 
 
 def replace_boxes(images: Tensor, edges: Tensor, other: Tensor) -> Tensor:
-    """The images with what `other` holds inside a box each.
+    """Replace the inside of one box in each image by what `other` holds there.
 
     Args:
         images: B×C×H×W, uint8 or float32.
@@ -59,10 +59,12 @@ def replace_boxes(images: Tensor, edges: Tensor, other: Tensor) -> Tensor:
     top, left, bottom, right = edges.unsqueeze(2).unbind(1)
     y = torch.arange(rows.shape[2], device=rows.device)
     x = torch.arange(rows.shape[3], device=rows.device) // per_pixel
+    # A box is the product of a range of rows and a range of columns: two thin masks are broadcast, none of image size.
     in_rows = ((y >= top) & (y < bottom)).view(len(rows), 1, -1, 1)
     in_columns = ((x >= left) & (x < right)).view(len(rows), 1, 1, -1)
     if rows.dtype != torch.uint8:
         return from_rows(torch.where(in_rows & in_columns, others, rows), images.shape[1])
-    # bit by bit it is several times as fast as torch.where; -1 is 255 in a byte, all bits
+    # torch.where on bytes is several times as slow as bitwise operations. The mask is 255 (all bits) inside the box and
+    # 0 outside: True is 1, and -1 is 255 in a byte. a ^ ((a ^ b) & mask) is b where the mask is 255, else a.
     mask = in_rows.to(torch.uint8).neg_() & in_columns.to(torch.uint8).neg_()
     return from_rows(rows ^ ((rows ^ others) & mask), images.shape[1])

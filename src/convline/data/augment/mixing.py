@@ -1,6 +1,6 @@
-"""Images blended with the one before them in the batch (the first with the last), and their labels with them.
+"""Blend each image with the one before it in the batch (the first with the last), and their labels with them.
 
-Which image that is, is as random as the order of the images. The first draw is the share that an image keeps.
+The order of the images is random, and so is the partner. The first random parameter is the share that an image keeps.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convline.data.augment.base import Augmentation, Draws, Shape, Stream
+from convline.data.augment.base import Augmentation, RandomParameters, RandomStream, Shape, argument
 from convline.data.augment.memory_layout import replace_boxes
 
 
 def partners(batch: Tensor) -> Tensor:
-    """The entry before each one, and the last one for the first."""
+    """Return for each entry the one before it, and the last entry for the first."""
     return torch.cat([batch[-1:], batch[:-1]])
 
 
 def soft_targets(labels: Tensor, shares: Tensor, num_classes: int) -> Tensor:
-    """Targets B×num_classes that add up to 1: `shares` for the own label, the rest for the partner's."""
+    """Return targets B×num_classes that add up to 1: `shares` for the own label, the rest for the partner's."""
     own = F.one_hot(labels, num_classes).float()
     shares = shares.view(-1, 1)
     return own * shares + partners(own) * (1 - shares)
@@ -35,44 +35,60 @@ def _shares(rng: np.random.Generator, alpha: float, p: float, num_images: int) -
 
 @dataclass(frozen=True)
 class MixUp(Augmentation):
-    """With probability `p`, the weighted mean of two images. Gives float32.
+    """Take the weighted mean of two images, with probability `p`. Returns float32.
 
-    Draws: the weight of the own image, from Beta(`alpha`, `alpha`).
+    Random parameters: the weight of the own image, from Beta(`alpha`, `alpha`).
 
     Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018, with a weight for each image, not for the
     batch.
     """
 
-    alpha: float
-    p: float
+    effect = (
+        "with probability `p` blends each image with another one of the batch, and their labels; the shares follow "
+        "Beta(`alpha`, `alpha`)"
+    )
+    source = "Zhang et al. 2018"
+    mixes = True
 
-    def draw(self, stream: Stream, num_images: int, input_shape: Shape) -> Draws:
-        """One draw an image."""
+    alpha: float = argument("alpha", 0.2)
+    p: float = argument("probability", 1)
+
+    def sample_parameters(self, stream: RandomStream, num_images: int, input_shape: Shape) -> RandomParameters:
+        """Sample one parameter an image."""
         return _shares(stream.generator(), self.alpha, self.p, num_images).astype(np.float32)[:, None]
 
-    def __call__(self, images: Tensor, draws: Tensor, fill: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
         """Blend."""
-        images, share = images.float(), draws.view(-1, 1, 1, 1)
+        images, share = images.float(), parameters.view(-1, 1, 1, 1)
         return images * share + partners(images) * (1 - share)
 
 
 @dataclass(frozen=True)
 class CutMix(Augmentation):
-    """With probability `p`, a rectangle of another image is pasted at the same place.
+    """Paste a rectangle of another image at the same position, with probability `p`.
 
-    Its sides are √(1 - share) of the image's, with a share from Beta(`alpha`, `alpha`); its centre is any pixel, and
-    what lies outside is cut off. Draws: the share of the area that stays, and the rectangle's first row, first column,
-    row behind the last, column behind the last.
+    Its sides are √(1 - share) of the image's, with a share from Beta(`alpha`, `alpha`); its center is any pixel, and
+    what lies outside is cut off.
+
+    Random parameters: the share of the area that stays, and the rectangle's first row, first column, row behind the
+    last, column behind the last.
 
     Source: Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features", 2019,
     with a rectangle for each image, not for the batch.
     """
 
-    alpha: float
-    p: float
+    effect = (
+        "with probability `p` pastes a rectangle of another image of the batch, and mixes their labels by area; the"
+        " share follows Beta(`alpha`, `alpha`)"
+    )
+    source = "Yun et al. 2019"
+    mixes = True
 
-    def draw(self, stream: Stream, num_images: int, input_shape: Shape) -> Draws:
-        """Five draws an image."""
+    alpha: float = argument("alpha", 1)
+    p: float = argument("probability", 1)
+
+    def sample_parameters(self, stream: RandomStream, num_images: int, input_shape: Shape) -> RandomParameters:
+        """Sample five parameters an image."""
         rng, sides = stream.generator(), np.array(input_shape[1:])
         shares = _shares(rng, self.alpha, self.p, num_images)
         sizes = np.floor(sides * np.sqrt(1 - shares)[:, None])
@@ -81,6 +97,6 @@ class CutMix(Augmentation):
         pasted = (edges[:, 2:] - edges[:, :2]).prod(1) / sides.prod()
         return np.concatenate([1 - pasted[:, None], edges], 1).astype(np.float32)
 
-    def __call__(self, images: Tensor, draws: Tensor, fill: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
         """Paste."""
-        return replace_boxes(images, draws[:, 1:].long(), partners(images))
+        return replace_boxes(images, parameters[:, 1:].long(), partners(images))

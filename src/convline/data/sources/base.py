@@ -1,4 +1,4 @@
-"""What every source returns: labelled images as tensors."""
+"""Define what every source returns: labeled images as tensors."""
 
 from dataclasses import InitVar, dataclass
 from typing import Literal, Protocol
@@ -8,29 +8,29 @@ from torch import Tensor
 
 from convline.storage import short_hash
 
-Part = Literal["train", "test"]
+SplitName = Literal["train", "test"]
 
 DIGITS = tuple("0123456789")  # the classes of every set of digits
 
 
 @dataclass(frozen=True)
 class Images:
-    """A set of labelled images.
+    """A set of labeled images.
 
     Args:
         images: uint8, N×C×H×W, in channels-last memory format: other tensors are copied into it. Batches of images
-            whose channels lie together are normalised and made ready for convolutions several times as fast.
+            whose channels lie together are normalized and made ready for convolutions several times as fast.
         labels: int64, N; each below `len(classes)`.
         classes: the classes' names, in order of their numbers.
-        mirrored_alike: whether a mirrored image still shows its class; no for digits, letters and other characters.
-        notices: what a user should know of them before they are trained on.
-        known_fingerprint: what `fingerprint` would compute, from a source that has computed it before.
+        flip_invariant: whether a mirrored image still shows its class; no for digits, letters and other characters.
+        notices: what a user should know about them before training.
+        known_fingerprint: result of `fingerprint`, from a source that has computed it before.
     """
 
     images: Tensor
     labels: Tensor
     classes: tuple[str, ...]
-    mirrored_alike: bool = True
+    flip_invariant: bool = True
     notices: tuple[str, ...] = ()
     known_fingerprint: InitVar[str | None] = None
 
@@ -42,7 +42,7 @@ class Images:
         return len(self.labels)
 
     def fingerprint(self) -> str:
-        """A hash of every pixel and label: 16 hexadecimal digits."""
+        """Hash every pixel and label: 16 hexadecimal digits."""
         known: str | None = self.__dict__["_known"]
         if known is not None:
             return known
@@ -56,8 +56,8 @@ class Images:
 class Source(Protocol):
     """Reads one official split; sources of files take their folder first."""
 
-    def __call__(self, part: Part, /) -> Images:
-        """All images of the official training or test set."""
+    def __call__(self, split_name: SplitName, /) -> Images:
+        """Return all images of the official training or test set."""
         ...
 
 
@@ -68,7 +68,7 @@ def swap_sides(images_NCHW: Tensor) -> None:
 
 
 def lay_channels_last(images_NCHW: Tensor) -> Tensor:
-    """The same images in channels-last memory format, in the very memory of the given ones, which are then void.
+    """Convert images to channels-last memory format in place; the given tensor is then invalid.
 
     Args:
         images_NCHW: contiguous.

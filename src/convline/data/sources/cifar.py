@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100: pickles, opened only if torchvision's MD5 sums hold."""
+"""Read CIFAR-10 and CIFAR-100: pickles, opened only if they have the MD5 sums that torchvision knows."""
 
 import hashlib
 from functools import partial
@@ -8,25 +8,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from convline.data.sources.base import Images, Part, lay_channels_last
+from convline.data.sources.base import Images, SplitName, lay_channels_last
 from convline.data.sources.downloads import check_md5, damaged, download
 
 
-def cifar10(root: Path, part: Part) -> Images:
-    """CIFAR-10, 3×32×32, from `root`/cifar-10-batches-py; downloaded by torchvision if it is not there."""
+def cifar10(root: Path, split_name: SplitName) -> Images:
+    """Read CIFAR-10, 3×32×32, from `root`/cifar-10-batches-py; downloaded by torchvision if it is not there."""
     from torchvision.datasets import CIFAR10
 
-    return _read(CIFAR10, "CIFAR-10", "labels", root, part)
+    return _read(CIFAR10, "CIFAR-10", "labels", root, split_name)
 
 
-def cifar100(root: Path, part: Part) -> Images:
-    """CIFAR-100 with its 100 fine classes, 3×32×32, from `root`/cifar-100-python; downloaded likewise."""
+def cifar100(root: Path, split_name: SplitName) -> Images:
+    """Read CIFAR-100 with its 100 fine classes, 3×32×32, from `root`/cifar-100-python; downloaded if missing."""
     from torchvision.datasets import CIFAR100
 
-    return _read(CIFAR100, "CIFAR-100", "fine_labels", root, part)
+    return _read(CIFAR100, "CIFAR-100", "fine_labels", root, split_name)
 
 
-def _read(published: Any, name: str, labels_key: str, root: Path, part: Part) -> Images:
+def _read(published: Any, name: str, labels_key: str, root: Path, split_name: SplitName) -> Images:
     """Read the files that torchvision's class `published` lists, with their MD5 sums."""
     folder = Path(root) / published.base_folder
     meta = published.meta
@@ -37,7 +37,7 @@ def _read(published: Any, name: str, labels_key: str, root: Path, part: Part) ->
             missing = next(file for file, _ in listed if file not in present)
             raise damaged(folder / missing, "it is missing, though others are there")
         download(partial(published, root=str(root), download=True), name, folder)
-    needed = published.train_list if part == "train" else published.test_list
+    needed = published.train_list if split_name == "train" else published.test_list
     images, labels = None, []
     for position, (file, md5) in enumerate(needed):
         content = _load(folder / file, md5)
@@ -54,10 +54,10 @@ def _read(published: Any, name: str, labels_key: str, root: Path, part: Part) ->
 
 
 def _load(path: Path, md5: str) -> dict[str, Any]:
-    """Open a pickle with that MD5 sum: what is opened are the very bytes that were summed.
+    """Open a pickle if its bytes have the MD5 sum.
 
     Raises:
-        UserError: it has another sum.
+        UserError: they have another sum.
     """
     import pickle
 

@@ -12,10 +12,10 @@ from importlib.resources import files
 import numpy as np
 import torch
 
-from convline.data.sources.base import DIGITS, Images, Part
+from convline.data.sources.base import DIGITS, Images, SplitName
 
 
-def digits(part: Part) -> Images:
+def digits(split_name: SplitName) -> Images:
     """Return the embedded digits, 1×8×8, with gray levels 0…16 spread over 0…255.
 
     There is no official split: every fifth image of each class is the test set.
@@ -28,5 +28,5 @@ def digits(part: Part) -> Images:
     for digit in range(10):
         is_digit = labels == digit
         rank_in_class[is_digit] = torch.arange(int(is_digit.sum()))
-    chosen = (rank_in_class % 5 == 4) == (part == "test")
-    return Images(images[chosen], labels[chosen], DIGITS, mirrored_alike=False)
+    chosen = (rank_in_class % 5 == 4) == (split_name == "test")
+    return Images(images[chosen], labels[chosen], DIGITS, flip_invariant=False)

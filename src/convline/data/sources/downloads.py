@@ -1,4 +1,4 @@
-"""Files of published data sets: downloaded if they are not there, checked before they are believed."""
+"""Download files of published data sets where they are missing, and check them."""
 
 import contextlib
 import io
@@ -9,7 +9,7 @@ from convline.errors import UserError
 
 
 def damaged(path: Path, why: str) -> UserError:
-    """The error for a file that is not what was published; `why` continues "the data file … is damaged: "."""
+    """Return the error for a file that differs from the published one; `why` ends "the data file … is damaged: "."""
     return UserError(
         f"the data file {path} is damaged: {why}.\n"
         f"  Delete it and run again with a network, or put a good copy there, or name another folder: data.root=FOLDER"
@@ -28,7 +28,7 @@ def check_md5(path: Path, found: str, published: str) -> None:
 
 
 def download(fetch: Callable[[], object], name: str, folder: Path) -> None:
-    """Let torchvision download a data set into `folder`; its progress bar is shown, its chatter is not.
+    """Let torchvision download a data set into `folder`; its progress bar is shown, its other output is not.
 
     Raises:
         UserError: it could not.

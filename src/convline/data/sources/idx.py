@@ -1,6 +1,6 @@
-"""MNIST and the sets that share its form: IDX files, 1×28×28, as torchvision downloads them.
+"""Read MNIST and the data sets of its format: IDX files, 1×28×28, as torchvision downloads them.
 
-Parsed here, because torchvision's reader fails on a truncated file without naming it.
+The files are parsed in this module, because torchvision's reader fails on a truncated file without naming it.
 """
 
 import os
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convline.data.sources.base import DIGITS, Images, Part, swap_sides
+from convline.data.sources.base import DIGITS, Images, SplitName, swap_sides
 from convline.data.sources.downloads import damaged, download
 from convline.formatting import shape_text
 
@@ -28,16 +28,16 @@ COUNTS = {
 }
 
 
-def mnist(root: Path, part: Part) -> Images:
-    """MNIST: handwritten digits, from `root`/MNIST/raw."""
-    images, labels = _read(root, part, "MNIST")
+def mnist(root: Path, split_name: SplitName) -> Images:
+    """Read MNIST: handwritten digits, from `root`/MNIST/raw."""
+    images, labels = _read(root, split_name, "MNIST")
     _check_range(*labels, first=0, last=9)
-    return Images(images, labels[1], DIGITS, mirrored_alike=False)
+    return Images(images, labels[1], DIGITS, flip_invariant=False)
 
 
-def fashion_mnist(root: Path, part: Part) -> Images:
-    """Fashion-MNIST: photographs of clothes in ten classes, from `root`/FashionMNIST/raw."""
-    images, labels = _read(root, part, "FashionMNIST")
+def fashion_mnist(root: Path, split_name: SplitName) -> Images:
+    """Read Fashion-MNIST: photographs of clothes in ten classes, from `root`/FashionMNIST/raw."""
+    images, labels = _read(root, split_name, "FashionMNIST")
     _check_range(*labels, first=0, last=9)
     from torchvision.datasets import FashionMNIST
 
@@ -46,27 +46,27 @@ def fashion_mnist(root: Path, part: Part) -> Images:
     return Images(images, labels[1], classes)
 
 
-def kmnist(root: Path, part: Part) -> Images:
-    """Kuzushiji-MNIST: ten cursive hiragana, from `root`/KMNIST/raw."""
-    images, labels = _read(root, part, "KMNIST")
+def kmnist(root: Path, split_name: SplitName) -> Images:
+    """Read Kuzushiji-MNIST: ten cursive hiragana, from `root`/KMNIST/raw."""
+    images, labels = _read(root, split_name, "KMNIST")
     _check_range(*labels, first=0, last=9)
     from torchvision.datasets import KMNIST
 
     classes = tuple(KMNIST.classes)
     _check_balance(*labels, classes)
-    return Images(images, labels[1], classes, mirrored_alike=False)
+    return Images(images, labels[1], classes, flip_invariant=False)
 
 
-def emnist(root: Path, part: Part, split: Literal["letters", "balanced"]) -> Images:
-    """EMNIST, made upright, from `root`/EMNIST/raw.
+def emnist(root: Path, split_name: SplitName, split: Literal["letters", "balanced"]) -> Images:
+    """Read EMNIST, made upright, from `root`/EMNIST/raw.
 
     Args:
         root: folder of the data.
-        part: which official set.
+        split_name: which official set.
         split: "letters", where an upper and its lower case are one of 26 classes, or "balanced": digits, upper case,
             and the eleven lower case letters that do not look like their upper case, 47 classes.
     """
-    images, (path, labels) = _read(root, part, "EMNIST", split)
+    images, (path, labels) = _read(root, split_name, "EMNIST", split)
     from torchvision.datasets import EMNIST
 
     classes = tuple(name for name in EMNIST.classes_split_dict[split] if name != "N/A")
@@ -75,31 +75,31 @@ def emnist(root: Path, part: Part, split: Literal["letters", "balanced"]) -> Ima
     labels -= first
     _check_balance(path, labels, classes)
     swap_sides(images)  # the files have them column by column
-    return Images(images, labels, classes, mirrored_alike=False)
+    return Images(images, labels, classes, flip_invariant=False)
 
 
-def _read(root: Path, part: Part, name: str, split: str | None = None) -> tuple[Tensor, tuple[Path, Tensor]]:
-    """Images and labels as their files have them, downloaded by torchvision if they are not there.
+def _read(root: Path, split_name: SplitName, name: str, split: str | None = None) -> tuple[Tensor, tuple[Path, Tensor]]:
+    """Read images and labels as they are in their files, downloaded by torchvision if they are not there.
 
     Args:
-        root, part: as above.
+        root, split_name: as above.
         name: of torchvision's class, and of the folder.
         split: of EMNIST.
     Returns:
         N×1×28×28 uint8; the labels' file and N labels, int64.
     """
     folder = Path(root) / name / "raw"
-    prefix = f"emnist-{split}-{part}" if split else {"train": "train", "test": "t10k"}[part]
+    prefix = f"emnist-{split}-{split_name}" if split else {"train": "train", "test": "t10k"}[split_name]
     files = [folder / f"{prefix}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1")]
     missing = [file for file in files if not file.is_file()]
     full_name = f"{name} {split}" if split else name
     if missing:
         import torchvision.datasets
 
-        options: dict[str, Any] = {"split": split, "train": part == "train"} if split else {}
+        options: dict[str, Any] = {"split": split, "train": split_name == "train"} if split else {}
         fetch = partial(getattr(torchvision.datasets, name), root=str(root), download=True, **options)
         download(fetch, full_name if len(missing) == len(files) else missing[0].name, folder)
-    count = COUNTS[full_name][part == "test"]
+    count = COUNTS[full_name][split_name == "test"]
     images = _read_idx(files[0], full_name, (count, SIDE, SIDE))
     return images.unsqueeze(1), (files[1], _read_idx(files[1], full_name, (count,)).long())
 

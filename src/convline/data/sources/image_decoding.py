@@ -1,4 +1,4 @@
-"""Image files of any size and kind -> uint8 arrays of one shape, in parallel."""
+"""Decode image files of any size and format into uint8 arrays of one shape, in parallel."""
 
 import os
 import warnings
@@ -21,12 +21,12 @@ FILES_A_TASK = 8  # small, so that Ctrl-C does not wait for long
 
 
 def decode(path: Path, shape: Shape, resize: Resize) -> np.ndarray:
-    """One image: upright as its EXIF orientation says, without transparency, resized.
+    """Decode one image: apply its EXIF orientation, remove transparency, resize.
 
     Args:
         path: of the file. Of several frames the first one is taken.
-        shape: channels (1: grey, 3: red, green and blue), height and width of the result.
-        resize: "crop" keeps the proportions: the largest part around the centre that has those of `shape`;
+        shape: channels (1: gray, 3: red, green and blue), height and width of the result.
+        resize: "crop" keeps the proportions: the largest part around the center that has those of `shape`;
             "squash" takes the whole image. Either way bilinear and antialiased.
     Returns:
         uint8, of `shape`.
@@ -48,7 +48,7 @@ def decode(path: Path, shape: Shape, resize: Resize) -> np.ndarray:
 
 
 def _opaque(image: "Image") -> "Image":
-    """In 8 bits, with white shining through where the image is transparent."""
+    """Convert to 8 bits, with white where the image is transparent."""
     from PIL import Image
 
     if image.mode.startswith("I;16"):

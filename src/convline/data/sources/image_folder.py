@@ -1,4 +1,4 @@
-"""A user's own images, one folder a class: decoded once, resized, kept in the cache as one array."""
+"""Read a user's own images, one folder a class: decode and resize them once, and cache them as one array."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from convline.config.class_folders import ClassFolders, find_classes
 from convline.data.array_cache import cached_array
-from convline.data.sources.base import Images, Part
+from convline.data.sources.base import Images, SplitName
 from convline.data.sources.image_decoding import Resize, Shape, decode_all
 from convline.data.sources.image_folder_files import File, list_files, split_files
 from convline.errors import UserError
@@ -27,18 +27,18 @@ SHOWN = 5  # files that a message names
 
 def folder(
     root: Path,
-    part: Part,
+    split_name: SplitName,
     shape: Sequence[int],
     resize: Resize,
     test_fraction: float,
     test_seed: int,
     broken: Literal["refuse", "skip"],
 ) -> Images:
-    """Images from `root`/<class>/…, or from `root`/train/<class>/… and `root`/test/<class>/….
+    """Read images from `root`/<class>/…, or from `root`/train/<class>/… and `root`/test/<class>/….
 
     Args:
         root: the folder.
-        part: which part.
+        split_name: which official set.
         shape: channels (1 or 3), height and width that all images get.
         resize: see `decode`.
         test_fraction: of each class, kept for the test in the first layout; see `split_files`.
@@ -49,20 +49,20 @@ def folder(
     """
     channels, height, width = shape
     if channels not in (1, 3):
-        raise UserError(f"data.channels={channels}: images of a folder have 1 channel (grey) or 3 (colour)")
+        raise UserError(f"data.channels={channels}: images of a folder have 1 channel (gray) or 3 (color)")
     root = Path(root)
     layout = find_classes(root)
     files, unused = list_files(root, layout)
-    parts = split_files(files, layout, test_fraction, test_seed)
-    every = parts["train"] + parts["test"]
+    splits = split_files(files, layout, test_fraction, test_seed)
+    every = splits["train"] + splits["test"]
     broken_now: dict[str, str] = {}
 
     def make_note(array: np.ndarray) -> dict[str, Any]:
-        made = {part: _take(array, parts, broken_now, layout.classes, part) for part in parts}
-        return {"broken": broken_now, "fingerprints": {part: made[part].fingerprint() for part in made}}
+        made = {name: _take(array, splits, broken_now, layout.classes, name) for name in splits}
+        return {"broken": broken_now, "fingerprints": {name: images.fingerprint() for name, images in made.items()}}
 
     array, note = cached_array(
-        place=cache_directory() / "folders" / f"{_plain(root.absolute().name)}-{_hash(os.path.realpath(root))}",
+        folder=cache_directory() / "folders" / f"{_plain(root.absolute().name)}-{_hash(os.path.realpath(root))}",
         version=_hash([FORM, [_state(root, file) for kept in files.values() for file in kept]]),
         settings=_hash([channels, height, width, resize, "all" in layout.parts and [test_fraction, test_seed]]),
         max_shape=(len(every), height, width, channels),
@@ -75,17 +75,17 @@ def folder(
             f"{_describe(root, left_out, len(every))}\n"
             "  Mend them or take them away; or go on without them: data.source.broken=skip"
         )
-    images = _take(array, parts, left_out, layout.classes, part)
+    images = _take(array, splits, left_out, layout.classes, split_name)
     for label in (images.labels.bincount(minlength=len(layout.classes)) == 0).nonzero()[:, 0].tolist():
-        raise UserError(f"no {part} image of the class {layout.classes[label]} is left without the broken ones.")
+        raise UserError(f"no {split_name} image of the class {layout.classes[label]} is left without the broken ones.")
     notices = _unused(root, layout, unused, left_out, len(every))
-    return replace(images, notices=notices, known_fingerprint=note["fingerprints"][part])
+    return replace(images, notices=notices, known_fingerprint=note["fingerprints"][split_name])
 
 
 def _decode_with_bar(
     root: Path, files: Sequence[File], shape: Shape, resize: Resize, broken: dict[str, str]
 ) -> Iterator[np.ndarray]:
-    """The images that can be decoded, in order; why the others cannot is put into `broken`."""
+    """Yield the images that can be decoded, in order; put the reasons of the others into `broken`."""
     console = Console()
     with (
         Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
@@ -103,13 +103,17 @@ def _decode_with_bar(
 
 
 def _take(
-    array: np.ndarray, parts: dict[Part, list[File]], broken: dict[str, str], classes: tuple[str, ...], part: Part
+    array: np.ndarray,
+    splits: dict[SplitName, list[File]],
+    broken: dict[str, str],
+    classes: tuple[str, ...],
+    split_name: SplitName,
 ) -> Images:
-    """One part of the array, in which the training images come first."""
-    labels = {name: [file.label for file in files if file.name not in broken] for name, files in parts.items()}
-    start = 0 if part == "train" else len(labels["train"])
-    images = torch.from_numpy(np.asarray(array[start : start + len(labels[part])]))
-    return Images(images.permute(0, 3, 1, 2), torch.tensor(labels[part], dtype=torch.int64), classes)
+    """Return one official set out of the array, in which the training images come first."""
+    labels = {name: [file.label for file in files if file.name not in broken] for name, files in splits.items()}
+    start = 0 if split_name == "train" else len(labels["train"])
+    images = torch.from_numpy(np.asarray(array[start : start + len(labels[split_name])]))
+    return Images(images.permute(0, 3, 1, 2), torch.tensor(labels[split_name], dtype=torch.int64), classes)
 
 
 def _describe(root: Path, broken: dict[str, str], num_files: int) -> str:
@@ -122,7 +126,7 @@ def _describe(root: Path, broken: dict[str, str], num_files: int) -> str:
 def _unused(
     root: Path, layout: ClassFolders, others: list[str], broken: dict[str, str], num_files: int
 ) -> tuple[str, ...]:
-    """What of the folder is not used, a notice each."""
+    """Return a notice for each kind of file that is not used."""
     notices = []
     if layout.unread:
         notices.append(f"not read in {root}: {', '.join(layout.unread)}; validation images are taken from train")
@@ -136,17 +140,17 @@ def _unused(
 
 
 def _state(root: Path, file: File) -> tuple[str, int, int, bool]:
-    """What changes when there may be something else to decode."""
+    """Return values that change when the decoded image may change."""
     return file.name, file.size, file.modified, os.access(root / file.name, os.R_OK)
 
 
 def _plain(name: str) -> str:
-    """Short and without special characters, for people who look into the cache."""
+    """Shorten a name and replace special characters, so that a person can read it in the cache."""
     return "".join(c if c.isascii() and c.isalnum() else "_" for c in name[:40])
 
 
 def _shown(name: str) -> str:
-    """A file's name as it can be printed, whatever bytes it has."""
+    """Return a file's name in a form that can be printed, whatever bytes it has."""
     return os.fsencode(name).decode(errors="replace")
 
 

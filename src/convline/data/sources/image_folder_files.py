@@ -1,4 +1,4 @@
-"""The image files below a user's folder: which there are, of which class, and which are the test set."""
+"""List the image files below a user's folder with their classes, and choose the test set among them."""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convline.config.class_folders import IMAGE_SUFFIXES, ClassFolders, natural
-from convline.data.sources.base import Part
+from convline.data.sources.base import SplitName
 from convline.errors import UserError
 from convline.storage import short_hash
 
@@ -28,7 +28,7 @@ class File:
 
 
 def list_files(root: Path, layout: ClassFolders) -> tuple[dict[str, list[File]], list[str]]:
-    """The images of each of the layout's parts, class by class, and the names of the files that are none.
+    """List the images of each split of the layout, class by class, and the names of other files.
 
     Both in natural order; hidden files count as neither.
 
@@ -37,21 +37,21 @@ def list_files(root: Path, layout: ClassFolders) -> tuple[dict[str, list[File]],
     """
     files: dict[str, list[File]] = {}
     others = _names_in(root)
-    for part, top in layout.parts.items():
-        within = "" if top == root else f"{part}/"
+    for split, top in layout.parts.items():
+        within = "" if top == root else f"{split}/"
         if within:
             others += [within + name for name in _names_in(top)]
-        files[part] = []
+        files[split] = []
         for label, name in enumerate(layout.classes):
             # the folders above are ancestors too: a link to them would bring the other classes in
             found = _walk(top / name, within + name, (_identity(root), _identity(top)))
-            before = len(files[part])
+            before = len(files[split])
             for path, entry in sorted(found, key=lambda pair: natural(pair[0])):
                 if path.lower().endswith(IMAGE_SUFFIXES):
-                    files[part].append(_file(entry, path, label))
+                    files[split].append(_file(entry, path, label))
                 else:
                     others.append(path)
-            if len(files[part]) == before:
+            if len(files[split]) == before:
                 raise UserError(
                     f"the class folder {top / name} holds no images ({', '.join(IMAGE_SUFFIXES)}).\n"
                     "  Put some there, or take it away"
@@ -61,11 +61,11 @@ def list_files(root: Path, layout: ClassFolders) -> tuple[dict[str, list[File]],
 
 def split_files(
     files: dict[str, list[File]], layout: ClassFolders, fraction: float, seed: int
-) -> dict[Part, list[File]]:
-    """The files of the training and of the test set: as the folders say, or else a part of each class is the test set.
+) -> dict[SplitName, list[File]]:
+    """Split the files into the training and the test set: by their folders, or else by a share of each class.
 
-    That part are the files whose names, hashed with `seed`, come first: when images are added, those that were in the
-    test set stay there but for few, and those that were not move there only to keep the proportion.
+    The test set are the files whose names, hashed with `seed`, come first. So when images are added, nearly all images
+    of the test set stay in it, and others move there only to keep the proportion.
 
     Raises:
         UserError: a class has one image only, where it must give some to both.

@@ -107,7 +107,7 @@ def _cifar10_keras_claims() -> list[Claim]:
 
 
 def _training_grid(results: Results, first_runs: Mapping[str, Path]) -> matplotlib.figure.Figure:
-    from convline.data.preview import preview
+    from convline.data.samples import preview
     from convline.figures import canvas
     from convline.figures.image_grid import as_tiles, make_grid
     from convline.training.loaded_run import LoadedRun

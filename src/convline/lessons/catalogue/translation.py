@@ -34,7 +34,7 @@ def measure(run: LoadedRun) -> dict[str, float]:
     """
     from convline.figures.translation import shift_curve
 
-    examples = run.examples("val", 2000)
+    examples = run.samples("val", 2000)
     curve = shift_curve(run.network, examples.images, examples.labels)
     accuracy = dict(zip(curve.distances, curve.accuracy, strict=True))
     both = {f"translation/±{d}/acc": (accuracy[d] + accuracy[-d]) / 2 for d in accuracy if d > 0}
