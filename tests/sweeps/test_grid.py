@@ -150,7 +150,7 @@ class TestEnding:
 
         (tmp_path / "seed=0").mkdir()
         (tmp_path / "seed=0" / "config.yaml").touch()
-        monkeypatch.setattr("convline.reporting.report.report_sweep", fail)
+        monkeypatch.setattr("convline.reporting.report_sweep", fail)
         stopped = self.stopped(tmp_path, monkeypatch)
         assert stopped.signum == signal.SIGINT
         assert stopped.hint == "python train.py -m seed=0,1"
@@ -164,7 +164,7 @@ class TestEnding:
 
         (tmp_path / "seed=0").mkdir()
         (tmp_path / "seed=0" / "config.yaml").touch()
-        monkeypatch.setattr("convline.reporting.report.report_sweep", fail)
+        monkeypatch.setattr("convline.reporting.report_sweep", fail)
         with pytest.raises(UserError, match="the disk is full"), closing_report() as show:
             show(tmp_path)
 

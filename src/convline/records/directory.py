@@ -19,6 +19,7 @@ from convline.config.schema import OF_SWEEPS
 from convline.errors import UserError
 from convline.formatting import first_line
 from convline.records.lock import is_held
+from convline.records.moved_targets import with_current_targets
 from convline.storage import write_json
 
 UNKNOWN_DATA = "unknown data"
@@ -108,7 +109,7 @@ def status(run_dir: Path) -> str:
 
 
 def read_config(run_dir: Path) -> DictConfig:
-    """config.yaml as a config.
+    """Read config.yaml as a config, with every class where it is now.
 
     Raises:
         UserError: `run_dir` is no run directory.
@@ -119,7 +120,7 @@ def read_config(run_dir: Path) -> DictConfig:
         raise _not_a_run(run_dir, "config.yaml", error) from error
     if not isinstance(cfg, DictConfig) or "model" not in cfg:
         raise _not_a_run(run_dir, "config.yaml", ValueError("it holds no model"))
-    return cfg
+    return OmegaConf.create(with_current_targets(OmegaConf.to_container(cfg)))
 
 
 def check_data(run_dir: Path, fingerprint: str) -> None:

@@ -18,6 +18,7 @@ from convline.formatting import first_line
 from convline.records import directory as runs
 from convline.records import test_log as ledger
 from convline.records.lock import is_held
+from convline.records.moved_targets import with_current_targets
 
 FILES = ("config.yaml", "summary.json", "environment.json")
 SKIPPED = ("checkpoints", "predictions")
@@ -115,7 +116,7 @@ def _run_dirs(folder: Path) -> Iterator[Path]:
 def read_run(folder: Path) -> RunRecord:
     """Read one run directory, whatever its state. Never raises: damage is part of the record."""
     complaints: list[str] = []
-    config = _mapping(folder / "config.yaml", complaints)
+    config = with_current_targets(_mapping(folder / "config.yaml", complaints))
     summary = _mapping(folder / "summary.json", complaints)
     environment = _mapping(folder / "environment.json", [])  # written late: a run that failed early has none
     status, metrics = str(summary.get("status", INCOMPLETE)), _numbers(summary.get("metrics"))

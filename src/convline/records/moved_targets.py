@@ -1,0 +1,33 @@
+"""Map the `_target_`s of configs that the first edition wrote to where these classes and functions are now.
+
+A run directory keeps its config as it was written; it is mapped whenever it is read.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+MOVED_TARGETS = {
+    "convline.callbacks.description.Description": "convline.callbacks.run_description.Description",
+    "convline.callbacks.pictures.Pictures": "convline.callbacks.figures.Pictures",
+    "convline.classifier.Classifier": "convline.training.classifier.Classifier",
+    "convline.data.module.DataModule": "convline.data.datamodule.DataModule",
+    "convline.metrics_csv.MetricsCsv": "convline.training.csv_logger.MetricsCsv",
+    **{
+        f"convline.optim.{name}": f"convline.training.schedules.{name}"
+        for name in ("constant", "cosine", "linear", "onecycle", "step")
+    },
+}
+
+
+def with_current_targets(node: Any) -> Any:
+    """Return a copy of a config, as plain containers, in which every moved `_target_` is the present one."""
+    if isinstance(node, Mapping):
+        return {
+            key: MOVED_TARGETS.get(value, value)
+            if key == "_target_" and isinstance(value, str)
+            else with_current_targets(value)
+            for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [with_current_targets(value) for value in node]
+    return node
