@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from convline.records import provenance
-from support.commands import shell
+from support.commands import ROOT, shell
 
 CONFIG = """
 seed: 0
@@ -107,6 +108,41 @@ def test_identity_is_the_same_in_another_process(tmp_path: Path) -> None:
     done = shell(sys.executable, "-c", code, str(tmp_path / "config.yaml"), PYTHONHASHSEED="1")
     assert done.status == 0, done.err
     assert done.out.strip() == identity()
+
+
+def test_identity_sees_changes_of_computing_code_only(tmp_path: Path) -> None:
+    package = (
+        Path(shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))) / "convline"
+    )
+
+    def git(*arguments: str) -> None:
+        settings = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+        done = shell("git", *settings, *arguments, cwd=tmp_path)
+        assert done.status == 0, done.err
+
+    def key() -> str:
+        code = "from convline.records.provenance import code_key; print(code_key())"
+        done = shell(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
+        assert done.status == 0, done.err
+        return done.out
+
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "all")
+    first = key()
+    with open(package / "reporting" / "page.css", "a") as file:
+        file.write("p { color: red }\n")
+    (package / "figures" / "new.py").write_text("NEW = 1\n")
+    assert key() == first  # uncommitted
+    git("add", "-A")
+    git("commit", "-qm", "a color")
+    assert key() == first
+    (package / "network" / "new.py").write_text("NEW = 1\n")
+    changed = key()
+    assert changed != first
+    git("add", "-A")
+    git("commit", "-qm", "a layer")
+    assert key() not in (first, changed)
 
 
 def test_environment_is_json_and_names_code_versions_hardware_and_data() -> None:

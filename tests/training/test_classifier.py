@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from convline.callbacks.checkpoint import BestAndLast
 from convline.data.datamodule import DataModule
+from convline.training.classifier import Classifier
 from convline.training.evaluation import evaluate
 from convline.training.metrics import Sums
 from convline.training.schedules import linear
@@ -278,3 +280,21 @@ def test_every_step_of_an_execution_sees_the_weights_of_the_step_before(precisio
     one = fit(tmp_path, make_data(), make_network(), 2, precision=precision)
     four = fit(tmp_path, make_data(steps_per_execution=4), make_network(), 2, precision=precision)
     assert_same(one.network, four.network, 0)
+
+
+@pytest.mark.parametrize(
+    ("train_sums", "rank", "expected"),
+    [
+        ([11.0, 5.0, 6, 3], 0, Sums(11.0, 5.0, 6, 3)),  # of version 0.1: the first rank's alone
+        ([11.0, 5.0, 6, 3], 1, Sums(11.0, 5.0, 6, 3)),
+        ([[11.0, 5.0, 6.0, 3.0], [2.0, 1.0, 4.0, 3.0]], 0, Sums(11.0, 5.0, 6, 3)),
+        ([[11.0, 5.0, 6.0, 3.0], [2.0, 1.0, 4.0, 3.0]], 1, Sums(2.0, 1.0, 4, 3)),
+    ],
+)
+def test_a_rank_restores_its_own_sums_also_from_a_checkpoint_of_version_0_1(
+    train_sums: list[Any], rank: int, expected: Sums
+) -> None:
+    classifier = Classifier(make_network(), sgd, linear)
+    classifier.trainer = SimpleNamespace(world_size=2, global_rank=rank)  # type: ignore[assignment]
+    classifier.on_load_checkpoint({"train_sums": train_sums, "rng": {}})
+    assert classifier.train_sums == expected

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from convline.errors import UserError
-from convline.records.provenance import is_outside
+from convline.records.provenance import is_excluded_from_hash
 from convline.reporting.statistics import Sample
 
 NUM_CLASSES = 10  # of the data sets of all lessons
@@ -83,7 +83,7 @@ class Results:
     def has_other_settings(self) -> bool:
         """Whether the overrides change what is learned, and not only where or on how many threads a run trains."""
         keys = (override.partition("=")[0].lstrip("+~") for override in self.overrides)
-        return any(key != "threads" and not is_outside(key) for key in keys)
+        return any(key != "threads" and not is_excluded_from_hash(key) for key in keys)
 
     def configuration(self, label: str) -> ConfigurationResults:
         """Look up a configuration; one that was not trained has no seeds and no metrics."""

@@ -17,28 +17,33 @@ from convline.config.schema import OF_SWEEPS
 from convline.storage import short_hash
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tensorboard")
+# The code that decides what a run computes: language, network, data, training, and the two files outside
+# of these that join the parts and choose checkpoints. A change of any other file, such as a color in a report, leaves
+# the finished jobs of a sweep finished.
+COMPUTES = ("pattern", "network", "data", "training", "run/train.py", "callbacks/checkpoint.py")
 # Settings that change where a run is written, how it looks and what runs beside it, not what it computes.
-NOT_IDENTITY = (*OF_SWEEPS, "name", "runs_dir", "debug", "logger", "data.root", "data.loader", "data.num_workers",
+HASH_EXCLUDED = (*OF_SWEEPS, "name", "runs_dir", "debug", "logger", "data.root", "data.loader", "data.num_workers",
                 "trainer.profiler", "trainer.log_every_n_steps", *(f"callbacks.{name}" for name in (
                 "pruning", "progress", "hparams", "throughput", "training_images", "norms", "histograms",
                 "class_accuracy", "memory", "description", "pr_curves", "projector", "pictures")))  # fmt: skip
 
 
-def is_outside(key: str) -> bool:
-    """Whether a setting is none that an identity counts."""
-    return any(key == outside or key.startswith(f"{outside}.") for outside in NOT_IDENTITY)
+@functools.cache  # a report asks for the same few dozen keys in every run
+def is_excluded_from_hash(key: str) -> bool:
+    """Return whether a setting is left out of the identity of a run, because it changes no result."""
+    return any(key == outside or key.startswith(f"{outside}.") for outside in HASH_EXCLUDED)
 
 
 def identity(cfg: DictConfig, code: str, data: str) -> str:
     """A hash of all that decides what a run computes: 16 hexadecimal digits.
 
     Args:
-        cfg: the config; `NOT_IDENTITY` is left out.
+        cfg: the config; `HASH_EXCLUDED` is left out.
         code: version of the code.
         data: fingerprint of the data.
     """
     kept: Any = OmegaConf.to_container(cfg, resolve=True)  # whole: values may refer to what is left out
-    for key in NOT_IDENTITY:
+    for key in HASH_EXCLUDED:
         node, *path = kept, *key.split(".")
         while len(path) > 1 and isinstance(node, dict):
             node = node.get(path.pop(0))
@@ -48,31 +53,33 @@ def identity(cfg: DictConfig, code: str, data: str) -> str:
     return short_hash(text)
 
 
-@functools.cache  # what this process has loaded is what was there when it began
+@functools.cache  # the code that this process has loaded is the code that was there when it began
 def code_version() -> dict[str, Any]:
-    """What code this is; nulls outside a git checkout.
+    """Describe the code; the values are None outside a git checkout.
 
     Returns:
-        `version`; `commit` of the checkout; `tree`, git's hash of the package as committed, which a commit of anything
-        else leaves alone; whether the package is `dirty`; `changes`, a hash of what differs, new files included.
+        `version` of the package; `commit` of the checkout; `tree`, a hash of the committed files of `COMPUTES`, which a
+        commit of anything else leaves alone; `dirty`, whether these have uncommitted changes; `changes`, a hash of
+        such changes, new files included.
     """
     folder = Path(__file__).parents[1]
 
-    def git(*words: str) -> str | None:
+    def git(*arguments: str) -> str | None:
         try:
-            done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=20)
+            done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=20)
         except (OSError, subprocess.SubprocessError):
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    commit, tree = (git("rev-parse", "HEAD", "HEAD:./") or "\n").split("\n")
-    changes = git("diff", "HEAD", "--", ".")
-    for name in sorted((git("ls-files", "--others", "--exclude-standard", "--", ".") or "").splitlines()):
+    objects = git("rev-parse", "HEAD", *(f"HEAD:./{path}" for path in COMPUTES))
+    commit, *trees = (objects or "").split("\n")
+    changes = git("diff", "HEAD", "--", *COMPUTES)
+    for name in sorted((git("ls-files", "--others", "--exclude-standard", "--", *COMPUTES) or "").splitlines()):
         changes = f"{changes}\n{name}\n{(folder / name).read_text(errors='replace')}"
     return {
         "version": version("convline"),
         "commit": commit or None,
-        "tree": tree or None,
+        "tree": short_hash(" ".join(trees)) if trees else None,
         "dirty": bool(changes),
         "changes": short_hash(changes) if changes else None,
     }

@@ -10,7 +10,7 @@ from typing import Any
 from convline.errors import UserError
 from convline.formatting import nearest, setting_text
 from convline.records import test_log as ledger
-from convline.records.provenance import is_outside
+from convline.records.provenance import is_excluded_from_hash
 from convline.reporting.metric_text import lower_is_better
 from convline.reporting.run_records import RunRecord
 from convline.reporting.statistics import Sample
@@ -188,7 +188,7 @@ def configurations(group: Iterable[RunRecord], by_code: bool = True) -> list[Con
 
 def identity_settings(run: RunRecord) -> dict[str, Any]:
     """Return the settings that define a configuration: all but the seed and those that change no result."""
-    return {key: value for key, value in run.settings.items() if key != "seed" and not is_outside(key)}
+    return {key: value for key, value in run.settings.items() if key != "seed" and not is_excluded_from_hash(key)}
 
 
 def display_settings(run: RunRecord) -> dict[str, Any]:

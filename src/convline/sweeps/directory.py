@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from convline.errors import UserError
 from convline.formatting import first_line
 from convline.records import directory as runs
-from convline.records.provenance import identity, is_outside
+from convline.records.provenance import identity, is_excluded_from_hash
 from convline.storage import exclusive_lock, write_json
 from convline.sweeps.jobs import Job
 
@@ -208,7 +208,9 @@ def _difference(folder: Folder, job: Job) -> str:
     closest: tuple[str, dict[str, Any]] | None = None
     for known in folder.jobs:
         theirs = _flat(OmegaConf.to_container(runs.read_config(folder.path / known["directory"]), resolve=True))
-        differences = {key: theirs.get(key) for key in ours if theirs.get(key) != ours[key] and not is_outside(key)}
+        differences = {
+            key: theirs.get(key) for key in ours if theirs.get(key) != ours[key] and not is_excluded_from_hash(key)
+        }
         if closest is None or len(differences) < len(closest[1]):
             closest = known["directory"], differences
     if closest is None or not closest[1]:
