@@ -7,9 +7,20 @@ import tomllib
 
 import pytest
 
+import convline
 from support.commands import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.mark.parametrize("name", convline.__all__)
+def test_public_names_are_there_and_documented(name: str) -> None:
+    assert getattr(convline, name).__doc__
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nope'"):
+        _ = convline.nope
 
 
 LIGHT = ["convline", "convline.main", "convline.config", "convline.pattern", "convline.records", "convline.reporting"]
