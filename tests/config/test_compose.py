@@ -45,11 +45,11 @@ def test_option_says_what_it_is_in_its_first_line(option: str) -> None:
     assert len(head) > 10
 
 
-def test_every_data_set_names_its_source_licence_and_size() -> None:
+def test_every_data_set_names_its_source_license_and_size() -> None:
     for name in set(groups()["data"]) - {"synthetic", "folder"}:
         text = (CONF_DIR / "data" / f"{name}.yaml").read_text()
         assert "# Source: " in text
-        assert re.search(r"CC BY|MIT licence|no licence stated|non-commercial", text), name
+        assert re.search(r"CC BY|MIT license|no license stated|non-commercial", text), name
         assert re.search(r"[0-9×]+, [0-9]+ classes; (.* MB download|inside the package)", text.splitlines()[0]), name
 
 
