@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import hydra
+
+# Private in Hydra 1.3.8, which has no public parser of its command line. If it moves, this import fails at every start.
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException

@@ -6,10 +6,20 @@ from typing import Any
 
 import pytest
 import yaml
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from convline.config.compose import CONF_DIR, expand_sweep, groups, load_config, parse_overrides, sweep_values
+from convline.config.compose import (
+    CONF_DIR,
+    expand_sweep,
+    groups,
+    load_config,
+    parse_overrides,
+    sweep_params,
+    sweep_values,
+)
 from convline.config.schema import SCHEMAS
 from convline.config.validate import RANGES
 from convline.errors import UserError
@@ -114,3 +124,13 @@ def test_texts_in_choice_can_be_read_back() -> None:
 def test_the_nearest_right_word_is_named(word: str, suggestion: str) -> None:
     with pytest.raises(UserError, match=f"did you mean '{suggestion}'"):
         load_config([word])
+
+
+def test_composing_leaves_hydra_as_it_was() -> None:
+    """Inside a job of a sweep, Hydra is set up already, and the job goes on with it."""
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        before = GlobalHydra.instance().hydra
+        assert before is not None
+        load_config(["seed=7"])
+        assert sweep_params(["experiment=zoo_mnist"]) == {"model": "lenet,alexnet,zfnet,googlenet,vgg11,resnet20"}
+        assert GlobalHydra.instance().hydra is before

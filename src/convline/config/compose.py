@@ -91,20 +91,25 @@ def _values_and_others(words: Sequence[str]) -> tuple[list[Override], tuple[str,
 
 @functools.lru_cache(256)
 def _compose(overrides: tuple[str, ...]) -> tuple[DictConfig, dict[str, str]]:
-    """By Hydra: the config, and which option was taken of each group. Kept, so not to be changed."""
+    """Compose a config, and name the option taken of each group. The result is cached: callers must not change it."""
+    cfg = _compose_with_hydra_node(overrides)
+    choices = choices_of(cfg.hydra)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg, choices
+
+
+def _compose_with_hydra_node(overrides: Sequence[str]) -> DictConfig:
+    """Compose a config that keeps Hydra's own node, and leave Hydra set up as it was."""
     schema.register()
     previous = GlobalHydra.instance().hydra  # inside a job, Hydra is already set up
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            cfg = compose("train", list(overrides), return_hydra_config=True)
+            return compose("train", list(overrides), return_hydra_config=True)
     finally:
         GlobalHydra.instance().clear()
         GlobalHydra.instance().hydra = previous
-    choices = choices_of(cfg.hydra)
-    with open_dict(cfg):
-        del cfg["hydra"]
-    return cfg, choices
 
 
 def choices_of(hydra_cfg: Any) -> dict[str, str]:
@@ -113,15 +118,12 @@ def choices_of(hydra_cfg: Any) -> dict[str, str]:
 
 
 def sweep_params(overrides: Sequence[str]) -> dict[str, str]:
-    """The lists of values that an experiment brings to a sweep: `hydra.sweeper.params`.
+    """Return the lists of values that an experiment brings to a sweep: `hydra.sweeper.params`.
 
     Args:
         overrides: of the sweep; its own lists do not matter.
     """
-    schema.register()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        cfg = compose("train", expand_sweep(overrides)[0], return_hydra_config=True)
+    cfg = _compose_with_hydra_node(expand_sweep(overrides)[0])
     return {str(key): str(values) for key, values in cfg.hydra.sweeper.params.items()}
 
 
