@@ -18,8 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from convline.config import compose as config
 from convline.config import help as manual
-from convline.config import schema
-from convline.config import validate as ranges
+from convline.config import schema, validate
 from convline.config.quoting import quote_units
 from convline.config.seeds import spread
 from convline.errors import Interrupted, UserError
@@ -91,7 +90,7 @@ def _under_hydra(words: list[str]) -> int:
 
 def _run(cfg: DictConfig) -> None:
     """One run."""
-    ranges.check(cfg)
+    validate.check(cfg)
     for word in HydraConfig.get().overrides.task:
         if schema.is_of_sweeps(word):
             raise UserError(f"{word} has an effect in a sweep only: add -m, or leave it out.")

@@ -1,4 +1,4 @@
-"""The ledger of looks at test sets: one line each, in one place, whoever writes."""
+"""The test evaluation log: one line for each evaluation, in one file, whichever command writes it."""
 
 import csv
 import multiprocessing
@@ -10,7 +10,7 @@ import pytest
 
 from convline.errors import UserError
 from convline.records import directory as runs
-from convline.records import test_log as ledger
+from convline.records import test_log
 from support.commands import SMALL, convline, run_dirs, train
 
 
@@ -43,26 +43,26 @@ def test_the_ledger_lies_in_runs_dir(
     run: str, runs_dir: str, home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert ledger.folder(Path(run), runs_dir) == (tmp_path / home)
-    assert ledger.folder(tmp_path / run, runs_dir) == (tmp_path / home)
-    assert ledger.folder(tmp_path / run, str(tmp_path / home)) == (tmp_path / home)
+    assert test_log.folder(Path(run), runs_dir) == (tmp_path / home)
+    assert test_log.folder(tmp_path / run, runs_dir) == (tmp_path / home)
+    assert test_log.folder(tmp_path / run, str(tmp_path / home)) == (tmp_path / home)
 
 
 def test_it_is_found_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "elsewhere" / "runs").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "elsewhere")
     run = tmp_path / "project" / "runs" / "s_sweep" / "a"
-    assert ledger.folder(run, "runs") == tmp_path / "project" / "runs"
-    assert ledger.folder(run, "../project/runs") == tmp_path / "project" / "runs"
+    assert test_log.folder(run, "runs") == tmp_path / "project" / "runs"
+    assert test_log.folder(run, "../project/runs") == tmp_path / "project" / "runs"
     monkeypatch.chdir("/")
-    assert ledger.folder(run, "../project/runs") == tmp_path / "project" / "runs"
+    assert test_log.folder(run, "../project/runs") == tmp_path / "project" / "runs"
 
 
 def test_it_is_found_after_the_folder_was_renamed(tmp_path: Path) -> None:
     run = made_run(tmp_path / "archive" / "s_sweep" / "a")
-    assert ledger.folder(run, "runs") == tmp_path / "archive" / "s_sweep"
-    (tmp_path / "archive" / ledger.NAME).write_text("")
-    assert ledger.folder(run, "runs") == tmp_path / "archive"
+    assert test_log.folder(run, "runs") == tmp_path / "archive" / "s_sweep"
+    (tmp_path / "archive" / test_log.NAME).write_text("")
+    assert test_log.folder(run, "runs") == tmp_path / "archive"
 
 
 # --- what is in it --------------------------------------------------------------------------------------------------
@@ -70,17 +70,17 @@ def test_it_is_found_after_the_folder_was_renamed(tmp_path: Path) -> None:
 
 def test_looks_are_lines_and_are_counted_by_data_set(tmp_path: Path) -> None:
     run = made_run(tmp_path / "runs" / "s_sweep" / "a,b")
-    ledger.record(run, "train", "f1")
-    ledger.record(run, "evaluate", "f1")
-    first, second = lines(tmp_path / "runs" / ledger.NAME)
+    test_log.record(run, "train", "f1")
+    test_log.record(run, "evaluate", "f1")
+    first, second = lines(tmp_path / "runs" / test_log.NAME)
     assert (first["how"], second["how"]) == ("train", "evaluate")
     assert first | {"time": "", "how": ""} == {
         "time": "", "how": "", "run": "s_sweep/a,b", "data": "mnist", "fingerprint": "f1", "identity": "abc"
     }  # fmt: skip
     assert first["time"].endswith("Z")
-    assert ledger.count(tmp_path / "runs", "mnist") == 2
-    assert ledger.count(tmp_path / "runs", "cifar10") == 0
-    assert ledger.count(tmp_path, "mnist") == 0
+    assert test_log.count(tmp_path / "runs", "mnist") == 2
+    assert test_log.count(tmp_path / "runs", "cifar10") == 0
+    assert test_log.count(tmp_path, "mnist") == 0
 
 
 def test_a_data_set_without_a_name_is_called_by_its_source() -> None:
@@ -93,7 +93,7 @@ def test_a_data_set_without_a_name_is_called_by_its_source() -> None:
 def write_together(folders: list[Path], name: str, barrier: Barrier) -> None:
     for folder in folders:
         barrier.wait(60)
-        ledger.record(folder / "runs" / name, "train", "f" * 20_000)
+        test_log.record(folder / "runs" / name, "train", "f" * 20_000)
 
 
 def test_several_processes_write_whole_lines_and_one_header(tmp_path: Path) -> None:
@@ -110,18 +110,18 @@ def test_several_processes_write_whole_lines_and_one_header(tmp_path: Path) -> N
         process.join(60)
         assert process.exitcode == 0
     for folder in folders:
-        found = lines(folder / "runs" / ledger.NAME)
+        found = lines(folder / "runs" / test_log.NAME)
         assert sorted(line["run"] for line in found) == list("abcd")
         assert {line["fingerprint"] for line in found} == {"f" * 20_000}
 
 
 def test_a_ledger_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
     run = made_run(tmp_path / "runs" / "a")
-    (tmp_path / "runs" / ledger.NAME).mkdir()
+    (tmp_path / "runs" / test_log.NAME).mkdir()
     with pytest.raises(UserError, match="cannot be written"):
-        ledger.record(run, "train", "f")
+        test_log.record(run, "train", "f")
     with pytest.raises(UserError, match="cannot be read"):
-        ledger.count(tmp_path / "runs", "mnist")
+        test_log.count(tmp_path / "runs", "mnist")
 
 
 # --- who writes it --------------------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def test_training_sweeping_and_evaluating_are_looks(tmp_path: Path) -> None:
     assert train(tmp_path, "-m", *words, "seed=1,2").status == 0
     run = next(path for path in run_dirs(tmp_path) if "sweep" in str(path))
     assert convline(run, "evaluate", str(run)).status == 0  # in another folder than the training
-    found = lines(tmp_path / "runs" / ledger.NAME)
+    found = lines(tmp_path / "runs" / test_log.NAME)
     assert [line["how"] for line in found] == ["train"] * 3 + ["evaluate"]
     assert found[3]["run"] == os.path.relpath(run, tmp_path / "runs")
     assert {line["data"] for line in found} == {"synthetic"}
@@ -147,8 +147,8 @@ def test_training_sweeping_and_evaluating_are_looks(tmp_path: Path) -> None:
 def test_a_figure_that_cannot_be_recorded_is_not_shown(tmp_path: Path) -> None:
     assert train(tmp_path, *SMALL, "trainer.max_epochs=1").status == 0
     (run,) = run_dirs(tmp_path)
-    (tmp_path / "runs" / ledger.NAME).unlink()
-    (tmp_path / "runs" / ledger.NAME).mkdir()
+    (tmp_path / "runs" / test_log.NAME).unlink()
+    (tmp_path / "runs" / test_log.NAME).mkdir()
     done = convline(tmp_path, "evaluate", str(run))
     assert done.status == 1
     assert "cannot be written" in done.err

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from convline.errors import UserError
-from convline.records import test_log as ledger
+from convline.records import test_log
 from convline.reporting.compare import as_dict
 from convline.reporting.comparison import comparison, two_groups
 from convline.reporting.statistics import seeds_needed
@@ -147,7 +147,7 @@ def test_validation_figures_come_with_a_warning(tmp_path: Path) -> None:
 def test_test_set_evaluations_are_told(tmp_path: Path) -> None:
     folders = two_models(tmp_path / "runs", [0.99, 0.98], [0.97, 0.96])
     for run in (tmp_path / "runs").glob("*/*"):
-        ledger.record(run, "train", "f")
+        test_log.record(run, "train", "f")
     assert "The test set was evaluated 4 times" in said(folders)
 
 

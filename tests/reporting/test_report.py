@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from convline.records import test_log as ledger
+from convline.records import test_log
 from convline.reporting import run_records as records
 from convline.reporting import terminal
 from convline.reporting.export import as_markdown
@@ -42,7 +42,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     changed(folder / "model=dense,lr=1.0,seed=1", status="failed", metrics={}, error="the loss is <NaN> | in batch 3")
     for run in records.find_runs([folder]):
         if run.is_finished:
-            ledger.record(run.folder, "train", "f")
+            test_log.record(run.folder, "train", "f")
     return folder
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from convline.records import test_log as ledger
+from convline.records import test_log
 from convline.run import console
 from convline.training.evaluation import Evaluation, evaluate
 from convline.training.loaded_run import LoadedRun
@@ -28,7 +28,7 @@ def reevaluate(run_dir: Path, tta: str | None = None) -> Evaluation:
     if cfg.compile:
         network.compile()
     evaluation = evaluate(network, run.data.eval_loader("test", run.device), cfg.trainer.precision)
-    ledger.record(run_dir, "evaluate", run.data.fingerprint())  # before the metrics are shown
+    test_log.record(run_dir, "evaluate", run.data.fingerprint())  # before the metrics are shown
     console.print_notice(f"test/acc {evaluation.accuracy:.6f}\ntest/loss {evaluation.loss:.6f}")
     if tta is not None:
         augmented = evaluate(network, run.data.eval_loader("test", run.device), cfg.trainer.precision, tta)

@@ -16,8 +16,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from convline.config import schema
-from convline.config import validate as ranges
+from convline.config import schema, validate
 from convline.config.quoting import quote_units
 from convline.errors import UserError, user_error_in
 from convline.formatting import nearest
@@ -60,7 +59,7 @@ def compose_all(combinations: Sequence[Sequence[str]]) -> list[tuple[DictConfig,
             except OmegaConfBaseException:
                 _compose(tuple(words))  # which says it in Hydra's words
                 raise
-            ranges.check(cfg)
+            validate.check(cfg)
         except UserError as error:
             raise (error if len(combinations) == 1 else _in_combination(words, str(error))) from error
         except Exception as error:

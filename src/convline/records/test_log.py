@@ -1,4 +1,4 @@
-"""test_ledger.csv: each look at a test set is a line, so that a reader can see how fresh the test set still was."""
+"""Log every test-set evaluation in `test_ledger.csv`, so that a reader sees how often a test set was used."""
 
 import csv
 import io
@@ -16,14 +16,14 @@ COLUMNS = ("time", "how", "run", "data", "fingerprint", "identity")
 
 
 def folder(run_dir: Path, runs_dir: str) -> Path:
-    """Where the ledger of a run lies: in its `runs_dir`, also when that is read from another folder or was moved.
+    """Return the folder that holds the test evaluation log of a run, also if `runs_dir` was moved.
 
     Args:
         run_dir: the run's directory; a sweep's jobs lie two levels below `runs_dir`.
         runs_dir: the setting, relative to where the run was started.
     Returns:
-        `runs_dir` as seen from here if the run lies in it; else the nearest folder above the run of that name; else
-        the nearest that holds a ledger; else the one that the run lies in.
+        `runs_dir` relative to the current folder if the run lies in it; else the nearest folder above the run of that name; else
+        the nearest that holds a log; else the one that the run lies in.
     """
     above = list(Path(os.path.abspath(run_dir)).parents)
     from_here = Path(os.path.abspath(runs_dir))
@@ -42,7 +42,7 @@ def record(run_dir: Path, how: str, fingerprint: str) -> None:
         how: "train" for the test at the end of a training, "evaluate" for a later one.
         fingerprint: of the data and their split.
     Raises:
-        UserError: the ledger cannot be written; a look that leaves no trace is refused.
+        UserError: the log cannot be written; an evaluation that is not recorded is refused.
     """
     cfg, summary = runs.read_config(run_dir), runs.read_summary(run_dir)
     data = runs.data_name(summary.get("choices", {}), cfg)
@@ -64,16 +64,16 @@ def _append(path: Path, line: tuple[str, ...]) -> None:
             file.flush()  # before the lock goes
     except OSError as error:
         raise UserError(
-            f"the test set's ledger {path} cannot be written: {error.strerror}.\n"
+            f"the test evaluation log {path} cannot be written: {error.strerror}.\n"
             "  Every evaluation on the test set is recorded there. Make the file writable."
         ) from error
 
 
 def count(runs_dir: Path, data: str) -> int:
-    """How often the test set of a data set was looked at, by the runs of a folder; 0 if it has no ledger.
+    """Count the test-set evaluations of a data set by the runs of a folder; 0 if it has no log.
 
     Raises:
-        UserError: the ledger cannot be read.
+        UserError: the log cannot be read.
     """
     try:
         with open(runs_dir / NAME, newline="", errors="replace") as file:
@@ -81,4 +81,4 @@ def count(runs_dir: Path, data: str) -> int:
     except FileNotFoundError:
         return 0
     except (OSError, csv.Error) as error:
-        raise UserError(f"the test set's ledger {runs_dir / NAME} cannot be read: {first_line(error)}") from error
+        raise UserError(f"the test evaluation log {runs_dir / NAME} cannot be read: {first_line(error)}") from error

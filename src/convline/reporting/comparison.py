@@ -6,7 +6,7 @@ from pathlib import Path
 
 from convline.errors import UserError
 from convline.formatting import nearest, plural, setting_text
-from convline.records import test_log as ledger
+from convline.records import test_log
 from convline.reporting import run_records as records
 from convline.reporting.configurations import (
     ABSENT,
@@ -192,7 +192,7 @@ def comparison(words: Sequence[str], by: str | None, split: str, metric_name: st
         by_seed=_by_seed(a, b, metric),
         needed=seeds_needed(over_seeds.value, sample_a.sd, sample_b.sd) if over_seeds else None,
         images=images,
-        num_test_evaluations=sum(ledger.count(home, data) for home in homes for data in names),
+        num_test_evaluations=sum(test_log.count(home, data) for home in homes for data in names),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from convline.errors import UserError
 from convline.formatting import nearest, setting_text
-from convline.records import test_log as ledger
+from convline.records import test_log
 from convline.records.provenance import is_excluded_from_hash
 from convline.reporting.metric_text import lower_is_better
 from convline.reporting.run_records import RunRecord
@@ -156,7 +156,7 @@ def _table(title: str, data: str, metric: str, group: list[RunRecord]) -> Report
         columns=short_names(varying_keys([row.settings for row in rows])),
         rows=rows,
         unfinished=[run for run in group if not run.is_finished],
-        num_test_evaluations=sum(ledger.count(home, data) for home in homes),
+        num_test_evaluations=sum(test_log.count(home, data) for home in homes),
     )
 
 

@@ -16,7 +16,7 @@ import yaml
 from convline.errors import UserError
 from convline.formatting import first_line
 from convline.records import directory as runs
-from convline.records import test_log as ledger
+from convline.records import test_log
 from convline.records.lock import is_held
 from convline.records.moved_targets import with_current_targets
 
@@ -77,7 +77,7 @@ class RunRecord:
     @property
     def home(self) -> Path:
         """The folder of all runs, which holds the test evaluation log."""
-        return ledger.folder(self.folder, str(self.settings.get("runs_dir", "runs")))
+        return test_log.folder(self.folder, str(self.settings.get("runs_dir", "runs")))
 
     @cached_property
     def epochs(self) -> list[dict[str, float]]:

@@ -25,8 +25,7 @@ from convline.errors import Interrupted, Pruned, UserError
 from convline.formatting import first_line, shape_text
 from convline.network.summary import NetworkSummary, summarize
 from convline.records import directory as runs
-from convline.records import provenance
-from convline.records import test_log as ledger
+from convline.records import provenance, test_log
 from convline.records.lock import locked
 from convline.run import console
 from convline.run import launch as ranks
@@ -260,7 +259,7 @@ def _test(
     for part in ("val", "test"):
         evaluation = evaluate(classifier.evaluated, data.eval_loader(part, device), cfg.trainer.precision)
         if part == "test":
-            ledger.record(run_dir, "train", data.fingerprint())
+            test_log.record(run_dir, "train", data.fingerprint())
         evaluation.save(run_dir / "predictions" / f"{part}.npz")
         metrics[f"{part}/acc"], metrics[f"{part}/loss"] = evaluation.accuracy, evaluation.loss
         if cfg.tta is not None:

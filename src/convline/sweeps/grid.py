@@ -7,7 +7,7 @@ from pathlib import Path
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from convline.config import validate as ranges
+from convline.config import validate
 from convline.errors import UserError
 from convline.records import directory as runs
 from convline.records.lock import HeldError, locked
@@ -30,7 +30,7 @@ def sweep(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None:
         Interrupted: Ctrl-C or SIGTERM came; the table of the jobs so far has been printed.
         UserError: a combination is no valid config, or a job failed.
     """
-    ranges.check_of_sweeps(cfg)
+    validate.check_of_sweeps(cfg)
     if of_search := [word for word in words if word.startswith(("sweep.", "sweep/"))]:
         raise UserError(f"{of_search[0]} has an effect in a search only: add hydra/sweeper=search, or leave it out.")
     combinations = compose(words)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from convline.config import validate as ranges
+from convline.config import validate
 from convline.errors import UserError
 from convline.sweeps.directory import wanted_folder
 from convline.sweeps.executors import choose_executor
@@ -24,7 +24,7 @@ def search(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None
         Interrupted: Ctrl-C or SIGTERM came; the table of the trials so far has been printed.
         UserError: a setting is invalid, or a trial failed.
     """
-    ranges.check_of_sweeps(cfg)
+    validate.check_of_sweeps(cfg)
     if cfg.rerun != "failed":
         raise UserError(f"rerun={cfg.rerun}: a search goes on where it is; for another one type sweep.seed=1")
     from convline.data.source_cache import (

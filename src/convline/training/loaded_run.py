@@ -15,7 +15,7 @@ from convline.data.samples import Samples, load_samples, num_eval_samples
 from convline.errors import UserError
 from convline.formatting import first_line
 from convline.records import directory as runs
-from convline.records import test_log as ledger
+from convline.records import test_log
 from convline.training.evaluation import Evaluation
 from convline.training.setup import data_of, initial_network
 
@@ -137,7 +137,7 @@ class LoadedRun:
     def _log_test_set_evaluation(self, split: str) -> None:
         """Record a use of the test set; once for all figures that are drawn together."""
         if split == "test" and not self._test_set_is_logged:
-            ledger.record(self.run_dir, "figures", self.data.fingerprint())
+            test_log.record(self.run_dir, "figures", self.data.fingerprint())
             self._test_set_is_logged = True
 
     def one_sample_per_class(self, num_classes: int) -> Samples:
