@@ -22,8 +22,8 @@ def folder(run_dir: Path, runs_dir: str) -> Path:
         run_dir: the run's directory; a sweep's jobs lie two levels below `runs_dir`.
         runs_dir: the setting, relative to where the run was started.
     Returns:
-        `runs_dir` relative to the current folder if the run lies in it; else the nearest folder above the run of that name; else
-        the nearest that holds a log; else the one that the run lies in.
+        `runs_dir` relative to the current folder if the run lies in it; else the nearest folder above the run of that
+        name; else the nearest that holds a log; else the one that the run lies in.
     """
     above = list(Path(os.path.abspath(run_dir)).parents)
     from_here = Path(os.path.abspath(runs_dir))
