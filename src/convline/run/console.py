@@ -1,4 +1,4 @@
-"""What one run says on the terminal: a few lines before, a panel after."""
+"""Print a run's messages on the terminal: a few lines before training, a panel of results after it."""
 
 import shlex
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
-from rich.table import Table as Grid
+from rich.table import Table
 from rich.text import Text
 
 from convline.data.datamodule import DataModule
@@ -17,12 +17,19 @@ _console = Console(highlight=False, soft_wrap=True)
 
 
 def print_notice(text: str) -> None:
-    """A line that a user should see, without colour or wrapping."""
+    """Print a line without color and without wrapping, so that a command in it can be copied."""
     _console.print(text, markup=False)
 
 
-def print_header(run_dir: Path, data: DataModule, table: NetworkSummary, about_loader: str) -> None:
-    """What is trained on what, and where it is written; `about_loader`: how the images get there."""
+def print_header(run_dir: Path, data: DataModule, summary: NetworkSummary, loader_notice: str) -> None:
+    """Print the data, the network and the run directory before training.
+
+    Args:
+        run_dir: the run directory.
+        data: the data of the run, with its own notices.
+        summary: the summary of the network.
+        loader_notice: how the images are loaded, and why; an empty text prints nothing.
+    """
     shape = shape_text(data.input_shape)
     print_notice(
         f"{len(data.train_indices):,} training and {len(data.val_indices):,} validation images {shape}, "
@@ -30,22 +37,28 @@ def print_header(run_dir: Path, data: DataModule, table: NetworkSummary, about_l
     )
     if data.input_shape != data.stored_shape:
         print_notice(f"stored as {shape_text(data.stored_shape)}, fitted batch by batch")
-    for line in filter(None, [about_loader, *data.notices]):
-        print_notice(line)
-    print_notice(short_text(table))
+    for notice in filter(None, [loader_notice, *data.notices]):
+        print_notice(notice)
+    print_notice(short_text(summary))
     print_notice(f"writing to {run_dir}")
 
 
 def print_outcome(run_dir: Path, summary: dict[str, Any]) -> None:
-    """Test accuracy, where the run lies, and how to look at it."""
+    """Print a panel with the accuracies, the time, the run directory and the command that opens the dashboards.
+
+    Args:
+        run_dir: the run directory.
+        summary: the content of its summary.json, with the metrics of a finished run.
+    """
     metrics = summary["metrics"]
-    grid = Grid.grid(padding=(0, 2))
+    grid = Table.grid(padding=(0, 2))
     grid.add_row("test accuracy", Text(f"{metrics['test/acc']:.2%}", style="bold"))
     if "test/acc_tta" in metrics:
         grid.add_row("... averaged over views", f"{metrics['test/acc_tta']:.2%}")
-    of_epoch = f" (best epoch: {summary['best_epoch']})" if summary["best_epoch"] else ""
-    grid.add_row("validation accuracy", f"{metrics['val/acc']:.2%}{of_epoch}")
+    best_epoch = f" (best epoch: {summary['best_epoch']})" if summary["best_epoch"] else ""
+    grid.add_row("validation accuracy", f"{metrics['val/acc']:.2%}{best_epoch}")
     grid.add_row("time", f"{summary['seconds']:.1f} s")
     grid.add_row("run directory", Text(str(run_dir), overflow="fold"))
     grid.add_row("dashboards", Text(f"convline dashboard {shlex.quote(str(run_dir.parent))}", overflow="fold"))
+    # a new console: the shared one does not wrap, and a panel must fit the width of the terminal
     Console(highlight=False).print(Panel(grid, title="finished", expand=False))

@@ -1,44 +1,50 @@
-"""Data-parallel training on several devices: one process a device, each given the run's directory and nothing else.
+"""Launch data-parallel training: one process a device, started as `python -m convline.run.launch RUN CHECKPOINT`.
 
-Lightning's own launcher re-runs the command line. In a sweep that would replay the sweep in every rank, with other
-values than those of the job that is running. This process trains nothing: it watches, so that a rank that dies ends the
-run instead of leaving the others waiting for it.
+Lightning's own launcher runs the command line again in every rank. In a sweep, each rank would then repeat the sweep
+instead of training the current job. Here a rank gets the run directory alone, and reads its config there.
+
+The launching process does not train. It watches the ranks: if one dies, the others, which would wait for it for ever,
+are ended too.
 """
 
 import signal
 import subprocess
+import sys
 import time
+import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from torch.distributed import TCPStore
 
 from convline.errors import Interrupted, Pruned, UserError
-from convline.run.processes import forward_signals, start_module
+from convline.formatting import first_line
+from convline.run.processes import exit_with_parent, forward_signals, start_module
 
-PATIENCE = 10  # seconds that the other ranks get to end by themselves
-PRUNED = 3  # exit status of a rank whose run the search ended
-REASON = "rank-error.txt"  # in the run's directory: why the first rank that failed did
+GRACE_SECONDS = 10  # time for the other ranks to end after one has failed; then they are killed
+PRUNED_STATUS = 3  # exit status of a rank whose run was pruned
+ERROR_FILE = "rank-error.txt"  # in the run directory: the error of the first rank that failed
 
 
-def fit(run_dir: Path, checkpoint: Path | None, world_size: int, hint: str) -> None:
-    """Train the run in `run_dir` with one process a rank, and wait for the end.
+def fit_ranks(run_dir: Path, checkpoint: Path | None, num_ranks: int, hint: str) -> None:
+    """Train a run with one process a rank, and wait until all have ended.
 
     Args:
-        run_dir: holds config.yaml.
-        checkpoint: to go on from.
-        world_size: number of ranks.
-        hint: what to type to go on after an interruption.
+        run_dir: the run directory, which holds config.yaml.
+        checkpoint: the checkpoint to continue from; None starts at the beginning.
+        num_ranks: number of ranks.
+        hint: the command that continues the run after an interruption.
     Raises:
-        Interrupted: Ctrl-C or SIGTERM came; the ranks have saved the state.
-        Pruned: the search ended the run.
+        Interrupted: Ctrl-C or SIGTERM was received; the ranks have saved their state.
+        Pruned: the search pruned the run.
         UserError: a rank failed.
     """
-    reason = run_dir / REASON
-    reason.unlink(missing_ok=True)
-    # This process keeps the store through which the ranks meet. It binds a free port itself; a port that is looked up,
+    error_file = run_dir / ERROR_FILE
+    error_file.unlink(missing_ok=True)
+    # The ranks meet through this store. Its port is free because the store itself binds it; a port that is looked up,
     # closed and given to the ranks may be taken before the first rank binds it.
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    address = {
+    environment = {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(store.port),
         "NODE_RANK": "0",
@@ -48,8 +54,8 @@ def fit(run_dir: Path, checkpoint: Path | None, world_size: int, hint: str) -> N
     }
     arguments = [str(run_dir), str(checkpoint or "")]
     ranks = [
-        start_module("convline.run.rank_process", arguments, {**address, "LOCAL_RANK": str(rank)})
-        for rank in range(world_size)
+        start_module("convline.run.launch", arguments, {**environment, "LOCAL_RANK": str(rank)})
+        for rank in range(num_ranks)
     ]
     try:
         with forward_signals(ranks) as received:
@@ -59,23 +65,48 @@ def fit(run_dir: Path, checkpoint: Path | None, world_size: int, hint: str) -> N
             process.kill()
             process.wait()
     statuses = [process.returncode for process in ranks]
-    stopped = [status - 128 for status in statuses if status - 128 in (signal.SIGINT, signal.SIGTERM)]
-    if stopped and (received or len(stopped) == world_size):  # a scheduler may signal the ranks themselves
-        raise Interrupted((received or stopped)[0], hint)
-    if PRUNED in statuses:
+    signals = [status - 128 for status in statuses if status - 128 in (signal.SIGINT, signal.SIGTERM)]
+    if signals and (received or len(signals) == num_ranks):  # a scheduler may signal the ranks themselves
+        raise Interrupted((received or signals)[0], hint)
+    if PRUNED_STATUS in statuses:
         raise Pruned
     if any(statuses):
-        if reason.is_file():
-            raise UserError(reason.read_text())
+        if error_file.is_file():
+            raise UserError(error_file.read_text())
         raise UserError(f"the ranks of this run ended with the statuses {statuses}; -9 is a rank that was killed.")
 
 
 def _wait(ranks: list[subprocess.Popen]) -> None:
-    """Until all have ended, or one has failed and the others have had their time."""
+    """Wait until all ranks have ended, or until `GRACE_SECONDS` after the first has failed."""
     failed_at = None
     while any(process.poll() is None for process in ranks):
         if failed_at is None and any(process.returncode for process in ranks):
             failed_at = time.monotonic()
-        if failed_at is not None and time.monotonic() - failed_at > PATIENCE:
+        if failed_at is not None and time.monotonic() - failed_at > GRACE_SECONDS:
             return
         time.sleep(0.05)
+
+
+def main() -> int:
+    """Train one rank in this process, and return its exit status. The launching process prints its error."""
+    exit_with_parent()
+    run_dir, checkpoint = sys.argv[1:]
+    try:
+        from convline.run.train import fit_rank  # at the top it would be a circle: train.py imports this module
+
+        fit_rank(Path(run_dir), Path(checkpoint) if checkpoint else None)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        return 128 + getattr(stop, "signum", signal.SIGINT)
+    except Pruned:
+        return PRUNED_STATUS
+    except Exception as error:
+        message = str(error) if isinstance(error, UserError) else f"{first_line(error)}\n{traceback.format_exc()}"
+        # "x" keeps the file of an earlier rank: the ranks that fail after it only report that they lost it
+        with suppress(FileExistsError), open(Path(run_dir) / ERROR_FILE, "x") as file:
+            file.write(message)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,18 +9,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-PARENT_PID = "CONVLINE_PARENT_PID"  # environment variable of a child
+PARENT_PID = "CONVLINE_PARENT_PID"  # environment variable that gives a child the process id of its parent
 
 
 def start_module(
     module: str, arguments: Sequence[str], environment: Mapping[str, str], **popen_arguments: object
 ) -> subprocess.Popen:
-    """Run `python -m MODULE ARGUMENTS` in a child process, which imports what this process would import.
+    """Start `python -m MODULE ARGUMENTS` as a child process that has the same import path as this process.
 
     Args:
-        module: dotted name.
-        arguments: of the command line.
-        environment: variables that are added to those of this process.
+        module: dotted name of the module.
+        arguments: arguments of its command line.
+        environment: variables that are added to the environment of this process.
         popen_arguments: further arguments of `subprocess.Popen`.
     """
     env = {
@@ -36,8 +36,8 @@ def start_module(
 
 
 def exit_with_parent() -> None:
-    """Exit this child process as soon as its parent has died; a process without a parent would go on writing unseen."""
-    # from the environment: the parent may have died before this line, and getppid() would name its successor
+    """Exit this child process as soon as its parent has died, so that no process goes on writing unnoticed."""
+    # from the environment: if the parent has died already, getppid() returns the process that has adopted this one
     parent = int(os.environ.get(PARENT_PID) or os.getppid())
     threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
 
@@ -53,7 +53,7 @@ def forward_signals(children: Sequence[subprocess.Popen]) -> Iterator[list[int]]
     """Pass Ctrl-C and SIGTERM on to every child while the block runs, and yield the list of received signals.
 
     Args:
-        children: may change while the block runs.
+        children: the child processes; the sequence may change while the block runs.
     """
     received: list[int] = []
 

@@ -1,4 +1,8 @@
-"""One run: config -> objects -> fit -> test -> record."""
+"""Train one run: config → data, network and trainer → fit → test → records.
+
+`start` begins a new run and `resume` continues one; both lead to `_train`, which is the recipe. The steps of the recipe
+follow below it, in the order in which they happen.
+"""
 
 import copy
 import logging
@@ -27,29 +31,28 @@ from convline.network.summary import NetworkSummary, summarize
 from convline.records import directory as runs
 from convline.records import provenance, test_log
 from convline.records.lock import locked
-from convline.run import console
-from convline.run import launch as ranks
+from convline.run import console, launch
 from convline.storage import write_json
 from convline.training.classifier import Classifier
 from convline.training.evaluation import evaluate
 from convline.training.loaded_run import LoadedRun
 from convline.training.setup import LIMITS, build, instantiated
 
-FIGURES = ("val/acc", "val/loss", "test/acc", "test/loss")
+RESULT_METRICS = ("val/acc", "val/loss", "test/acc", "test/loss")  # of the HParams tab
 
 
 def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> dict[str, Any]:
-    """Do a new run in a directory of its own.
+    """Train a new run in a new directory.
 
     Args:
         cfg: the whole config.
-        parent: where the directory is made.
-        name: of the directory.
-        choices: which option was taken of each config group.
+        parent: folder in which the run directory is made.
+        name: name of the run directory; it gets a number if the name is taken.
+        choices: the chosen option of each config group.
     Returns:
-        What summary.json holds at the end.
+        The content of summary.json at the end.
     Raises:
-        UserError: a setting or the data are wrong; if that shows before training, no directory is left behind.
+        UserError: a setting or the data are wrong. If training has not started by then, the directory is removed.
     """
     run_dir = runs.create(parent, name)
     runs.lay_out(run_dir, cfg, choices=choices)
@@ -63,10 +66,12 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> 
 
 
 def resume(run_dir: Path) -> dict[str, Any]:
-    """Go on with a run that was interrupted, killed or failed, from its last checkpoint.
+    """Continue a run that was interrupted, killed or failed, from its last checkpoint.
 
+    Returns:
+        The content of summary.json at the end.
     Raises:
-        UserError: `run_dir` is no run, is running, or its checkpoints are damaged.
+        UserError: `run_dir` is no run directory, its run is running, or its checkpoints are damaged.
     """
     runs.read_config(run_dir)
     summary = runs.read_summary(run_dir)
@@ -79,10 +84,12 @@ def resume(run_dir: Path) -> dict[str, Any]:
 
 
 def run_or_resume(run_dir: Path) -> dict[str, Any]:
-    """Train the run that lies in a directory, which this process has locked, from its newest checkpoint or the start.
+    """Train the run of a directory from its newest checkpoint, or from the beginning if there is none.
 
+    Args:
+        run_dir: a run directory that this process has locked.
     Returns:
-        What summary.json holds at the end.
+        The content of summary.json at the end.
     Raises:
         UserError: a setting, the data or the checkpoints are wrong.
     """
@@ -98,86 +105,36 @@ def run_or_resume(run_dir: Path) -> dict[str, Any]:
     return _train(cfg, run_dir, checkpoint)
 
 
-def fit_rank(run_dir: Path, checkpoint: Path | None) -> None:
-    """Fit as one of several ranks, the first of which has made the run directory."""
-    cfg = runs.read_config(run_dir)
-    _quiet()
-    try:
-        with stoppable(""):
-            data, classifier = build(cfg)
-            _fit(_make_trainer(cfg, run_dir, checkpoint), classifier, data, checkpoint)
-    finally:
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
-
-
-def fitting_table(network: nn.Module, data: DataModule, world_size: int) -> NetworkSummary:
-    """The network's layer table, if it takes the images, in batches of that size, and gives a logit for each class.
-
-    Raises:
-        UserError: it does not.
-    """
-    try:
-        table = summarize(network, data.input_shape)
-    except ValueError as error:
-        raise UserError(f"model and data do not fit: {error}") from error
-    if table.output_shape != (data.num_classes,):
-        raise UserError(
-            f"model and data do not fit: the network gives {shape_text(table.output_shape)} numbers an image, "
-            f"but there are {data.num_classes} classes.\n  Type: model.num_classes={data.num_classes}"
-        )
-    smallest = min(data.batch_size, data.last_train_batch(world_size))
-    if smallest == 1 and not _takes_one_image(network, data.input_shape):
-        raise UserError(
-            f"batch normalisation cannot train on a batch of one image, but with data.batch_size={data.batch_size} "
-            f"the last of {len(data.train_indices):,} images are alone.\n"
-            f"  Type another size: data.batch_size={data.batch_size + 1}"
-        )
-    return table
-
-
-def _takes_one_image(network: nn.Module, shape: tuple[int, ...]) -> bool:
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            copy.deepcopy(network).train()(torch.zeros(1, *shape))
-    except ValueError:
-        return False
-    return True
-
-
 def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str, Any]:
-    """Fit, test and record; whatever happens, summary.json says so."""
-    clock = time.perf_counter()
-    earlier = runs.read_summary(run_dir)["seconds"]
+    """Fit, test and record a run; a failure is recorded in summary.json too, and raised again."""
+    begin = time.perf_counter() - runs.read_summary(run_dir)["seconds"]  # a resumed run adds to its earlier time
     try:
-        _quiet()
+        _hide_irrelevant_warnings()
         data, classifier = build(cfg)
-        table = fitting_table(classifier.network, data, cfg.trainer.devices)
+        network_summary = _check_fit(classifier.network, data, cfg.trainer.devices)
         trainer = _make_trainer(cfg, run_dir, checkpoint)
+        device = trainer.strategy.root_device
         _record_identity(cfg, run_dir, data)
-        runs.update_summary(run_dir, parameters=table.parameters, macs=table.macs)
-        console.print_header(run_dir, data, table, data.loader_choice(trainer.strategy.root_device).reason)
-        if _has_stopped(checkpoint):
-            pass  # early stopping had ended the training; the test was still to come
+        runs.update_summary(run_dir, parameters=network_summary.parameters, macs=network_summary.macs)
+        console.print_header(run_dir, data, network_summary, data.loader_choice(device).reason)
+
+        if _has_stopped_early(checkpoint):
+            pass  # the training is complete; the run was interrupted between early stopping and the test
         elif cfg.trainer.devices > 1:
-            ranks.fit(run_dir, checkpoint, cfg.trainer.devices, _resume_command(run_dir))
+            launch.fit_ranks(run_dir, checkpoint, cfg.trainer.devices, _resume_command(run_dir))
         else:
             _fit(trainer, classifier, data, checkpoint)
-        outcome = _test(cfg, run_dir, trainer.strategy.root_device, classifier, data)
+
+        results = _test(cfg, run_dir, device, classifier, data)
     except BaseException as error:
-        stopped = isinstance(error, Interrupted | KeyboardInterrupt)
-        status = "interrupted" if stopped else "pruned" if isinstance(error, Pruned) else "failed"
-        seconds = earlier + time.perf_counter() - clock
-        why = None if status == "pruned" else first_line(error)
-        runs.update_summary(run_dir, status=status, error=why, seconds=seconds)
-        _show_outcome(cfg, run_dir, {})
+        _record_failure(cfg, run_dir, error, time.perf_counter() - begin)
         raise
-    seconds = earlier + time.perf_counter() - clock
-    runs.update_summary(run_dir, status="finished", error=None, seconds=seconds, **outcome)
-    metrics = outcome["metrics"]
-    _show_outcome(cfg, run_dir, {f"result/{key}": metrics[key] for key in FIGURES})
+    seconds = time.perf_counter() - begin
+    runs.update_summary(run_dir, status="finished", error=None, seconds=seconds, **results)
+    _record_hparams(cfg, run_dir, {f"result/{key}": results["metrics"][key] for key in RESULT_METRICS})
     summary = runs.read_summary(run_dir)
-    try:  # nothing is lost from here on: whoever does not wait for the pictures need not test again
+    try:
+        # The run is finished. An interruption only skips the remaining figures, which the command can draw later.
         with stoppable(f"convline figures {shlex.quote(str(run_dir))}"):
             after_test.run_after_test(trainer, LoadedRun(run_dir, cfg, data, classifier.evaluated))
     finally:
@@ -185,59 +142,122 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
     return summary
 
 
-def _has_stopped(checkpoint: Path | None) -> bool:
-    callbacks = runs.load_checkpoint(checkpoint)["callbacks"] if checkpoint else {}
-    return bool(callbacks.get(BestAndLast.state_key, {}).get("stopped"))
+def fit_rank(run_dir: Path, checkpoint: Path | None) -> None:
+    """Fit one rank of a run, in a process of its own that `launch.fit_ranks` has started.
+
+    The launching process does everything else: it makes the run directory, tests and records.
+    """
+    cfg = runs.read_config(run_dir)
+    _hide_irrelevant_warnings()
+    try:
+        with stoppable(""):  # the launching process prints the command that continues the run
+            data, classifier = build(cfg)
+            _fit(_make_trainer(cfg, run_dir, checkpoint), classifier, data, checkpoint)
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
-def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:
-    fingerprint = data.fingerprint()
-    runs.check_data(run_dir, fingerprint)
-    if not (run_dir / "environment.json").exists():  # a resumed run keeps what it began with
-        environment = {**provenance.environment(fingerprint), "split": data.split_record()}
-        write_json(run_dir / "environment.json", environment)
-        identity = provenance.identity(cfg, provenance.code_key(), fingerprint)
-        runs.update_summary(run_dir, identity=identity, started=environment["started"])
+def _hide_irrelevant_warnings() -> None:
+    """Hide the advice of Lightning that does not apply to this loader and these loggers.
+
+    The filters match the texts of Lightning 2.6.6; if a release rewords one of them, its warning is shown again.
+    """
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.fabric.utilities.cloud_io"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    os.environ.setdefault("KINETO_LOG_LEVEL", "5")
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # the metrics are reduced already
+    warnings.filterwarnings("ignore", message=".*torch.distributed.nn.functional.all_gather.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # a run need not be a job of Slurm
+    warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
 
 
-def _show_outcome(cfg: DictConfig, run_dir: Path, metrics: dict[str, float]) -> None:
-    """Fill the HParams tab, if there is one."""
-    if (cfg.callbacks or {}).get("hparams") and any(run_dir.glob("events.out.tfevents.*")):
-        write_outcome(run_dir, metrics)
+def _check_fit(network: nn.Module, data: DataModule, num_ranks: int) -> NetworkSummary:
+    """Check that a network can train on the data, and summarize it.
+
+    Raises:
+        UserError: the network cannot take the images, does not give one logit a class, or cannot train on the smallest
+            batch.
+    """
+    try:
+        network_summary = summarize(network, data.input_shape)
+    except ValueError as error:
+        raise UserError(f"model and data do not fit: {error}") from error
+    if network_summary.output_shape != (data.num_classes,):
+        raise UserError(
+            f"model and data do not fit: the network gives {shape_text(network_summary.output_shape)} numbers an image,"
+            f" but there are {data.num_classes} classes.\n  Type: model.num_classes={data.num_classes}"
+        )
+    smallest_batch = min(data.batch_size, data.last_train_batch(num_ranks))
+    if smallest_batch == 1 and not _can_train_on_one_image(network, data.input_shape):
+        raise UserError(
+            f"batch normalization cannot train on a batch of one image, but with data.batch_size={data.batch_size} "
+            f"the last of {len(data.train_indices):,} images are alone.\n"
+            f"  Type another size: data.batch_size={data.batch_size + 1}"
+        )
+    return network_summary
 
 
-def _resume_command(run_dir: Path) -> str:
-    return f"python train.py {shlex.quote(f'resume={run_dir}')}"
+def _can_train_on_one_image(network: nn.Module, input_shape: tuple[int, ...]) -> bool:
+    try:
+        # a copy, because the forward pass changes the running statistics of batch norm
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            copy.deepcopy(network).train()(torch.zeros(1, *input_shape))
+    except ValueError:
+        return False
+    return True
 
 
 def _make_trainer(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> pl.Trainer:
     callbacks = [instantiated(cfg, f"callbacks.{name}") for name, node in (cfg.callbacks or {}).items() if node]
-    keeper = next((c for c in callbacks if isinstance(c, BestAndLast)), None)
+    checkpoint_callback = next((c for c in callbacks if isinstance(c, BestAndLast)), None)
     loggers = []
     for name in [name for name, node in (cfg.logger or {}).items() if node]:
         extra: dict[str, Any] = {"save_dir": str(run_dir)}
         if checkpoint is not None and cfg.logger[name]["_target_"].endswith("TensorBoardLogger"):
-            # what a killed run logged after its last checkpoint comes again
+            # a killed run logged steps after its last checkpoint; TensorBoard drops them, as they are logged again
             extra["purge_step"] = runs.load_checkpoint(checkpoint)["global_step"] + 1
         loggers.append(instantiated(cfg, f"logger.{name}", **extra))
     return instantiated(
         cfg,
         "trainer",
-        without=LIMITS,  # counted in batches, which the data module does
-        callbacks=[*callbacks, StopOnSignal(keeper, _resume_command(run_dir))],
+        without=LIMITS,  # the data module counts the batches, and applies them
+        callbacks=[*callbacks, StopOnSignal(checkpoint_callback, _resume_command(run_dir))],
         logger=loggers,
         default_root_dir=str(run_dir),
         strategy="ddp" if cfg.trainer.devices > 1 else "auto",
         plugins=[LightningEnvironment()],
-        enable_checkpointing=keeper is not None,
+        enable_checkpointing=checkpoint_callback is not None,
         enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
 
 
+def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:
+    """Write environment.json and the identity of a new run; of a resumed run, only check the data.
+
+    Raises:
+        UserError: the data are not those that the run began with.
+    """
+    fingerprint = data.fingerprint()
+    runs.check_data(run_dir, fingerprint)
+    if not (run_dir / "environment.json").exists():  # a resumed run keeps the environment that it began in
+        environment = {**provenance.environment(fingerprint), "split": data.split_record()}
+        write_json(run_dir / "environment.json", environment)
+        identity = provenance.identity(cfg, provenance.code_key(), fingerprint)
+        runs.update_summary(run_dir, identity=identity, started=environment["started"])
+
+
+def _has_stopped_early(checkpoint: Path | None) -> bool:
+    callbacks = runs.load_checkpoint(checkpoint)["callbacks"] if checkpoint else {}
+    return bool(callbacks.get(BestAndLast.state_key, {}).get("stopped"))
+
+
 def _fit(trainer: pl.Trainer, classifier: Classifier, data: DataModule, checkpoint: Path | None) -> None:
-    if trainer.global_rank > 0:  # same weights, other dropout
+    if trainer.global_rank > 0:  # all ranks have built the same weights from one seed; their dropout must differ
         torch.manual_seed(torch.initial_seed() + trainer.global_rank)
     trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
 
@@ -245,7 +265,10 @@ def _fit(trainer: pl.Trainer, classifier: Classifier, data: DataModule, checkpoi
 def _test(
     cfg: DictConfig, run_dir: Path, device: torch.device, classifier: Classifier, data: DataModule
 ) -> dict[str, Any]:
-    """Evaluate the best checkpoint, chosen by validation, on the official test set; once."""
+    """Evaluate the best checkpoint on the validation split, and once on the official test set.
+
+    The best checkpoint is chosen by validation alone. Without a checkpoint callback, the last weights are evaluated.
+    """
     metrics: dict[str, float] = {}
     best_epoch = None
     if (cfg.callbacks or {}).get("checkpoint"):
@@ -256,30 +279,36 @@ def _test(
         metrics.update({k: v for k, v in best["best_metrics"].items() if k.startswith(("train/", "val/"))})
     classifier.to(device)
     class_accuracy = {}
-    for part in ("val", "test"):
-        evaluation = evaluate(classifier.evaluated, data.eval_loader(part, device), cfg.trainer.precision)
-        if part == "test":
+    for split in ("val", "test"):
+        evaluation = evaluate(classifier.evaluated, data.eval_loader(split, device), cfg.trainer.precision)
+        if split == "test":
             test_log.record(run_dir, "train", data.fingerprint())
-        evaluation.save(run_dir / "predictions" / f"{part}.npz")
-        metrics[f"{part}/acc"], metrics[f"{part}/loss"] = evaluation.accuracy, evaluation.loss
+        evaluation.save(run_dir / "predictions" / f"{split}.npz")
+        metrics[f"{split}/acc"], metrics[f"{split}/loss"] = evaluation.accuracy, evaluation.loss
         if cfg.tta is not None:
-            augmented = evaluate(classifier.evaluated, data.eval_loader(part, device), cfg.trainer.precision, cfg.tta)
-            metrics[f"{part}/acc_tta"], metrics[f"{part}/loss_tta"] = augmented.accuracy, augmented.loss
-        class_accuracy[part] = dict(zip(data.classes, evaluation.class_accuracy(), strict=True))
+            augmented = evaluate(classifier.evaluated, data.eval_loader(split, device), cfg.trainer.precision, cfg.tta)
+            metrics[f"{split}/acc_tta"], metrics[f"{split}/loss_tta"] = augmented.accuracy, augmented.loss
+        class_accuracy[split] = dict(zip(data.classes, evaluation.class_accuracy(), strict=True))
     return {"metrics": metrics, "best_epoch": best_epoch, "class_accuracy": class_accuracy}
 
 
-def _quiet() -> None:
-    """Hide Lightning's advice that does not apply to this loader and these loggers.
+def _record_failure(cfg: DictConfig, run_dir: Path, error: BaseException, seconds: float) -> None:
+    if isinstance(error, Interrupted | KeyboardInterrupt):
+        status = "interrupted"
+    elif isinstance(error, Pruned):
+        status = "pruned"
+    else:
+        status = "failed"
+    message = None if status == "pruned" else first_line(error)
+    runs.update_summary(run_dir, status=status, error=message, seconds=seconds)
+    _record_hparams(cfg, run_dir, {})
 
-    The filters match the texts of Lightning 2.6.6; a release that words one of them otherwise shows it again.
-    """
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.fabric.utilities.cloud_io"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    os.environ.setdefault("KINETO_LOG_LEVEL", "5")
-    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # the figures are reduced already
-    warnings.filterwarnings("ignore", message=".*torch.distributed.nn.functional.all_gather.*")
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # a run need not be a job of Slurm
-    warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
-    warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
+
+def _record_hparams(cfg: DictConfig, run_dir: Path, metrics: dict[str, float]) -> None:
+    """Write the run's results into TensorBoard's HParams tab, if its callback is configured and training has begun."""
+    if (cfg.callbacks or {}).get("hparams") and any(run_dir.glob("events.out.tfevents.*")):
+        write_outcome(run_dir, metrics)
+
+
+def _resume_command(run_dir: Path) -> str:
+    return f"python train.py {shlex.quote(f'resume={run_dir}')}"
