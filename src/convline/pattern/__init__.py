@@ -1,4 +1,4 @@
-"""Read the pattern language: a text becomes a list of layer specs. Needs no torch."""
+"""Turn a text in the pattern language into a list of layer specs. The package needs no torch."""
 
 from convline.pattern.parser import parse
 from convline.pattern.source import PatternError

@@ -1,4 +1,4 @@
-"""Named blocks with parameters: `basic(c, s=1)` -> its text, given in a model's YAML."""
+"""Read named blocks with parameters, such as `basic(c, s=1)`, from a model's YAML."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PARAMETER = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:=\s*(\S+))?\s*")
 
 @dataclass(frozen=True)
 class Block:
-    """A named chain.
+    """Hold a named chain with parameters.
 
     Args:
-        name: as steps use it.
-        parameters: defaults by name; `REQUIRED` if there is none.
-        body: the tree of its text.
+        name: the name in lower case.
+        parameters: the default of each parameter by its name; `REQUIRED` for a parameter without one.
+        body: the syntax tree of its text.
     """
 
     name: str
@@ -33,25 +33,27 @@ class Block:
     body: Chain
 
     def signature(self) -> tuple[Parameter, ...]:
-        """The parameters as a unit has them. Values are checked where the body uses them."""
+        """Return the parameters in the form of a unit's. Their values are checked where the body uses them."""
         return tuple(Parameter(name, "any", default) for name, default in self.parameters.items())
 
 
 def read_blocks(blocks: Mapping[str, str]) -> dict[str, Block]:
-    """Read headings and texts; blocks may use each other in any order.
+    """Parse the headings and texts of blocks, which may use each other in any order.
 
     Args:
         blocks: texts by heading, such as `{"basic(c, s=1)": "conv(c, 3, s) -> bn -> relu"}`.
+    Returns:
+        The blocks by name.
     Raises:
-        PatternError: a heading or a text is broken, or a name is taken.
+        PatternError: a heading or a text is wrong, or a name is used already.
     """
     headings = {heading: _heading(heading) for heading in blocks}
     names: dict[str, str] = {}
     for heading, (name, _) in headings.items():
         if normalized(name) in CANONICAL or name in FORKS or name == "input":
-            raise PatternError(f"'{name}' is a word of the language already; rename the block", _place(heading))
+            raise PatternError(f"'{name}' is a word of the language already; rename the block", _at(heading))
         if normalized(name) in names:
-            raise PatternError(f"the block '{name}' is there twice; rename one", _place(heading))
+            raise PatternError(f"the block '{name}' is there twice; rename one", _at(heading))
         names[normalized(name)] = name
     return {
         name: Block(name, parameters, parse(str(blocks[heading]), names.values(), f"block {name}"))
@@ -59,21 +61,21 @@ def read_blocks(blocks: Mapping[str, str]) -> dict[str, Block]:
     }
 
 
-def _place(heading: str) -> SourceLocation:
+def _at(heading: str) -> SourceLocation:
     return SourceLocation(heading, source="block heading")
 
 
 def _heading(heading: str) -> tuple[str, dict[str, Any]]:
     match = _HEADING.fullmatch(heading)
     if match is None or not re.match(r"[A-Za-z_]", match[1]):
-        raise PatternError("a block is headed by a name and its parameters, such as basic(c, s=1)", _place(heading))
+        raise PatternError("a block is headed by a name and its parameters, such as basic(c, s=1)", _at(heading))
     parameters: dict[str, Any] = {}
     for text in (match[2] or "").split(",") if (match[2] or "").strip() else []:
         parameter = _PARAMETER.fullmatch(text)
         if parameter is None or parameter[1].lower() in KEYWORDS:
-            raise PatternError(f"'{text.strip()}' is no parameter; type names such as c or s=1", _place(heading))
+            raise PatternError(f"'{text.strip()}' is no parameter; type names such as c or s=1", _at(heading))
         if parameter[1].lower() in parameters:
-            raise PatternError(f"the parameter '{parameter[1]}' is there twice", _place(heading))
+            raise PatternError(f"the parameter '{parameter[1]}' is there twice", _at(heading))
         parameters[parameter[1].lower()] = REQUIRED if parameter[2] is None else _default(parameter[2], heading)
     return match[1].lower(), parameters
 
@@ -84,4 +86,4 @@ def _default(text: str, heading: str) -> Any:
     try:
         return read_number(text)
     except ValueError:
-        raise PatternError(f"the default '{text}' is no number, true, false, same or valid", _place(heading)) from None
+        raise PatternError(f"the default '{text}' is no number, true, false, same or valid", _at(heading)) from None

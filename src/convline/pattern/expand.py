@@ -1,9 +1,10 @@
-"""The pattern language, second half: tree + variables + blocks -> the units that there really are.
+"""Expand a pattern: its tree, variables and blocks become a list of layer specs.
 
-Variables get their values, groups are repeated, optional steps stay or go, blocks are replaced by their text. What is
-left is a chain of `LayerSpec`s, named `ScopeSpec`s (stages and blocks, which become submodules) and `ForkSpec`s.
+Variables are replaced by their values, groups are repeated, optional steps are kept or dropped, and blocks are replaced
+by their text. The result holds `LayerSpec`s, `ScopeSpec`s (stages and blocks, which become submodules) and `ForkSpec`s.
 
-A list is spread over the stages: the m-th repetition of the outermost group around a name takes entry m.
+A variable with a list has one value per stage: in the m-th repetition of the outermost group around the variable, its
+value is entry m.
 """
 
 from __future__ import annotations
@@ -32,13 +33,20 @@ from convline.pattern.syntax_tree import (
 )
 from convline.pattern.vocabulary import ARGUMENT_TYPES, MAP_UNITS, UNITS
 
-MAX_UNITS = 20_000  # and repetitions; a thousand-layer residual network has about 3,500
+MAX_UNITS = 20_000  # of steps and repetitions together; a thousand-layer residual network has about 3,500
 MAX_BLOCK_DEPTH = 20  # blocks used inside blocks
 
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """One unit with all its arguments; `location` and `uses` say where it came from."""
+    """Specify one layer.
+
+    Args:
+        name: the unit.
+        arguments: a value for each of its parameters.
+        location: position of the unit in the pattern or in the text of a block.
+        uses: positions of the uses of blocks that contain it, outermost first.
+    """
 
     name: str
     arguments: dict[str, Any]
@@ -48,7 +56,7 @@ class LayerSpec:
 
 @dataclass(frozen=True)
 class ScopeSpec:
-    """A named part: a stage, or one use of a block."""
+    """Specify a submodule: a stage, or one use of a block."""
 
     name: str
     items: list[Spec]
@@ -56,7 +64,7 @@ class ScopeSpec:
 
 @dataclass(frozen=True)
 class ForkSpec:
-    """A fork whose branches are expanded."""
+    """Specify a fork, `kind` "add" or "concat", by its expanded branches."""
 
     kind: str
     branches: list[list[Spec]]
@@ -69,7 +77,13 @@ Spec = LayerSpec | ScopeSpec | ForkSpec
 
 @dataclass(frozen=True)
 class Stage:
-    """Which repetition of the outermost group we are in; `index` counts from 0."""
+    """Number the repetitions of an outermost group.
+
+    Args:
+        index: the present repetition, from 0.
+        count: the number of repetitions.
+        location: position of the group.
+    """
 
     index: int
     count: int
@@ -78,9 +92,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class _Context:
-    """What a node finds around it."""
+    """Hold the surroundings of a node: the parameters of its block, its stage and the uses of blocks around it."""
 
-    bound: Mapping[str, Any] = field(default_factory=dict)  # a block's parameters
+    bound: Mapping[str, Any] = field(default_factory=dict)  # values of the block's parameters
     stage: Stage | None = None
     uses: tuple[SourceLocation, ...] = ()
 
@@ -89,20 +103,20 @@ class _Context:
 
 
 def expand(pattern: str, variables: Mapping[str, Any], blocks: Mapping[str, str] | None = None) -> list[Spec]:
-    """The units of a pattern, with all names resolved.
+    """Expand a pattern into layer specs, in which every variable has its value.
 
     Args:
         pattern: the text.
         variables: values by name: numbers, true/false, words, or lists of them with one entry per stage.
         blocks: texts by heading, e.g. `{"basic(c, s=1)": "conv(c, 3, s) -> bn -> relu"}`.
     Raises:
-        PatternError: the text is broken, or a name has no value, no use, or a value that does not fit.
+        PatternError: the text is wrong, or a variable has no value, is not used, or has a value that is not allowed.
     """
-    defined = read_blocks(blocks or {})
-    tree = parse(pattern, [block.name for block in defined.values()])
-    _refuse_unused(variables, tree, defined)
+    blocks_by_name = read_blocks(blocks or {})
+    tree = parse(pattern, [block.name for block in blocks_by_name.values()])
+    _refuse_unused(variables, tree, blocks_by_name)
     try:
-        items = _Expander(variables, defined).top(tree)
+        items = _Expander(variables, blocks_by_name).top(tree)
     except RecursionError:
         raise PatternError("blocks and brackets are nested too deep; flatten some", SourceLocation(pattern)) from None
     if not items:
@@ -113,7 +127,7 @@ def expand(pattern: str, variables: Mapping[str, Any], blocks: Mapping[str, str]
 
 
 def _refuse_unused(variables: Mapping[str, Any], tree: Chain, blocks: Mapping[str, Block]) -> None:
-    used = {name.lower(): name for name in names_in(tree)}  # as written, by how they are compared
+    used = {name.lower(): name for name in names_in(tree)}  # the spelling in the text, by the name in lower case
     for block in blocks.values():
         used |= {name.lower(): name for name in names_in(block.body) if name.lower() not in block.parameters}
     spellings: dict[str, str] = {}
@@ -132,7 +146,12 @@ def _refuse_unused(variables: Mapping[str, Any], tree: Chain, blocks: Mapping[st
 
 
 class _Expander:
-    """Walks the tree; one method per kind of node."""
+    """Expand a tree, with one method per kind of node.
+
+    Args:
+        variables: values by name, or lists of values with one entry per stage.
+        blocks: the blocks by name.
+    """
 
     def __init__(self, variables: Mapping[str, Any], blocks: Mapping[str, Block]) -> None:
         self.variables = {name.lower(): value for name, value in variables.items()}
@@ -141,7 +160,7 @@ class _Expander:
         self.num_units = 0
 
     def top(self, tree: Chain) -> list[Spec]:
-        """The whole network: here, and only here, a group's repetitions become stages."""
+        """Expand the whole network. Only the repetitions of its outermost groups become stages."""
         context = _Context()
         items: list[Spec] = []
         for node in tree.nodes:
@@ -151,10 +170,11 @@ class _Expander:
         return items
 
     def chain(self, chain: Chain, context: _Context) -> list[Spec]:
+        """Expand the nodes of a chain into one list."""
         return [item for node in chain.nodes for items in self.repetitions(node, context) for item in items]
 
     def repetitions(self, node: Node, context: _Context) -> Iterator[list[Spec]]:
-        """The units of each repetition of a node; anything but `*n` has one."""
+        """Yield the specs of each repetition of a node; a node without `*n` has one repetition."""
         match node:
             case Optional():
                 if self.is_on(node, context):
@@ -170,7 +190,7 @@ class _Expander:
                 yield [self.step(node, context)]
 
     def repeated(self, node: Repeat, context: _Context) -> Iterator[list[Spec]]:
-        """The units of each of the n repetitions; the outermost repetition there is sets the stage."""
+        """Yield the specs of each of the n repetitions; the outermost repetition numbers the stages."""
         count = self.count(node, context)
         for index in range(count):
             self.spend(node.location, context)
@@ -185,6 +205,7 @@ class _Expander:
                 yield items
 
     def fork(self, fork: Fork, context: _Context) -> ForkSpec:
+        """Expand the branches of a fork."""
         branches = [self.chain(branch, context) for branch in fork.branches]
         for number, branch in enumerate(branches, 1):
             if not branch:
@@ -192,6 +213,7 @@ class _Expander:
         return ForkSpec(fork.kind, branches, fork.location, context.uses)
 
     def step(self, step: Call, context: _Context) -> LayerSpec | ScopeSpec:
+        """Expand a unit into a layer spec, or a block into a scope."""
         self.spend(step.location, context)
         block = self.blocks.get(step.name)
         if block is None:
@@ -203,13 +225,13 @@ class _Expander:
         return ScopeSpec(step.name, self.chain(block.body, inner))
 
     def spend(self, location: SourceLocation, context: _Context) -> None:
-        """Count a step or a repetition, so that no pattern unfolds without end."""
+        """Count a step or a repetition, and refuse a pattern with more than `MAX_UNITS`."""
         self.num_units += 1
         if self.num_units > MAX_UNITS:
             raise context.error(f"the pattern unfolds to more than {MAX_UNITS:,} units; repeat less", location)
 
     def bind(self, step: Call, parameters: tuple[Parameter, ...], context: _Context) -> dict[str, Any]:
-        """The step's arguments by name, each checked, defaults filled in."""
+        """Bind the arguments of a step to parameters, check their values, and fill in the defaults."""
         return bind(
             step,
             parameters,
@@ -219,7 +241,7 @@ class _Expander:
         )
 
     def value(self, value: Value, location: SourceLocation, context: _Context) -> Any:
-        """What a name or a product stands for here."""
+        """Evaluate a variable or a product; other values are returned as they are."""
         match value:
             case Name():
                 return self.variable(value, context)
@@ -238,7 +260,7 @@ class _Expander:
                 return value
 
     def variable(self, name: Name, context: _Context) -> Any:
-        """The value of a variable; of a list, the entry of the stage we are in."""
+        """Return the value of a variable; if it is a list, the entry of the present stage."""
         key = name.name.lower()
         if key in context.bound:
             return context.bound[key]
@@ -263,6 +285,7 @@ class _Expander:
         return value[context.stage.index]
 
     def count(self, repeat: Repeat, context: _Context) -> int:
+        """Return how often a node is repeated."""
         if isinstance(repeat.count, int):
             number: Any = repeat.count
             location = repeat.location
@@ -277,6 +300,7 @@ class _Expander:
         return number
 
     def is_on(self, optional: Optional, context: _Context) -> bool:
+        """Return whether an optional node is kept."""
         value = self.variable(optional.variable, context)
         if not isinstance(value, bool):
             name = optional.variable.name

@@ -1,15 +1,16 @@
-"""The pattern language, first half: text -> tree.
+"""Parse a pattern: the text becomes a syntax tree.
 
     INPUT -> [[CONV -> RELU]*N -> POOL?]*M -> [FC -> RELU]*K -> FC
 
 Notable choices:
-- A chain is steps joined by `->`; a step may be a group `[ ... ]`, repeated `*n`, optional `?`, or a fork
-  `concat{ a | b }` / `add{ a | b }`. Line breaks mean nothing and `#` comments run to the end of the line.
-- Names are read in any case and with or without underscores; aliases become the canonical name while parsing.
-- `parse` raises `PatternError` and nothing else. No torch here: a pattern can be checked anywhere.
+- A chain is a sequence of steps joined by `->`. A step is a unit, a block, a group `[ ... ]` or a fork
+  `concat{ a | b }` / `add{ a | b }`; it may be repeated `*n` or optional `?`. A line break counts as a space, and a
+  comment runs from `#` to the end of the line.
+- Names may be written in any case and with or without underscores. The parser replaces an alias by its unit.
+- `parse` raises no other error than `PatternError`. It needs no torch, so that a pattern can be checked anywhere.
 
-The tree itself is in `tree.py`. What names mean (variables, repetition, blocks) is decided in `expand.py`; what layers
-they become in `steps.py`.
+`syntax_tree.py` holds the classes of the tree. `expand.py` resolves variables, repetitions and blocks, and
+`network/layer_builders.py` builds the layers.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from collections.abc import Collection
 from typing import NoReturn
 
 from convline.formatting import nearest
-from convline.pattern.arguments import normalized
-from convline.pattern.lexer import CallParser, Token, number_of
+from convline.pattern.arguments import CallParser, normalized
+from convline.pattern.lexer import Token, number_of
 from convline.pattern.source import PatternError
 from convline.pattern.syntax_tree import Call, Chain, Fork, Group, Name, Node, Optional, Repeat
 from convline.pattern.vocabulary import ALIASES, CANONICAL, UNITS
 
 FORKS = ("add", "concat")
-MAX_NESTING = 40  # nested brackets; far beyond any network, and well inside Python's own recursion limit
+MAX_NESTING = 40  # nested brackets: more than any network needs, and well below Python's recursion limit
 
 
 class _Parser(CallParser):
-    """Recursive descent, one method per rule of the grammar."""
+    """Parse by recursive descent, with one method per rule of the grammar, which is the method's docstring."""
 
     def __init__(self, text: str, blocks: Collection[str], source: str) -> None:
         super().__init__(text, source)
@@ -68,7 +69,7 @@ class _Parser(CallParser):
     def node(self) -> Node:
         """(step | group | fork) ["*" count] ["?" [name]], the last two in either order"""
         node: Node = self.group() if self.next.kind == "[" else self.step_or_fork()
-        marks: set[str] = set()
+        marks: set[str] = set()  # the kinds of mark that this step has already
         while self.next.kind in ("*", "?"):
             mark = self.tokens[self.index]
             if mark.kind in marks:
@@ -99,7 +100,7 @@ class _Parser(CallParser):
         return chains
 
     def unclosed(self, opening: Token, closing: str) -> NoReturn:
-        """Point at the bracket that is still open, or at what stands where it should be closed."""
+        """Raise an error that shows the bracket that is still open, or the token in place of the closing one."""
         if self.next.kind == "end":
             raise PatternError(f"this '{opening.text}' is never closed; add '{closing}'", opening.location)
         raise PatternError(f"expected '->' or '{closing}', but {self.next} came", self.next.location)
@@ -124,13 +125,13 @@ class _Parser(CallParser):
         return Call(step, self.arguments() if self.next.kind == "(" else (), token.location)
 
     def no_step(self) -> NoReturn:
-        """Say why no step can begin here."""
-        came, before = self.next, self.tokens[self.index - 1] if self.index else None
-        if before is not None and before.kind in ("[", "{", "|") and came.kind in ("]", "}", "|"):
+        """Raise an error that says why no step can begin at the next token."""
+        token, before = self.next, self.tokens[self.index - 1] if self.index else None
+        if before is not None and before.kind in ("[", "{", "|") and token.kind in ("]", "}", "|"):
             raise PatternError(
-                f"nothing stands between '{before.text}' and {came}; type a step or identity", came.location
+                f"nothing stands between '{before.text}' and {token}; type a step or identity", token.location
             )
-        raise PatternError(f"expected a step such as CONV(32) or a group [ ... ], but {came} came", came.location)
+        raise PatternError(f"expected a step such as CONV(32) or a group [ ... ], but {token} came", token.location)
 
     def fork(self, name: str, token: Token) -> Fork:
         """("add" | "concat") "{" chain ("|" chain)* "}\""""
@@ -144,7 +145,7 @@ class _Parser(CallParser):
         return Fork(name, tuple(branches), token.location)
 
     def repeat(self, body: Node, mark: Token) -> Repeat:
-        """The count after `*`."""
+        """count, after "*": number | variable"""
         token = self.take("number") or self.take("name")
         if token is None:
             raise PatternError(
@@ -156,27 +157,27 @@ class _Parser(CallParser):
         return Repeat(body, count, mark.location)
 
     def optional(self, body: Node, mark: Token) -> Optional:
-        """The variable after `?`, or the step's own name."""
+        """[variable], after "?"; without it, a step is optional by its own name"""
         token = self.take("name")
         if token is not None:
             return Optional(body, Name(token.text, token.location), mark.location)
         step = body.body if isinstance(body, Repeat) else body
         if not isinstance(step, Call):
             raise PatternError("an optional group needs the name of its variable: [ ... ]?deep", mark.location)
-        spelling = step.location.text[step.location.offset :]
-        written = re.match(r"\w+", spelling)
-        assert written is not None
-        return Optional(body, Name(written.group().lower(), step.location), mark.location)
+        # the name as it is written: the tree holds the unit of an alias, but the user sets the variable `maxpool`
+        written_name = re.match(r"\w+", step.location.text[step.location.offset :])
+        assert written_name is not None
+        return Optional(body, Name(written_name.group().lower(), step.location), mark.location)
 
 
 def parse(text: str, blocks: Collection[str] = (), source: str = "pattern") -> Chain:
-    """Read a pattern.
+    """Parse a pattern, or the text of a block.
 
     Args:
-        text: the pattern; see `docs/patterns.md`.
-        blocks: names, besides the units, that a step may have.
-        source: what error messages call the text.
+        text: the pattern; `docs/patterns.md` describes the language.
+        blocks: names of blocks, which a step may use like a unit.
+        source: the name of the text in error messages.
     Raises:
-        PatternError: whatever is wrong with the text, and nothing else.
+        PatternError: the text is wrong. No other error is raised.
     """
     return _Parser(text, blocks, source).network()

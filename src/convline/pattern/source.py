@@ -1,4 +1,4 @@
-"""Where in a text something stands, and the error that points there."""
+"""Locate an error in a pattern, and show it with an excerpt of the text."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ MAX_EXCERPT_WIDTH = 100  # characters of the text shown around the caret
 
 @dataclass(frozen=True)
 class SourceLocation:
-    """A position in a pattern or in the text of a block.
+    """Hold a position in a pattern or in the text of a block.
 
     Args:
         text: the whole text.
-        offset: characters before the position.
-        source: what the text is, as the user knows it: "pattern", "block basic(c, s)".
+        offset: number of characters before the position.
+        source: the name of the text in error messages: "pattern", "block basic(c, s)".
     """
 
     text: str
@@ -23,12 +23,12 @@ class SourceLocation:
 
     @property
     def line(self) -> int:
-        """1-based."""
+        """Return the number of the line; the first is 1."""
         return self.text.count("\n", 0, self.offset) + 1
 
     @property
     def column(self) -> int:
-        """1-based, in characters."""
+        """Return the number of the character in its line; the first is 1."""
         return self.offset - (self.text.rfind("\n", 0, self.offset) + 1) + 1
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class SourceLocation:
         return f"{self.source}, {line}column {self.column}" if line else f"{self.source} column {self.column}"
 
     def excerpt(self) -> str:
-        """The line of the text with a caret under the position; a long line is cut around it."""
+        """Return the line with a caret under the position; of a long line, the part around the position."""
         line, at = self.text.split("\n")[self.line - 1], self.column - 1
         line = "".join(char if char.isprintable() else " " for char in line)
         start = max(0, min(at - MAX_EXCERPT_WIDTH // 2, len(line) - MAX_EXCERPT_WIDTH))
@@ -46,16 +46,16 @@ class SourceLocation:
 
 
 class PatternError(ValueError):
-    """A pattern that cannot become a network; the message shows where, and what to type instead.
+    """Report a pattern that cannot become a network, with an excerpt of its text.
 
     Args:
-        problem: what came, what was expected, what to type.
-        location: where in the text; None if the text as a whole is meant.
-        uses: the block uses that led there, outermost first.
+        problem: what is wrong, what was expected, and what to type.
+        location: position of the problem; None if it concerns the whole text.
+        uses: positions of the uses of blocks that contain the problem, outermost first.
 
     Attributes:
-        line: 1-based; 1 if the text as a whole is meant.
-        column: 1-based; 1 if the text as a whole is meant.
+        line: number of the line, from 1; 1 if the problem concerns the whole text.
+        column: number of the character in the line, from 1; 1 if the problem concerns the whole text.
     """
 
     def __init__(

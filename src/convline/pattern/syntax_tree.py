@@ -1,6 +1,6 @@
-"""The tree that a pattern is read into. `str` of any node is its canonical text; parsing that gives an equal tree.
+"""Define the syntax tree of a pattern. `str` of a node is its canonical text; parsing that text gives an equal tree.
 
-Every node knows its location in the text, so that later stages can point there; locations take no part in equality.
+Every node holds its location in the text, for later errors. Two trees with different locations may be equal.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from convline.pattern.source import SourceLocation
 
 @dataclass(frozen=True)
 class Name:
-    """A variable that stands for a value or a count."""
+    """Name a variable, which has a value or a count."""
 
     name: str
     location: SourceLocation = field(compare=False, repr=False)
@@ -24,7 +24,7 @@ class Name:
 
 @dataclass(frozen=True)
 class Product:
-    """`4*c`: numbers and variables multiplied."""
+    """Multiply numbers and variables: `4*c`."""
 
     factors: tuple[int | float | Name, ...]
     location: SourceLocation = field(compare=False, repr=False)
@@ -38,7 +38,7 @@ Value = int | float | bool | str | Name | Product
 
 @dataclass(frozen=True)
 class Argument:
-    """`64` (name is None) or `stride=2`."""
+    """Give a value by position, `64` (name is None), or by name, `stride=2`."""
 
     name: str | None
     value: Value
@@ -50,7 +50,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Call:
-    """One unit or one use of a block, e.g. `conv(64, 3, stride=2)`."""
+    """Use a unit or a block once: `conv(64, 3, stride=2)`."""
 
     name: str
     arguments: tuple[Argument, ...]
@@ -62,7 +62,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Chain:
-    """Steps one after another."""
+    """Apply nodes one after another: `a -> b`."""
 
     nodes: tuple[Node, ...]
 
@@ -72,7 +72,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class Group:
-    """`[ chain ]`."""
+    """Enclose a chain in brackets: `[a -> b]`."""
 
     body: Chain
     location: SourceLocation = field(compare=False, repr=False)
@@ -83,7 +83,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Repeat:
-    """`body*count`."""
+    """Repeat a node: `body*count`."""
 
     body: Node
     count: int | Name
@@ -95,7 +95,7 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Optional:
-    """`body?`: there if the variable is true. A step names its own variable, `pool?`; a group is told, `[...]?deep`."""
+    """Keep a node only if a variable is true: `body?variable`. `pool?` stands for `pool?pool`."""
 
     body: Node
     variable: Name
@@ -108,7 +108,7 @@ class Optional:
 
 @dataclass(frozen=True)
 class Fork:
-    """`add{ a | b }` or `concat{ a | b }`: the same input goes through every branch."""
+    """Pass the same input through every branch, and join their outputs: `add{ a | b }` or `concat{ a | b }`."""
 
     kind: str
     branches: tuple[Chain, ...]
@@ -125,13 +125,13 @@ def _literal(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def names_in(part: object) -> Iterator[str]:
-    """Every variable that a part of a tree names."""
-    if isinstance(part, Name):
-        yield part.name
-    elif isinstance(part, tuple):
-        for element in part:
+def names_in(node: object) -> Iterator[str]:
+    """Yield the name of every variable in a tree, in a tuple of nodes or in a value."""
+    if isinstance(node, Name):
+        yield node.name
+    elif isinstance(node, tuple):
+        for element in node:
             yield from names_in(element)
-    elif is_dataclass(part):
-        for attribute in fields(part):
-            yield from names_in(getattr(part, attribute.name))
+    elif is_dataclass(node):
+        for attribute in fields(node):
+            yield from names_in(getattr(node, attribute.name))

@@ -1,7 +1,7 @@
-"""The units a pattern can name, with their arguments and defaults: the vocabulary of the language, without torch.
+"""List the units of the pattern language with their parameters and defaults.
 
-`project` and `shortcut` are the two shortcuts of residual networks; `enlarge` lets a network of fixed arithmetic take
-smaller images. What module a unit becomes is in `steps.py`.
+`project` and `shortcut` are the two shortcuts of residual networks. `enlarge` makes small images as large as a network
+needs. `network/layer_builders.py` builds the module of each unit. This module needs no torch.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from convline.data.augment.base import ARGUMENT_TYPES, Augmentation
 from convline.data.augment.operations import ALIASES, AUGMENTATIONS, CANONICAL
 from convline.errors import UserError
 from convline.formatting import nearest
-from convline.pattern.arguments import bind, normalized
-from convline.pattern.lexer import CallParser, Token
+from convline.pattern.arguments import CallParser, bind, normalized
+from convline.pattern.lexer import Token
 from convline.pattern.source import PatternError, SourceLocation
 from convline.pattern.syntax_tree import Call, Name, Product, Value
 
