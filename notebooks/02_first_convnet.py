@@ -27,7 +27,7 @@ from IPython.display import SVG
 from PIL import Image
 
 from convline import figures
-from convline.config.compose import load_config
+from convline.config import load_config
 from convline.figures.image_grid import as_tiles, make_grid
 from convline.network.diagram import draw
 from convline.network.summary import summarize

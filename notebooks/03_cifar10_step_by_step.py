@@ -28,7 +28,7 @@ import torch
 from PIL import Image
 
 from convline import figures
-from convline.config.compose import load_config
+from convline.config import load_config
 from convline.figures.image_grid import as_tiles, make_grid
 from convline.network.summary import summarize
 from convline.run.train import start

@@ -21,7 +21,7 @@
 import pandas as pd
 from IPython.display import SVG
 
-from convline.config.compose import load_config
+from convline.config import load_config
 from convline.network.build import build_network
 from convline.network.diagram import draw
 from convline.network.from_config import meta_network

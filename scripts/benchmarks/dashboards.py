@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from convline.run import train as training
-from convline.config import compose as config
-cfg = config.load_config(sys.argv[1:])
+from convline.config import load_config
+cfg = load_config(sys.argv[1:])
 with tempfile.TemporaryDirectory() as folder:
     wall, cpu = time.perf_counter(), time.process_time()
     training.start(cfg, Path(folder), "run", {})

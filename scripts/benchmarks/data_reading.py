@@ -20,10 +20,10 @@ torch.set_num_threads(1)
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 """
 OURS = """
-from convline.config import compose as config
+from convline.config import load_config
 from convline.training.setup import instantiated
 from lightning.pytorch import Trainer
-cfg = config.load_config(["data=cifar10"])
+cfg = load_config(["data=cifar10"])
 import torchvision.datasets
 data = instantiated(cfg, "data", ("channels", "image_size"))
 work = lambda: (data.read(), data.fingerprint())
@@ -32,7 +32,6 @@ OTHER = """
 from torchvision.datasets import CIFAR10
 from lightning.pytorch import Trainer
 from convline.training import setup as build
-from convline.config import compose as config
 root = sys.argv[1]
 work = lambda: [CIFAR10(root, train=train, download=True) for train in (True, False)]
 """

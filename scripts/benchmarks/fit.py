@@ -27,7 +27,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from benchmarks import mnist
 from benchmarks.measure import Comparison, Sample, Stopwatch, Way, compare
-from convline.config.compose import load_config
+from convline.config import load_config
 from convline.run import train as training
 
 FIGURES = ("train/loss", "train/acc", "val/loss", "val/acc")

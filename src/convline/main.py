@@ -16,11 +16,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from convline.config import compose as config
-from convline.config import help as manual
 from convline.config import schema, validate
-from convline.config.quoting import quote_units
-from convline.config.seeds import spread
+from convline.config.compose import choices_of
+from convline.config.explain import check_words, explain
+from convline.config.help import help_page
+from convline.config.load import spread_seeds
+from convline.config.options import CONF_DIR
+from convline.config.overrides import quote_units
 from convline.errors import Interrupted, UserError
 
 
@@ -35,12 +37,12 @@ def main(words: list[str] | None = None) -> int:
     words = quote_units(sys.argv[1:] if words is None else words)
     words = sorted(words, key=lambda word: word not in ("-m", "--multirun"))  # Hydra does not take it between others
     if "--help" in words or "-h" in words:
-        print(manual.page())
+        print(help_page())
         return 0
     if any(word.startswith("resume=") for word in words):  # a path is no matter for Hydra's grammar
         return guarded(lambda: _resume(words), words)
     schema.register()
-    return guarded(lambda: _under_hydra(spread(words)), words)
+    return guarded(lambda: _under_hydra(spread_seeds(words)), words)
 
 
 def guarded(command: Callable[[], int | None], words: list[str]) -> int:
@@ -72,7 +74,7 @@ def _complain(text: str) -> None:
 def _under_hydra(words: list[str]) -> int:
     """Hand over to Hydra, which calls `_run`, or with -m a sweeper of `convline.sweeps`."""
     settings = get_args_parser().parse_args(words).overrides
-    config.check_words(settings)
+    check_words(settings)
     # Hydra would print a screen of its own for errors of composition and exit; ours names the nearest right word.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     statuses: list[int] = []
@@ -82,9 +84,9 @@ def _under_hydra(words: list[str]) -> int:
 
     sys.argv = [sys.argv[0], *words]  # which Hydra reads
     try:
-        hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="train")(run)()
+        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(run)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(config.explain(error, settings)) from error
+        raise UserError(explain(error, settings)) from error
     return max(statuses, default=0)
 
 
@@ -96,7 +98,7 @@ def _run(cfg: DictConfig) -> None:
             raise UserError(f"{word} has an effect in a sweep only: add -m, or leave it out.")
     from convline.run import train as training  # torch and lightning take seconds: only for a config that is right
 
-    choices = config.choices_of(HydraConfig.get())
+    choices = choices_of(HydraConfig.get())
     name = (cfg.name or f"{choices['model']}_{choices['data']}").replace("/", "-")
     training.start(cfg, Path(cfg.runs_dir), f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}", choices)
 

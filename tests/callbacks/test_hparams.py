@@ -9,7 +9,7 @@ from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from convline.callbacks.hparams import group_name
-from convline.config.compose import load_config
+from convline.config import load_config
 from support.commands import SMALL, run_dirs, train
 from support.run_files import without_the_kill
 

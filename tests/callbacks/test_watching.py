@@ -19,7 +19,7 @@ from convline.callbacks.histograms import dead_share, sampling_stride, write_his
 from convline.callbacks.projector import embeddings
 from convline.callbacks.run_description import texts
 from convline.callbacks.tensorboard import chosen_epochs
-from convline.config.compose import load_config
+from convline.config import load_config
 from convline.network.build import build_network
 from convline.network.hooks import evaluating, outputs
 from convline.network.summary import summarize

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from convline.config import load_config
 from convline.config.class_folders import count_classes, find_classes, natural
-from convline.config.compose import load_config
 from convline.errors import UserError
 
 

@@ -9,19 +9,13 @@ import yaml
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_object
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from convline.config.compose import (
-    CONF_DIR,
-    expand_sweep,
-    groups,
-    load_config,
-    parse_overrides,
-    sweep_params,
-    sweep_values,
-)
+from convline.config import expand_sweep, load_config
+from convline.config.compose import sweep_params
+from convline.config.options import CONF_DIR, groups
+from convline.config.overrides import parse_overrides, sweep_values
 from convline.config.schema import SCHEMAS
-from convline.config.validate import RANGES
 from convline.errors import UserError
 
 OPTIONS = [f"{group}={option}" for group, options in groups().items() for option in options]
@@ -69,14 +63,6 @@ def test_groups_are_typed() -> None:
     assert OmegaConf.get_type(cfg, "optimizer") is SCHEMAS["sgd"]
     assert OmegaConf.get_type(cfg, "trainer") is SCHEMAS["trainer"]
     assert OmegaConf.get_type(cfg.callbacks, "checkpoint") is SCHEMAS["checkpoint"]
-
-
-def test_ranges_name_settings_that_exist() -> None:
-    composed: list[DictConfig] = [
-        load_config([option, *NEEDED.get(option, [])]) for option in OPTIONS if not option.startswith("model")
-    ]
-    for key in RANGES:
-        assert any(OmegaConf.select(cfg, key, default="absent") != "absent" for cfg in composed), key
 
 
 def test_values_have_one_home() -> None:

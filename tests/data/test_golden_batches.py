@@ -5,7 +5,7 @@ import hashlib
 import pytest
 import torch
 
-from convline.config.compose import load_config
+from convline.config import load_config
 from convline.data.loader import LoaderConfig
 from convline.training.setup import build
 

@@ -115,7 +115,7 @@ def test_resume_and_evaluate_as_the_readme_types_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", re.findall(r"\| `([a-z_./]+=.*)` \|", README))
 def test_options_of_the_readme_are_options(option: str) -> None:
-    from convline.config.compose import load_config
+    from convline.config import load_config
 
     for words in option.split("`, `"):
         assert load_config(words.split()).seed == 0

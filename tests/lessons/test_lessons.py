@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import reproduction
-from convline.config import compose as config
+from convline.config import expand_sweep, load_configs
+from convline.config.compose import sweep_params
 from convline.errors import UserError
 from convline.lessons import page
 from convline.lessons.catalogue import LESSONS
@@ -206,9 +207,9 @@ class TestEveryLesson:
         assert len(set(labels)) == len(labels)
         for sweep in lesson.sweeps:
             words = sweep.arguments(1)[1:]
-            combinations = config.expand_sweep(with_params(words, config.sweep_params(words)))
+            combinations = expand_sweep(with_params(words, sweep_params(words)))
             assert len(combinations) == len(sweep.labels)
-            config.compose_all(combinations)
+            load_configs(combinations)
 
     def test_claims_and_figures_fit_any_results(self, lesson: Lesson) -> None:
         """Of a lesson without runs, and of one with made-up ones: every claim finds its configurations."""

@@ -9,7 +9,7 @@ import torchvision
 from omegaconf import OmegaConf
 from torch.utils.flop_counter import FlopCounterMode
 
-from convline.config.compose import load_config
+from convline.config import load_config
 from convline.network.build import build_network
 from convline.network.summary import summarize
 from convline.pattern.source import PatternError

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import benchmark
 from benchmarks import dashboards, data_path, fit, measure, mnist, report_time, startup, tables
 from benchmarks.measure import Comparison, Sample
-from convline.config.compose import load_config
+from convline.config import load_config
 from convline.reporting.report import report
 
 TINY = [

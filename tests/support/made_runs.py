@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 from omegaconf import OmegaConf
 
-from convline.config.compose import load_config
+from convline.config import load_config
 
 NUM_EPOCHS = 8
 

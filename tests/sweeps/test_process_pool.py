@@ -12,7 +12,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from convline.config.compose import load_config
+from convline.config import load_config
 from convline.records import directory as runs
 from convline.records import lock
 from convline.sweeps.process_pool import ProcessPool, environments

@@ -10,7 +10,7 @@ import optuna
 import pytest
 from omegaconf import OmegaConf
 
-from convline.config.compose import load_config
+from convline.config import load_config
 from convline.records import directory as runs
 from convline.sweeps import search_space as space
 from convline.sweeps import study

@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from convline.config.compose import expand_sweep, load_config
+from convline.config import expand_sweep, load_config
 from convline.errors import UserError
 from convline.formatting import shape_text
 from convline.network.diagram import draw as draw_diagram

@@ -1,5 +1,6 @@
 """Turn the overrides of a command line into one validated config. Needs no torch."""
 
-from convline.config.compose import expand_sweep, load_config
+from convline.config.load import load_config, load_configs
+from convline.config.overrides import expand_sweep
 
-__all__ = ["expand_sweep", "load_config"]
+__all__ = ["expand_sweep", "load_config", "load_configs"]

@@ -1,8 +1,8 @@
-"""The page that `python train.py --help` prints: written from `conf/`, so that it is always true."""
+"""Write the page that `python train.py --help` prints, from the files of `conf/`."""
 
 from pathlib import Path
 
-from convline.config.compose import CONF_DIR, groups
+from convline.config.options import CONF_DIR, groups
 
 HEAD = """\
 train.py: train a ConvNet, test it once, and keep everything that tells the run
@@ -29,8 +29,8 @@ EXAMPLES
 Results go to runs/; look at them with: convline dashboard runs"""
 
 
-def page() -> str:
-    """The whole page."""
+def help_page() -> str:
+    """Return the whole page."""
     lines = [HEAD]
     defaults = _defaults()
     for group, options in groups().items():
@@ -42,12 +42,13 @@ def page() -> str:
 
 
 def _summary(path: Path) -> str:
-    """The first comment of an option's file that is not for Hydra."""
+    """Return the first comment of an option's file that is not meant for Hydra."""
     comments = [line.removeprefix("#").strip() for line in path.read_text().splitlines() if line.startswith("#")]
     return next((text for text in comments if text and not text.startswith("@package")), "")
 
 
 def _defaults() -> dict[str, str]:
+    """Return the default option of each group."""
     import yaml
 
     entries = yaml.safe_load((CONF_DIR / "train.yaml").read_text())["defaults"]

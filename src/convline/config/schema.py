@@ -1,7 +1,7 @@
-"""What each config group may hold, as dataclasses: unknown keys and wrong types are refused by name.
+"""Declare what each config group may hold, as dataclasses, so that unknown keys and wrong types are refused by name.
 
-They hold types and meanings, never values: a value has one home, the YAML file. The `model` group has no schema, since
-a pattern's variables are the user's own; `build_network` checks those. Ranges are in `ranges.py`.
+A schema holds the type, the range and the meaning of each setting, and no value: a value has one home, the YAML file.
+The `model` group has no schema, because a pattern's variables are the user's own; `build_network` checks those.
 """
 
 import re
@@ -12,19 +12,31 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
 from convline.config.class_folders import count_classes
+from convline.config.ranges import (
+    BETAS,
+    FRACTION,
+    OPEN_FRACTION,
+    SEED,
+    SHARE,
+    above,
+    any_with,
+    at_least,
+    one_of,
+    within,
+)
 from convline.config.schema_callbacks import CALLBACKS
 
-OF_SWEEPS = ("rerun", "fail_fast", "workers", "sweep")  # settings of the root that say how many runs are done, not what
+OF_SWEEPS = ("rerun", "fail_fast", "workers", "sweep")  # top-level settings that do not change what a single run does
 
 
 def is_of_sweeps(word: str) -> bool:
-    """Whether an override such as `workers=2` or `sweep.trials=5` sets one of those."""
+    """Return whether an override, such as `workers=2` or `sweep.trials=5`, sets one of `OF_SWEEPS`."""
     return re.split(r"[=./@]", word.lstrip("+~"), maxsplit=1)[0] in OF_SWEEPS
 
 
 @dataclass
 class Train:
-    """The root of the config."""
+    """Hold the top level of the config."""
 
     data: Any = MISSING
     model: Any = MISSING
@@ -34,170 +46,187 @@ class Train:
     trainer: Any = MISSING
     callbacks: Any = None  # ~callbacks: none at all
     logger: Any = None
-    seed: int = MISSING  # of weights, order of images and dropout; 0 is a seed
+    seed: int = within(SEED)  # of weights, order of images and dropout
     compile: bool = MISSING  # torch.compile the network: pays on a GPU, a loss for small networks on a CPU
-    threads: int | None = MISSING  # of the processor, for one operator; null: torch decides
+    threads: int | None = within(at_least(1))  # CPU threads of one operator; null: torch decides
     channels_last: bool = MISSING  # memory format of images and convolutions
-    steps_per_execution: int = MISSING  # optimizer steps taken between two visits of the callbacks
+    steps_per_execution: int = within(at_least(1))  # optimizer steps between two calls of the callbacks
     runs_dir: str = MISSING  # where run directories are made
     name: str | None = None  # of the run directory; MODEL_DATA if null
-    tta: str | None = MISSING  # test-time augmentation, reported beside the plain figure: flip, flip+shift or null
+    # test-time augmentation, reported beside the plain figure: flip, flip+shift or null
+    tta: str | None = within(one_of("flip", "flip+shift"))
     debug: bool = MISSING  # show the traceback of a user's mistake too
-    rerun: str = MISSING  # "none" also takes what another version of the code has done as it is
+    # which finished jobs run again; none: not even those of another version of the code
+    rerun: str = within(one_of("all", "failed", "none"))
     fail_fast: bool = MISSING  # end at the first job that fails
-    workers: int = MISSING  # processes that do jobs side by side
+    workers: int = within(at_least(1))  # number of jobs that run at the same time
     sweep: Any = MISSING
 
 
 @dataclass
 class Classifier:
-    """`convline.training.classifier.Classifier`, less what other groups give."""
+    """Configure `convline.training.classifier.Classifier`, except for what other groups provide."""
 
     _target_: str = MISSING
     _partial_: bool = MISSING
-    label_smoothing: float = MISSING  # mass taken from the true class and spread over all, in [0, 1)
-    class_weights: str = MISSING  # none, or balanced: rare classes count as much as frequent ones in the training loss
-    accumulate_grad_batches: int = MISSING  # batches whose gradients are averaged into one optimizer step
-    gradient_clip_norm: float | None = MISSING  # largest L2 norm of the whole gradient; null: no clipping
-    ema_decay: float | None = MISSING  # per optimizer step; null: evaluate the trained weights themselves
+    label_smoothing: float = within(FRACTION)  # probability moved from the true class to all classes evenly
+    # none, or balanced: rare classes count as much as frequent ones in the training loss
+    class_weights: str = within(one_of("none", "balanced"))
+    accumulate_grad_batches: int = within(at_least(1))  # batches whose gradients are averaged into one optimizer step
+    gradient_clip_norm: float | None = within(above(0))  # largest L2 norm of the whole gradient; null: no clipping
+    ema_decay: float | None = within(OPEN_FRACTION)  # per optimizer step; null: evaluate the trained weights themselves
 
 
 @dataclass
 class Data:
-    """`convline.data.datamodule.DataModule` over a source that needs no folder."""
+    """Configure `convline.data.datamodule.DataModule` with a source that needs no folder."""
 
     _target_: str = MISSING
-    source: Any = MISSING
-    channels: int = MISSING  # that the network sees: 3 repeats grey images
-    image_size: int = MISSING  # height and width that the network sees: images of another size are resized
+    source: Any = any_with(
+        split=one_of("letters", "balanced"),
+        resize=one_of("crop", "squash"),
+        test_fraction=OPEN_FRACTION,
+        test_seed=at_least(0),
+        broken=one_of("refuse", "skip"),
+    )
+    channels: int = within(at_least(1))  # of the images that the network sees; 3 repeats gray images
+    image_size: int = within(at_least(1))  # height and width that the network sees: images of another size are resized
     input_shape: list[int] = MISSING  # channels, height, width; set it itself for images that are not square
-    num_classes: int = MISSING
-    batch_size: int = MISSING  # images a step, on each device
-    eval_batch_size: int = MISSING  # images a forward pass in validation and test
-    normalize: str = MISSING  # standard: mean 0 and deviation 1 by channel, of the training images; unit: pixels / 255
-    val: str = MISSING  # which images of the official training set validate: stratified, or the first ones
-    val_fraction: float = MISSING  # ... so much of it
-    val_size: int | None = MISSING  # ... or so many images
-    fold: int | None = MISSING  # ... or one of `num_folds` stratified parts, for cross-validation
-    num_folds: int = MISSING
-    train_fraction: float | None = MISSING  # train on so much of the rest, stratified; 0.1 is a part of 0.2
-    per_class: int | None = MISSING  # ... or on so many images of each class
-    label_noise: float = MISSING  # share of the training labels that are replaced by wrong ones
-    imbalance: float = MISSING  # images of the most frequent class for one of the rarest: a long tail; 1: as they are
-    split_seed: int = MISSING  # of all this: apart from `seed`, so that seeds are compared on one split
+    num_classes: int = within(at_least(2))
+    batch_size: int = within(at_least(1))  # images of one step, on each device
+    eval_batch_size: int = within(at_least(1))  # images of one forward pass in validation and test
+    # standard: mean 0 and standard deviation 1 per channel over the training images; unit: pixels / 255
+    normalize: str = within(one_of("standard", "unit"))
+    # which images of the official training set form the validation set: stratified, or the first ones
+    val: str = within(one_of("stratified", "first"))
+    val_fraction: float = within(OPEN_FRACTION)  # share of the official training set that forms the validation set
+    val_size: int | None = within(at_least(1))  # number of its images instead of a share
+    fold: int | None = within(at_least(0))  # one of `num_folds` stratified folds instead, for cross-validation
+    num_folds: int = within(at_least(2))
+    # share of the other images to train on, stratified; that of 0.1 is a subset of that of 0.2
+    train_fraction: float | None = within(SHARE)
+    per_class: int | None = within(at_least(1))  # number of images of each class to train on instead
+    label_noise: float = within(FRACTION)  # share of the training labels that are replaced by incorrect ones
+    # images of the most frequent class for one of the rarest: a long tail; 1: as they are
+    imbalance: float = within(at_least(1))
+    # of the whole selection; not `seed`, so that runs with other seeds use the same images
+    split_seed: int = within(at_least(0))
     augment: Any = MISSING  # operations on training images: [flip, crop(4)]
-    loader: str = MISSING  # resident: the data lie on the device; dataloader: workers bring them; auto: by their size
-    num_workers: int = MISSING  # processes of the latter
+    # resident: all data in memory of the device; dataloader: worker processes; auto: chosen by the size of the data
+    loader: str = within(one_of("auto", "resident", "dataloader"))
+    num_workers: int = within(at_least(0))  # worker processes of `loader=dataloader`
 
 
 @dataclass
 class FolderData(Data):
-    """... over a source that reads, or downloads, files below `root`."""
+    """Configure `convline.data.datamodule.DataModule` with a source that reads, or downloads, files below `root`."""
 
     root: str = MISSING
 
 
 @dataclass
 class Optimizer:
-    """Common to all optimizers of torch.optim."""
+    """Configure what SGD and the Adam optimizers of torch.optim share."""
 
     _target_: str = MISSING
     _partial_: bool = MISSING
-    lr: float = MISSING  # peak learning rate, before the schedule's factor
-    weight_decay: float = MISSING
+    lr: float = within(above(0))  # peak learning rate, before the schedule's factor
+    weight_decay: float = within(at_least(0))
     fused: bool | None = MISSING  # one kernel for all parameters; null: torch decides
 
 
 @dataclass
 class Sgd(Optimizer):
-    """torch.optim.SGD."""
+    """Configure torch.optim.SGD."""
 
-    momentum: float = MISSING
+    momentum: float = within(FRACTION)
     nesterov: bool = MISSING
 
 
 @dataclass
 class Adam(Optimizer):
-    """torch.optim.Adam and AdamW."""
+    """Configure torch.optim.Adam and AdamW."""
 
-    betas: list[float] = MISSING
-    eps: float = MISSING
+    betas: list[float] = within(BETAS)
+    eps: float = within(above(0))
 
 
 @dataclass
 class RmsProp:
-    """torch.optim.RMSprop, which has no fused form."""
+    """Configure torch.optim.RMSprop, which has no fused implementation."""
 
     _target_: str = MISSING
     _partial_: bool = MISSING
-    lr: float = MISSING
-    weight_decay: float = MISSING
-    alpha: float = MISSING  # smoothing of the squared gradient (Keras: rho)
-    eps: float = MISSING
-    momentum: float = MISSING
+    lr: float = within(above(0))
+    weight_decay: float = within(at_least(0))
+    alpha: float = within(FRACTION)  # smoothing of the squared gradient (Keras: rho)
+    eps: float = within(above(0))
+    momentum: float = within(FRACTION)
 
 
 @dataclass
 class Schedule:
-    """A function of `convline.training.schedules`."""
+    """Configure a function of `convline.training.schedules`."""
 
     _target_: str = MISSING
     _partial_: bool = MISSING
-    warmup: float = MISSING  # fraction of the run in which the factor rises linearly to 1
+    warmup: float = within(FRACTION)  # fraction of the run in which the factor rises linearly to 1
 
 
 @dataclass
 class StepSchedule(Schedule):
-    """`convline.training.schedules.step`."""
+    """Configure `convline.training.schedules.step`."""
 
-    every: int = MISSING  # epochs between two drops
-    gamma: float = MISSING  # factor of each drop
+    every: int = within(at_least(1))  # epochs between two drops
+    gamma: float = within(above(0))  # factor of each drop
 
 
 @dataclass
 class DecaySchedule(Schedule):
-    """`convline.training.schedules.cosine` and `linear`."""
+    """Configure `convline.training.schedules.cosine` and `linear`."""
 
-    final: float = MISSING
+    final: float = within(at_least(0))
 
 
 @dataclass
 class OneCycleSchedule(Schedule):
-    """`convline.training.schedules.onecycle`."""
+    """Configure `convline.training.schedules.onecycle`."""
 
-    initial: float = MISSING
-    final: float = MISSING
+    initial: float = within(above(0))
+    final: float = within(at_least(0))
 
 
 @dataclass
 class Trainer:
-    """lightning.pytorch.Trainer, with the limits counted in batches, which the data module keeps."""
+    """Configure lightning.pytorch.Trainer; the data module applies the limits, which count batches."""
 
     _target_: str = MISSING
-    accelerator: str = MISSING
-    devices: int = MISSING
-    precision: str = MISSING
-    max_epochs: int = MISSING
+    accelerator: str = within(one_of("auto", "cpu", "gpu", "cuda", "mps"))
+    devices: int = within(at_least(1))
+    precision: str = within(one_of("32-true", "bf16-mixed"))
+    max_epochs: int = within(at_least(1))
     deterministic: bool = MISSING
-    log_every_n_steps: int = MISSING  # optimizer steps between two points of the step curves
-    limit_train_batches: int | None = MISSING
-    limit_val_batches: int | None = MISSING
-    limit_test_batches: int | None = MISSING
-    overfit_batches: int = MISSING  # train and validate on these first batches alone; 0: off
+    log_every_n_steps: int = within(at_least(1))  # optimizer steps between two points of the step curves
+    limit_train_batches: int | None = within(at_least(1))
+    limit_val_batches: int | None = within(at_least(1))
+    limit_test_batches: int | None = within(at_least(1))
+    overfit_batches: int = within(at_least(0))  # train and validate on these first batches alone; 0: off
     profiler: Any = None
 
 
 @dataclass
 class Sweep:
-    """A search by `convline.sweeps.search`."""
+    """Configure a search by `convline.sweeps.search`."""
 
     sampler: Any = MISSING  # of Optuna
     pruner: Any = None  # null: every trial is trained to its end
-    trials: int = MISSING  # in all, those of earlier commands included
-    seed: int = MISSING  # of what is tried; not of the runs
+    trials: int = within(at_least(1))  # number of trials, those of earlier commands included
+    seed: int = within(SEED)  # of the sampler; not of the runs
     objectives: list[str] = MISSING  # each of val/acc, val/loss, parameters, macs, seconds
     storage: str | None = MISSING  # URL of a database, as SQLAlchemy has it; null: study.db in the sweep's folder
-    space: dict[str, str] = MISSING  # setting: what may be typed for it, such as tag(log, interval(0.001, 0.1))
+    space: dict[str, str] = (
+        MISSING  # setting: the values to try, in the syntax of an override, such as tag(log, interval(0.001, 0.1))
+    )
 
 
 SCHEMAS = {
@@ -219,7 +248,7 @@ SCHEMAS = {
 
 
 def register() -> None:
-    """Put the schemas where the defaults lists of `conf/` find them: `/schema/NAME`; and what `conf/` computes with."""
+    """Register the schemas as `/schema/NAME` for the defaults lists of `conf/`, and the resolvers that `conf/` uses."""
     store = ConfigStore.instance()
     for name, node in SCHEMAS.items():
         store.store(group="schema", name=name, node=node)

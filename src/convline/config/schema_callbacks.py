@@ -1,119 +1,122 @@
-"""What each callback of the config may hold; see `convline.config.schema`."""
+"""Declare what each callback of the config may hold; see `convline.config.schema`."""
 
 from dataclasses import dataclass
 
 from omegaconf import MISSING
 
+from convline.config.ranges import at_least, one_of, within
+
 
 @dataclass
 class Checkpoint:
-    """`convline.callbacks.checkpoint.BestAndLast`."""
+    """Configure `convline.callbacks.checkpoint.BestAndLast`."""
 
     _target_: str = MISSING
-    monitor: str = MISSING
-    every_n_steps: int | None = MISSING  # also within an epoch; null: at its end only
+    monitor: str = within(one_of("val/acc", "val/loss", "train/acc", "train/loss"))
+    # optimizer steps between two saves within an epoch; null: save at its end only
+    every_n_steps: int | None = within(at_least(1))
 
 
 @dataclass
 class Progress:
-    """`convline.callbacks.progress.Progress`."""
+    """Configure `convline.callbacks.progress.Progress`."""
 
     _target_: str = MISSING
 
 
 @dataclass
 class Throughput:
-    """`convline.callbacks.throughput.Throughput`."""
+    """Configure `convline.callbacks.throughput.Throughput`."""
 
     _target_: str = MISSING
 
 
 @dataclass
 class HParams:
-    """`convline.callbacks.hparams.HParams`."""
+    """Configure `convline.callbacks.hparams.HParams`."""
 
     _target_: str = MISSING
 
 
 @dataclass
 class TrainingImages:
-    """`convline.callbacks.training_images.TrainingImages`."""
+    """Configure `convline.callbacks.training_images.TrainingImages`."""
 
     _target_: str = MISSING
-    rows: int = MISSING
-    columns: int = MISSING
+    rows: int = within(at_least(1))
+    columns: int = within(at_least(1))
 
 
 @dataclass
 class Norms:
-    """`convline.callbacks.norms.Norms`."""
+    """Configure `convline.callbacks.norms.Norms`."""
 
     _target_: str = MISSING
 
 
 @dataclass
 class Histograms:
-    """`convline.callbacks.histograms.Histograms`."""
+    """Configure `convline.callbacks.histograms.Histograms`."""
 
     _target_: str = MISSING
-    times: int = MISSING  # epochs of a run at whose end they are written, evenly
-    num_images: int = MISSING  # validation images whose activations are shown
+    times: int = within(at_least(1))  # number of epochs after which they are written, evenly spaced
+    num_images: int = within(at_least(1))  # validation images whose activations are shown
 
 
 @dataclass
 class ClassAccuracy:
-    """`convline.callbacks.class_accuracy.ClassAccuracy`."""
+    """Configure `convline.callbacks.class_accuracy.ClassAccuracy`."""
 
     _target_: str = MISSING
 
 
 @dataclass
 class Memory:
-    """`convline.callbacks.memory.Memory`."""
+    """Configure `convline.callbacks.memory.Memory`."""
 
     _target_: str = MISSING
 
 
 @dataclass
 class Description:
-    """`convline.callbacks.run_description.Description`."""
+    """Configure `convline.callbacks.run_description.Description`."""
 
     _target_: str = MISSING
 
 
 @dataclass
 class PrCurves:
-    """`convline.callbacks.pr_curves.PrCurves`."""
+    """Configure `convline.callbacks.pr_curves.PrCurves`."""
 
     _target_: str = MISSING
 
 
 @dataclass
 class Projector:
-    """`convline.callbacks.projector.Projector`."""
+    """Configure `convline.callbacks.projector.Projector`."""
 
     _target_: str = MISSING
-    num_images: int = MISSING  # validation images that are points
+    num_images: int = within(at_least(3))  # validation images to embed
 
 
 @dataclass
 class Pictures:
-    """`convline.callbacks.figures.Pictures`."""
+    """Configure `convline.callbacks.figures.Pictures`."""
 
     _target_: str = MISSING
     at_end: list[str] = MISSING  # names of `convline.figures.BY_NAME`
-    at_epochs: list[str] = MISSING  # ... of those that need no predictions
-    times: int = MISSING  # epochs of a run at whose end the latter are drawn, evenly
+    at_epochs: list[str] = MISSING  # names of figures that need no predictions
+    times: int = within(at_least(1))  # number of epochs after which these are drawn, evenly spaced
 
 
 @dataclass
 class EarlyStopping:
-    """lightning.pytorch.callbacks.EarlyStopping."""
+    """Configure lightning.pytorch.callbacks.EarlyStopping."""
 
     _target_: str = MISSING
-    monitor: str = MISSING
-    mode: str = MISSING
-    patience: int = MISSING  # epochs without improvement
+    monitor: str = within(one_of("val/acc", "val/loss", "train/acc", "train/loss"))
+    mode: str = within(one_of("min", "max"))
+    patience: int = within(at_least(0))  # epochs without improvement
     min_delta: float = MISSING
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # imported inside functions: torch takes seconds to import
 @functools.cache
 def network_summary(*overrides: str) -> NetworkSummary:
     """Summarize the network that `python train.py OVERRIDES` would train."""
-    from convline.config.compose import load_config
+    from convline.config import load_config
     from convline.network.from_config import meta_network
 
     return meta_network(load_config(overrides))[1]

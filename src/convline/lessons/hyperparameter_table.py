@@ -36,7 +36,7 @@ def hyperparameter_rows(sweeps: Sequence[LessonSweep], overrides: Sequence[str])
 
 @functools.cache
 def _row(experiment: str, *overrides: str) -> tuple[str, ...]:
-    from convline.config.compose import load_config  # here for its cost
+    from convline.config import load_config  # here for its cost
 
     cfg = load_config([f"experiment={experiment}", *overrides])
     smoothing = cfg.classifier.label_smoothing

@@ -14,7 +14,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from convline.config import compose as config
+from convline.config.compose import sweep_params
+from convline.config.options import CONF_DIR
+from convline.config.overrides import parse_overrides
 from convline.errors import Interrupted, UserError
 from convline.formatting import nearest
 from convline.lessons import page
@@ -32,7 +34,7 @@ from convline.records import directory as runs
 from convline.run.processes import forward_signals
 
 RESULTS_FILE = "results.json"  # in the folder of a lesson
-STORED_RESULTS = config.CONF_DIR.parent / "docs" / "reproduction"
+STORED_RESULTS = CONF_DIR.parent / "docs" / "reproduction"
 RESERVED_KEYS = ("experiment", "seed", "seeds", "runs_dir", "rerun", "resume", "name")  # which a lesson sets itself
 
 
@@ -138,7 +140,7 @@ def _lessons(names: Sequence[str]) -> list[Lesson]:
 
 def _check_overrides(overrides: Sequence[str], lessons: Sequence[Lesson]) -> None:
     """Refuse lists of values, seeds and folders, which a lesson sets itself, and overrides of a lesson without runs."""
-    for override in config.parse_overrides(overrides):
+    for override in parse_overrides(overrides):
         text, key = override.input_line, override.key_or_group
         if override.is_sweep_override():
             raise UserError(f"{text} is a list of values, but a lesson sets what is compared: give one value.")
@@ -152,7 +154,7 @@ def _train(lesson: Lesson, sweep: LessonSweep, folder: Path, num_seeds: int, ove
     arguments = [*sweep.arguments(num_seeds), *overrides]
     print(f"── {lesson.name}: python train.py {' '.join(arguments)}", flush=True)
     arguments += [f"runs_dir='{folder}'", f"hydra.sweep.dir='{folder / sweep.folder}'", "rerun=none"]
-    program = config.CONF_DIR.parent / "train.py"
+    program = CONF_DIR.parent / "train.py"
     # in a new session, so that Ctrl-C reaches only this process, which passes it on
     process = subprocess.Popen([sys.executable, str(program), *arguments], start_new_session=True)
     with forward_signals([process]) as received:
@@ -183,7 +185,7 @@ def _finished_runs(
     from convline.sweeps.jobs import compose, plan, with_params  # here for its cost
 
     arguments = [*sweep.arguments(num_seeds)[1:], *overrides]
-    jobs = plan(compose(with_params(arguments, config.sweep_params(arguments))))
+    jobs = plan(compose(with_params(arguments, sweep_params(arguments))))
     by_recipe = {}
     for path in sorted(folder.glob("*/summary.json")) if folder.is_dir() else ():
         summary = runs.read_summary(path.parent)

@@ -8,7 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from convline.config import compose as config
+from convline.config import expand_sweep, load_configs
+from convline.config.overrides import parse_overrides
 from convline.config.schema import is_of_sweeps
 from convline.records.provenance import code_key, identity
 
@@ -59,7 +60,7 @@ def with_params(words: Sequence[str], params: Mapping[str, str]) -> list[str]:
         words: overrides as typed.
         params: lists of values as they would be typed, by setting.
     """
-    named = {override.key_or_group for override in config.parse_overrides(words)}
+    named = {override.key_or_group for override in parse_overrides(words)}
     return [*words, *(f"{key}={values}" for key, values in params.items() if key not in named)]
 
 
@@ -71,10 +72,10 @@ def compose(words: Sequence[str]) -> list[Composed]:
     Raises:
         UserError: a combination is no valid config.
     """
-    combinations = config.expand_sweep([word for word in words if not is_of_sweeps(word)])
-    keys = {o.get_key_element() for o in config.parse_overrides(words) if o.is_sweep_override()}
+    combinations = expand_sweep([word for word in words if not is_of_sweeps(word)])
+    keys = {o.get_key_element() for o in parse_overrides(words) if o.is_sweep_override()}
     swept = [[word for word in combination if word.partition("=")[0] in keys] for combination in combinations]
-    return list(zip(combinations, swept, *zip(*config.compose_all(combinations), strict=True), strict=True))
+    return list(zip(combinations, swept, *zip(*load_configs(combinations), strict=True), strict=True))
 
 
 def plan(combinations: Sequence[Composed]) -> list[Job]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
-from convline.config import compose as config
+from convline.config.overrides import parse_overrides, sweep_values
 from convline.config.schema import is_of_sweeps
 from convline.errors import UserError
 
@@ -67,11 +67,11 @@ def read(words: Sequence[str], space: Mapping[str, str]) -> tuple[list[str], lis
     Raises:
         UserError: the space is empty, or a dimension is invalid.
     """
-    parsed = config.parse_overrides(words)
+    parsed = parse_overrides(words)
     typed = {override.key_or_group for override in parsed}
     own = [override for override in parsed if override.is_sweep_override()]
     fixed = [word for word, override in zip(words, parsed, strict=True) if override not in own]
-    others = config.parse_overrides([f"{key}={text}" for key, text in space.items() if key not in typed])
+    others = parse_overrides([f"{key}={text}" for key, text in space.items() if key not in typed])
     for override in others:
         if not override.is_sweep_override():
             raise UserError(f"sweep.space: {override.input_line} is one value, not a list, a range or an interval.")
@@ -103,8 +103,8 @@ def _dimension(override: Override) -> Dimension:
             raise UserError(f"{word}: a range has several numbers and even steps; for others there is interval(…).")
         kind: Any = IntDistribution if all(isinstance(number, int) for number in numbers) else FloatDistribution
         return Dimension(key, kind(min(numbers), max(numbers), step=abs(content.step)))
-    texts = config.sweep_values(override)
-    values = [config.parse_overrides([f"{key}={text}"])[0].value() for text in texts]
+    texts = sweep_values(override)
+    values = [parse_overrides([f"{key}={text}"])[0].value() for text in texts]
     storable = [
         value if isinstance(value, bool | int | float | str | None) else text
         for value, text in zip(values, texts, strict=True)

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from convline.config import compose as config
+from convline.config import load_config, load_configs
+from convline.config.overrides import parse_overrides
 from convline.errors import UserError
 from convline.formatting import first_line
 from convline.records import directory as runs
@@ -168,7 +169,7 @@ class Trials:
         """Create a trial's run directory; if its values make no valid config, fail the trial and return None."""
         swept = [dimension.override(params[dimension.key]) for dimension in self.dimensions]
         try:
-            (composed,) = config.compose_all([[*self.fixed, *swept]])
+            (composed,) = load_configs([[*self.fixed, *swept]])
         except UserError as error:
             print(f"── failed: trial {number + 1}: {' '.join(swept)}\n   {first_line(error)}", flush=True)
             self._set(number, "error", first_line(error))
@@ -271,7 +272,7 @@ def open_trials(words: Sequence[str], settings: DictConfig, path: Path, explicit
         for value in dimension.extremes()[1:]
     ]
     # with the extremes checked, only a combination of values can still be invalid in a trial
-    composed = config.compose_all([[*fixed, *chosen] for chosen in (lowest, *ends)])
+    composed = load_configs([[*fixed, *chosen] for chosen in (lowest, *ends)])
     if settings.pruner and not composed[0][0].get("callbacks"):
         raise UserError("a pruner is a callback, and ~callbacks leaves none. Leave one of the two out.")
     fingerprints: dict[str, str] = {}
@@ -286,8 +287,8 @@ def open_trials(words: Sequence[str], settings: DictConfig, path: Path, explicit
 def reopen_trials(folder: Path) -> Trials:
     """Open the trials of a search that another process has opened in this folder."""
     words = json.loads((folder / "sweep.json").read_text())["words"]
-    single = [o.input_line or "" for o in config.parse_overrides(words) if not o.is_sweep_override()]
-    return open_trials(words, config.load_config(single).sweep, folder, explicit=True)
+    single = [o.input_line or "" for o in parse_overrides(words) if not o.is_sweep_override()]
+    return open_trials(words, load_config(single).sweep, folder, explicit=True)
 
 
 def _key(identity: str, settings: DictConfig, dimensions: Sequence[space.Dimension]) -> str:

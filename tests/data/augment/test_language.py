@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from convline.config.compose import expand_sweep, groups, load_config
-from convline.config.quoting import quote_units
+from convline.config import expand_sweep, load_config
+from convline.config.options import groups
+from convline.config.overrides import quote_units
 from convline.data.augment.base import ARGUMENT_TYPES, Augmentation
 from convline.data.augment.language import parse_augment
 from convline.data.augment.operations import ALIASES, AUGMENTATIONS, markdown_table

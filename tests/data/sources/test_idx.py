@@ -10,7 +10,7 @@ import pytest
 import torch
 import torchvision.datasets
 
-from convline.config.compose import load_config
+from convline.config import load_config
 from convline.data.sources import Images, SplitName, emnist, fashion_mnist, idx, kmnist, mnist
 from convline.errors import UserError
 from support.data_files import idx as idx_file

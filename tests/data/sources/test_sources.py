@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from sklearn.datasets import load_digits
 
-from convline.config.compose import load_config
+from convline.config import load_config
 from convline.data.sources import Images, SplitName, digits, synthetic
 from convline.data.sources.base import lay_channels_last, swap_sides
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convline.config.compose import groups
+from convline.config.options import groups
 from convline.data.augment.base import ARGUMENT_TYPES, Augmentation
 from convline.data.augment.operations import ALIASES, AUGMENTATIONS, CANONICAL
 from convline.errors import UserError

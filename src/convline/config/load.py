@@ -1,0 +1,98 @@
+"""Turn lists of overrides into validated configs, without Hydra's command line."""
+
+import copy
+from collections.abc import Sequence
+
+from hydra.core.override_parser.types import Override, OverrideType
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from convline.config import validate
+from convline.config.compose import compose_config
+from convline.config.explain import explain
+from convline.config.options import groups
+from convline.config.overrides import expand_sweep, parse_overrides, quote_units
+from convline.errors import UserError
+
+
+def load_config(overrides: Sequence[str] = ()) -> DictConfig:
+    """Compose and validate the config with which `python train.py OVERRIDES` would run.
+
+    Raises:
+        UserError: an override names what is not there, or a value is out of range.
+    """
+    return load_configs([quote_units(overrides)])[0][0]
+
+
+def load_configs(combinations: Sequence[Sequence[str]]) -> list[tuple[DictConfig, dict[str, str]]]:
+    """Compose and validate the config of each list of overrides, and return it with the option chosen in each group.
+
+    Hydra needs a tenth of a second to compose a config. Lists that differ only in values of settings therefore share
+    one composed config; their values are set in a copy of it, with the same result.
+
+    Raises:
+        UserError: an override names what is not there, or a value is out of range; if there are several lists, the
+            message names the one.
+    """
+    found = []
+    for words in combinations:
+        try:
+            values, others = _values_and_others(words)
+            cfg, chosen = copy.deepcopy(compose_config(others))
+            try:
+                for override in values:
+                    OmegaConf.update(cfg, override.key_or_group, override.value(), merge=True)
+            except OmegaConfBaseException:
+                compose_config(tuple(words))  # raises the same error in Hydra's words
+                raise
+            validate.check(cfg)
+        except UserError as error:
+            raise (error if len(combinations) == 1 else _in_combination(words, str(error))) from error
+        except Exception as error:
+            text = explain(error, words)
+            raise (UserError(text) if len(combinations) == 1 else _in_combination(words, text)) from error
+        found.append((cfg, chosen))
+    return found
+
+
+def _in_combination(words: Sequence[str], text: str) -> UserError:
+    return UserError(f"in the combination {' '.join(words)}:\n  {text}")
+
+
+def _values_and_others(words: Sequence[str]) -> tuple[list[Override], tuple[str, ...]]:
+    """Separate the overrides that only set a value, which need no composition, from all other words."""
+    parsed = parse_overrides(words)
+    keys = [override.key_or_group for override in parsed]
+
+    def sets_a_value(override: Override) -> bool:
+        key = override.key_or_group
+        plain = override.type is OverrideType.CHANGE and override.package is None
+        related = [k for k in keys if k == key or k.startswith(f"{key}.") or key.startswith(f"{k}.")]
+        return plain and len(related) == 1 and key.partition("/")[0] not in groups() and not key.startswith("hydra")
+
+    values = [override for override in parsed if sets_a_value(override)]
+    return values, tuple(word for word, override in zip(words, parsed, strict=True) if override not in values)
+
+
+def spread_seeds(words: Sequence[str]) -> list[str]:
+    """Replace `seeds=N` by a sweep over N seeds from `seed` upwards; without it, return the words unchanged.
+
+    Raises:
+        UserError: N is no whole number above 0, or another word sweeps the seeds already.
+    """
+    short = [word for word in words if word.startswith("seeds=")]
+    if not short:
+        return list(words)
+    others = [word for word in words if word not in short]
+    text = short[-1].removeprefix("seeds=")
+    if not (text.isdecimal() and int(text) > 0):
+        raise UserError(f"{short[-1]}: how many seeds must be a whole number above 0, such as seeds=5")
+    settings = [word for word in others if not word.startswith("-")]
+    chosen = [override for override in parse_overrides(settings) if override.key_or_group == "seed"]
+    if chosen and chosen[-1].is_sweep_override():
+        raise UserError(f"{short[-1]} and {chosen[-1].input_line} both say which seeds; leave one of them out.")
+    listed = [word for word in settings if not parse_overrides([word])[0].is_interval_sweep()]
+    first = load_config(expand_sweep(listed)[0]).seed  # the sweeper checks intervals
+    kept = [word for word in others if not chosen or word != chosen[-1].input_line]
+    multirun = [] if {"-m", "--multirun"} & set(others) else ["-m"]
+    return [*multirun, *kept, f"seed=range({first},{first + int(text)})"]

@@ -1,0 +1,155 @@
+"""Read overrides of the command line: parse them, expand the lists of a sweep, quote augmentations."""
+
+import functools
+import itertools
+import re
+from collections.abc import Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
+from hydra.errors import HydraException, OverrideParseException
+
+from convline.config.options import groups
+from convline.errors import UserError
+
+_KEY = re.compile(r"\+{0,2}data\.augment=")
+_SWEEP = re.compile(r"(choice|shuffle|tag)\s*\(")  # Hydra's functions over values, which may themselves need quotes
+
+
+def parse_overrides(overrides: Sequence[str]) -> list[Override]:
+    """Parse the `key=value` words of a command line.
+
+    Raises:
+        UserError: a word is no override.
+    """
+    return [_parse_override(word) for word in overrides]
+
+
+@functools.lru_cache(4096)
+def _parse_override(word: str) -> Override:
+    try:
+        return OverridesParser.create().parse_overrides([word])[0]
+    except OverrideParseException as error:
+        raise UserError(
+            f"'{error.override}' is not a setting.\n"
+            "  Settings are written key=value. Quote a list once ('key=[1,2]'), text with brackets or blanks twice:\n"
+            "  'model.pattern=\"CONV(8) -> FC\"'"
+        ) from error
+
+
+def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
+    """List the single configurations of `-m OVERRIDES`; the last list varies fastest, which is Hydra's order.
+
+    `["a=1,2", "b=3"]` gives `[["a=1", "b=3"], ["a=2", "b=3"]]`; `range`, `choice` and `glob` are expanded too.
+
+    Raises:
+        UserError: a word is no override, or it is a sweep without a list of values.
+    """
+    alternatives = []
+    for override in parse_overrides(overrides):
+        if override.is_sweep_override():
+            alternatives.append([f"{override.get_key_element()}={value}" for value in sweep_values(override)])
+        else:
+            alternatives.append([override.input_line or ""])
+    return [list(combination) for combination in itertools.product(*alternatives)]
+
+
+def sweep_values(override: Override) -> list[str]:
+    """List the values of one swept setting in the syntax of the command line.
+
+    Raises:
+        UserError: its values cannot be listed.
+    """
+    word, content = override.input_line, override.value()
+    if isinstance(content, Glob):
+        options = [option for option in groups().get(override.key_or_group, []) if "/" not in option]
+        values = content.filter(options)
+    elif override.is_interval_sweep():
+        raise UserError(
+            f"{word} is no list of values.\n  Type one, such as {override.key_or_group}=0.1,0.01, "
+            "or search the interval: hydra/sweeper=search"
+        )
+    else:
+        try:
+            values = [_typed(override, text) for text in override.sweep_string_iterator()]
+        except HydraException as error:  # a range whose step is 0
+            raise UserError(f"{word}: {error}") from error
+    if not values:
+        raise UserError(f"{word} stands for no value at all.")
+    return values
+
+
+def _typed(override: Override, text: str) -> str:
+    """Quote a value again where Hydra's text of `choice("CONV(8) -> FC")` has lost the quotes that its parser needs."""
+    try:
+        _parse_override(f"{override.get_key_element()}={text}")
+    except UserError:
+        plain = re.sub(r"\\(.)", r"\1", text)  # Hydra has escaped it, which does not help every character
+        return QuotedString(plain, Quote.single).with_quotes()
+    return text
+
+
+def quote_units(words: Sequence[str]) -> list[str]:
+    """Put quotes around augmentations with arguments, because `crop(4)` is a function call in Hydra's grammar.
+
+    `data.augment=[flip,crop(4)],[flip]` becomes `data.augment=[flip,"crop(4)"],[flip]`. Hydra's own functions, quoted
+    elements and other words stay the same, and so do words with unmatched brackets or quotes, which Hydra refuses.
+    """
+    return [_quoted_word(word) for word in words]
+
+
+def _quoted_word(word: str) -> str:
+    match = _KEY.match(word)
+    if match is None:
+        return word
+    quoted = _quoted(word[match.end() :])
+    return word if quoted is None else match.group() + quoted
+
+
+def _quoted(value: str) -> str | None:
+    """Quote the elements of a value; return None if brackets or quotes do not match."""
+    elements = _split(value)
+    if elements is None:
+        return None
+    parts = [_element(element) for element in elements]
+    return None if None in parts else ",".join(part for part in parts if part is not None)
+
+
+def _element(text: str) -> str | None:
+    before, inner, after = _trimmed(text)
+    if inner.startswith("[") and inner.endswith("]"):
+        within = _quoted(inner[1:-1])
+        return None if within is None else f"{before}[{within}]{after}"
+    sweep = _SWEEP.match(inner)
+    if sweep and inner.endswith(")"):
+        within = _quoted(inner[sweep.end() : -1])
+        return None if within is None else f"{before}{sweep.group()}{within}){after}"
+    if inner.startswith(("'", '"')) or not ("(" in inner or "->" in inner):
+        return text
+    return f'{before}"{inner}"{after}' if not set(inner) & set("\"'\\") else text
+
+
+def _trimmed(text: str) -> tuple[str, str, str]:
+    inner = text.strip()
+    start = text.index(inner)
+    return text[:start], inner, text[start + len(inner) :]
+
+
+def _split(value: str) -> list[str] | None:
+    """Split at the commas outside of brackets and quotes; return None if these do not match."""
+    parts, open_brackets, quote = [""], [], ""
+    for index, char in enumerate(value):
+        if quote:
+            quote = "" if char == quote and value[index - 1] != "\\" else quote
+        elif char in "\"'":
+            quote = char
+        elif char in "([":
+            open_brackets.append(char)
+        elif char in ")]":
+            if not open_brackets or open_brackets.pop() != {")": "(", "]": "["}[char]:
+                return None
+        elif char == "," and not open_brackets:
+            parts.append("")
+            continue
+        parts[-1] += char
+    return None if quote or open_brackets else parts

@@ -1,0 +1,64 @@
+"""Declare a setting's range beside its type, and find the ranges of a composed config."""
+
+import math
+from collections.abc import Callable
+from dataclasses import field, fields, is_dataclass
+from typing import Any, NamedTuple
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+
+class Range(NamedTuple):
+    """Hold the values that a setting may have."""
+
+    holds: Callable[[Any], bool]  # whether a value, which is not None, lies in the range
+    expected: str  # completes "it must be …"
+
+
+def above(low: float) -> Range:
+    """Return the range of finite numbers above `low`."""
+    return Range(lambda value: low < value < math.inf, f"above {low:g} and finite")
+
+
+def at_least(low: float) -> Range:
+    """Return the range of finite numbers from `low`."""
+    return Range(lambda value: low <= value < math.inf, f"at least {low:g} and finite")
+
+
+def one_of(*options: str) -> Range:
+    """Return the range of these words."""
+    return Range(lambda value: value in options, "one of " + ", ".join(options))
+
+
+FRACTION = Range(lambda value: 0 <= value < 1, "at least 0 and below 1")
+OPEN_FRACTION = Range(lambda value: 0 < value < 1, "above 0 and below 1")
+SHARE = Range(lambda value: 0 < value <= 1, "above 0 and at most 1")
+BETAS = Range(lambda value: len(value) == 2 and all(0 <= beta < 1 for beta in value), "two numbers in [0, 1)")
+SEED = Range(lambda value: 0 <= value < 2**32, "from 0 to 4294967295")
+
+
+def within(allowed: Range) -> Any:
+    """Declare a field of a schema whose value lies in a range: `lr: float = within(above(0))`."""
+    return field(default=MISSING, metadata={"range": allowed})
+
+
+def any_with(**ranges: Range) -> Any:
+    """Declare a field that holds a node of any type, and the ranges of those of its settings that have one."""
+    return field(default=MISSING, metadata={"ranges": ranges})
+
+
+def ranges_of(cfg: DictConfig, prefix: str = "") -> dict[str, Range]:
+    """Find the ranges of all settings of a config, by their dotted keys, in the schemas that it was merged into."""
+    found: dict[str, Range] = {}
+    schema = OmegaConf.get_type(cfg)
+    declared = {f.name: f.metadata for f in fields(schema)} if is_dataclass(schema) else {}
+    for name in map(str, cfg):
+        metadata = declared.get(name, {})
+        if "range" in metadata:
+            found[f"{prefix}{name}"] = metadata["range"]
+        node = cfg._get_node(name)
+        if isinstance(node, DictConfig) and OmegaConf.is_dict(node) and not (node._is_none() or node._is_missing()):
+            inner = {key: allowed for key, allowed in metadata.get("ranges", {}).items() if key in set(node)}
+            found |= {f"{prefix}{name}.{key}": allowed for key, allowed in inner.items()}
+            found |= ranges_of(node, f"{prefix}{name}.")
+    return found
