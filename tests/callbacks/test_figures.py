@@ -18,7 +18,7 @@ from convline.callbacks.figures import Pictures
 from convline.callbacks.tensorboard import add_picture
 from convline.errors import UserError
 from convline.figures.canvas import png
-from convline.records import directory as runs
+from convline.records.directory import read_config, read_summary
 from convline.training.loaded_run import LoadedRun
 from convline.training.setup import build, initial_network
 from support.commands import SMALL, convline, run_dirs, train
@@ -106,7 +106,7 @@ class TestPictures:
         assert done.status == 0, done.err
         assert "nothing of RaiseAfterTest: no space left" in done.out
         (run_dir,) = run_dirs(tmp_path)
-        assert runs.read_summary(run_dir)["status"] == "finished"
+        assert read_summary(run_dir)["status"] == "finished"
 
     def test_an_event_file_that_cannot_be_opened_is_said(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -127,7 +127,7 @@ class TestPictures:
         (run_dir,) = run_dirs(tmp_path)
         assert f"interrupted; to go on, type: convline figures {run_dir.relative_to(tmp_path)}\n" in done.err
         assert "test accuracy" in done.out
-        assert runs.read_summary(run_dir)["status"] == "finished"
+        assert read_summary(run_dir)["status"] == "finished"
         assert train(tmp_path, f"resume={run_dir}").status == 0
         assert len((tmp_path / "runs" / "test_ledger.csv").read_text().splitlines()) == 2  # its head, and one look
 
@@ -146,7 +146,7 @@ class TestPictures:
 
 class TestReadingBack:
     def test_the_network_before_training_is_the_one_that_build_makes(self, watched: Path) -> None:
-        cfg = runs.read_config(watched)
+        cfg = read_config(watched)
         state = torch.get_rng_state()
         alone = initial_network(cfg).state_dict()
         assert torch.equal(torch.get_rng_state(), state)

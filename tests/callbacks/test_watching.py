@@ -23,7 +23,7 @@ from convline.config import load_config
 from convline.network.build import build_network
 from convline.network.hooks import evaluating, outputs
 from convline.network.summary import summarize
-from convline.records import directory as runs
+from convline.records.directory import read_config, read_summary
 from convline.training.loaded_run import LoadedRun
 from convline.training.setup import initial_network
 from support.commands import run_dirs, train
@@ -89,7 +89,7 @@ class TestNorms:
         assert done.status == 0, done.err
         (run_dir,) = run_dirs(tmp_path)
         first = EventAccumulator(str(run_dir)).Reload().Scalars("norms/weights")[0]
-        network = initial_network(runs.read_config(run_dir))
+        network = initial_network(read_config(run_dir))
         assert first.step == 1
         norm = torch.stack([p.detach().norm() for p in network.parameters()]).norm().item()
         assert first.value == pytest.approx(norm, rel=1e-6)
@@ -189,7 +189,7 @@ class TestHistograms:
 
 
 def test_class_accuracy_and_memory(watched: Path, events: EventAccumulator) -> None:
-    summary = runs.read_summary(watched)
+    summary = read_summary(watched)
     step = STEPS_PER_EPOCH * summary["best_epoch"]
     for name, accuracy in summary["class_accuracy"]["val"].items():
         assert points(events, f"val_acc_by_class/{name}")[step] == pytest.approx(accuracy, abs=1e-6)

@@ -12,7 +12,9 @@ from convline.errors import UserError
 
 OVERRIDES = st.lists(
     st.one_of(
-        st.sampled_from(["model=lenet", "model=dense", "optimizer=adam", "data=synthetic", "scheduler=step", "tta=flip"]),
+        st.sampled_from(
+            ["model=lenet", "model=dense", "optimizer=adam", "data=synthetic", "scheduler=step", "tta=flip"]
+        ),
         st.integers(1, 512).map(lambda size: f"data.batch_size={size}"),
         st.floats(1e-6, 10).map(lambda rate: f"optimizer.lr={rate}"),
         st.integers(0, 9).map(lambda seed: f"seed={seed}"),

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from convline.errors import UserError
-from convline.records import directory as runs
+from convline.records.checkpoints import load_checkpoint, newest_checkpoint
 
 CONTENT = {
     "state_dict": {"weight": torch.arange(12.0).view(3, 4), "bias": torch.tensor([1.0, 2.0, 3.0])},
@@ -34,12 +34,12 @@ def is_content(loaded: dict[str, Any]) -> bool:
 
 def test_a_whole_checkpoint_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_bytes(checkpoint_bytes())
-    assert is_content(runs.load_checkpoint(tmp_path / "last.ckpt"))
+    assert is_content(load_checkpoint(tmp_path / "last.ckpt"))
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"last\.ckpt is damaged: it is not there"):
-        runs.load_checkpoint(tmp_path / "last.ckpt")
+        load_checkpoint(tmp_path / "last.ckpt")
 
 
 def test_a_truncated_checkpoint_is_damaged_wherever_it_ends(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_truncated_checkpoint_is_damaged_wherever_it_ends(tmp_path: Path) -> N
     for length in [0, 1, *range(10, len(whole), 37), len(whole) - 1]:
         path.write_bytes(whole[:length])
         with pytest.raises(UserError, match="is damaged"):
-            runs.load_checkpoint(path)
+            load_checkpoint(path)
 
 
 def test_a_flipped_bit_is_noticed_or_harmless(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_flipped_bit_is_noticed_or_harmless(tmp_path: Path) -> None:
         flipped[place] ^= 1 << draws.randrange(8)
         path.write_bytes(flipped)
         try:
-            assert is_content(runs.load_checkpoint(path)), place
+            assert is_content(load_checkpoint(path)), place
         except UserError:
             noticed += 1
     assert noticed > 100
@@ -74,14 +74,14 @@ def test_a_flipped_bit_in_a_value_is_always_noticed(piece: bytes, tmp_path: Path
         flipped[place] ^= 16
         path.write_bytes(flipped)
         with pytest.raises(UserError, match=r"last\.ckpt is damaged"):
-            runs.load_checkpoint(path)
+            load_checkpoint(path)
 
 
 def test_random_bytes_are_damaged(tmp_path: Path) -> None:
     for seed in range(20):
         (tmp_path / "last.ckpt").write_bytes(random.Random(seed).randbytes(seed * 50))
         with pytest.raises(UserError, match="is damaged"):
-            runs.load_checkpoint(tmp_path / "last.ckpt")
+            load_checkpoint(tmp_path / "last.ckpt")
 
 
 class Bomb:
@@ -103,7 +103,7 @@ def test_a_checkpoint_with_code_is_refused_and_the_code_not_run(form: str, tmp_p
     else:
         torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
     with pytest.raises(UserError) as caught:
-        runs.load_checkpoint(path)
+        load_checkpoint(path)
     assert not target.exists()
     assert str(path) in str(caught.value)
     if form == "zip":
@@ -121,12 +121,12 @@ def run_with(tmp_path: Path, **contents: bytes) -> Path:
 
 def test_the_last_checkpoint_is_the_one_to_go_on_from(tmp_path: Path) -> None:
     run_dir = run_with(tmp_path, last=checkpoint_bytes(), best=checkpoint_bytes())
-    assert runs.newest_checkpoint(run_dir) == (run_dir / "checkpoints" / "last.ckpt", [])
+    assert newest_checkpoint(run_dir) == (run_dir / "checkpoints" / "last.ckpt", [])
 
 
 def test_a_damaged_last_checkpoint_is_complained_of_and_the_best_taken(tmp_path: Path) -> None:
     run_dir = run_with(tmp_path, last=checkpoint_bytes()[:-100], best=checkpoint_bytes())
-    path, complaints = runs.newest_checkpoint(run_dir)
+    path, complaints = newest_checkpoint(run_dir)
     assert path == run_dir / "checkpoints" / "best.ckpt"
     assert len(complaints) == 1
     assert f"{run_dir / 'checkpoints' / 'last.ckpt'} is damaged" in complaints[0]
@@ -134,16 +134,16 @@ def test_a_damaged_last_checkpoint_is_complained_of_and_the_best_taken(tmp_path:
 
 def test_a_missing_last_checkpoint_is_replaced_by_the_best(tmp_path: Path) -> None:
     run_dir = run_with(tmp_path, best=checkpoint_bytes())
-    assert runs.newest_checkpoint(run_dir)[0] == run_dir / "checkpoints" / "best.ckpt"
+    assert newest_checkpoint(run_dir)[0] == run_dir / "checkpoints" / "best.ckpt"
 
 
 def test_two_damaged_checkpoints_are_both_named(tmp_path: Path) -> None:
     run_dir = run_with(tmp_path, last=b"", best=b"junk")
     with pytest.raises(UserError, match="no checkpoint that can be used") as caught:
-        runs.newest_checkpoint(run_dir)
+        newest_checkpoint(run_dir)
     assert "last.ckpt is damaged" in str(caught.value)
     assert "best.ckpt is damaged" in str(caught.value)
 
 
 def test_a_run_without_checkpoints_begins_anew(tmp_path: Path) -> None:
-    assert runs.newest_checkpoint(run_with(tmp_path)) == (None, [])
+    assert newest_checkpoint(run_with(tmp_path)) == (None, [])

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from convline.errors import UserError
-from convline.records import directory as runs
+from convline.records.directory import create_run_directory, read_config, read_summary, update_summary
 
 # --- create ---------------------------------------------------------------------------------------------------------
 
 
 def test_create_makes_the_folder_and_its_parents(tmp_path: Path) -> None:
-    path = runs.create(tmp_path / "a" / "b", "run")
+    path = create_run_directory(tmp_path / "a" / "b", "run")
     assert path == tmp_path / "a" / "b" / "run"
     assert (path / "checkpoints").is_dir()
 
@@ -22,7 +22,7 @@ def test_create_never_takes_a_folder_that_is_there(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "precious").write_text("x")
     (tmp_path / "run-2").write_text("a file")
-    names = [runs.create(tmp_path, "run").name for _ in range(3)]
+    names = [create_run_directory(tmp_path, "run").name for _ in range(3)]
     assert names == ["run-3", "run-4", "run-5"]
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["precious"]
 
@@ -32,7 +32,7 @@ def test_create_gives_every_thread_its_own(tmp_path: Path) -> None:
 
     def make() -> None:
         barrier.wait()
-        made.extend(runs.create(tmp_path, "run") for _ in range(5))
+        made.extend(create_run_directory(tmp_path, "run") for _ in range(5))
 
     threads = [threading.Thread(target=make) for _ in range(8)]
     for thread in threads:
@@ -46,7 +46,7 @@ def test_create_gives_every_thread_its_own(tmp_path: Path) -> None:
 def test_create_explains_a_parent_that_cannot_be_written(below: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be made") as caught:
-        runs.create(tmp_path / "file" / below, "run")
+        create_run_directory(tmp_path / "file" / below, "run")
     assert "runs_dir=" in str(caught.value)
 
 
@@ -54,14 +54,14 @@ def test_create_explains_a_parent_that_cannot_be_written(below: str, tmp_path: P
 
 
 def test_summary_values_are_changed_one_by_one(tmp_path: Path) -> None:
-    runs.update_summary(tmp_path, status="running", seconds=0.0)
-    runs.update_summary(tmp_path, status="finished", metrics={"val/acc": 0.5})
-    assert runs.read_summary(tmp_path) == {"status": "finished", "seconds": 0.0, "metrics": {"val/acc": 0.5}}
+    update_summary(tmp_path, status="running", seconds=0.0)
+    update_summary(tmp_path, status="finished", metrics={"val/acc": 0.5})
+    assert read_summary(tmp_path) == {"status": "finished", "seconds": 0.0, "metrics": {"val/acc": 0.5}}
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
 
 
 def test_a_summary_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs.update_summary(tmp_path, status="running")
+    update_summary(tmp_path, status="running")
 
     def disk_full(self: Path, text: str, **options: str) -> None:
         self.write_bytes(text[:5].encode())
@@ -70,8 +70,8 @@ def test_a_summary_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, mon
     with monkeypatch.context() as patched:
         patched.setattr(Path, "write_text", disk_full)
         with pytest.raises(OSError, match="disk full"):
-            runs.update_summary(tmp_path, status="finished")
-    assert runs.read_summary(tmp_path) == {"status": "running"}
+            update_summary(tmp_path, status="finished")
+    assert read_summary(tmp_path) == {"status": "running"}
 
 
 JUNK_SUMMARIES = {
@@ -88,7 +88,7 @@ JUNK_SUMMARIES = {
 def test_a_summary_that_is_none_is_explained(case: str, tmp_path: Path) -> None:
     (tmp_path / "summary.json").write_bytes(JUNK_SUMMARIES[case])
     with pytest.raises(UserError, match=r"is not a run directory: its summary\.json"):
-        runs.read_summary(tmp_path)
+        read_summary(tmp_path)
 
 
 JUNK_CONFIGS = {
@@ -105,10 +105,10 @@ JUNK_CONFIGS = {
 def test_a_config_that_is_none_is_explained(case: str, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_bytes(JUNK_CONFIGS[case])
     with pytest.raises(UserError, match=r"is not a run directory: its config\.yaml"):
-        runs.read_config(tmp_path)
+        read_config(tmp_path)
 
 
-@pytest.mark.parametrize("read", [runs.read_summary, runs.read_config])
+@pytest.mark.parametrize("read", [read_summary, read_config])
 def test_a_folder_that_is_no_run_is_explained(read: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is not a run directory: its .* cannot be read"):
         read(tmp_path)

@@ -12,8 +12,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from convline.records import directory as runs
 from convline.records import lock
+from convline.records.directory import read_status, update_summary
 from convline.records.lock import HEARTBEAT, STALE, HeldError, is_held, locked
 
 
@@ -113,12 +113,12 @@ def test_a_heartbeat_that_is_not_written_yet_counts_as_anothers(tmp_path: Path) 
 
 
 def test_a_run_whose_process_died_is_interrupted(tmp_path: Path) -> None:
-    runs.update_summary(tmp_path, status="running")
+    update_summary(tmp_path, status="running")
     with locked(tmp_path):
-        assert runs.status(tmp_path) == "running"
-    assert runs.status(tmp_path) == "interrupted"
-    runs.update_summary(tmp_path, status="finished")
-    assert runs.status(tmp_path) == "finished"
+        assert read_status(tmp_path) == "running"
+    assert read_status(tmp_path) == "interrupted"
+    update_summary(tmp_path, status="finished")
+    assert read_status(tmp_path) == "finished"
 
 
 def test_many_processes_that_want_one_directory_get_it_in_turn(tmp_path: Path) -> None:

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from convline.errors import UserError
-from convline.records import directory as runs
 from convline.records import test_log
+from convline.records.directory import data_name, read_summary, update_summary
 from support.commands import SMALL, convline, run_dirs, train
 
 
 def made_run(run_dir: Path, runs_dir: str = "runs") -> Path:
     run_dir.mkdir(parents=True)
     (run_dir / "config.yaml").write_text(f"model: {{}}\nruns_dir: {runs_dir}\n")
-    runs.update_summary(run_dir, status="finished", choices={"data": "mnist"}, identity="abc")
+    update_summary(run_dir, status="finished", choices={"data": "mnist"}, identity="abc")
     return run_dir
 
 
@@ -85,9 +85,9 @@ def test_looks_are_lines_and_are_counted_by_data_set(tmp_path: Path) -> None:
 
 def test_a_data_set_without_a_name_is_called_by_its_source() -> None:
     cfg = {"data": {"source": {"_target_": "convline.data.sources.digits"}}}
-    assert runs.data_name({"data": "mnist"}, cfg) == "mnist"
-    assert runs.data_name({}, cfg) == "digits"
-    assert runs.data_name({}, {"data": None}) == "unknown data"
+    assert data_name({"data": "mnist"}, cfg) == "mnist"
+    assert data_name({}, cfg) == "digits"
+    assert data_name({}, {"data": None}) == "unknown data"
 
 
 def write_together(folders: list[Path], name: str, barrier: Barrier) -> None:
@@ -140,7 +140,7 @@ def test_training_sweeping_and_evaluating_are_looks(tmp_path: Path) -> None:
     assert len({line["fingerprint"] for line in found}) == 1
     assert len({line["identity"] for line in found}) == 3
     assert [line["identity"] for line in found[:3]] == [
-        runs.read_summary(tmp_path / "runs" / line["run"])["identity"] for line in found[:3]
+        read_summary(tmp_path / "runs" / line["run"])["identity"] for line in found[:3]
     ]
 
 

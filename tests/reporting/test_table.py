@@ -9,7 +9,7 @@ from scipy import stats
 
 from convline.errors import UserError
 from convline.formatting import count_text, duration, setting_text, shortened
-from convline.records import directory as runs
+from convline.records.directory import create_run_directory
 from convline.records.lock import locked
 from convline.reporting import run_records as records
 from convline.reporting.configurations import short_names, tables, varying_keys
@@ -231,7 +231,7 @@ def test_curves_that_cannot_be_read_are_left_out(content: bytes | None, tmp_path
 
 
 def test_a_directory_that_was_only_just_made_is_listed(tmp_path: Path) -> None:
-    runs.create(tmp_path, "new")
+    create_run_directory(tmp_path, "new")
     (run,) = records.find_runs([tmp_path])
     assert (run.status, run.error) == ("incomplete", "config.yaml is missing; summary.json is missing")
 

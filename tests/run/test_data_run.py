@@ -44,10 +44,10 @@ def test_the_split_is_recorded_and_done_again_bit_for_bit(finished: tuple[Path, 
     split = json.loads((run_dir / "environment.json").read_text())["split"]
     assert split["val"] == 60
     assert 150 < split["train"] < 270  # of 270, less the long tail
-    from convline.records import directory as runs
+    from convline.records.directory import read_config
     from convline.training.setup import build
 
-    data, _ = build(runs.read_config(run_dir))
+    data, _ = build(read_config(run_dir))
     assert data.split_record() == split
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from convline.records import directory as runs
+from convline.records.directory import update_summary
 from convline.reporting import run_records as records
 from convline.reporting.configurations import ReportTable, tables
 from support.made_runs import base_config, make_run
@@ -18,7 +18,7 @@ def made(folder: Path, accuracy: float = 0.9, choices: dict[str, str] | None = N
 
 
 def changed(folder: Path, **summary: Any) -> Path:
-    runs.update_summary(folder, **summary)
+    update_summary(folder, **summary)
     return folder
 
 

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from convline.records import directory as runs
+from convline.records.directory import read_status
 from support.commands import SMALL, Done
 
 TINY = [*SMALL, "trainer.max_epochs=1", "trainer.limit_train_batches=4", "~callbacks.throughput", "logger=csv"]
@@ -17,7 +17,7 @@ def job_dirs(folder: Path) -> list[Path]:
 
 
 def states(folder: Path) -> list[str]:
-    return [runs.status(path) for path in job_dirs(folder)]
+    return [read_status(path) for path in job_dirs(folder)]
 
 
 def trained(done: Done) -> list[str]:

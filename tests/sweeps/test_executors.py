@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from convline.records import directory as runs
 from convline.sweeps import executors
 from support.commands import shell
 
@@ -35,7 +34,7 @@ def test_waiting_reads_only_jobs_that_may_still_change(
             return "running" if num_reads[running] < 20 else "finished"
         return "finished"
 
-    monkeypatch.setattr(runs, "status", status)
+    monkeypatch.setattr(executors, "read_status", status)
     monkeypatch.setattr(executors, "POLL_SECONDS", 0.0)
     executors.run_until_done([*finished, running], NoExecutor(), fail_fast=False)
     assert num_reads[running] >= 20

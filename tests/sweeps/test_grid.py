@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from convline.errors import Interrupted, UserError
-from convline.records import directory as runs
+from convline.records.directory import read_summary
 from convline.sweeps.finish import closing_report
 from support.commands import SMALL, Running, run_dirs, train, wait_for
 from support.run_files import weights
@@ -76,7 +76,7 @@ class TestInOneProcess:
         in_sweep = next(path for path in run_dirs(tmp_path / "sweep") if path.name == "optimizer=adamw")
         (alone,) = run_dirs(tmp_path / "alone")
         assert all(torch.equal(value, weights(in_sweep)[key]) for key, value in weights(alone).items())
-        one, other = runs.read_summary(in_sweep), runs.read_summary(alone)
+        one, other = read_summary(in_sweep), read_summary(alone)
         assert one["metrics"] == other["metrics"]
         assert one["identity"] == other["identity"]
         assert (in_sweep / "state.json").read_text() == (alone / "state.json").read_text()
@@ -93,7 +93,7 @@ class TestSeeds:
         done = train(tmp_path, *TINY, "seeds=3")
         assert done.status == 0, done.err
         assert {path.name for path in run_dirs(tmp_path)} == {"seed=0", "seed=1", "seed=2"}
-        accuracies = [runs.read_summary(path)["metrics"]["test/acc"] for path in job_dirs(tmp_path)]
+        accuracies = [read_summary(path)["metrics"]["test/acc"] for path in job_dirs(tmp_path)]
         mean = sum(accuracies) / 3
         deviation = (sum((value - mean) ** 2 for value in accuracies) / 2) ** 0.5
         half = 4.302653 * deviation / 3**0.5  # Student's t for two degrees of freedom, 97.5 %

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from convline.records import directory as runs
+from convline.records.directory import read_status, read_summary
 from support.commands import SMALL, Running, train
 from support.run_files import weights
 from support.sweeping import job_dirs, trained
@@ -60,7 +60,7 @@ def test_killed_twenty_times_and_gone_on_with(tmp_path: Path) -> None:
     assert train(tmp_path / "reference", *SWEEP).status == 0
     for one, other in zip(job_dirs(tmp_path / "reference"), job_dirs(tmp_path), strict=True):
         assert all(torch.equal(value, weights(other)[key]) for key, value in weights(one).items()), one.name
-        assert runs.read_summary(one)["metrics"] == runs.read_summary(other)["metrics"]
+        assert read_summary(one)["metrics"] == read_summary(other)["metrics"]
 
 
 def num_epochs(folder: Path) -> int:
@@ -69,4 +69,4 @@ def num_epochs(folder: Path) -> int:
 
 
 def status(run_dir: Path) -> str:
-    return runs.status(run_dir) if (run_dir / "summary.json").is_file() else "not laid out"
+    return read_status(run_dir) if (run_dir / "summary.json").is_file() else "not laid out"

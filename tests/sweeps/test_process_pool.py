@@ -13,8 +13,8 @@ import torch
 from omegaconf import OmegaConf
 
 from convline.config import load_config
-from convline.records import directory as runs
 from convline.records import lock
+from convline.records.directory import read_summary, update_summary
 from convline.sweeps.process_pool import ProcessPool, environments
 from support.commands import SMALL, Running, train, wait_for
 from support.run_files import weights
@@ -112,9 +112,9 @@ def test_a_job_that_has_ended_is_not_lost_with_its_process(state: str, wanted: s
     dead.kill()
     dead.wait()
     (run_dir / lock.HEARTBEAT).write_text(json.dumps({"host": socket.gethostname(), "pid": dead.pid}))
-    runs.update_summary(run_dir, status=state, swept=["seed=0"])
+    update_summary(run_dir, status=state, swept=["seed=0"])
     assert ProcessPool(load_config())._record_lost_job(dead, tmp_path) == (wanted == "failed")
-    assert runs.read_summary(run_dir)["status"] == wanted
+    assert read_summary(run_dir)["status"] == wanted
 
 
 @pytest.mark.slow
@@ -140,4 +140,4 @@ def test_a_rank_that_fails_tells_its_job_why(tmp_path: Path) -> None:
     done = train(tmp_path, "-m", *words)
     assert done.status == 1
     (run_dir,) = job_dirs(tmp_path)
-    assert runs.read_summary(run_dir)["error"].startswith(("the loss became", "the weights are no longer"))
+    assert read_summary(run_dir)["error"].startswith(("the loss became", "the weights are no longer"))

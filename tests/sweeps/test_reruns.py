@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from convline.records import directory as runs
+from convline.records.directory import update_summary
 from support.commands import SMALL, Running, run_dirs, train, wait_for
 from support.run_files import weights
 from support.sweeping import TINY, job_dirs, states, trained
@@ -74,7 +74,7 @@ class TestRerun:
         words = ["-m", *TINY, "seed=0,1"]
         train(tmp_path, *words)
         for path in run_dirs(tmp_path):
-            runs.update_summary(path, identity="of another version")
+            update_summary(path, identity="of another version")
         (folder,) = (tmp_path / "runs").glob("*_sweep")
         content = json.loads((folder / "sweep.json").read_text())
         for known in content["jobs"]:

@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from convline.config import load_config
-from convline.records import directory as runs
+from convline.records.directory import read_status, read_summary
 from convline.sweeps import search_space as space
 from convline.sweeps import study
 from support.commands import Done, Running, train, wait_for
@@ -42,7 +42,7 @@ class TestOutcome:
         folder, _ = searched
         assert len(trial_dirs(folder)) == 8
         for trial, run_dir in zip(study_of(folder).trials, trial_dirs(folder), strict=True):
-            cfg, summary = OmegaConf.load(run_dir / "config.yaml"), runs.read_summary(run_dir)
+            cfg, summary = OmegaConf.load(run_dir / "config.yaml"), read_summary(run_dir)
             assert trial.params == {"optimizer.lr": cfg.optimizer.lr, "data.batch_size": cfg.data.batch_size}
             assert trial.values == [summary["metrics"]["val/acc"]]
             assert "sweep" not in cfg
@@ -166,7 +166,7 @@ class TestEnds:
         states = [trial.state.name for trial in study_of(tmp_path).trials]
         assert set(states) == {"COMPLETE", "PRUNED"}
         for trial, run_dir in zip(study_of(tmp_path).trials, trial_dirs(tmp_path), strict=True):
-            summary = runs.read_summary(run_dir)
+            summary = read_summary(run_dir)
             pruned = trial.state.name == "PRUNED"
             assert summary["status"] == ("pruned" if pruned else "finished")
             epochs = len((run_dir / "metrics.csv").read_text().splitlines()) - 1
@@ -198,7 +198,7 @@ class TestEnds:
         assert done.status == 0, done.err
         assert "trials are not beaten by another in every objective" in done.out
         for trial, run_dir in zip(study_of(tmp_path).trials, trial_dirs(tmp_path), strict=True):
-            summary = runs.read_summary(run_dir)
+            summary = read_summary(run_dir)
             assert trial.values == [summary["metrics"]["val/acc"], summary["parameters"]]
 
     @pytest.mark.slow
@@ -211,7 +211,7 @@ class TestEnds:
         assert stopped.status == 130
         assert "hydra/sweeper=search" in stopped.err
         (run_dir,) = trial_dirs(tmp_path)
-        assert runs.status(run_dir) == "interrupted"
+        assert read_status(run_dir) == "interrupted"
         last = train(tmp_path, *words)
         assert last.status == 0, last.err
         assert f"Going on from {run_dir.relative_to(tmp_path)}" in last.out

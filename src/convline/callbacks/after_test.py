@@ -15,7 +15,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from convline.errors import UserError
 from convline.formatting import first_line
-from convline.records.directory import load_checkpoint, read_config
+from convline.records.checkpoints import load_checkpoint
+from convline.records.directory import read_config
 from convline.training.loaded_run import LoadedRun
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Declare a setting's range beside its type, and find the ranges of a composed config."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import field, fields, is_dataclass
 from typing import Any, NamedTuple
 
@@ -53,7 +53,7 @@ def ranges_of(cfg: DictConfig, prefix: str = "") -> dict[str, Range]:
     schema = OmegaConf.get_type(cfg)
     declared = {f.name: f.metadata for f in fields(schema)} if is_dataclass(schema) else {}
     for name in map(str, cfg):
-        metadata = declared.get(name, {})
+        metadata: Mapping[str, Any] = declared.get(name, {})
         if "range" in metadata:
             found[f"{prefix}{name}"] = metadata["range"]
         node = cfg._get_node(name)

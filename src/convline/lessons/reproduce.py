@@ -30,7 +30,7 @@ from convline.lessons.results import (
     read_configuration,
     read_environment,
 )
-from convline.records import directory as runs
+from convline.records.directory import read_config, read_status, read_summary
 from convline.run.processes import forward_signals
 
 RESULTS_FILE = "results.json"  # in the folder of a lesson
@@ -163,7 +163,7 @@ def _train(lesson: Lesson, sweep: LessonSweep, folder: Path, num_seeds: int, ove
         raise Interrupted((received or [status - 128])[0], f"convline {shlex.join(sys.argv[1:])}")
     if status:
         run_dirs = [path.parent for path in (folder / sweep.folder).glob("*/summary.json")]
-        failed = [run_dir for run_dir in run_dirs if runs.status(run_dir) == "failed"]
+        failed = [run_dir for run_dir in run_dirs if read_status(run_dir) == "failed"]
         again = f"To do what failed again, delete {', '.join(map(str, failed))}" if failed else "See above"
         raise UserError(
             f"{lesson.name}: not every run of {folder / sweep.folder} has finished.\n"
@@ -188,7 +188,7 @@ def _finished_runs(
     jobs = plan(compose(with_params(arguments, sweep_params(arguments))))
     by_recipe = {}
     for path in sorted(folder.glob("*/summary.json")) if folder.is_dir() else ():
-        summary = runs.read_summary(path.parent)
+        summary = read_summary(path.parent)
         if summary.get("status") == "finished":
             by_recipe[summary.get("recipe")] = path.parent
     # jobs are in the order of the sweep, and labels too; the jobs of one configuration differ in the seed alone
@@ -209,7 +209,7 @@ def _measured(lesson: Lesson, label: str, settings: Mapping[str, str], run_dirs:
     from convline.network.from_config import meta_network  # here for the cost of torch
     from convline.training.loaded_run import LoadedRun
 
-    _, summary = meta_network(runs.read_config(run_dirs[0]))
+    _, summary = meta_network(read_config(run_dirs[0]))
     fields = [
         layer.receptive_field for layer in summary.layers if layer.receptive_field and len(layer.output_shape) > 1
     ]

@@ -1,4 +1,4 @@
-"""Run directories: everything that one run was and gave, readable without this project.
+"""Create, read and update run directories, which hold everything about one run, readable without this project.
 
 config.yaml        the resolved config                 environment.json   command, code, versions, hardware, data
 metrics.csv        one line an epoch                   events.out.*       TensorBoard
@@ -7,8 +7,6 @@ summary.json       status, identity, final figures, times
 """
 
 import json
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,29 +23,29 @@ from convline.storage import write_json
 UNKNOWN_DATA = "unknown data"
 
 
-def create(parent: Path, name: str) -> Path:
-    """Make a run's directory `parent`/`name` that did not exist, with `-2`, `-3`, … if it did.
+def create_run_directory(parent: Path, name: str) -> Path:
+    """Make the run directory `parent`/`name`, or `parent`/`name`-2, -3, … if that exists.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the folder cannot be written.
     """
-    path = make_new(parent, name)
+    path = make_new_folder(parent, name)
     (path / "checkpoints").mkdir()
     return path
 
 
-def make_new(parent: Path, name: str) -> Path:
-    """Make a folder that did not exist, named likewise.
+def make_new_folder(parent: Path, name: str) -> Path:
+    """Make the folder `parent`/`name`, or `parent`/`name`-2, -3, … if that exists.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the folder cannot be written.
     """
     try:
         parent.mkdir(parents=True, exist_ok=True)
         for count in range(1, 10_000):
             path = parent / (name if count == 1 else f"{name}-{count}")
             try:
-                path.mkdir()  # the one test-and-make that two processes cannot both win
+                path.mkdir()  # atomic: of two processes only one makes the folder
             except FileExistsError:
                 continue
             return path
@@ -59,32 +57,32 @@ def make_new(parent: Path, name: str) -> Path:
     raise UserError(f"{parent} holds 10,000 runs named {name} already; name another folder: runs_dir=FOLDER")
 
 
-def lay_out(run_dir: Path, cfg: DictConfig, **summary: Any) -> None:
-    """Fill the directory of a run that is still to come: its config, and a summary that says that it is waiting.
+def write_initial_files(run_dir: Path, cfg: DictConfig, **summary: Any) -> None:
+    """Write config.yaml and summary.json, with the status "waiting", of a run that has not started.
 
     Args:
-        run_dir: that of the run.
-        cfg: the whole config; a relative `data.root` is made absolute, so that the run can go on in another folder.
-        summary: what else is known of the run.
+        run_dir: the run directory.
+        cfg: the whole config; a relative `data.root` is made absolute, so that the run can be resumed from any folder.
+        summary: further entries of summary.json.
     """
     content: Any = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     if "root" in content.data:
-        content.data.root = str(Path(content.data.root or "data").absolute())  # an empty variable is none
-    for key in OF_SWEEPS:  # which a run's config need not know
+        content.data.root = str(Path(content.data.root or "data").absolute())  # an empty variable counts as none
+    for key in OF_SWEEPS:  # they do not concern a single run
         content.pop(key, None)
     OmegaConf.save(content, run_dir / "config.yaml")
     update_summary(run_dir, status="waiting", seconds=0.0, **summary)
 
 
 def update_summary(run_dir: Path, **values: Any) -> None:
-    """Change some values of summary.json."""
+    """Set some entries of summary.json, and keep the others."""
     path = run_dir / "summary.json"
     content = json.loads(path.read_text()) if path.is_file() else {}
     write_json(path, {**content, **values})
 
 
 def read_summary(run_dir: Path) -> dict[str, Any]:
-    """summary.json as it is.
+    """Read summary.json.
 
     Raises:
         UserError: `run_dir` is no run directory.
@@ -98,18 +96,20 @@ def read_summary(run_dir: Path) -> dict[str, Any]:
     return summary
 
 
-def status(run_dir: Path) -> str:
-    """waiting, running, finished, failed, interrupted or pruned; a run whose process died counts as interrupted.
+def read_status(run_dir: Path) -> str:
+    """Read the status of a run: waiting, running, finished, failed, interrupted or pruned.
+
+    A run whose process has died while it was running counts as interrupted.
 
     Raises:
         UserError: `run_dir` is no run directory.
     """
-    told = str(read_summary(run_dir)["status"])
-    return "interrupted" if told == "running" and not is_held(run_dir) else told
+    recorded = str(read_summary(run_dir)["status"])
+    return "interrupted" if recorded == "running" and not is_held(run_dir) else recorded
 
 
 def read_config(run_dir: Path) -> DictConfig:
-    """Read config.yaml as a config, with every class where it is now.
+    """Read config.yaml as a config, with the present name of every class that was moved.
 
     Raises:
         UserError: `run_dir` is no run directory.
@@ -124,10 +124,10 @@ def read_config(run_dir: Path) -> DictConfig:
 
 
 def check_data(run_dir: Path, fingerprint: str) -> None:
-    """Make sure that data are those which the run was begun with, if it says so already.
+    """Check that the data have the fingerprint that the run recorded when it started, if it has started.
 
     Raises:
-        UserError: they are others.
+        UserError: the fingerprints differ.
     """
     path = run_dir / "environment.json"
     began_with = json.loads(path.read_text())["data_fingerprint"] if path.is_file() else fingerprint
@@ -140,11 +140,11 @@ def check_data(run_dir: Path, fingerprint: str) -> None:
 
 
 def data_name(choices: Mapping[str, Any], cfg: Mapping[str, Any]) -> str:
-    """What a run's data set is called: the chosen option of the group, or else the function that gives the images.
+    """Return the name of a run's data set: the chosen option of the group, or else the function that reads the images.
 
     Args:
-        choices: which option was taken of each config group.
-        cfg: the config, or what could be read of it.
+        choices: the chosen option of each config group.
+        cfg: the config, which may be incomplete.
     """
     try:
         return str(choices.get("data") or cfg["data"]["source"]["_target_"].rpartition(".")[2])
@@ -157,54 +157,3 @@ def _not_a_run(run_dir: Path, file: str, error: Exception) -> UserError:
     return UserError(
         f"{run_dir} is not a run directory: {what}.\n  Type the folder that a run's closing panel names, such as runs/…"
     )
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's tensors and plain values, on the processor.
-
-    Raises:
-        UserError: the file is missing or damaged, or holds code, which is never executed.
-    """
-    import torch  # takes seconds, which reading a folder of runs need not wait for
-
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is not a zip file" if path.is_file() else "it is not there")
-        with zipfile.ZipFile(path) as archive:
-            if broken := archive.testzip():
-                raise ValueError(f"the check sum of {broken} is wrong")
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-            raise ValueError("it holds no weights")
-        return checkpoint
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"the checkpoint {path} holds more than tensors and plain values, and was not loaded: it could run code.\n"
-            f"  {first_line(error)}"
-        ) from error
-    except Exception as error:
-        raise UserError(f"the checkpoint {path} is damaged: {first_line(error)}") from error
-
-
-def newest_checkpoint(run_dir: Path) -> tuple[Path | None, list[str]]:
-    """The checkpoint to go on from: the last one, or the best one if the last one is damaged.
-
-    Returns:
-        Its path, None if the run had not written any; and a complaint for each that could not be used.
-    Raises:
-        UserError: none of those that are there can be used.
-    """
-    complaints = []
-    for name in ("last.ckpt", "best.ckpt"):
-        path = run_dir / "checkpoints" / name
-        if not path.exists():
-            continue
-        try:
-            load_checkpoint(path)
-        except UserError as error:
-            complaints.append(str(error))
-        else:
-            return path, complaints
-    if complaints:
-        raise UserError(f"{run_dir} holds no checkpoint that can be used:\n  " + "\n  ".join(complaints))
-    return None, []

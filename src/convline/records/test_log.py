@@ -8,7 +8,7 @@ from pathlib import Path
 
 from convline.errors import UserError
 from convline.formatting import first_line
-from convline.records import directory as runs
+from convline.records.directory import data_name, read_config, read_summary
 from convline.storage import exclusive_lock
 
 NAME = "test_ledger.csv"
@@ -44,8 +44,8 @@ def record(run_dir: Path, how: str, fingerprint: str) -> None:
     Raises:
         UserError: the log cannot be written; an evaluation that is not recorded is refused.
     """
-    cfg, summary = runs.read_config(run_dir), runs.read_summary(run_dir)
-    data = runs.data_name(summary.get("choices", {}), cfg)
+    cfg, summary = read_config(run_dir), read_summary(run_dir)
+    data = data_name(summary.get("choices", {}), cfg)
     path = folder(run_dir, cfg.runs_dir) / NAME
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     run = os.path.relpath(run_dir, path.parent)

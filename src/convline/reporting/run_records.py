@@ -15,8 +15,8 @@ import yaml
 
 from convline.errors import UserError
 from convline.formatting import first_line
-from convline.records import directory as runs
 from convline.records import test_log
+from convline.records.directory import data_name
 from convline.records.lock import is_held
 from convline.records.moved_targets import with_current_targets
 
@@ -134,7 +134,7 @@ def read_run(folder: Path) -> RunRecord:
         folder=folder,
         status=status,
         error=error or "; ".join(complaints),
-        data=runs.data_name(choices, config),
+        data=data_name(choices, config),
         fingerprint=str(environment.get("data_fingerprint") or ""),
         code=_code(_dict(environment.get("code"))),
         choices=choices,

@@ -28,8 +28,16 @@ from convline.data.datamodule import DataModule
 from convline.errors import Interrupted, Pruned, UserError
 from convline.formatting import first_line, shape_text
 from convline.network.summary import NetworkSummary, summarize
-from convline.records import directory as runs
 from convline.records import provenance, test_log
+from convline.records.checkpoints import load_checkpoint, newest_checkpoint
+from convline.records.directory import (
+    check_data,
+    create_run_directory,
+    read_config,
+    read_summary,
+    update_summary,
+    write_initial_files,
+)
 from convline.records.lock import locked
 from convline.run import console, launch
 from convline.storage import write_json
@@ -54,13 +62,13 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> 
     Raises:
         UserError: a setting or the data are wrong. If training has not started by then, the directory is removed.
     """
-    run_dir = runs.create(parent, name)
-    runs.lay_out(run_dir, cfg, choices=choices)
+    run_dir = create_run_directory(parent, name)
+    write_initial_files(run_dir, cfg, choices=choices)
     with locked(run_dir), stoppable(_resume_command(run_dir)):
         try:
             return run_or_resume(run_dir)
         except UserError:
-            if "started" not in runs.read_summary(run_dir):
+            if "started" not in read_summary(run_dir):
                 shutil.rmtree(run_dir)
             raise
 
@@ -73,8 +81,8 @@ def resume(run_dir: Path) -> dict[str, Any]:
     Raises:
         UserError: `run_dir` is no run directory, its run is running, or its checkpoints are damaged.
     """
-    runs.read_config(run_dir)
-    summary = runs.read_summary(run_dir)
+    read_config(run_dir)
+    summary = read_summary(run_dir)
     if summary["status"] == "finished":
         console.print_notice(f"{run_dir} is finished already; nothing was done.")
         console.print_outcome(run_dir, summary)
@@ -93,21 +101,21 @@ def run_or_resume(run_dir: Path) -> dict[str, Any]:
     Raises:
         UserError: a setting, the data or the checkpoints are wrong.
     """
-    cfg, is_new = runs.read_config(run_dir), runs.read_summary(run_dir)["status"] == "waiting"
-    checkpoint, complaints = runs.newest_checkpoint(run_dir)
+    cfg, is_new = read_config(run_dir), read_summary(run_dir)["status"] == "waiting"
+    checkpoint, complaints = newest_checkpoint(run_dir)
     for complaint in complaints:
         console.print_notice(f"{complaint}\n  Going on from {checkpoint} instead.")
     if checkpoint:
         console.print_notice(f"Going on from {checkpoint}.")
     elif not is_new:
         console.print_notice("There is no checkpoint yet: from the beginning.")
-    runs.update_summary(run_dir, status="running", pid=os.getpid())
+    update_summary(run_dir, status="running", pid=os.getpid())
     return _train(cfg, run_dir, checkpoint)
 
 
 def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str, Any]:
     """Fit, test and record a run; a failure is recorded in summary.json too, and raised again."""
-    begin = time.perf_counter() - runs.read_summary(run_dir)["seconds"]  # a resumed run adds to its earlier time
+    begin = time.perf_counter() - read_summary(run_dir)["seconds"]  # a resumed run adds to its earlier time
     try:
         _hide_irrelevant_warnings()
         data, classifier = build(cfg)
@@ -115,7 +123,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
         trainer = _make_trainer(cfg, run_dir, checkpoint)
         device = trainer.strategy.root_device
         _record_identity(cfg, run_dir, data)
-        runs.update_summary(run_dir, parameters=network_summary.parameters, macs=network_summary.macs)
+        update_summary(run_dir, parameters=network_summary.parameters, macs=network_summary.macs)
         console.print_header(run_dir, data, network_summary, data.loader_choice(device).reason)
 
         if _has_stopped_early(checkpoint):
@@ -130,9 +138,9 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
         _record_failure(cfg, run_dir, error, time.perf_counter() - begin)
         raise
     seconds = time.perf_counter() - begin
-    runs.update_summary(run_dir, status="finished", error=None, seconds=seconds, **results)
+    update_summary(run_dir, status="finished", error=None, seconds=seconds, **results)
     _record_hparams(cfg, run_dir, {f"result/{key}": results["metrics"][key] for key in RESULT_METRICS})
-    summary = runs.read_summary(run_dir)
+    summary = read_summary(run_dir)
     try:
         # The run is finished. An interruption only skips the remaining figures, which the command can draw later.
         with stoppable(f"convline figures {shlex.quote(str(run_dir))}"):
@@ -147,7 +155,7 @@ def fit_rank(run_dir: Path, checkpoint: Path | None) -> None:
 
     The launching process does everything else: it makes the run directory, tests and records.
     """
-    cfg = runs.read_config(run_dir)
+    cfg = read_config(run_dir)
     _hide_irrelevant_warnings()
     try:
         with stoppable(""):  # the launching process prints the command that continues the run
@@ -218,7 +226,7 @@ def _make_trainer(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> pl
         extra: dict[str, Any] = {"save_dir": str(run_dir)}
         if checkpoint is not None and cfg.logger[name]["_target_"].endswith("TensorBoardLogger"):
             # a killed run logged steps after its last checkpoint; TensorBoard drops them, as they are logged again
-            extra["purge_step"] = runs.load_checkpoint(checkpoint)["global_step"] + 1
+            extra["purge_step"] = load_checkpoint(checkpoint)["global_step"] + 1
         loggers.append(instantiated(cfg, f"logger.{name}", **extra))
     return instantiated(
         cfg,
@@ -243,16 +251,16 @@ def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:
         UserError: the data are not those that the run began with.
     """
     fingerprint = data.fingerprint()
-    runs.check_data(run_dir, fingerprint)
+    check_data(run_dir, fingerprint)
     if not (run_dir / "environment.json").exists():  # a resumed run keeps the environment that it began in
         environment = {**provenance.environment(fingerprint), "split": data.split_record()}
         write_json(run_dir / "environment.json", environment)
         identity = provenance.identity(cfg, provenance.code_key(), fingerprint)
-        runs.update_summary(run_dir, identity=identity, started=environment["started"])
+        update_summary(run_dir, identity=identity, started=environment["started"])
 
 
 def _has_stopped_early(checkpoint: Path | None) -> bool:
-    callbacks = runs.load_checkpoint(checkpoint)["callbacks"] if checkpoint else {}
+    callbacks = load_checkpoint(checkpoint)["callbacks"] if checkpoint else {}
     return bool(callbacks.get(BestAndLast.state_key, {}).get("stopped"))
 
 
@@ -272,7 +280,7 @@ def _test(
     metrics: dict[str, float] = {}
     best_epoch = None
     if (cfg.callbacks or {}).get("checkpoint"):
-        checkpoint = runs.load_checkpoint(run_dir / "checkpoints" / "best.ckpt")
+        checkpoint = load_checkpoint(run_dir / "checkpoints" / "best.ckpt")
         classifier.load_state_dict(checkpoint["state_dict"])
         best = checkpoint["callbacks"][BestAndLast.state_key]
         best_epoch = best["best_epoch"]
@@ -300,7 +308,7 @@ def _record_failure(cfg: DictConfig, run_dir: Path, error: BaseException, second
     else:
         status = "failed"
     message = None if status == "pruned" else first_line(error)
-    runs.update_summary(run_dir, status=status, error=message, seconds=seconds)
+    update_summary(run_dir, status=status, error=message, seconds=seconds)
     _record_hparams(cfg, run_dir, {})
 
 

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from convline.errors import UserError
 from convline.formatting import first_line
-from convline.records import directory as runs
+from convline.records.directory import make_new_folder, read_config, read_status, write_initial_files
 from convline.records.provenance import identity, is_excluded_from_hash
 from convline.storage import exclusive_lock, write_json
 from convline.sweeps.jobs import Job
@@ -71,7 +71,7 @@ class Folder:
             directory = self.path / known[getattr(job, by)]
             if not (directory / "summary.json").is_file():
                 (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
-                runs.lay_out(directory, job.cfg, **job.summary_fields())
+                write_initial_files(directory, job.cfg, **job.summary_fields())
             else:
                 self._check(directory, job)
             directories.append(directory)
@@ -84,9 +84,9 @@ class Folder:
             UserError: the config was changed, or the directory is damaged.
         """
         try:
-            if runs.status(directory) == "finished":
+            if read_status(directory) == "finished":
                 return
-            cfg = runs.read_config(directory)
+            cfg = read_config(directory)
         except UserError as error:
             remedy = "Put its files back, or remove that directory to begin the job anew."
             raise UserError(f"a job of this sweep is damaged: {first_line(error)}\n  {remedy}") from error
@@ -129,7 +129,7 @@ def open_folder(
             known = [] if rerun == "all" else folders(runs_dir)
             best = max(known, key=lambda found: (found.count(jobs, by), found.created), default=None)
             has_some = best is not None and best.count(jobs, by)
-            folder = best if best is not None and has_some else Folder(runs.make_new(runs_dir, name))
+            folder = best if best is not None and has_some else Folder(make_new_folder(runs_dir, name))
         return folder, folder.add(jobs, by)
 
 
@@ -173,7 +173,7 @@ def by_another_version(runs_dir: Path, jobs: Sequence[Job]) -> tuple[int, Path |
     for folder in folders(runs_dir):
         known, own = folder.known("recipe"), folder.known("identity")
         done = [known[job.recipe] for job in jobs if job.recipe in known and job.identity not in own]
-        count = sum(runs.status(folder.path / directory) == "finished" for directory in done)
+        count = sum(read_status(folder.path / directory) == "finished" for directory in done)
         best = max(best, (count, folder.path), key=lambda found: found[0])
     return best
 
@@ -207,7 +207,7 @@ def _difference(folder: Folder, job: Job) -> str:
     ours = _flat(OmegaConf.to_container(job.cfg, resolve=True))
     closest: tuple[str, dict[str, Any]] | None = None
     for known in folder.jobs:
-        theirs = _flat(OmegaConf.to_container(runs.read_config(folder.path / known["directory"]), resolve=True))
+        theirs = _flat(OmegaConf.to_container(read_config(folder.path / known["directory"]), resolve=True))
         differences = {
             key: theirs.get(key) for key in ours if theirs.get(key) != ours[key] and not is_excluded_from_hash(key)
         }

@@ -10,7 +10,7 @@ from typing import Protocol
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from convline.records import directory as runs
+from convline.records.directory import read_status
 from convline.sweeps.hydra_launcher import HydraLauncherExecutor
 from convline.sweeps.process_pool import ProcessPool
 from convline.sweeps.run_job import run_jobs
@@ -67,7 +67,7 @@ def run_until_done(directories: Sequence[Path], executor: Executor, fail_fast: b
         executor: runs the jobs.
         fail_fast: stop when a job has failed.
     """
-    states = {path: runs.status(path) for path in directories}
+    states = {path: read_status(path) for path in directories}
     while True:
         if fail_fast and "failed" in states.values():
             return
@@ -78,7 +78,7 @@ def run_until_done(directories: Sequence[Path], executor: Executor, fail_fast: b
             executor.run_jobs(todo)
         elif "running" not in states.values():
             return
-        before, states = states, {path: runs.status(path) for path in states}
+        before, states = states, {path: read_status(path) for path in states}
         if states == before:
             time.sleep(POLL_SECONDS)
-            states = {path: runs.status(path) for path in states}
+            states = {path: read_status(path) for path in states}

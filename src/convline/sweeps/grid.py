@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from convline.config import validate
 from convline.errors import UserError
-from convline.records import directory as runs
+from convline.records.directory import read_status, update_summary
 from convline.records.lock import HeldError, locked
 from convline.sweeps.directory import by_another_version, open_folder, wanted_folder
 from convline.sweeps.executors import choose_executor, run_until_done
@@ -49,10 +49,10 @@ def _sweep(jobs: list[Job], cfg: DictConfig, context: HydraContext) -> None:
     with closing_report() as show:
         directories = _open(jobs, cfg)
         show(directories[0].parent)
-        failed_before = {path for path in directories if runs.status(path) == "failed"}
+        failed_before = {path for path in directories if read_status(path) == "failed"}
         todo = [path for path in directories if path not in failed_before]
         run_until_done(todo, choose_executor(cfg, context), cfg.fail_fast)
-    states = Counter(map(runs.status, directories))
+    states = Counter(map(read_status, directories))
     unfinished = [f"{states[state]} {label}" for state, label in UNFINISHED.items() if states[state]]
     if unfinished:
         raise UserError(f"{', '.join(unfinished)} of {len(jobs)} jobs; see above")
@@ -69,7 +69,7 @@ def _open(jobs: list[Job], cfg: DictConfig) -> list[Path]:
     if cfg.rerun == "failed":
         for directory in directories:
             _retry_failed(directory)
-    states = Counter(map(runs.status, directories))
+    states = Counter(map(read_status, directories))
     labels = {
         "finished": "finished already",
         "failed": "failed before",
@@ -86,7 +86,7 @@ def _open(jobs: list[Job], cfg: DictConfig) -> list[Path]:
 def _retry_failed(run_dir: Path) -> None:
     try:
         with locked(run_dir):
-            if runs.status(run_dir) == "failed":
-                runs.update_summary(run_dir, status="waiting")
+            if read_status(run_dir) == "failed":
+                update_summary(run_dir, status="waiting")
     except HeldError:  # another process is running it again already
         pass

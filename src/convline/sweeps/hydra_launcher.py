@@ -21,8 +21,8 @@ from omegaconf import DictConfig, flag_override
 
 from convline.errors import Interrupted, UserError
 from convline.formatting import first_line
-from convline.records import directory as runs
 from convline.records import lock
+from convline.records.directory import read_status, read_summary, update_summary
 from convline.sweeps.run_job import report_failure, run_job
 from convline.sweeps.trials import Trials, reopen_trials
 
@@ -91,18 +91,18 @@ class HydraLauncherExecutor:
         """
         if self._tries[run_dir] < MAX_TRIES:
             return False
-        state = runs.read_summary(run_dir)["status"]
+        state = read_summary(run_dir)["status"]
         if state != "running":
             raise UserError(f"{run_dir} is {state} after {MAX_TRIES} tries; the same command goes on with it.")
         with lock.locked(run_dir):
-            runs.update_summary(run_dir, status="failed", error=f"its process died {MAX_TRIES} times")
+            update_summary(run_dir, status="failed", error=f"its process died {MAX_TRIES} times")
         report_failure(run_dir)
         return True
 
 
 def _states(folder: Path, without: Collection[Path] = ()) -> dict[Path, str]:
     run_dirs = (path.parent for path in folder.glob("*/summary.json"))
-    return {run_dir: runs.status(run_dir) for run_dir in run_dirs if run_dir not in without}
+    return {run_dir: read_status(run_dir) for run_dir in run_dirs if run_dir not in without}
 
 
 @contextmanager

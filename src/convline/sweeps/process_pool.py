@@ -17,8 +17,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from convline.errors import Interrupted, UserError
-from convline.records import directory as runs
 from convline.records import lock
+from convline.records.directory import read_summary, update_summary
 from convline.run.processes import forward_signals, start_module
 from convline.sweeps.run_job import report_failure
 from convline.sweeps.trials import Trials
@@ -104,9 +104,9 @@ class ProcessPool:
         has_lost = False
         for run_dir in lost:
             with suppress(lock.HeldError), lock.locked(run_dir):  # another command may have taken the job over
-                status = runs.read_summary(run_dir)["status"]
+                status = read_summary(run_dir)["status"]
                 if status not in ("finished", "failed", "pruned"):  # the job had not ended
-                    runs.update_summary(run_dir, status="failed", error=f"its process {_how(process)}")
+                    update_summary(run_dir, status="failed", error=f"its process {_how(process)}")
                     report_failure(run_dir)
                     has_lost = True
         return has_lost

@@ -14,7 +14,7 @@ from typing import IO, Any, TextIO
 
 from convline.errors import Interrupted, Pruned, UserError
 from convline.formatting import first_line
-from convline.records import directory as runs
+from convline.records.directory import read_summary, update_summary
 from convline.records.lock import HeldError, locked
 
 
@@ -52,7 +52,7 @@ def run_job(run_dir: Path, title: str, quiet: bool = False) -> str | None:
     try:
         with locked(run_dir):
             # read under the lock: another process may have finished the job since the caller looked
-            if runs.read_summary(run_dir)["status"] not in ("waiting", "running", "interrupted"):
+            if read_summary(run_dir)["status"] not in ("waiting", "running", "interrupted"):
                 return None
             print(f"── {title}: {job_label(run_dir)}", flush=True)
             with (_log_only if quiet else _log_and_print)(run_dir / "log.txt") as log, isolated():
@@ -78,7 +78,7 @@ def _train(run_dir: Path, log: IO[str]) -> str:
     except BaseException as error:  # SystemExit too: a library that calls sys.exit must not end the sweep
         log.write(f"error: {error}\n" if isinstance(error, UserError) else traceback.format_exc())
         # training records this itself, unless it failed before it could begin
-        runs.update_summary(run_dir, status="failed", error=first_line(error))
+        update_summary(run_dir, status="failed", error=first_line(error))
         traceback.clear_frames(error.__traceback__)  # the frames would keep the network and the data in memory
         return "failed"
     return "finished"
@@ -86,19 +86,19 @@ def _train(run_dir: Path, log: IO[str]) -> str:
 
 def report_failure(run_dir: Path) -> None:
     """Print a failed job's settings, the first line of its error, and the path of its log."""
-    error = runs.read_summary(run_dir)["error"]
+    error = read_summary(run_dir)["error"]
     print(f"── failed: {job_label(run_dir)}\n   {error}\n   see {run_dir / 'log.txt'}", file=sys.stderr, flush=True)
 
 
 def _report_success(run_dir: Path) -> None:
-    summary = runs.read_summary(run_dir)
+    summary = read_summary(run_dir)
     accuracy = f", val/acc {summary['metrics']['val/acc']:.4f}" if "metrics" in summary else ""
     print(f"── {summary['status']}: {job_label(run_dir)}{accuracy}, {summary['seconds']:.1f} s", flush=True)
 
 
 def job_label(run_dir: Path) -> str:
     """Return the overrides in which a job differs from the other jobs of its sweep."""
-    return " ".join(runs.read_summary(run_dir)["swept"]) or run_dir.name
+    return " ".join(read_summary(run_dir)["swept"]) or run_dir.name
 
 
 _CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colors and cursor movements

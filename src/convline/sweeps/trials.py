@@ -24,7 +24,7 @@ from convline.config import load_config, load_configs
 from convline.config.overrides import parse_overrides
 from convline.errors import UserError
 from convline.formatting import first_line
-from convline.records import directory as runs
+from convline.records.directory import make_new_folder, read_status, read_summary, write_initial_files
 from convline.storage import exclusive_lock, short_hash, write_json
 from convline.sweeps import search_space as space
 from convline.sweeps import study as studies
@@ -136,7 +136,7 @@ class Trials:
             The run directory of a trial that this process may run; None if there is nothing to run.
         """
         if run_dir := self._find_run(trial):
-            status = runs.status(run_dir)
+            status = read_status(run_dir)
             if status in ("finished", "failed", "pruned"):
                 self._tell(trial.number, run_dir)
             return run_dir if status in ("waiting", "interrupted") else None
@@ -180,7 +180,7 @@ class Trials:
             self._add_pruning(job.cfg, number)
         run_dir = self.folder / f"{number:03d},{_short(params)}"
         (run_dir / "checkpoints").mkdir(parents=True, exist_ok=True)
-        runs.lay_out(run_dir, job.cfg, **job.summary_fields(), trial=number)
+        write_initial_files(run_dir, job.cfg, **job.summary_fields(), trial=number)
         self._set(number, "directory", str(run_dir.absolute()))
         self._set(number, "host", socket.gethostname())
         return run_dir
@@ -197,7 +197,7 @@ class Trials:
             }
 
     def _tell(self, number: int, run_dir: Path) -> None:
-        summary = runs.read_summary(run_dir)
+        summary = read_summary(run_dir)
         if summary["status"] == "finished":
             known = {**summary["metrics"], **{key: summary[key] for key in ("parameters", "macs", "seconds")}}
             values = [float(known[objective]) for objective in self.settings.objectives]
@@ -315,7 +315,7 @@ def _folder(path: Path, explicit: bool, key: str, words: Sequence[str]) -> Path:
             )
         else:
             path.mkdir(exist_ok=True)
-        folder = folder or runs.make_new(path.parent, path.name)
+        folder = folder or make_new_folder(path.parent, path.name)
         write_json(folder / "sweep.json", {"search": key, "words": list(words), "command": sys.argv})
         return folder
 

@@ -14,8 +14,9 @@ from convline.data.datamodule import DataModule
 from convline.data.samples import Samples, load_samples, num_eval_samples
 from convline.errors import UserError
 from convline.formatting import first_line
-from convline.records import directory as runs
 from convline.records import test_log
+from convline.records.checkpoints import load_checkpoint
+from convline.records.directory import check_data, read_config, read_summary
 from convline.training.evaluation import Evaluation
 from convline.training.setup import data_of, initial_network
 
@@ -51,7 +52,7 @@ class LoadedRun:
         Raises:
             UserError: `run_dir` is no run directory.
         """
-        return runs.read_config(self.run_dir)
+        return read_config(self.run_dir)
 
     @cached_property
     def data(self) -> DataModule:
@@ -61,7 +62,7 @@ class LoadedRun:
             UserError: they are missing, damaged, or not those of the training.
         """
         data = data_of(self.cfg)
-        runs.check_data(self.run_dir, data.fingerprint())
+        check_data(self.run_dir, data.fingerprint())
         return data
 
     @cached_property
@@ -72,7 +73,7 @@ class LoadedRun:
             UserError: the checkpoint is missing or damaged.
         """
         cfg = self.cfg
-        state = runs.load_checkpoint(self.run_dir / "checkpoints" / "best.ckpt")["state_dict"]
+        state = load_checkpoint(self.run_dir / "checkpoints" / "best.ckpt")["state_dict"]
         prefix = "average.module." if any(key.startswith("average.module.") for key in state) else "network."
         network = initial_network(cfg)
         network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
@@ -96,7 +97,7 @@ class LoadedRun:
     def classes(self) -> tuple[str, ...]:
         """Return the names of the classes."""
         # a finished run names them in its summary: the data set need not be read for them
-        class_accuracy = runs.read_summary(self.run_dir).get("class_accuracy")
+        class_accuracy = read_summary(self.run_dir).get("class_accuracy")
         return tuple(class_accuracy["val"]) if class_accuracy else tuple(self.data.classes)
 
     def predictions(self, split: str) -> Evaluation:
@@ -112,7 +113,7 @@ class LoadedRun:
                 return Evaluation(torch.from_numpy(saved["logits"]), torch.from_numpy(saved["labels"]))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             # reading the summary raises if the directory is no run at all, which is then the error to show
-            if runs.read_summary(self.run_dir)["status"] == "finished":
+            if read_summary(self.run_dir)["status"] == "finished":
                 raise UserError(
                     f"{path} is missing or damaged ({first_line(error)}).\n"
                     "  The run is finished and does not write it again: put a copy back, or do the run anew."
