@@ -1,28 +1,25 @@
 """A run's pictures: drawn at its end and again from its directory."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import OmegaConf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils import tensorboard
 
 from convline import figures
-from convline.callbacks import after_test
 from convline.callbacks.figures import Pictures
 from convline.callbacks.tensorboard import add_picture
+from convline.commands.figures import save
 from convline.errors import UserError
 from convline.figures.canvas import png
 from convline.records.directory import read_config, read_summary
 from convline.training.loaded_run import LoadedRun
 from convline.training.setup import build, initial_network
 from support.commands import SMALL, convline, run_dirs, train
-from support.failing import RaiseAfterTest
 from support.run_files import checkpoint
 from support.watched_run import STEPS_PER_EPOCH, WORDS
 
@@ -50,8 +47,10 @@ class TestPictures:
         words = [word for word in WORDS if not word.startswith("model.pattern")]
         done = train(tmp_path, *words, "model=dense", "callbacks.pictures.at_end=[receptive_fields,filters]")
         assert done.status == 0, done.err
-        assert "no picture of receptive_fields: the network has no layer with a window" in done.out
+        assert "drawing receptive_fields failed: the network has no layer with a window" in done.err
         (run_dir,) = run_dirs(tmp_path)
+        assert "Traceback" not in done.err
+        assert "Traceback" in (run_dir / "log.txt").read_text()
         assert (run_dir / "pictures" / "filters.png").is_file()
 
     def test_a_network_of_local_layers_alone(self, tmp_path: Path) -> None:
@@ -61,32 +60,41 @@ class TestPictures:
             tmp_path, *words, pattern, "trainer.max_epochs=1", "callbacks.pictures.at_end=[feature_visualization]"
         )
         assert done.status == 0, done.err
-        assert "no picture of feature_visualization: the network has no convolution and no dense layer" in done.out
+        assert "drawing feature_visualization failed: the network has no convolution and no dense layer" in done.err
         (run_dir,) = run_dirs(tmp_path)
         assert np.loadtxt(run_dir / "projector" / "points.tsv").shape == (60, 4)
 
-    @pytest.mark.parametrize(
-        ("error", "debug", "has_traceback"),
-        [(ValueError("a bug"), False, True), (UserError("no maps"), False, False), (UserError("no maps"), True, True)],
-    )
-    def test_an_error_of_the_program_keeps_its_traceback(
-        self,
-        error: Exception,
-        debug: bool,
-        has_traceback: bool,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
+    def test_the_figures_after_one_that_fails_are_drawn(
+        self, watched: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         def draw(run: object) -> None:
-            raise error
+            raise ValueError("a bug")
 
         monkeypatch.setitem(figures.BY_NAME, "filters", draw)
-        run = LoadedRun(tmp_path, OmegaConf.create({"debug": debug}))
-        Pictures(at_end=["filters"], at_epochs=[], times=1).after_test(run, None, 1)
-        printed = capsys.readouterr()
-        assert printed.out == f"no picture of filters: {error}\n"
-        assert ("in draw\n" in printed.err and printed.err.startswith("Traceback")) is has_traceback
+        monkeypatch.setitem(figures.BY_NAME, "feature_maps", lambda run: figures.calibration(watched))
+        run = LoadedRun(tmp_path, OmegaConf.create({"debug": False}))
+        Pictures(at_end=["filters", "feature_maps"], at_epochs=[], times=1).after_test(run, None, 1)
+        assert capsys.readouterr().err == f"drawing filters failed: a bug (traceback: {tmp_path / 'log.txt'})\n"
+        assert "in draw\n" in (tmp_path / "log.txt").read_text()
+        assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["feature_maps.png"]
+
+    def test_with_debug_the_traceback_is_on_stderr(self, tmp_path: Path) -> None:
+        words = [word for word in WORDS if not word.startswith("model.pattern")]
+        done = train(
+            tmp_path, *words, "model=dense", "trainer.max_epochs=1", "callbacks.pictures.at_end=[receptive_fields]",
+            "debug=true",
+        )  # fmt: skip
+        assert done.status == 0, done.err
+        assert "UserError: the network has no layer with a window" in done.err
+
+    def test_a_failure_at_an_epochs_end_does_not_fail_the_run(self, tmp_path: Path) -> None:
+        words = [word for word in WORDS if not word.startswith("model.pattern")]
+        done = train(
+            tmp_path, *words, "model=dense", "trainer.max_epochs=2", "callbacks.pictures.at_end=[]",
+            "callbacks.pictures.at_epochs=[receptive_fields]",
+        )  # fmt: skip
+        assert done.status == 0, done.err
+        assert "drawing receptive_fields failed: the network has no layer with a window" in done.err
 
     def test_a_picture_is_added_also_to_an_event_file_that_was_closed(self, watched: Path, tmp_path: Path) -> None:
         content = (watched / "pictures" / "filters.png").read_bytes()
@@ -104,21 +112,10 @@ class TestPictures:
         words = [*WORDS, "trainer.max_epochs=1", "callbacks.pictures=null"]
         done = train(tmp_path, *words, "callbacks.projector._target_=support.failing.RaiseAfterTest")
         assert done.status == 0, done.err
-        assert "nothing of RaiseAfterTest: no space left" in done.out
         (run_dir,) = run_dirs(tmp_path)
+        assert "callback RaiseAfterTest failed: no space left (traceback: " in done.err
+        assert "failing.py" in (run_dir / "log.txt").read_text()
         assert read_summary(run_dir)["status"] == "finished"
-
-    def test_an_event_file_that_cannot_be_opened_is_said(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        def full(*_: object) -> None:
-            raise OSError("no space left")
-
-        monkeypatch.setattr(tensorboard, "SummaryWriter", full)
-        logger = TensorBoardLogger(tmp_path)
-        trainer = SimpleNamespace(callbacks=[RaiseAfterTest(0)], loggers=[logger], global_step=1)
-        after_test.run_after_test(trainer, LoadedRun(tmp_path))
-        assert capsys.readouterr().out.startswith("nothing of the event file: no space left\n")
 
     def test_a_run_interrupted_at_its_pictures_is_finished(self, tmp_path: Path) -> None:
         stop = "+callbacks.stop={_target_: support.failing.SignalAfterTest, signum: 2}"
@@ -203,7 +200,7 @@ def test_everything_is_drawn_on_a_gpu(tmp_path: Path) -> None:
     words = [word for word in WORDS if word != "trainer.accelerator=cpu"]
     done = train(tmp_path, *words, "trainer.accelerator=gpu", "trainer.precision=bf16-mixed", "callbacks=everything")
     assert done.status == 0, done.err
-    assert "no picture" not in done.out
+    assert "failed" not in done.err
     (run_dir,) = run_dirs(tmp_path)
     assert {path.stem for path in (run_dir / "pictures").iterdir()} >= set(figures.BY_NAME)
     found = EventAccumulator(str(run_dir)).Reload()
@@ -222,6 +219,23 @@ class TestTheCommand:
         assert done.out.splitlines() == list(map(str, named))
         assert (folder / "translation.svg").read_text().count("max pooling") == 2
         assert (folder / "confusion_matrix.svg").read_text().startswith("<?xml")
+
+    def test_a_figure_that_fails_is_reported_unless_it_is_named(
+        self, watched: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def draw(run: object) -> None:
+            raise ValueError("a bug")
+
+        monkeypatch.setattr(figures, "BY_NAME", {"filters": draw, "calibration": figures.calibration})
+        log = watched / "log.txt"
+        try:
+            assert save(watched) == [watched / "pictures" / "calibration.png"]
+            assert capsys.readouterr().err == f"drawing filters failed: a bug (traceback: {log})\n"
+            assert "in draw\n" in log.read_text()
+        finally:
+            log.unlink(missing_ok=True)  # the run belongs to all tests of the session
+        with pytest.raises(ValueError, match="a bug"):
+            save(watched, ["filters"])
 
     def test_looks_at_the_test_set_leave_a_trace(self, watched: Path, tmp_path: Path) -> None:
         ledger = watched.parent / "test_ledger.csv"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +14,8 @@ from convline.callbacks.tensorboard import add_picture, chosen_epochs, event_wri
 from convline.data.datamodule import datamodule_of
 from convline.errors import UserError
 from convline.figures.canvas import png
-from convline.formatting import first_line
 from convline.training.classifier import Classifier
+from convline.training.failures import failures_reported
 from convline.training.loaded_run import LoadedRun
 
 if TYPE_CHECKING:
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 class Pictures(AfterTest):
     """Write figures as `pictures/NAME.png`, and into TensorBoard's Images tab.
 
-    A figure that cannot be drawn does not fail the run: a line says why it is missing. The traceback follows on stderr
-    (and so in a sweep's log.txt) if it is an error of the program, or if `debug=true`.
+    A figure that cannot be drawn does not fail the run: `failures_reported` prints why it is missing.
 
     Args:
         at_end: names in `convline.figures.BY_NAME`, drawn once the best network has been tested.
@@ -72,35 +70,16 @@ class Pictures(AfterTest):
         assert isinstance(pl_module, Classifier)
         run = LoadedRun(Path(trainer.default_root_dir), None, datamodule_of(trainer), pl_module.evaluated)
         for name in self.at_epochs:
-            content = _drawn(name, run)
-            if content is not None:
-                add_picture(writer, f"by epoch/{name}", content, trainer.global_step)
+            with failures_reported(f"drawing {name}", run):
+                add_picture(writer, f"by epoch/{name}", png(figures.BY_NAME[name](run)), trainer.global_step)
 
     def after_test(self, run: LoadedRun, writer: SummaryWriter | None, step: int) -> None:
         """Draw the network that was tested."""
         folder = run.run_dir / "pictures"
         folder.mkdir(exist_ok=True)
         for name in self.at_end:
-            content = _drawn(name, run)
-            if content is not None:
+            with failures_reported(f"drawing {name}", run):
+                content = png(figures.BY_NAME[name](run))
                 (folder / f"{name}.png").write_bytes(content)
                 if writer is not None:
                     add_picture(writer, f"pictures/{name}", content, step)
-
-
-def _drawn(name: str, run: LoadedRun) -> bytes | None:
-    """Draw a figure as a PNG file; print why it cannot be drawn, and return None then."""
-    try:
-        return png(figures.BY_NAME[name](run))
-    except Exception as error:  # a figure must not fail a run
-        print(f"no picture of {name}: {first_line(error)}", flush=True)
-        if not isinstance(error, UserError) or _is_debugging(run):
-            traceback.print_exc()
-        return None
-
-
-def _is_debugging(run: LoadedRun) -> bool:
-    try:
-        return bool(run.cfg.get("debug"))
-    except UserError:  # another trainer's directory, without a config
-        return False

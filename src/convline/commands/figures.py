@@ -2,13 +2,14 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from convline import figures
 from convline.errors import UserError
 from convline.figures.canvas import png, svg
-from convline.formatting import first_line
+from convline.training.failures import failures_reported
 from convline.training.loaded_run import LoadedRun, RunOrPath
 
 
@@ -41,19 +42,15 @@ def save(
     assert run.cfg is not None  # reading it raises for a wrong directory, before a folder is made there
     folder.mkdir(exist_ok=True)
     for name, draw in chosen.items():
-        beside = others if _compares(draw) else ()
-        try:
+        # A named figure that cannot be drawn is the user's error; of all figures, some do not apply to every network.
+        with nullcontext() if names else failures_reported(f"drawing {name}", run):
+            beside = others if _compares(draw) else ()
             figure = draw(run, *beside, **({"split": split} if _has_split(draw) else {}))
-        except UserError as error:
-            if names:
-                raise
-            print(f"no picture of {name}: {first_line(error)}", flush=True)
-            continue
-        for suffix, encode in (("png", png), *((("svg", svg),) if as_svg else ())):
-            path = folder / f"{name}.{suffix}"
-            path.write_bytes(encode(figure))
-            paths.append(path)
-            print(path, flush=True)
+            for suffix, encode in (("png", png), *((("svg", svg),) if as_svg else ())):
+                path = folder / f"{name}.{suffix}"
+                path.write_bytes(encode(figure))
+                paths.append(path)
+                print(path, flush=True)
     return paths
 
 
