@@ -22,9 +22,8 @@ import pandas as pd
 from IPython.display import SVG
 
 from convline.config import load_config
-from convline.network.build import build_network
+from convline.network.build import build_meta_network, build_network
 from convline.network.diagram import draw
-from convline.network.from_config import meta_network
 from convline.network.summary import summarize
 from convline.pattern.source import PatternError
 
@@ -79,8 +78,8 @@ GRAMMAR = "[[CONV -> RELU]*N -> POOL]*M -> FC(128) -> RELU -> FC"
 rows = []
 for N in (1, 2, 3):
     for M in (1, 2, 3, 4):
-        found = summarize(build_network(GRAMMAR, (1, 28, 28), 10, N=N, M=M), (1, 28, 28))
-        rows.append({"N": N, "M": M, "parameters": found.parameters, "macs": found.macs, "sees": sees(found)})
+        summary = summarize(build_network(GRAMMAR, (1, 28, 28), 10, N=N, M=M), (1, 28, 28))
+        rows.append({"N": N, "M": M, "parameters": summary.parameters, "macs": summary.macs, "sees": sees(summary)})
 pd.DataFrame(rows).pivot(index="N", columns="M")
 
 # %% [markdown]
@@ -159,17 +158,17 @@ def side_by_side(names, *data):
     """A line for each network."""
     rows = []
     for name in names:
-        _, found = meta_network(load_config([f"model={name}", *data]))
-        largest = max(found.layers, key=lambda layer: layer.parameters)
-        dense = sum(layer.parameters for layer in found.layers if layer.kind == "Linear")
+        _, summary = build_meta_network(load_config([f"model={name}", *data]))
+        largest = max(summary.layers, key=lambda layer: layer.parameters)
+        dense = sum(layer.parameters for layer in summary.layers if layer.kind == "Linear")
         rows.append(
             {
                 "model": name,
-                "parameters": f"{found.parameters:,}",
-                "macs": f"{found.macs:,}",
-                "sees": sees(found),
-                "dense layers": f"{dense / found.parameters:.1%}",
-                "largest layer": f"{largest.name}, {largest.parameters / found.parameters:.0%}",
+                "parameters": f"{summary.parameters:,}",
+                "macs": f"{summary.macs:,}",
+                "sees": sees(summary),
+                "dense layers": f"{dense / summary.parameters:.1%}",
+                "largest layer": f"{largest.name}, {largest.parameters / summary.parameters:.0%}",
             }
         )
     return pd.DataFrame(rows).set_index("model")

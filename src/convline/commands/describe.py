@@ -18,8 +18,8 @@ from rich.table import Table
 from convline.config import expand_sweep, load_config
 from convline.errors import UserError
 from convline.formatting import shape_text
+from convline.network.build import build_meta_network
 from convline.network.diagram import draw as draw_diagram
-from convline.network.from_config import meta_network
 from convline.network.summary import NetworkSummary, remarks
 
 
@@ -77,7 +77,7 @@ def _table(title: str, *columns: str, num_left: int) -> Table:
 
 def _describe_one(overrides: Sequence[str], json_file: str | None, draw: Path | None) -> None:
     cfg = load_config(overrides)
-    network, summary = meta_network(cfg)
+    network, summary = build_meta_network(cfg)
     title = " ".join(overrides) or "the default network"
     if json_file != "-":
         console = _console()
@@ -97,7 +97,7 @@ def _describe_sweep(overrides: Sequence[str], combinations: Sequence[Sequence[st
     for combination in combinations:
         varied = " ".join(override for override in combination if override not in overrides)
         try:
-            summary = meta_network(load_config(combination))[1]
+            summary = build_meta_network(load_config(combination))[1]
         except UserError as error:
             problem = str(error).splitlines()[0].partition(";")[0]  # without the advice, which is for a single network
             table.add_row(varied, "", "", "", f"impossible: {problem}", style="red")

@@ -13,9 +13,9 @@ if TYPE_CHECKING:  # imported inside functions: torch takes seconds to import
 def network_summary(*overrides: str) -> NetworkSummary:
     """Summarize the network that `python train.py OVERRIDES` would train."""
     from convline.config import load_config
-    from convline.network.from_config import meta_network
+    from convline.network.build import build_meta_network
 
-    return meta_network(load_config(overrides))[1]
+    return build_meta_network(load_config(overrides))[1]
 
 
 def num_parameters(*overrides: str) -> str:

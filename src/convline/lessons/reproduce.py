@@ -206,10 +206,10 @@ def _finished_runs(
 
 
 def _measured(lesson: Lesson, label: str, settings: Mapping[str, str], run_dirs: list[Path]) -> ConfigurationResults:
-    from convline.network.from_config import meta_network  # here for the cost of torch
+    from convline.network.build import build_meta_network  # here for the cost of torch
     from convline.training.loaded_run import LoadedRun
 
-    _, summary = meta_network(read_config(run_dirs[0]))
+    _, summary = build_meta_network(read_config(run_dirs[0]))
     fields = [
         layer.receptive_field for layer in summary.layers if layer.receptive_field and len(layer.output_shape) > 1
     ]

@@ -1,4 +1,4 @@
-"""What the layers of a network give out, without disturbing the network."""
+"""Record the outputs of a network's layers with forward hooks, and leave the network unchanged."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from convline.network.trace import is_layer
 
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU)
-UNCHANGED = (nn.Dropout, nn.Identity, nn.Flatten)  # layers that in evaluation only pass numbers on
+UNCHANGED = (nn.Dropout, nn.Identity, nn.Flatten)  # layers that return their input's values in evaluation mode
 
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode; afterwards each module is in the mode that it was in."""
+    """Set a network to evaluation mode; restore the mode of each module at the end."""
     training = [module for module in network.modules() if module.training]
     network.eval()
     try:
@@ -29,7 +29,7 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 
 def layers(network: nn.Module) -> dict[str, nn.Module]:
-    """The layers by their names, forks included; no containers."""
+    """Return the layers of a network by name, including forks but no other containers."""
     return {
         name or type(module).__name__.lower(): module for name, module in network.named_modules() if is_layer(module)
     }
@@ -39,30 +39,34 @@ def layers(network: nn.Module) -> dict[str, nn.Module]:
 def outputs(
     network: nn.Module,
     images: Tensor,
-    wanted: Callable[[nn.Module], bool],
-    keep: Callable[[nn.Module, Tensor], Any],
+    is_recorded: Callable[[nn.Module], bool],
+    record: Callable[[nn.Module, Tensor], Any],
 ) -> dict[str, Any]:
-    """One forward pass in evaluation mode, and what came out of the layers.
+    """Run one forward pass in evaluation mode, and record the outputs of layers.
 
     Args:
-        network: a compiled one runs uncompiled, since compiled code skips hooks.
+        network: any module; a compiled network runs uncompiled, since compiled code skips hooks.
         images: float32, N×C×H×W, on the network's device.
-        wanted: which layers.
-        keep: what of a layer and its output.
+        is_recorded: selects the layers.
+        record: computes the recorded value from a layer and its output.
     Returns:
-        By the layers' names, in the order of the forward pass.
+        The recorded values by layer name, in the order of the forward pass.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
 
-    def note(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+    def hook(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(output, Tensor):
-            found[name] = keep(module, output)
+            values[name] = record(module, output)
 
-    hooks = [m.register_forward_hook(partial(note, name)) for name, m in layers(network).items() if wanted(m)]
+    handles = [
+        module.register_forward_hook(partial(hook, name))
+        for name, module in layers(network).items()
+        if is_recorded(module)
+    ]
     try:
         with evaluating(network):
-            network.forward(images)
+            network.forward(images)  # not network(images), which would run the compiled code
     finally:
-        for hook in hooks:
-            hook.remove()
-    return found
+        for handle in handles:
+            handle.remove()
+    return values

@@ -1,6 +1,6 @@
 """Initialize weights by a named scheme.
 
-Biases start at zero in every scheme but torch's and dirac's. Norms start as torch.nn makes them.
+Every scheme except "torch" and "dirac" sets biases to zero. Norm layers keep the initialization of torch.nn.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from convline.network.layers import Local2d
 
 
 def _he(layer: nn.Module, weight: Tensor) -> None:
-    if isinstance(layer, Local2d):  # torch.nn.init would take its positions for filters
+    if isinstance(layer, Local2d):  # torch.nn.init would count its positions as filters
         nn.init.normal_(weight, 0, math.sqrt(2 / (layer.in_channels * layer.kernel_size**2)))
     else:
         nn.init.kaiming_normal_(weight, nonlinearity="relu")
@@ -23,7 +23,7 @@ def _he(layer: nn.Module, weight: Tensor) -> None:
 
 def _glorot(layer: nn.Module, weight: Tensor) -> None:
     if isinstance(layer, Local2d):
-        # The fans of one position: the weights into one output value, and out of one input value.
+        # fan_in and fan_out of one position, as for a convolution with the same kernel
         bound = math.sqrt(6 / ((layer.in_channels + layer.filters) * layer.kernel_size**2))
         nn.init.uniform_(weight, -bound, bound)
     else:
@@ -32,7 +32,7 @@ def _glorot(layer: nn.Module, weight: Tensor) -> None:
 
 def _keras(layer: nn.Module, weight: Tensor) -> None:
     if isinstance(layer, Local2d):
-        # Keras takes the positions of a locally connected layer for the window of a convolution.
+        # Keras computes the fans as for a convolution, with the positions of the layer as its kernel
         bound = math.sqrt(6 / (weight.shape[0] * (weight.shape[1] + weight.shape[2])))
         nn.init.uniform_(weight, -bound, bound)
     else:
@@ -41,30 +41,30 @@ def _keras(layer: nn.Module, weight: Tensor) -> None:
 
 @torch.no_grad()
 def _dirac(layer: nn.Module, weight: Tensor) -> None:
-    """Let channel i of each group pass to filter i; further filters start at zero.
+    """Set filter i of each group to the identity of channel i, and the remaining filters to zero.
 
-    torch.nn.init.dirac_ moves the map where the window is even, since `same` padding is at the right and bottom first.
-    Here the tap is the last position before the middle, so that the map is not moved.
+    With an even kernel, `torch.nn.init.dirac_` would shift the map, since `same` padding adds its odd zero at the right
+    and bottom. Here the 1 is at the last position before the kernel's middle, so that the map is not shifted.
     """
     if isinstance(layer, nn.Conv2d):
         weight.zero_()
         num_filters = layer.out_channels // layer.groups
         row, column = ((side - 1) // 2 for side in layer.kernel_size)
         for channel in range(min(num_filters, weight.shape[1])):
-            weight[channel::num_filters, channel, row, column] = 1
+            weight[channel::num_filters, channel, row, column] = 1  # in every group at once
     elif isinstance(layer, Local2d):
         weight.zero_()
-        center = (layer.kernel_size - 1) // 2 * (layer.kernel_size + 1)
+        center = (layer.kernel_size - 1) // 2 * (layer.kernel_size + 1)  # index of (row, row) in the flat kernel
         for channel in range(min(layer.in_channels, layer.filters)):
-            weight[:, channel * layer.kernel_size**2 + center, channel] = 1
+            weight[:, channel * layer.kernel_size**2 + center, channel] = 1  # positions × (channels·kernel²) × filters
 
 
 INITS: dict[str, Callable[[nn.Module, Tensor], None] | None] = {
-    "torch": None,  # uniform in ±1/√fan_in, biases too: torch.nn's own
+    "torch": None,  # the default of torch.nn: weights and biases uniform in ±1/√fan_in
     "he": _he,  # He, Zhang, Ren & Sun, "Delving Deep into Rectifiers", 2015, eq. 10
     "glorot": _glorot,  # Glorot & Bengio, "Understanding the difficulty of training deep ...", 2010, eq. 16
-    "keras": _keras,  # Keras' defaults: Glorot's, with another count for locally connected layers
-    "dirac": _dirac,  # windows start as the identity; fc as in torch
+    "keras": _keras,  # the default of Keras: glorot, with other fans for locally connected layers
+    "dirac": _dirac,  # conv and local start as the identity, fc as in torch
 }
 
 
@@ -73,7 +73,7 @@ def initialize(network: nn.Module, init: str) -> None:
 
     Args:
         network: changed in place.
-        init: a key of `INITS`; "torch" leaves everything as torch.nn made it.
+        init: a key of `INITS`; "torch" changes nothing.
     """
     scheme = INITS[init]
     if scheme is None:

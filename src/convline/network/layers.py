@@ -1,4 +1,4 @@
-"""Layers that a pattern can name and torch.nn lacks. All take and give N×C×H×W."""
+"""Implement the layers of the pattern language that torch.nn lacks. Inputs and outputs are N×C×H×W unless noted."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from convline.network.measures import MeasuredLayer, Shape, Window, conv2d_macs,
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
-    """Zeros before and after one axis, so that ceil(size / stride) positions come out.
+    """Return the zeros before and after one axis for which a window gives ceil(size / stride) positions.
 
-    An odd zero goes after (right, bottom), as TensorFlow's `SAME` has it.
+    If their number is odd, the additional zero is after the axis (right, bottom), as in TensorFlow's `SAME`.
 
     Source: TensorFlow documentation of tf.nn, "Notes on padding".
     """
@@ -26,7 +26,7 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tupl
 
 
 def pad_same(x: Tensor, kernel: int, stride: int, dilation: int = 1, value: float = 0.0) -> Tensor:
-    """`x` with what `same_padding` says around its last two axes; `x` itself if that is nothing."""
+    """Pad the last two axes of `x` by `same_padding`; return `x` itself if no padding is needed."""
     top, bottom = same_padding(x.shape[-2], kernel, stride, dilation)
     left, right = same_padding(x.shape[-1], kernel, stride, dilation)
     return F.pad(x, (left, right, top, bottom), value=value) if top + bottom + left + right else x
@@ -39,12 +39,12 @@ def _window_same(input_shape: Shape, kernel: tuple[int, int], stride: int) -> Wi
 
 
 class Conv2dSame(MeasuredLayer, nn.Conv2d):
-    """A convolution that pads as TensorFlow's `SAME`, for strides and even kernels."""
+    """Convolve with the padding of TensorFlow's `SAME`, for strides above 1 and for even kernels."""
 
     kind = "conv"
 
     def forward(self, input: Tensor) -> Tensor:
-        """N×C×H×W -> N×filters×ceil(H/stride)×ceil(W/stride)."""
+        """Convolve N×C×H×W to N×filters×ceil(H/stride)×ceil(W/stride)."""
         return super().forward(pad_same(input, self.kernel_size[0], self.stride[0], self.dilation[0]))
 
     def window(self, input_shape: Shape, output_shape: Shape) -> Window:
@@ -57,16 +57,16 @@ class Conv2dSame(MeasuredLayer, nn.Conv2d):
 
 
 class Local2d(MeasuredLayer, nn.Module):
-    """Locally connected layer: the windows of a convolution, but each position has weights and biases of its own.
+    """Connect locally: slide a window as a convolution does, but with separate weights and biases at each position.
 
     Args:
-        in_channels: channels of the map that comes in.
-        filters: channels of the map that goes out.
-        kernel: side of the window, in positions of the incoming map.
-        output_size: height and width of the map that goes out.
+        in_channels: channels of the input.
+        filters: channels of the output.
+        kernel: side of the window, in positions of the input.
+        output_size: height and width of the output.
         stride: step of the window.
-        pad: (before, after) zeros for height and for width.
-        bias: one bias per filter and position.
+        pad: zeros (before, after) for height and for width.
+        bias: add one bias per filter and position.
 
     Shapes: `weight` is positions × (in_channels·kernel²) × filters, `bias` filters × height × width.
 
@@ -101,17 +101,19 @@ class Local2d(MeasuredLayer, nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Uniform in ±1/√fan_in, as torch.nn starts a convolution of the same window."""
+        """Draw weights and biases uniformly in ±1/√fan_in, as torch.nn does for a convolution with this kernel."""
         bound = 1 / math.sqrt(self.weight.shape[1])
         nn.init.uniform_(self.weight, -bound, bound)
         if self.bias is not None:
             nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
-        """N×C×H×W -> N×filters×height×width."""
+        """Map N×C×H×W to N×filters×height×width."""
         (top, bottom), (left, right) = self.pad
-        windows = F.unfold(F.pad(x, (left, right, top, bottom)), self.kernel_size, stride=self.stride)  # N·Ck²·P
-        maps = torch.einsum("nkp,pkf->nfp", windows, self.weight).unflatten(2, self.output_size)
+        # unfold copies the window of each position p into a column of C·kernel² values
+        windows = F.unfold(F.pad(x, (left, right, top, bottom)), self.kernel_size, stride=self.stride)  # N×Ck²×P
+        # each position p has its own matrix of weights Ck²×F
+        maps = torch.einsum("nkp,pkf->nfp", windows, self.weight).unflatten(2, self.output_size)  # N×F×height×width
         return maps if self.bias is None else maps + self.bias
 
     def window(self, input_shape: Shape, output_shape: Shape) -> Window:
@@ -124,19 +126,19 @@ class Local2d(MeasuredLayer, nn.Module):
         return self.weight.numel()
 
     def extra_repr(self) -> str:
-        """Arguments, as torch.nn prints them."""
+        """Return the arguments that `print(module)` shows."""
         return (
             f"{self.in_channels}, {self.filters}, kernel_size={self.kernel_size}, stride={self.stride}, pad={self.pad}"
         )
 
 
 class Pool2d(MeasuredLayer, nn.Module):
-    """Common to the pools below.
+    """Provide padding and window to the pooling layers below, which are its subclasses.
 
     Args:
         kernel: side of the window.
         stride: step of the window.
-        padding: zeros on each side, or "same" for what `same_padding` says.
+        padding: zeros on each side, or "same" for `same_padding`.
     """
 
     kind = "pool"
@@ -154,60 +156,62 @@ class Pool2d(MeasuredLayer, nn.Module):
         return Window(size, (self.stride, self.stride), (padding, padding))
 
     def padded(self, x: Tensor, value: float = 0.0) -> Tensor:
-        """`x` with its padding around it."""
+        """Pad `x` with a value."""
         if self.padding == "same":
             return pad_same(x, self.kernel_size, self.stride, value=value)
         p = cast(int, self.padding)
         return F.pad(x, (p, p, p, p), value=value) if p else x
 
     def extra_repr(self) -> str:
-        """Arguments, as torch.nn prints them."""
+        """Return the arguments that `print(module)` shows."""
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
 class MaxPool2dSame(Pool2d):
-    """Largest value of each window; windows at the border look only at what is there."""
+    """Take the maximum of each window; padding is ignored."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """N×C×H×W -> N×C×ceil(H/stride)×ceil(W/stride)."""
+        """Pool N×C×H×W to N×C×ceil(H/stride)×ceil(W/stride)."""
         return F.max_pool2d(self.padded(x, -math.inf), self.kernel_size, self.stride)
 
 
 class AvgPool2dSame(Pool2d):
-    """Mean of each window over what is there: padding is not counted, as in TensorFlow."""
+    """Take the mean of each window; padding is ignored, as in TensorFlow."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """N×C×H×W -> N×C×ceil(H/stride)×ceil(W/stride)."""
+        """Pool N×C×H×W to N×C×ceil(H/stride)×ceil(W/stride)."""
         padded = self.padded(x)
         means = F.avg_pool2d(padded, self.kernel_size, self.stride)
         if padded is x:
             return means
-        share = F.avg_pool2d(self.padded(torch.ones_like(x[:1, :1])), self.kernel_size, self.stride)
-        return means / share
+        # the means count padding as zeros: divide by the fraction of each window that is inside of the map
+        inside = F.avg_pool2d(self.padded(torch.ones_like(x[:1, :1])), self.kernel_size, self.stride)
+        return means / inside
 
 
 class L2Pool2d(Pool2d):
-    """L2 norm of each window: the root of the sum of squares; padding counts as zeros.
+    """Take the L2 norm of each window, the root of the sum of squares; padding counts as zeros.
 
     Source: Sermanet, Chintala & LeCun, "Convolutional Neural Networks Applied to House Numbers Digit
     Classification", 2012 (Lp-pooling with p = 2, without its Gaussian weights).
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """N×C×H×W -> N×C×H'×W'."""
+        """Pool N×C×H×W to N×C×H'×W'."""
         means = F.avg_pool2d(self.padded(x * x), self.kernel_size, self.stride)
-        # The root has no finite slope at 0; clamped there, a window of zeros gets the gradient 0 instead of NaN.
+        # The derivative of the root is infinite at 0, and its product with the inner derivative 0 would be NaN. Below
+        # the clamp, the gradient is 0.
         return (means * self.kernel_size**2).clamp_min(1e-12).sqrt()
 
 
 class GaussPool2d(Pool2d):
-    """Average of each window, weighted by exp(-d²/2σ²) of the distance d from its center; padding has no weight.
+    """Average each window with weights exp(-d²/2σ²), by the distance d from its center; padding is ignored.
 
     Args:
         kernel: side of the window.
         stride: step of the window.
         padding: zeros on each side, or "same".
-        sigma: σ in positions of the incoming map; None: a quarter of the kernel, so that the window's edge is at 2 σ.
+        sigma: σ in positions of the input; None takes kernel / 4, so that the window ends at 2 σ.
     """
 
     weight: Tensor
@@ -216,16 +220,17 @@ class GaussPool2d(Pool2d):
         super().__init__(kernel, stride, padding)
         self.sigma = kernel / 4 if sigma is None else sigma
         distance = torch.arange(kernel, dtype=torch.float32) - (kernel - 1) / 2
+        # a 2-d Gaussian is the product of two 1-d Gaussians, each of which the softmax normalizes to the sum 1
         profile = torch.softmax(-(distance**2) / (2 * self.sigma**2), 0)
         self.register_buffer("weight", torch.outer(profile, profile), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """N×C×H×W -> N×C×H'×W'."""
+        """Pool N×C×H×W to N×C×H'×W'."""
         weight = self.weight.to(x.dtype).expand(x.shape[1], 1, -1, -1)
         total = F.conv2d(self.padded(x), weight, stride=self.stride, groups=x.shape[1])
         if self.padding == 0:
             return total
-        inside = self.padded(x.new_ones(1, 1, *x.shape[2:]))
+        inside = self.padded(x.new_ones(1, 1, *x.shape[2:]))  # 1 inside of the map, 0 in its padding
         return total / F.conv2d(inside, weight[:1], stride=self.stride)
 
     def macs(self, input_shape: Shape, output_shape: Shape) -> int:
@@ -234,7 +239,7 @@ class GaussPool2d(Pool2d):
 
 
 class GlobalAvgPool2d(MeasuredLayer, nn.Module):
-    """Mean of each map: N×C×H×W -> N×C.
+    """Average each feature map.
 
     Source: Lin, Chen & Yan, "Network In Network", 2014.
     """
@@ -242,7 +247,7 @@ class GlobalAvgPool2d(MeasuredLayer, nn.Module):
     kind = "pool"
 
     def forward(self, x: Tensor) -> Tensor:
-        """N×C×H×W -> N×C."""
+        """Average N×C×H×W over H and W to N×C."""
         return x.mean((2, 3))
 
     def window(self, input_shape: Shape, output_shape: Shape) -> Window:
@@ -251,10 +256,10 @@ class GlobalAvgPool2d(MeasuredLayer, nn.Module):
 
 
 class PadShortcut(MeasuredLayer, nn.Module):
-    """Shortcut without parameters: every stride-th position, and zeros for the new channels.
+    """Subsample a map by a stride, and append channels of zeros: a shortcut without parameters.
 
     Args:
-        new_channels: channels that go out less those that come in.
+        new_channels: number of channels of zeros.
         stride: step in both directions.
 
     Source: He, Zhang, Ren & Sun, "Deep Residual Learning for Image Recognition", 2015, section 3.3, option A.
@@ -267,29 +272,29 @@ class PadShortcut(MeasuredLayer, nn.Module):
         self.new_channels, self.stride = new_channels, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """N×C×H×W -> N×(C+new_channels)×ceil(H/stride)×ceil(W/stride)."""
+        """Map N×C×H×W to N×(C+new_channels)×ceil(H/stride)×ceil(W/stride)."""
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new_channels))
 
     def window(self, input_shape: Shape, output_shape: Shape) -> Window:
-        """Return a single position: all others between two strides are dropped."""
+        """Return a window of one position; positions between two strides are dropped."""
         return Window(stride=(self.stride, self.stride))
 
     def extra_repr(self) -> str:
-        """Arguments, as torch.nn prints them."""
+        """Return the arguments that `print(module)` shows."""
         return f"new_channels={self.new_channels}, stride={self.stride}"
 
 
 class Add(nn.Module):
-    """Sum of the branches' outputs; children are `branch1`, `branch2`, ..."""
+    """Add the outputs of branches that take the same input; the children are `branch1`, `branch2`, ..."""
 
     def __init__(self, branches: Sequence[nn.Module]) -> None:
         super().__init__()
-        for number, branch in enumerate(branches, 1):
-            self.add_module(f"branch{number}", branch)
+        for index, branch in enumerate(branches, 1):
+            self.add_module(f"branch{index}", branch)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape from every branch."""
-        first, *others = self._modules.values()
+        """Sum the branches' outputs, which have one shape."""
+        first, *others = self._modules.values()  # children() would leave out a module that is in two branches
         total = cast(nn.Module, first)(x)
         for branch in others:
             total = total + cast(nn.Module, branch)(x)
@@ -297,8 +302,8 @@ class Add(nn.Module):
 
 
 class Concat(Add):
-    """The branches' outputs one after the other along the channels."""
+    """Concatenate the outputs of branches along the channels."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """N×C₁×H×W and N×C₂×H×W -> N×(C₁+C₂)×H×W."""
+        """Concatenate N×C₁×H×W, N×C₂×H×W, ... to N×(C₁+C₂+...)×H×W."""
         return torch.cat([cast(nn.Module, branch)(x) for branch in self._modules.values()], 1)

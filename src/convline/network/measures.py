@@ -1,8 +1,8 @@
-"""What a layer computes: its multiply-accumulates, its window on the map before it, and its kind in a drawing.
+"""Compute a layer's multiply-accumulates, the window that it slides over its input, and its kind in a diagram.
 
-A layer answers itself if it is a `MeasuredLayer`, as all of Convline's own layers are. torch.nn's classes cannot be
-asked, so one table, `TORCH_LAYERS`, answers for them. Every reader (summary, receptive field, diagram) asks `window`,
-`macs` and `kind` below, so a new layer is complete when it answers for itself.
+Each of Convline's own layers is a `MeasuredLayer` and implements these three itself; the table `TORCH_LAYERS` has them
+for the classes of torch.nn. Summary, receptive field and diagram call only `macs`, `window` and `kind` below, so that a
+new layer needs no change in them.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Pair = tuple[float, float]  # height, width
 
 @dataclass(frozen=True)
 class Window:
-    """The positions of the incoming map that one position of the outgoing map is computed from.
+    """Describe the window of input positions from which a layer computes one output position.
 
     Args:
-        size: height and width in positions of the incoming map, dilation included.
-        stride: positions of the incoming map between two neighboring windows; below 1 if the map is enlarged.
-        padding: positions above and left of the map at which the first window begins; negative: inside the map.
+        size: height and width in positions of the input, including dilation.
+        stride: input positions between two neighboring windows; below 1 if the layer enlarges the map.
+        padding: distance by which the first window begins above and left of the map; negative inside of the map.
     """
 
     size: Pair = (1, 1)
@@ -34,12 +34,12 @@ class Window:
 
 
 class MeasuredLayer:
-    """Mixin of a layer that answers for itself; subclasses override what differs from a pointwise layer."""
+    """Measure a layer (a mixin). The defaults suit a pointwise layer without weights; subclasses override them."""
 
     kind = "other"  # a key of `convline.network.diagram.COLORS`
 
     def window(self, input_shape: Shape, output_shape: Shape) -> Window | None:
-        """Return the window that slides over the incoming map; None if there is no such window.
+        """Return the window that slides over the input; None if there is no such window.
 
         Args:
             input_shape, output_shape: without the batch.
@@ -52,7 +52,7 @@ class MeasuredLayer:
 
 
 def whole_map(input_shape: Shape) -> Window:
-    """Return the window that covers a whole map, of which there is one."""
+    """Return a window that covers the whole map."""
     return Window((input_shape[1], input_shape[2]))
 
 
@@ -67,7 +67,7 @@ def as_pair(value: Any) -> tuple[int, int]:
 
 
 def dilated(module: Any) -> tuple[int, int]:
-    """Return height and width of a module's window, spread by its dilation."""
+    """Return height and width of a module's kernel, including its dilation."""
     kernel, dilation = as_pair(module.kernel_size), as_pair(getattr(module, "dilation", 1))
     return dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1
 
@@ -75,7 +75,7 @@ def dilated(module: Any) -> tuple[int, int]:
 def _sliding(module: Any, input_shape: Shape, output_shape: Shape) -> Window:
     """Return the window of a convolution or a pool."""
     size = dilated(module)
-    if module.padding == "same":  # torch's own: the stride is 1, and the odd position goes right and below
+    if module.padding == "same":  # nn.Conv2d's own, for stride 1: an odd zero is right and below
         padding = (size[0] - 1) // 2, (size[1] - 1) // 2
     else:
         padding = (0, 0) if module.padding == "valid" else as_pair(module.padding)
@@ -93,7 +93,7 @@ def _adaptive(module: Any, input_shape: Shape, output_shape: Shape) -> Window:
 
 
 def _bilinear(module: Any, input_shape: Shape, output_shape: Shape) -> Window:
-    """Return the window of an enlargement: each pixel is mixed from two by two pixels around its middle."""
+    """Return the window of bilinear upsampling: 2×2 positions around the center of the output position."""
     down, right = input_shape[1] / output_shape[1], input_shape[2] / output_shape[2]
     return Window((2, 2), (down, right), (1 - down / 2, 1 - right / 2))
 
@@ -103,7 +103,7 @@ def _flatten(module: Any, input_shape: Shape, output_shape: Shape) -> Window:
 
 
 def _linear(module: Any, input_shape: Shape, output_shape: Shape) -> Window | None:
-    return Window() if len(input_shape) == 1 else None  # on a map it mixes the columns of each row
+    return Window() if len(input_shape) == 1 else None  # on a map, nn.Linear combines the columns of each row
 
 
 def _no_macs(module: Any, output_shape: Shape) -> int:
@@ -112,7 +112,7 @@ def _no_macs(module: Any, output_shape: Shape) -> int:
 
 @dataclass(frozen=True)
 class _TorchLayer:
-    """The answers for a class of torch.nn, which are functions of the module and its shapes."""
+    """Hold kind, window and multiply-accumulates for a class of torch.nn, as functions of the module and its shapes."""
 
     kind: str
     window: Callable[[Any, Shape, Shape], Window | None]
@@ -133,13 +133,13 @@ _POINTWISE = ("activation", "batchnorm", "dropout", "normalization", "instanceno
 
 
 def is_pointwise(module: nn.Module) -> bool:
-    """Tell whether a leaf of torch.nn works on each position by itself and keeps the shape.
+    """Return whether a layer of torch.nn computes each position from the same position alone, and keeps the shape.
 
-    Norms over positions count as such too, as is the habit of the field.
+    Norm layers count as pointwise, although they average over positions: receptive fields usually ignore that.
     """
     package, _, file = type(module).__module__.rpartition(".")
-    known = package == "torch.nn.modules" and file in _POINTWISE and not isinstance(module, nn.GLU)
-    return (known and not list(module.children())) or isinstance(module, nn.Identity)
+    in_table = package == "torch.nn.modules" and file in _POINTWISE and not isinstance(module, nn.GLU)  # GLU halves it
+    return (in_table and not list(module.children())) or isinstance(module, nn.Identity)
 
 
 def _torch_layer(module: nn.Module) -> _TorchLayer | None:
@@ -147,7 +147,7 @@ def _torch_layer(module: nn.Module) -> _TorchLayer | None:
 
 
 def window(module: nn.Module, input_shape: Shape, output_shape: Shape) -> Window | None:
-    """Return a layer's window on the map that comes in; None where no rule is known for the layer.
+    """Return the window that a layer slides over its input; None if it is unknown.
 
     Args:
         module: a layer without children.
@@ -159,7 +159,7 @@ def window(module: nn.Module, input_shape: Shape, output_shape: Shape) -> Window
         return Window()
     entry = _torch_layer(module)
     if entry is None or (len(input_shape) != 3 and not isinstance(module, nn.Linear | nn.Flatten)):
-        return None  # the other rules are about maps
+        return None  # the other classes slide over maps only
     return entry.window(module, input_shape, output_shape)
 
 
@@ -177,7 +177,7 @@ def macs(module: nn.Module, input_shape: Shape, output_shape: Shape) -> int:
 
 
 def kind(module: nn.Module) -> str:
-    """Return a layer's kind, by which a drawing chooses its color."""
+    """Return a layer's kind, a key of `convline.network.diagram.COLORS`."""
     if isinstance(module, MeasuredLayer):
         return module.kind
     entry = _torch_layer(module)

@@ -1,4 +1,4 @@
-"""The pixels of the image that one position of a layer's output depends on, layer by layer."""
+"""Compute the theoretical receptive field of each layer: the image pixels that one output position depends on."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from convline.network.trace import INPUT, LayerCall, trace
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """The receptive field of one position.
+    """Hold the receptive field of a layer's output positions.
 
     Args:
         size: height and width in the image, in pixels; padding counts as pixels.
-        jump: pixels of the image between neighboring positions.
-        start: row and column of the image where the first position's field begins; negative within padding.
+        jump: image pixels between the fields of neighboring positions.
+        start: row and column of the image at which the first position's field begins; negative within padding.
 
     Source: Araujo, Norris & Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019.
     """
@@ -31,7 +31,7 @@ class ReceptiveField:
     start: Pair = (0, 0)
 
     def through(self, window: Window) -> ReceptiveField:
-        """Return the receptive field behind a window on positions that have this field.
+        """Return the receptive field after one more layer, which slides this window over positions with this field.
 
         Source: Araujo, Norris & Sim, eq. 2.
         """
@@ -43,12 +43,12 @@ class ReceptiveField:
 
     @property
     def longest_side(self) -> int:
-        """The longer side, in whole pixels."""
+        """Return the longer side, rounded up to whole pixels."""
         return math.ceil(max(self.size) - 1e-6)  # products of fractions such as 5/7 miss whole numbers by rounding
 
 
 def union(fields: Sequence[ReceptiveField | None]) -> ReceptiveField | None:
-    """Return the box around the fields of several branches; None if one is unknown."""
+    """Return the bounding box of the fields of several branches; None if one is unknown."""
     known = [field for field in fields if field is not None]
     if not known or len(known) < len(fields):
         return None
@@ -58,18 +58,18 @@ def union(fields: Sequence[ReceptiveField | None]) -> ReceptiveField | None:
 
 
 def fields_of_calls(calls: Sequence[LayerCall]) -> list[ReceptiveField | None]:
-    """Return the receptive field after each call of a trace; None where it cannot be told.
+    """Return the receptive field after each call of a trace; None where it is unknown.
 
-    It cannot be told behind a layer without a known window, and behind arithmetic outside of modules.
+    It is unknown after a layer whose window is unknown, and after arithmetic outside of modules.
     """
     fields: list[ReceptiveField | None] = []
     for call in calls:
-        # fields holds the calls before this one only, and a call's sources come before it.
-        before = [ReceptiveField() if i == INPUT else None if i is None else fields[i] for i in call.sources]
+        # a source is always an earlier call, whose field is already known
+        inputs = [ReceptiveField() if i == INPUT else None if i is None else fields[i] for i in call.sources]
         if isinstance(call.module, Add):
-            fields.append(union(before))
+            fields.append(union(inputs))
             continue
-        first = before[0] if before else None
+        first = inputs[0] if inputs else None
         if first is None or call.input_shape is None:
             fields.append(None)
             continue
@@ -85,7 +85,7 @@ def receptive_fields(network: nn.Module, input_shape: Sequence[int]) -> dict[str
         network: any module that maps N×C×H×W to a tensor.
         input_shape: channels, height and width of one image.
     Returns:
-        None where the field cannot be told; of a layer that is called twice, the field after its last call.
+        The fields; None where the field is unknown. For a layer that is called twice, the field after its last call.
     Raises:
         ValueError: the network cannot take such images.
     """

@@ -1,4 +1,4 @@
-"""The summary of a network: shapes, parameters, multiply-accumulates, memory and receptive field of each layer."""
+"""Summarize a network: output shape, parameters, multiply-accumulates, memory and receptive field of each layer."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from convline.network.trace import trace
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One row.
+    """Hold the summary of one layer.
 
     Args:
         name: the module's name in the network.
         kind: the module's class.
-        output_shape: without the batch: channels, height, width.
-        parameters: numbers that are trained; each counted once.
+        output_shape: channels, height, width; without the batch.
+        parameters: number of parameters; a shared one counts in the first layer only.
         macs: multiply-accumulates of convolutions, local and dense layers for one image; a bias counts as none.
-        activation_bytes: of the output for one image, in float32.
-        receptive_field: side, in pixels of the input, of what one output position sees (padding counts as pixels);
-            None where it cannot be told.
-        stride: pixels of the input between two neighbouring positions; None for vectors and where it cannot be told.
+        activation_bytes: size of the output for one image, in float32.
+        receptive_field: longer side of the receptive field, in pixels of the input (padding counts as pixels); None if
+            it is unknown.
+        stride: input pixels between two neighboring positions; None for vectors, and if it is unknown.
     """
 
     name: str
@@ -44,33 +44,33 @@ class LayerSummary:
 
 @dataclass(frozen=True)
 class NetworkSummary:
-    """All layers in the order of the forward pass; `input_shape` is without the batch."""
+    """Hold the summaries of all layers in the order of the forward pass; `input_shape` is without the batch."""
 
     input_shape: tuple[int, ...]
     layers: tuple[LayerSummary, ...]
 
     @property
     def parameters(self) -> int:
-        """Sum over the layers."""
+        """Count the parameters of all layers."""
         return sum(layer.parameters for layer in self.layers)
 
     @property
     def macs(self) -> int:
-        """Sum over the layers, for one image."""
+        """Count the multiply-accumulates of all layers for one image."""
         return sum(layer.macs for layer in self.layers)
 
     @property
     def activation_bytes(self) -> int:
-        """Sum over the layers, for one image: about what training keeps for the backward pass."""
+        """Sum the outputs of all layers for one image; training keeps about as much for the backward pass."""
         return sum(layer.activation_bytes for layer in self.layers)
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Of the whole network, without the batch."""
+        """Return the shape of the network's output, without the batch."""
         return self.layers[-1].output_shape
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, lists and strings, ready for JSON."""
+        """Convert to numbers, lists and strings, for JSON."""
         return {
             "input_shape": list(self.input_shape),
             "parameters": self.parameters,
@@ -91,7 +91,7 @@ def summarize(network: nn.Module, input_shape: Sequence[int]) -> NetworkSummary:
         ValueError: the network cannot take such images.
     """
     calls = trace(network, input_shape)
-    layers, counted = list[LayerSummary](), set[int]()  # ids of the parameters that a row counts already
+    layers, counted = list[LayerSummary](), set[int]()  # ids of the parameters that an earlier layer counts
     for call, field in zip(calls, fields_of_calls(calls), strict=True):
         new = {id(p): p for p in call.module.parameters(recurse=False) if id(p) not in counted}
         counted |= set(new)
@@ -110,42 +110,41 @@ def summarize(network: nn.Module, input_shape: Sequence[int]) -> NetworkSummary:
     return NetworkSummary(tuple(input_shape), tuple(layers))
 
 
-def short_text(table: NetworkSummary) -> str:
-    """The table in a line, and a line for each remark."""
-    size = shape_text(table.input_shape)
+def short_text(summary: NetworkSummary) -> str:
+    """Return the totals of a network in one line, followed by a line for each remark."""
     line = (
-        f"{size} -> {shape_text(table.output_shape)} in {len(table.layers)} layers: "
-        f"{table.parameters:,} parameters, {table.macs:,} multiply-accumulates and "
-        f"{table.activation_bytes / 2**20:,.2f} MiB of activations an image"
+        f"{shape_text(summary.input_shape)} -> {shape_text(summary.output_shape)} in {len(summary.layers)} layers: "
+        f"{summary.parameters:,} parameters, {summary.macs:,} multiply-accumulates and "
+        f"{summary.activation_bytes / 2**20:,.2f} MiB of activations an image"
     )
-    return "\n".join([line, *(f"  - {remark}" for remark in remarks(table))])
+    return "\n".join([line, *(f"  - {remark}" for remark in remarks(summary))])
 
 
-def remarks(table: NetworkSummary) -> list[str]:
-    """What is out of proportion, or cannot be meant, in a network; empty if nothing is."""
-    return [*_shares(table), *_views(table), *_endings(table)]
+def remarks(summary: NetworkSummary) -> list[str]:
+    """Warn of a layer that dominates the totals, a receptive field below the image size, or a wrong last layer."""
+    return [*_dominant_layers(summary), *_small_receptive_field(summary), *_wrong_last_layer(summary)]
 
 
-def _shares(table: NetworkSummary) -> Iterator[str]:
-    for what, total, of in (
-        ("parameters", table.parameters, lambda layer: layer.parameters),
-        ("multiply-accumulates", table.macs, lambda layer: layer.macs),
+def _dominant_layers(summary: NetworkSummary) -> Iterator[str]:
+    for noun, total, count in (
+        ("parameters", summary.parameters, lambda layer: layer.parameters),
+        ("multiply-accumulates", summary.macs, lambda layer: layer.macs),
     ):
-        largest = max(table.layers, key=of)
-        if total and of(largest) > 0.75 * total and sum(of(layer) > 0 for layer in table.layers) > 1:
-            yield f"{100 * of(largest) / total:.0f} % of the {what} sit in {largest.name}"
+        largest = max(summary.layers, key=count)
+        if total and count(largest) > 0.75 * total and sum(count(layer) > 0 for layer in summary.layers) > 1:
+            yield f"{100 * count(largest) / total:.0f} % of the {noun} sit in {largest.name}"
 
 
-def _views(table: NetworkSummary) -> Iterator[str]:
-    maps = [layer for layer in table.layers if len(layer.output_shape) == 3]
-    if len(table.input_shape) == 3 and maps and maps[-1].receptive_field:
-        side = max(table.input_shape[1:])
+def _small_receptive_field(summary: NetworkSummary) -> Iterator[str]:
+    maps = [layer for layer in summary.layers if len(layer.output_shape) == 3]
+    if len(summary.input_shape) == 3 and maps and maps[-1].receptive_field:
+        side = max(summary.input_shape[1:])
         if maps[-1].receptive_field < side:
             yield f"the receptive field is {maps[-1].receptive_field} of {side} pixels at {maps[-1].name}"
 
 
-def _endings(table: NetworkSummary) -> Iterator[str]:
-    last = table.layers[-1]
+def _wrong_last_layer(summary: NetworkSummary) -> Iterator[str]:
+    last = summary.layers[-1]
     if last.kind == "Softmax":
         yield f"{last.name} comes last, but the loss takes logits and has a softmax of its own: drop it for training"
     elif last.kind in {activation.__name__ for activation in ACTIVATIONS}:

@@ -1,7 +1,8 @@
-"""A network as the graph that TensorBoard draws: a node for each layer, in boxes by their names.
+"""Convert a network to the graph that TensorBoard draws, with one node for each layer.
 
-torch's own `add_graph` traces the forward pass by means that torch has deprecated, and draws every operation. Here the
-nodes are the layer calls of a trace; where a foreign module does arithmetic outside of modules, the edge is missing.
+TensorBoard groups the nodes by their names. `SummaryWriter.add_graph` would use `torch.jit.trace`, which is deprecated,
+and draw every operation. Here the nodes are the layer calls of a trace; an edge is missing where the network computes
+a tensor outside of its modules.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Node:
-    """A layer call, or the input.
+    """Describe a node of the graph: a layer call, or the input.
 
     Args:
-        name: in the network, its parts separated by slashes.
-        kind: the module's class.
-        sources: names of the nodes whose output comes in.
-        shape: of what goes out, without the batch.
+        name: name in the network, with slashes for dots.
+        kind: class of the module.
+        sources: names of the nodes whose outputs are the inputs.
+        shape: shape of the output, without the batch.
     """
 
     name: str
@@ -49,7 +50,7 @@ def nodes(network: nn.Module, input_shape: Sequence[int]) -> list[Node]:
     names = {INPUT: "input"}
     for index, call in enumerate(calls):
         names[index] = call.name.replace(".", "/")
-        if any(call.module.children()):  # TensorBoard draws a box of its children under this name already
+        if any(call.module.children()):  # TensorBoard gives this name to the group of its children
             names[index] += "/sum" if type(call.module) is Add else "/joined"
     layers = [
         Node(

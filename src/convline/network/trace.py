@@ -1,7 +1,7 @@
-"""One forward pass through a network, recorded call by call.
+"""Trace one forward pass through a network, layer call by layer call.
 
 The pass runs on a copy on the meta device, where tensors have shapes and no memory. The summary, the receptive fields
-and TensorBoard's graph all read this one trace.
+and TensorBoard's graph are computed from this trace.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from convline.formatting import first_line, shape_text
 from convline.network.layers import Add
 from convline.network.measures import Shape
 
-INPUT = -1  # as a source: the image
+INPUT = -1  # the index that stands for the image in `LayerCall.sources`
 
 
 @dataclass(frozen=True)
 class LayerCall:
-    """One call of one layer.
+    """Record one call of one layer.
 
     Args:
-        name: the layer's name in the network; for the network itself its class, in lower case.
+        name: the layer's name in the network; the class in lower case if the network itself is the layer.
         module: the layer, in a copy of the network on the meta device.
-        sources: for each tensor that comes in, the index of the call that gave it, or `INPUT`; None where the network
-            computed it outside of its modules. For a fork, what its branches gave.
-        input_shape: of the first tensor that comes in, without the batch; None if no tensor comes in.
-        output_shape: without the batch.
+        sources: for each input tensor, the index of the call that returned it, or `INPUT`; None if the network computed
+            it outside of its modules. For a fork, the sources of its branches' outputs.
+        input_shape: shape of the first input tensor, without the batch; None if there is no input tensor.
+        output_shape: shape of the output, without the batch.
     """
 
     name: str
@@ -46,41 +46,41 @@ class LayerCall:
 def trace(network: nn.Module, input_shape: Sequence[int]) -> list[LayerCall]:
     """Record every call of a layer in one forward pass, in evaluation mode.
 
-    A layer that gives no tensor, such as one that gives a tuple, is left out. The network itself is not changed, and
-    its own hooks do not run.
+    A layer that returns no tensor, such as one that returns a tuple, is left out. The network itself is not changed,
+    and its own hooks do not run.
 
     Args:
         network: any module that maps N×C×H×W to a tensor, on any device.
         input_shape: channels, height and width of one image.
     Returns:
-        The calls in the order in which they ended; a layer that is called twice is there twice.
+        The calls in the order in which they ended; a layer that is called twice has two entries.
     Raises:
         ValueError: the network cannot take such images.
     """
-    twin = _meta_copy(network).eval()
-    dtype = next((p.dtype for p in twin.parameters() if p.is_floating_point()), None)
+    meta_copy = _meta_copy(network).eval()
+    dtype = next((p.dtype for p in meta_copy.parameters() if p.is_floating_point()), None)
     image = torch.empty(1, *input_shape, device="meta", dtype=dtype)
-    tracer = _Tracer(twin, image)
+    tracer = _Tracer(meta_copy, image)
     try:
         with torch.no_grad():
-            twin(image)
+            meta_copy(image)
     except (RuntimeError, ValueError, TypeError) as error:
         raise ValueError(f"the network cannot take images of {shape_text(input_shape)}: {first_line(error)}") from error
     return tracer.calls
 
 
 class _Tracer:
-    """Hooks into every layer of a network and collects the calls of a forward pass.
+    """Register a hook on every layer of a network, and record the calls of a forward pass.
 
     Args:
-        network: the network, which keeps the hooks.
-        image: the tensor that is passed to it.
+        network: the network, in which the hooks remain.
+        image: the input tensor of the forward pass.
     """
 
     def __init__(self, network: nn.Module, image: Tensor) -> None:
         self.calls: list[LayerCall] = []
-        # By id of a tensor: the index of the call that gave it. The tensor is kept beside it, since an id is unique
-        # only as long as its tensor lives.
+        # By id of a tensor, the index of the call that returned it. The tensor is stored with it, since Python may
+        # reuse the id of a tensor that is freed.
         self.producers: dict[int, tuple[int, Tensor]] = {id(image): (INPUT, image)}
         self.branch_sources: dict[int, list[int | None]] = {}  # of the branches that have ended, by id of the fork
         for name, module in network.named_modules():
@@ -91,17 +91,17 @@ class _Tracer:
                 module.register_forward_hook(partial(self.leave_layer, name), with_kwargs=True)
 
     def source(self, tensor: Tensor) -> int | None:
-        """Return the index of the call that gave a tensor; None if no layer gave it."""
+        """Return the index of the call that returned a tensor; None if no layer returned it."""
         return self.producers[id(tensor)][0] if id(tensor) in self.producers else None
 
     def leave_branch(self, fork: Add, branch: nn.Module, inputs: Any, output: Tensor) -> None:
-        """Note what a branch of a fork gives (a forward hook)."""
+        """Record the source of a branch's output (a forward hook of the branch)."""
         self.branch_sources.setdefault(id(fork), []).append(self.source(output))
 
     def leave_layer(
         self, name: str, module: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any], output: Any
     ) -> Any:
-        """Note a call, and give its output an identity of its own (a forward hook)."""
+        """Record a call, and return its output, or a view of it (a forward hook of the layer)."""
         if not isinstance(output, Tensor):
             return output
         tensors = [value for value in (*inputs, *keywords.values()) if isinstance(value, Tensor)]
@@ -110,8 +110,8 @@ class _Tracer:
         shape = tuple(tensors[0].shape[1:]) if tensors else None
         name = name or type(module).__name__.lower()
         self.calls.append(LayerCall(name, module, tuple(sources), shape, tuple(output.shape[1:])))
-        # Identity, and dropout in evaluation mode, return the very tensor that came in, which other branches may read
-        # too. What goes on is therefore a new view of it, so that each tensor has one producer.
+        # nn.Identity, and dropout in evaluation mode, return their input tensor itself, which other branches may use
+        # too. The hook then returns a new view of it, so that each tensor is the output of one call.
         if id(output) in self.producers:
             output = output.view_as(output)
         self.producers[id(output)] = len(self.calls) - 1, output
@@ -119,22 +119,23 @@ class _Tracer:
 
 
 def is_layer(module: nn.Module) -> bool:
-    """Tell whether a module is a layer: a leaf, a fork, or a module with weights of its own beside its children."""
+    """Return whether a module is a layer: a leaf, a fork, or a module that has both children and its own parameters."""
     if isinstance(module, nn.Sequential):  # an empty branch of a fork has no children, but is no layer
         return False
     return not list(module.children()) or isinstance(module, Add) or bool(list(module.parameters(recurse=False)))
 
 
 def _meta_copy(network: nn.Module) -> nn.Module:
-    """Copy a network to the meta device without its hooks; no weight's memory is ever copied."""
-    memo: dict[int, Any] = {}  # deepcopy takes from here what stands for each weight
+    """Copy a network to the meta device without its hooks; no weight's memory is copied."""
+    memo: dict[int, Any] = {}  # deepcopy takes the copy of each weight from here
     for tensor in itertools.chain(network.parameters(), network.buffers()):
-        ghost = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
-        memo[id(tensor)] = nn.Parameter(ghost, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else ghost
-    twin = copy.deepcopy(network, memo)
-    for module in twin.modules():
-        # Private API of torch (seen in 2.15): deepcopy copies hooks, and only their handles, which their owners hold,
-        # could take them out. If the names go, the owner's hooks run on the copy too, and a test fails.
+        empty = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+        memo[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+    meta_copy = copy.deepcopy(network, memo)
+    for module in meta_copy.modules():
+        # Private API of torch (seen in 2.15). deepcopy copies hooks, and only their handles, which this function does
+        # not have, could remove them. If torch renames these attributes, the hooks run on the copy too, and a test
+        # fails.
         module._forward_hooks.clear()
         module._forward_pre_hooks.clear()
-    return twin
+    return meta_copy
