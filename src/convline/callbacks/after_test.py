@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from convline.callbacks.failures import failures_reported
 from convline.records.checkpoints import load_checkpoint
-from convline.training.failures import failures_reported
 from convline.training.loaded_run import LoadedRun
 
 if TYPE_CHECKING:

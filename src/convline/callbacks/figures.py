@@ -10,12 +10,12 @@ from lightning.pytorch import LightningModule, Trainer
 
 from convline import figures
 from convline.callbacks.after_test import AfterTest
+from convline.callbacks.failures import failures_reported
 from convline.callbacks.tensorboard import add_picture, chosen_epochs, event_writer
 from convline.data.datamodule import datamodule_of
 from convline.errors import UserError
 from convline.figures.canvas import png
 from convline.training.classifier import Classifier
-from convline.training.failures import failures_reported
 from convline.training.loaded_run import LoadedRun
 
 if TYPE_CHECKING:

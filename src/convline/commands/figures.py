@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from convline import figures
+from convline.callbacks.failures import failures_reported
 from convline.errors import UserError
 from convline.figures.canvas import png, svg
-from convline.training.failures import failures_reported
 from convline.training.loaded_run import LoadedRun, RunOrPath
 
 

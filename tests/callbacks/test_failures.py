@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from convline.callbacks.failures import failures_reported
 from convline.errors import Interrupted, UserError
-from convline.training.failures import failures_reported
 from convline.training.loaded_run import LoadedRun
 
 
