@@ -40,8 +40,8 @@ class Pictures(AfterTest):
         self.at_end = [figures.canonical_name(name) for name in at_end]
         self.at_epochs = [figures.canonical_name(name) for name in at_epochs]
         self.times = times
-        if too_early := [name for name in self.at_epochs if figures.needs_predictions(figures.BY_NAME[name])]:
-            others = ", ".join(name for name, draw in figures.BY_NAME.items() if not figures.needs_predictions(draw))
+        if too_early := [name for name in self.at_epochs if name in figures.NEED_PREDICTIONS]:
+            others = ", ".join(name for name in figures.BY_NAME if name not in figures.NEED_PREDICTIONS)
             raise UserError(
                 f"callbacks.pictures.at_epochs names {', '.join(too_early)}, drawn of the predictions at the run's "
                 f"end: put it into at_end.\n  At epochs there are: {others}"

@@ -2,8 +2,7 @@
 
 A figure has one name everywhere: its file here, its function, its PNG file in the run directory, its tag in
 TensorBoard, and its word in `convline figures RUN_DIR --only NAME`. To add one, write the function in a file of that
-name, export it here and add it to `BY_NAME`. Where it is drawn from the stored predictions, decorate it with
-`from_predictions`.
+name, export it here and add it to `BY_NAME`, and to `NEED_PREDICTIONS` if it is drawn from the stored predictions.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from convline.figures.confusion_matrix import confusion_matrix, confusion_matrix
 from convline.figures.feature_maps import feature_maps
 from convline.figures.feature_visualization import feature_visualization
 from convline.figures.filters import filters
-from convline.figures.needs import from_predictions, needs_predictions
 from convline.figures.predictions import predictions, top_losses
 from convline.figures.receptive_fields import receptive_fields
 from convline.figures.translation import translation
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BY_NAME",
     "FORMER_NAMES",
+    "NEED_PREDICTIONS",
     "attribution",
     "by_name",
     "calibration",
@@ -40,8 +39,6 @@ __all__ = [
     "feature_maps",
     "feature_visualization",
     "filters",
-    "from_predictions",
-    "needs_predictions",
     "predictions",
     "receptive_fields",
     "top_losses",
@@ -64,6 +61,10 @@ BY_NAME: dict[str, Callable[[RunOrPath], Figure]] = {
         translation,
     )
 }
+# Figures that are drawn from the stored predictions, which exist only once the run has been tested.
+NEED_PREDICTIONS = frozenset(
+    draw.__name__ for draw in (predictions, top_losses, confusion_matrix, confusion_matrix_normalized, calibration)
+)
 # Names of the first edition: configs of older runs and scripts still use them.
 FORMER_NAMES = {
     "mistakes": "top_losses",

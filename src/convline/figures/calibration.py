@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convline.figures import canvas
-from convline.figures.needs import from_predictions
 from convline.training.loaded_run import RunOrPath, load_run
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 NUM_BINS = 15
 
 
-@from_predictions
 def calibration(run: RunOrPath, split: str = "val") -> Figure:
     """Draw the reliability diagram: accuracy against confidence, and a histogram of the confidences.
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convline.figures import canvas
-from convline.figures.needs import from_predictions
 from convline.training.loaded_run import RunOrPath, load_run
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ MAX_LISTED = 20  # pairs of classes, beside a matrix without numbers
 _BLUE, _RED = np.array([31, 95, 191]), np.array([198, 40, 40])
 
 
-@from_predictions
 def confusion_matrix(run: RunOrPath, split: str = "val", normalized: bool = False) -> Figure:
     """Draw the confusion matrix: rows are true classes, columns predicted ones; blue is correct, red is incorrect.
 
@@ -37,7 +35,6 @@ def confusion_matrix(run: RunOrPath, split: str = "val", normalized: bool = Fals
     return draw(counts, run.classes, normalized, f"{len(evaluation.labels):,} {canvas.SPLIT_NAMES[split]} images")
 
 
-@from_predictions
 def confusion_matrix_normalized(run: RunOrPath, split: str = "val") -> Figure:
     """Draw the confusion matrix in per cent of each true class; see `confusion_matrix`."""
     return confusion_matrix(run, split, normalized=True)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from convline.figures import canvas
 from convline.figures.image_grid import as_tiles, enlarged, make_grid
-from convline.figures.needs import from_predictions
 from convline.training.evaluation import Evaluation
 from convline.training.loaded_run import LoadedRun, RunOrPath, load_run
 
@@ -23,7 +22,6 @@ SIDE = 56  # pixels of an image, at least
 MAX_LENGTH_ON_ONE_LINE = 3  # characters of the longest class's name that still fits on one line with the rest
 
 
-@from_predictions
 def predictions(run: RunOrPath, split: str = "val", rows: int = 3, columns: int = 8) -> Figure:
     """Draw the first images of a split, each with `predicted (true) probability`: blue if correct, red if not.
 
@@ -41,7 +39,6 @@ def predictions(run: RunOrPath, split: str = "val", rows: int = 3, columns: int 
     return _draw_images(run, split, evaluation, indices, columns, title)
 
 
-@from_predictions
 def top_losses(run: RunOrPath, split: str = "val", rows: int = 3, columns: int = 8) -> Figure:
     """Draw the misclassified images with the highest loss, the highest first.
 
