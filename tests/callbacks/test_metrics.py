@@ -12,11 +12,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from convline.callbacks import memory, progress, throughput
-from convline.callbacks.memory import Memory, peak_bytes
-from convline.callbacks.pr_curves import PrCurves
+from convline.callbacks import progress, training_cost
+from convline.callbacks.class_metrics import PrCurves
 from convline.callbacks.progress import Progress
-from convline.callbacks.throughput import Throughput
+from convline.callbacks.training_cost import Memory, Throughput, peak_bytes
 from convline.training.classifier import Classifier
 from convline.training.evaluation import Evaluation
 
@@ -34,7 +33,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (throughput, progress):
+    for module in (training_cost, progress):
         monkeypatch.setattr(module, "time", clock)
     return clock
 
@@ -145,8 +144,8 @@ class TestMemory:
 
     def test_is_written_in_gibibytes_at_the_step(self, monkeypatch: pytest.MonkeyPatch) -> None:
         writer = Mock()
-        monkeypatch.setattr(memory, "event_writer", lambda trainer: writer)
-        monkeypatch.setattr(memory, "peak_bytes", lambda device: 3 * 2**29)
+        monkeypatch.setattr(training_cost, "event_writer", lambda trainer: writer)
+        monkeypatch.setattr(training_cost, "peak_bytes", lambda device: 3 * 2**29)
         Memory().on_train_epoch_end(Mock(global_step=34), Mock())
         writer.add_scalar.assert_called_once_with("memory/peak_GiB", 1.5, 34)
 

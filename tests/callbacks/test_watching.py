@@ -14,7 +14,7 @@ from sklearn.metrics import precision_score, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from convline.callbacks import class_accuracy
+from convline.callbacks import class_metrics
 from convline.callbacks.histograms import dead_share, sampling_stride, write_histogram
 from convline.callbacks.projector import embeddings
 from convline.callbacks.run_description import texts
@@ -193,7 +193,7 @@ def test_class_accuracy_and_memory(watched: Path, events: EventAccumulator) -> N
     step = STEPS_PER_EPOCH * summary["best_epoch"]
     for name, accuracy in summary["class_accuracy"]["val"].items():
         assert points(events, f"val_acc_by_class/{name}")[step] == pytest.approx(accuracy, abs=1e-6)
-    assert class_accuracy.tag("mouse (animal)") == "val_acc_by_class/mouse [animal]"
+    assert class_metrics.tag("mouse (animal)") == "val_acc_by_class/mouse [animal]"
     assert all(0.05 < value < 100 for value in points(events, "memory/peak_GiB").values())
 
 

@@ -26,7 +26,7 @@ class Progress:
 
 @dataclass
 class Throughput:
-    """Configure `convline.callbacks.throughput.Throughput`."""
+    """Configure `convline.callbacks.training_cost.Throughput`."""
 
     _target_: str = MISSING
 
@@ -65,14 +65,14 @@ class Histograms:
 
 @dataclass
 class ClassAccuracy:
-    """Configure `convline.callbacks.class_accuracy.ClassAccuracy`."""
+    """Configure `convline.callbacks.class_metrics.ClassAccuracy`."""
 
     _target_: str = MISSING
 
 
 @dataclass
 class Memory:
-    """Configure `convline.callbacks.memory.Memory`."""
+    """Configure `convline.callbacks.training_cost.Memory`."""
 
     _target_: str = MISSING
 
@@ -86,7 +86,7 @@ class Description:
 
 @dataclass
 class PrCurves:
-    """Configure `convline.callbacks.pr_curves.PrCurves`."""
+    """Configure `convline.callbacks.class_metrics.PrCurves`."""
 
     _target_: str = MISSING
 

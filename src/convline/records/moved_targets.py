@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 MOVED_TARGETS = {
+    "convline.callbacks.class_accuracy.ClassAccuracy": "convline.callbacks.class_metrics.ClassAccuracy",
     "convline.callbacks.description.Description": "convline.callbacks.run_description.Description",
+    "convline.callbacks.memory.Memory": "convline.callbacks.training_cost.Memory",
     "convline.callbacks.pictures.Pictures": "convline.callbacks.figures.Pictures",
+    "convline.callbacks.pr_curves.PrCurves": "convline.callbacks.class_metrics.PrCurves",
+    "convline.callbacks.throughput.Throughput": "convline.callbacks.training_cost.Throughput",
     "convline.classifier.Classifier": "convline.training.classifier.Classifier",
     "convline.data.module.DataModule": "convline.data.datamodule.DataModule",
     "convline.metrics_csv.MetricsCsv": "convline.training.csv_logger.MetricsCsv",

@@ -1,10 +1,14 @@
-"""Log the speed of training."""
+"""Log the cost of training: images per second, seconds per epoch, and peak memory."""
 
+import resource
+import sys
 import time
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from convline.callbacks.tensorboard import event_writer
 from convline.training.classifier import Classifier
 
 
@@ -39,3 +43,24 @@ class Throughput(Callback):
         num_images = self._num_images * trainer.world_size
         assert isinstance(pl_module, Classifier)
         pl_module.log_epoch({"images/s": num_images / seconds, "seconds/epoch": seconds})
+
+
+class Memory(Callback):
+    """Write `memory/peak_GiB` to TensorBoard at each epoch's end.
+
+    On a GPU it is the peak memory of tensors, on a CPU the peak memory of the whole process.
+    """
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the peak memory since the process began."""
+        writer = event_writer(trainer)
+        if writer is not None:
+            writer.add_scalar("memory/peak_GiB", peak_bytes(pl_module.device) / 2**30, trainer.global_step)
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Return the peak memory in bytes since the process began."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # bytes on macOS, KiB on Linux
