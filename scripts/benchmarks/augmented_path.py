@@ -16,8 +16,7 @@ from benchmarks.data_path import BATCH_SIZE, against_workers, resident
 from benchmarks.measure import Comparison
 from convline.data.augment.language import parse_augment
 from convline.data.augment.pipeline import Pipeline
-from convline.data.channel_statistics import channel_statistics
-from convline.data.preprocess import Preprocessor
+from convline.data.preprocess import Preprocessor, channel_statistics
 from convline.data.sources import Images, cifar10, synthetic
 
 SHAPE = (3, 32, 32)

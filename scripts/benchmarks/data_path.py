@@ -15,9 +15,8 @@ from torchvision import datasets, transforms
 
 from benchmarks import mnist
 from benchmarks.measure import Comparison, Sample, Stopwatch, Way, compare
-from convline.data.channel_statistics import channel_statistics
 from convline.data.loader import LoaderConfig, ResidentLoader
-from convline.data.preprocess import Preprocessor
+from convline.data.preprocess import Preprocessor, channel_statistics
 from convline.data.sources import synthetic
 
 BATCH_SIZE = 128

@@ -8,8 +8,7 @@ from torch import Tensor
 from benchmarks.augmented_path import SHAPE, images
 from benchmarks.data_path import BATCH_SIZE, epoch, resident
 from benchmarks.measure import Comparison, Way, compare
-from convline.data.channel_statistics import channel_statistics
-from convline.data.preprocess import Preprocessor
+from convline.data.preprocess import Preprocessor, channel_statistics
 
 
 def compare_plain(target: float, num_rounds: int, num_images: int = 50_000) -> Comparison:

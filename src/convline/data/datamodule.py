@@ -11,7 +11,6 @@ from torch import Tensor
 
 from convline.data.augment.language import parse_augment
 from convline.data.augment.pipeline import Pipeline
-from convline.data.channel_statistics import channel_statistics
 from convline.data.loader import (
     Loader,
     LoaderChoice,
@@ -20,7 +19,7 @@ from convline.data.loader import (
     choose_loader,
     count_batches,
 )
-from convline.data.preprocess import Preprocessor
+from convline.data.preprocess import Preprocessor, channel_statistics
 from convline.data.sources import Images, SplitName
 from convline.data.split import Split, SplitConfig
 from convline.data.streaming import StreamingLoader

@@ -1,4 +1,7 @@
-"""Turn gathered uint8 images into a network's input: resize, augment and normalize them on the device, in batches."""
+"""Turn gathered uint8 images into a network's input: resize, augment and normalize them on the device, in batches.
+
+`channel_statistics` computes the mean and the standard deviation by which they are normalized.
+"""
 
 from collections.abc import Sequence
 
@@ -7,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convline.data.augment.pipeline import Pipeline
+
+CHUNK_BYTES = 2**20  # that are widened to 32 bits at once: they stay in the processor's cache
 
 
 class Preprocessor:
@@ -84,3 +89,34 @@ class Preprocessor:
     def _formatted(self, pixels_NHWC: Tensor) -> Tensor:
         images = pixels_NHWC.permute(0, 3, 1, 2)
         return images if self._channels_last else images.contiguous()
+
+
+def channel_statistics(images: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the exact mean and standard deviation of each channel, in units of the full range (pixel value / 255).
+
+    The sums are sums of integers, so that the result depends neither on the order of the images nor on the machine. The
+    standard deviation is the population's (divided by the number of pixels). It is 1 for a constant channel, which is
+    thereby normalized to 0.
+
+    Args:
+        images: uint8, N×C×H×W; quickest in channels-last memory format.
+        indices: int64, positions of the images that are used.
+    Returns:
+        Mean and standard deviation, float64, C entries each.
+    """
+    channels, height, width = images.shape[1:]
+    rows = images.permute(0, 2, 3, 1).flatten(1)
+    # Summed over images at each position by itself: whole rows are added, whatever the number of channels.
+    total = torch.zeros(rows.shape[1], dtype=torch.int64)
+    squares = torch.zeros_like(total)
+    for chunk in indices.split(min(max(1, CHUNK_BYTES // rows.shape[1]), 33_025)):
+        pixels = rows.index_select(0, chunk).to(torch.int32)
+        # in 32 bits: exact up to 33,025 times 255 squared
+        total += pixels.sum(dim=0, dtype=torch.int32)
+        squares += pixels.mul_(pixels).sum(dim=0, dtype=torch.int32)
+    total, squares = (sums.view(-1, channels).sum(dim=0) for sums in (total, squares))
+    count = len(indices) * height * width
+    mean = total.double() / count
+    variance = (squares.double() / count - mean * mean).clamp_(min=0)
+    std = variance.sqrt()
+    return mean / 255, torch.where(std > 0, std / 255, 1.0)
