@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-import reproduction
 from convline.config import expand_sweep, load_configs
 from convline.config.compose import sweep_params
 from convline.errors import UserError
@@ -129,23 +128,6 @@ def test_what_was_chosen_is_what_the_experiments_say() -> None:
     assert len(hyperparameter_rows(LESSONS["prior_ladder"].sweeps, [])) == 4
 
 
-@pytest.mark.parametrize(
-    ("results", "said"),
-    [
-        (Results("mnist_dense", {"dense": configuration("dense", *[0.9] * 5)}, {}, ["data=digits"]), "data=digits"),
-        (Results("mnist_dense", {"dense": configuration("dense", 0.9, 0.9)}), "2 of 5 seeds"),
-        (Results("mnist_dense"), "0 of 5 seeds"),
-    ],
-)
-def test_only_the_lesson_itself_is_kept(results: Results, said: str, tmp_path: Path) -> None:
-    results.save(tmp_path / "mnist_dense" / "results.json")
-    kept = STORED_RESULTS / "mnist_dense.json"
-    before = kept.read_text()
-    with pytest.raises(SystemExit, match=re.escape(said)):
-        reproduction.main(tmp_path)
-    assert kept.read_text() == before
-
-
 def test_results_are_kept_as_they_are(tmp_path: Path) -> None:
     RESULTS.save(tmp_path / "r.json")
     again = load_results(tmp_path / "r.json")
@@ -242,12 +224,6 @@ def test_the_grid_of_patterns_is_named_as_it_is_swept() -> None:
     for n, m, k in product(range(4), range(4), range(3)):
         settings = results.configuration(f"N={n} M={m} K={k}").settings
         assert settings == {"model.N": str(n), "model.M": str(m), "model.K": str(k)}
-
-
-def test_the_page_and_the_heads_of_experiments_are_what_the_results_say() -> None:
-    assert reproduction.PAGE.read_text() == reproduction.document(), "type: python scripts/reproduction.py"
-    for path, text in reproduction.experiments_with_headers().items():
-        assert path.read_text() == text, "type: python scripts/reproduction.py"
 
 
 @pytest.fixture(scope="module")
