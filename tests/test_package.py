@@ -51,3 +51,17 @@ def test_versions_agree() -> None:
     version = PROJECT["version"]
     assert f"version: {version}" in (ROOT / "CITATION.cff").read_text()
     assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_every_extra_that_a_text_names_exists() -> None:
+    paths = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "pyproject.toml"]
+    paths += [path for folder in ("src", "docs", "scripts", "tests") for path in (ROOT / folder).rglob("*.*")]
+    named = set()
+    for path in paths:
+        if path.suffix in (".py", ".md", ".toml"):
+            for names in re.findall(
+                r"(?:convline|\"\.)\[([a-z,]+)\]", path.read_text()
+            ):  # convline[search], ".[search]"
+                named |= set(names.split(","))
+    assert {"lessons", "notebooks", "search", "slurm"} <= named
+    assert named <= set(PROJECT["optional-dependencies"])
