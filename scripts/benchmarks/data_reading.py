@@ -21,11 +21,11 @@ def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 """
 OURS = """
 from convline.config import load_config
-from convline.training.setup import instantiated
+from convline.training.setup import instantiate_node
 from lightning.pytorch import Trainer
 cfg = load_config(["data=cifar10"])
 import torchvision.datasets
-data = instantiated(cfg, "data", ("channels", "image_size"))
+data = instantiate_node(cfg, "data", ("channels", "image_size"))
 work = lambda: (data.read(), data.fingerprint())
 """
 OTHER = """

@@ -18,7 +18,7 @@ from convline.errors import UserError
 from convline.figures.canvas import png
 from convline.records.directory import read_config, read_summary
 from convline.training.loaded_run import LoadedRun
-from convline.training.setup import build, initial_network
+from convline.training.setup import build, build_initial_network
 from support.commands import SMALL, convline, run_dirs, train
 from support.run_files import checkpoint
 from support.watched_run import STEPS_PER_EPOCH, WORDS
@@ -145,7 +145,7 @@ class TestReadingBack:
     def test_the_network_before_training_is_the_one_that_build_makes(self, watched: Path) -> None:
         cfg = read_config(watched)
         state = torch.get_rng_state()
-        alone = initial_network(cfg).state_dict()
+        alone = build_initial_network(cfg).state_dict()
         assert torch.equal(torch.get_rng_state(), state)
         built = build(cfg)[1].network.state_dict()
         assert all(torch.equal(alone[key], value) for key, value in built.items())

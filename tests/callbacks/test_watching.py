@@ -25,7 +25,7 @@ from convline.network.hooks import evaluating, outputs
 from convline.network.summary import summarize
 from convline.records.directory import read_config, read_summary
 from convline.training.loaded_run import LoadedRun
-from convline.training.setup import initial_network
+from convline.training.setup import build_initial_network
 from support.commands import run_dirs, train
 from support.run_files import checkpoint, curves, without_the_kill
 from support.watched_run import STEPS_PER_EPOCH, WORDS
@@ -89,7 +89,7 @@ class TestNorms:
         assert done.status == 0, done.err
         (run_dir,) = run_dirs(tmp_path)
         first = EventAccumulator(str(run_dir)).Reload().Scalars("norms/weights")[0]
-        network = initial_network(read_config(run_dir))
+        network = build_initial_network(read_config(run_dir))
         assert first.step == 1
         norm = torch.stack([p.detach().norm() for p in network.parameters()]).norm().item()
         assert first.value == pytest.approx(norm, rel=1e-6)

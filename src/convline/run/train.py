@@ -44,7 +44,7 @@ from convline.storage import write_json
 from convline.training.classifier import Classifier
 from convline.training.evaluation import evaluate
 from convline.training.loaded_run import LoadedRun
-from convline.training.setup import LIMITS, build, instantiated
+from convline.training.setup import LIMITS, build, instantiate_node
 
 RESULT_METRICS = ("val/acc", "val/loss", "test/acc", "test/loss")  # of the HParams tab
 
@@ -219,7 +219,7 @@ def _can_train_on_one_image(network: nn.Module, input_shape: tuple[int, ...]) ->
 
 
 def _make_trainer(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> pl.Trainer:
-    callbacks = [instantiated(cfg, f"callbacks.{name}") for name, node in (cfg.callbacks or {}).items() if node]
+    callbacks = [instantiate_node(cfg, f"callbacks.{name}") for name, node in (cfg.callbacks or {}).items() if node]
     checkpoint_callback = next((c for c in callbacks if isinstance(c, BestAndLast)), None)
     loggers = []
     for name in [name for name, node in (cfg.logger or {}).items() if node]:
@@ -227,8 +227,8 @@ def _make_trainer(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> pl
         if checkpoint is not None and cfg.logger[name]["_target_"].endswith("TensorBoardLogger"):
             # a killed run logged steps after its last checkpoint; TensorBoard drops them, as they are logged again
             extra["purge_step"] = load_checkpoint(checkpoint)["global_step"] + 1
-        loggers.append(instantiated(cfg, f"logger.{name}", **extra))
-    return instantiated(
+        loggers.append(instantiate_node(cfg, f"logger.{name}", **extra))
+    return instantiate_node(
         cfg,
         "trainer",
         without=LIMITS,  # the data module counts the batches, and applies them

@@ -105,9 +105,9 @@ def describe(
     """
     key = json.dumps(OmegaConf.to_container(cfg.data, resolve=True))
     if key not in fingerprints:
-        from convline.training.setup import data_of  # takes seconds: only when every config is valid
+        from convline.training.setup import load_data  # takes seconds: only when every config is valid
 
-        fingerprints[key] = data_of(cfg).fingerprint()
+        fingerprints[key] = load_data(cfg).fingerprint()
     data = fingerprints[key]
     return Job(
         overrides,

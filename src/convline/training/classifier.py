@@ -108,13 +108,13 @@ class Classifier(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": LambdaLR(optimizer, factor)}
 
     def on_train_start(self) -> None:
-        """Restore the checkpoint's random state; here, after everything that may draw random numbers is built."""
+        """Restore the checkpoint's random state, after everything that draws random numbers has been built."""
         if self._rng_state is not None:
             restore_rng_state(self._rng_state, self.global_rank)
             self._rng_state = None
 
     def on_train_epoch_start(self) -> None:
-        """Reset the sums. Lightning does not call this when it resumes within an epoch, whose sums go on."""
+        """Reset the sums. Lightning does not call this when it resumes within an epoch, whose sums are restored."""
         self.train_sums = Sums()
 
     def training_step(self, execution: Execution, batch_idx: int) -> None:
@@ -268,7 +268,11 @@ class Classifier(LightningModule):
         checkpoint["rng"] = gather_rng_state(self)
 
     def _check_weights(self) -> None:
-        """Raise if a weight is not finite: a gradient can overflow in the last batch while its loss is still finite."""
+        """Check that all weights are finite: a gradient can overflow in the last batch, whose loss is still finite.
+
+        Raises:
+            NotFiniteLossError: they are not.
+        """
         state = [value for value in self.network.state_dict().values() if value.is_floating_point()]
         if state and not torch.stack([value.isfinite().all() for value in state]).all():
             raise NotFiniteLossError(
@@ -280,8 +284,8 @@ class Classifier(LightningModule):
         """Restore this rank's sums, and keep the random state until training starts."""
         rows = checkpoint["train_sums"]
         if not isinstance(rows[0], list):
-            # A checkpoint of version 0.1 holds the four sums of the first rank alone. The other ranks' are lost; with
-            # the first rank's in their stead, both parts of the epoch keep their weight in its mean.
+            # A checkpoint of version 0.1 holds the four sums of the first rank alone. Every rank takes these, so that
+            # the batches before the interruption keep their weight in the mean of the epoch.
             rows = [rows] * self.trainer.world_size
         self.train_sums = Sums.from_row(rows[self.global_rank]) if self.global_rank < len(rows) else Sums()
         self._rng_state = checkpoint["rng"]

@@ -1,4 +1,4 @@
-"""metrics.csv: one line an epoch, kept across a resume."""
+"""Log metrics to metrics.csv, one line an epoch; a resumed run continues the file."""
 
 import csv
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from convline.storage import replacing
 
 
 class MetricsCsv(Logger):
-    """A Lightning logger that writes the epochs' metrics as a table.
+    """Write the metrics of each epoch to a CSV file (a Lightning logger).
 
-    Lightning's own CSVLogger begins by deleting the file that it finds, so that a resumed run would lose its past. Here
-    lines are keyed by the optimizer step: an epoch that is done again after a crash overwrites its line.
+    Lightning's own CSVLogger deletes an existing file, so that a resumed run would lose its first epochs. Here the key
+    of a line is the optimizer step: an epoch that is repeated after a crash overwrites its line.
 
     Args:
-        save_dir: folder of the file, which is read if it is there.
+        save_dir: folder of the file; an existing file is read.
     """
 
     def __init__(self, save_dir: str) -> None:
@@ -35,28 +35,28 @@ class MetricsCsv(Logger):
 
     @property
     def name(self) -> str:
-        """The file's name without its ending."""
+        """Return the file's name without its suffix."""
         return self._path.stem
 
     @property
     def version(self) -> str:
-        """A run directory holds one such file."""
+        """Return "": a run directory holds a single version of the file."""
         return ""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Add an epoch's metrics to its line; curves within an epoch are TensorBoard's alone."""
+        """Add metrics to the line of their epoch; ignore metrics of single steps, which only TensorBoard shows."""
         if "epoch" in metrics and step is not None:
             row = self._rows.setdefault(step, {"step": step})
             row.update(metrics)
 
     @rank_zero_only
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """They are in config.yaml."""
+        """Do nothing: config.yaml holds the hyperparameters."""
 
     @rank_zero_only
     def save(self) -> None:
-        """Write the whole table; a reader never sees half of it."""
+        """Write all lines to a temporary file, then rename it to metrics.csv, so that no reader sees a partial file."""
         columns = ["epoch", "step"]
         for row in self._rows.values():
             columns += [key for key in row if key not in columns]
@@ -67,6 +67,6 @@ class MetricsCsv(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write what is there."""
+        """Save the file when the run ends, unless it would be empty."""
         if self._rows:
             self.save()

@@ -33,7 +33,7 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """Compute the fraction of images whose highest logit is that of the label."""
+        """Compute the fraction of images whose highest logit belongs to the label."""
         return (self.logits.argmax(dim=1) == self.labels).double().mean().item()
 
     @property

@@ -18,7 +18,7 @@ from convline.records import test_log
 from convline.records.checkpoints import load_checkpoint
 from convline.records.directory import check_data, read_config, read_summary
 from convline.training.evaluation import Evaluation
-from convline.training.setup import data_of, initial_network
+from convline.training.setup import build_initial_network, load_data
 
 
 class LoadedRun:
@@ -56,12 +56,12 @@ class LoadedRun:
 
     @cached_property
     def data(self) -> DataModule:
-        """Read the data set, and check that it is the one of the training.
+        """Read the data set, and check that the run was trained on the same data.
 
         Raises:
-            UserError: they are missing, damaged, or not those of the training.
+            UserError: the data are missing or damaged, or differ from the training data.
         """
-        data = data_of(self.cfg)
+        data = load_data(self.cfg)
         check_data(self.run_dir, data.fingerprint())
         return data
 
@@ -75,7 +75,7 @@ class LoadedRun:
         cfg = self.cfg
         state = load_checkpoint(self.run_dir / "checkpoints" / "best.ckpt")["state_dict"]
         prefix = "average.module." if any(key.startswith("average.module.") for key in state) else "network."
-        network = initial_network(cfg)
+        network = build_initial_network(cfg)
         network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
         if cfg.channels_last:
             network = network.to(memory_format=torch.channels_last)
@@ -84,8 +84,8 @@ class LoadedRun:
 
     @cached_property
     def initial_network(self) -> nn.Module:
-        """Build the network as it was before its first step, on the CPU."""
-        return initial_network(self.cfg)
+        """Build the network with its initial weights, on the CPU."""
+        return build_initial_network(self.cfg)
 
     @property
     def device(self) -> torch.device:
@@ -136,7 +136,7 @@ class LoadedRun:
         return load_samples(self.data, split, indices, self.device)
 
     def _log_test_set_evaluation(self, split: str) -> None:
-        """Record a use of the test set; once for all figures that are drawn together."""
+        """Record an evaluation of the test set; once for all figures that are drawn together."""
         if split == "test" and not self._test_set_is_logged:
             test_log.record(self.run_dir, "figures", self.data.fingerprint())
             self._test_set_is_logged = True

@@ -37,12 +37,12 @@ class Sums:
 
     @classmethod
     def from_row(cls, row: Sequence[float]) -> "Sums":
-        """Restore sums from `to_row`, as a checkpoint holds them."""
+        """Restore sums from the numbers of `to_row`."""
         loss_sum, num_correct, num_images, num_batches = row
         return cls(loss_sum, num_correct, int(num_images), int(num_batches))
 
     def to_row(self) -> list[float]:
-        """List the four numbers."""
+        """Return the four sums as a list, for a checkpoint or another rank."""
         return [self.loss_sum, self.num_correct, self.num_images, self.num_batches]
 
     def __add__(self, other: "Sums") -> "Sums":

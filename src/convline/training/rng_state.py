@@ -1,4 +1,4 @@
-"""Save and restore torch's random state, so that dropout continues where it was."""
+"""Save and restore torch's random state, so that a resumed run draws the same dropout masks."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Config -> data, network, classifier."""
+"""Build data module, network and classifier from a config."""
 
 import json
 from typing import Any
@@ -15,48 +15,49 @@ from convline.data.source_cache import cached_source
 from convline.errors import UserError
 from convline.training.classifier import Classifier
 
+# settings of the trainer that limit batches; the data module applies them, since it builds the loaders
 LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches")
 
 
 def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
-    """Data and classifier of a config, seeded; the data are read and checked.
+    """Seed all random generators, read and check the data, and build the classifier with its network.
 
     Raises:
-        UserError: a part of the config does not fit.
+        UserError: a setting of the config is invalid, or does not fit the data.
     """
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     pl.seed_everything(cfg.seed, verbose=False)
-    data = data_of(cfg)
+    data = load_data(cfg)
     if cfg.tta is not None and not data.flip_invariant:
         data.notices.append(f"warning: tta={cfg.tta} mirrors images, but mirrored ones show another class or none")
     if cfg.tta == "flip+shift" and min(data.input_shape[1:]) < 2:
         raise UserError("tta=flip+shift moves images by a pixel, for which they need at least 2×2.\n  Type: tta=flip")
-    network = instantiated(cfg, "model")
-    classifier = instantiated(cfg, "classifier")(
+    network = instantiate_node(cfg, "model")
+    classifier = instantiate_node(cfg, "classifier")(
         network=network,
         class_weights=data.class_weights() if cfg.classifier.class_weights == "balanced" else None,
-        optimizer=instantiated(cfg, "optimizer"),
-        scheduler=instantiated(cfg, "scheduler"),
+        optimizer=instantiate_node(cfg, "optimizer"),
+        scheduler=instantiate_node(cfg, "scheduler"),
         channels_last=cfg.channels_last,
         compile=cfg.compile,
     )
     return data, classifier
 
 
-def data_of(cfg: DictConfig) -> DataModule:
-    """The data of a config, read and checked.
+def load_data(cfg: DictConfig) -> DataModule:
+    """Build the data module of a config; read and check its data.
 
     Raises:
         UserError: the files are missing or damaged, or do not fit the config.
     """
     settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
-    depends_on = {key: settings[key] for key in ("source", "root") if key in settings}
-    data = instantiated(
+    source_settings = {key: settings[key] for key in ("source", "root") if key in settings}
+    data = instantiate_node(
         cfg,
         "data",
-        without=("source", "channels", "image_size"),  # the last two make input_shape, which the data module takes
-        source=cached_source(instantiated(cfg, "data.source"), json.dumps(depends_on)),
+        without=("source", "channels", "image_size"),  # input_shape is computed from the last two
+        source=cached_source(instantiate_node(cfg, "data.source"), json.dumps(source_settings)),
         seed=cfg.seed,
         steps_per_execution=cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches,
         channels_last=cfg.channels_last,
@@ -66,27 +67,27 @@ def data_of(cfg: DictConfig) -> DataModule:
     return data
 
 
-def initial_network(cfg: DictConfig) -> nn.Module:
-    """The network of a config as `build` makes it, before any training; torch's random state is left alone.
+def build_initial_network(cfg: DictConfig) -> nn.Module:
+    """Build the network of a config with the initial weights of its run; torch's random state is not changed.
 
     Raises:
-        UserError: it cannot be built.
+        UserError: the network cannot be built.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(cfg.seed)
-        return instantiated(cfg, "model")
+        return instantiate_node(cfg, "model")
 
 
-def instantiated(cfg: DictConfig, key: str, without: tuple[str, ...] = (), **extra: Any) -> Any:
-    """Make the object that a part of the config describes; what its class says of wrong arguments is for the user.
+def instantiate_node(cfg: DictConfig, key: str, without: tuple[str, ...] = (), **extra: Any) -> Any:
+    """Instantiate the `_target_` of a config node, and turn errors of its arguments into a `UserError`.
 
     Args:
         cfg: the whole config.
-        key: of the part, which has a `_target_`.
-        without: keys of the part that its class does not take.
+        key: the node's key, such as "data.source".
+        without: keys of the node that are no arguments.
         extra: further arguments.
     Raises:
-        UserError: the object cannot be made.
+        UserError: the object cannot be built.
     """
     node: Any = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=True)
     try:
@@ -95,7 +96,7 @@ def instantiated(cfg: DictConfig, key: str, without: tuple[str, ...] = (), **ext
         cause = error.__cause__ or error
         if isinstance(cause, UserError):
             raise cause from error
-        if isinstance(cause, ValueError):  # says itself what is wrong; a pattern's error draws the place
+        if isinstance(cause, ValueError):  # its text is written for the user, such as a pattern's error
             raise UserError(str(cause)) from error
         remedy = "\n  Type trainer=auto for what is there." if key == "trainer" else ""
         raise UserError(f"{key} cannot be made as it is configured: {cause}{remedy}") from error
