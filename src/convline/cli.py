@@ -1,4 +1,4 @@
-"""`convline evaluate …`: what is done with runs after they are done. Thin: each command calls one function."""
+"""Define the command `convline` and its subcommands, each of which calls one function."""
 
 import sys
 from enum import StrEnum
@@ -13,7 +13,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 
 class Views(StrEnum):
-    """Test-time augmentation."""
+    """List the views of an image that test-time augmentation averages over."""
 
     FLIP = "flip"
     FLIP_SHIFT = "flip+shift"
@@ -21,17 +21,17 @@ class Views(StrEnum):
 
 @app.callback()
 def _describe() -> None:
-    """Tools around the runs of `python train.py`."""
+    """Work with the runs of `python train.py`."""
 
 
 @app.command()
 def describe(
     settings: Annotated[list[str] | None, typer.Argument(help="As for train.py: model=vgg16 data=cifar10")] = None,
-    json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the figures as JSON; - prints them.")] = None,
+    json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the numbers as JSON; - prints them.")] = None,
     draw: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw the network.")] = None,
-    multirun: Annotated[bool, typer.Option("-m", help="Not needed: lists make a sweep by themselves.")] = False,
+    multirun: Annotated[bool, typer.Option("-m", help="Accepted, but not needed: a list of values is enough.")] = False,
 ) -> int:
-    """Print a network's layers, parameters, multiply-adds and receptive fields; needs no data and builds no weights."""
+    """Print a network's layers, parameters, multiply-accumulates and receptive fields, without data or weights."""
     from convline.commands.describe import describe as describe_settings
 
     return describe_settings(settings or [], json, draw)
@@ -40,9 +40,9 @@ def describe(
 @app.command()
 def evaluate(
     run_dir: Annotated[Path, typer.Argument(help="A run's directory.")],
-    tta: Annotated[Views | None, typer.Option(help="Average over views of each image too.")] = None,
+    tta: Annotated[Views | None, typer.Option(help="Also average over views of each image.")] = None,
 ) -> None:
-    """Evaluate a run's best checkpoint on its test set again and print the figures."""
+    """Evaluate a run's best checkpoint on its test set again, and print the metrics."""
     from convline.commands.evaluate import reevaluate
 
     reevaluate(run_dir, tta)
@@ -51,26 +51,28 @@ def evaluate(
 @app.command()
 def report(
     folders: Annotated[list[Path] | None, typer.Argument(help="Folders of runs, sweeps or runs; default: runs")] = None,
-    metric: Annotated[str | None, typer.Option(help="What sorts; default: what chose the checkpoints.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="The metric to sort by; default: the one that chose the checkpoints.")
+    ] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as CSV.")] = None,
-    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="... as Markdown.")] = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="... as a page with plots.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with the table and plots.")] = None,
 ) -> None:
-    """Print a table of runs, seeds folded; unless a file is named, write report.csv, .md and .html beside them."""
+    """Print a table of runs, aggregated over seeds; unless a file is named, write report.csv, .md and .html too."""
     from convline.reporting.report import report as report_runs
 
     report_runs(folders or [Path("runs")], metric, csv, markdown, html)
 
 
-class Part(StrEnum):
-    """The images that figures are of."""
+class Split(StrEnum):
+    """List the splits that a command can show."""
 
     TEST = "test"
     VAL = "val"
 
 
-class Figure(StrEnum):
-    """What is compared."""
+class ComparedMetric(StrEnum):
+    """List the metrics that can be compared."""
 
     ACC = "acc"
     LOSS = "loss"
@@ -84,11 +86,11 @@ def compare(
     by: Annotated[
         str | None, typer.Option(metavar="KEY", help="Split by a setting: model, or model=lenet,vgg11")
     ] = None,
-    on: Annotated[Part, typer.Option(help="Which images' figures.")] = Part.TEST,
-    metric: Annotated[Figure, typer.Option(help="Which figure.")] = Figure.ACC,
+    on: Annotated[Split, typer.Option(help="The split whose metric is compared.")] = Split.TEST,
+    metric: Annotated[ComparedMetric, typer.Option(help="The metric that is compared.")] = ComparedMetric.ACC,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write everything as JSON.")] = None,
 ) -> None:
-    """Say whether the data support a difference between two groups of runs, and how many more seeds would."""
+    """Test whether two groups of runs differ, and estimate how many more seeds would show it."""
     from convline.reporting.compare import compare as compare_runs
 
     compare_runs(groups, by, on.value, metric.value, json)
@@ -97,12 +99,16 @@ def compare(
 @app.command()
 def figures(
     run_dir: Annotated[Path, typer.Argument(help="A run's directory.")],
-    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="This picture; may be repeated.")] = None,
-    split: Annotated[Part, typer.Option("--split", "--part", help="Whose images.")] = Part.VAL,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Draw this figure only; may be repeated.")
+    ] = None,
+    split: Annotated[Split, typer.Option("--split", "--part", help="The split whose images are shown.")] = Split.VAL,
     svg: Annotated[bool, typer.Option("--svg", help="Write SVG files too.")] = False,
-    beside: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="Another run in the same curves.")] = None,
+    beside: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="Draw another run in the same curves.")
+    ] = None,
 ) -> None:
-    """Draw what a run's network has learned into its folder pictures."""
+    """Draw figures of what a run's network has learned into the folder pictures of the run."""
     from convline.commands.figures import save
 
     save(run_dir, only or (), split, svg, beside or ())
@@ -123,14 +129,12 @@ def dashboard(
 
 @app.command()
 def reproduce(
-    lessons: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Of lessons, or all; settings too.")
-    ] = None,
-    show: Annotated[bool, typer.Option("--list", help="Print what came out of each, from stored results.")] = False,
+    lessons: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Lessons, or all; overrides too.")] = None,
+    show: Annotated[bool, typer.Option("--list", help="Print the stored results of each lesson.")] = False,
     seeds: Annotated[int | None, typer.Option(min=1, help="Runs of each configuration.")] = None,
-    folder: Annotated[Path, typer.Option(metavar="DIR", help="Where pages and runs go.")] = Path("runs/reproduce"),
+    folder: Annotated[Path, typer.Option(metavar="DIR", help="Folder for pages and runs.")] = Path("runs/reproduce"),
 ) -> None:
-    """Do a tutorial's lesson again: train, draw, compare with what was published; `convline reproduce lenet5_mnist`."""
+    """Reproduce a tutorial: train, draw, compare with what was published; `convline reproduce lenet5_mnist`."""
     from convline.lessons.reproduce import print_findings, reproduce_lessons
 
     words = lessons or []
@@ -142,7 +146,7 @@ def reproduce(
 
 
 def main() -> None:
-    """Entry of the `convline` command."""
+    """Run the command `convline`."""
     sys.exit(guarded(_run, sys.argv[1:]))
 
 

@@ -1,4 +1,4 @@
-"""The command `python train.py`: words of the command line -> configs -> runs, and one screen for what goes wrong."""
+"""Run the command `python train.py`: overrides → config → runs; show a user's mistake on one screen."""
 
 import os
 import sys
@@ -27,52 +27,52 @@ from convline.errors import Interrupted, UserError
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run what the command line says.
+    """Run one command line.
 
     Args:
-        words: the command line after `train.py`; taken from `sys.argv` if None.
+        words: the words after `train.py`; those of `sys.argv` if None.
     Returns:
         The exit status: 0, 1 after an error, 128 + the signal's number after an interruption.
     """
     words = quote_units(sys.argv[1:] if words is None else words)
-    words = sorted(words, key=lambda word: word not in ("-m", "--multirun"))  # Hydra does not take it between others
+    words = sorted(words, key=lambda word: word not in ("-m", "--multirun"))  # Hydra accepts it only at an end
     if "--help" in words or "-h" in words:
         print(help_page())
         return 0
-    if any(word.startswith("resume=") for word in words):  # a path is no matter for Hydra's grammar
+    if any(word.startswith("resume=") for word in words):  # a path need not obey Hydra's grammar
         return guarded(lambda: _resume(words), words)
     schema.register()
     return guarded(lambda: _under_hydra(spread_seeds(words)), words)
 
 
 def guarded(command: Callable[[], int | None], words: list[str]) -> int:
-    """Run a command and give its exit status; show a user's mistake on one screen.
+    """Run a command and return its exit status; show a user's mistake on one screen.
 
-    Our own mistakes keep their traceback, for the bug report.
+    Any other error keeps its traceback, for a bug report.
     """
     try:
         return command() or 0
     except Interrupted as stop:
-        _complain("interrupted" + (f"; to go on, type: {stop.hint}" if stop.hint else ""))
+        _print_error("interrupted" + (f"; to go on, type: {stop.hint}" if stop.hint else ""))
         return 128 + stop.signum
     except KeyboardInterrupt:
-        _complain("interrupted")
+        _print_error("interrupted")
         return 130
     except UserError as error:
         if "debug=true" in [word.lower() for word in words]:
             traceback.print_exc()
-        _complain(f"error: {error}")
+        _print_error(f"error: {error}")
     except Exception:
         traceback.print_exc()
     return 1
 
 
-def _complain(text: str) -> None:
+def _print_error(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 def _under_hydra(words: list[str]) -> int:
-    """Hand over to Hydra, which calls `_run`, or with -m a sweeper of `convline.sweeps`."""
+    """Let Hydra compose the config and call `_run`, or with -m a sweeper of `convline.sweeps`."""
     settings = get_args_parser().parse_args(words).overrides
     check_words(settings)
     # Hydra would print a screen of its own for errors of composition and exit; ours names the nearest right word.
@@ -82,7 +82,7 @@ def _under_hydra(words: list[str]) -> int:
     def run(cfg: DictConfig) -> None:
         statuses.append(guarded(lambda: _run(cfg), words))
 
-    sys.argv = [sys.argv[0], *words]  # which Hydra reads
+    sys.argv = [sys.argv[0], *words]  # Hydra reads it
     try:
         hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(run)()
     except (HydraException, OmegaConfBaseException) as error:
@@ -91,16 +91,16 @@ def _under_hydra(words: list[str]) -> int:
 
 
 def _run(cfg: DictConfig) -> None:
-    """One run."""
+    """Validate the config and train one run."""
     validate.check(cfg)
     for word in HydraConfig.get().overrides.task:
         if schema.is_of_sweeps(word):
             raise UserError(f"{word} has an effect in a sweep only: add -m, or leave it out.")
-    from convline.run import train as training  # torch and lightning take seconds: only for a config that is right
+    from convline.run.train import start  # imports torch, which takes seconds: only for a valid config
 
     choices = choices_of(HydraConfig.get())
     name = (cfg.name or f"{choices['model']}_{choices['data']}").replace("/", "-")
-    training.start(cfg, Path(cfg.runs_dir), f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}", choices)
+    start(cfg, Path(cfg.runs_dir), f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}", choices)
 
 
 def _resume(words: list[str]) -> int:
@@ -111,7 +111,7 @@ def _resume(words: list[str]) -> int:
             f"resume={run_dir} goes on with that run's own settings, so {' '.join(others)} would have no effect.\n"
             f"  Type: python train.py resume={run_dir}"
         )
-    from convline.run import train as training
+    from convline.run.train import resume
 
-    training.resume(Path(run_dir))
+    resume(Path(run_dir))
     return 0

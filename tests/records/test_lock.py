@@ -14,7 +14,7 @@ import pytest
 
 from convline.records import lock
 from convline.records.directory import read_status, update_summary
-from convline.records.lock import HEARTBEAT, STALE, HeldError, is_held, locked
+from convline.records.lock import HEARTBEAT, STALE_SECONDS, HeldError, is_held, locked
 
 
 def heartbeat_of(run_dir: Path, host: str, pid: int, age: float = 0) -> Path:
@@ -55,12 +55,12 @@ def test_the_heartbeat_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_a_fresh_heartbeat_of_another_machine_is_believed_and_a_stale_one_is_not(tmp_path: Path) -> None:
-    heartbeat_of(tmp_path, "elsewhere", os.getpid(), age=STALE - 5)
+    heartbeat_of(tmp_path, "elsewhere", os.getpid(), age=STALE_SECONDS - 5)
     assert is_held(tmp_path)
     assert lock.holder_pid(tmp_path) is None
     with pytest.raises(HeldError), locked(tmp_path):
         pass
-    heartbeat_of(tmp_path, "elsewhere", os.getpid(), age=STALE + 5)
+    heartbeat_of(tmp_path, "elsewhere", os.getpid(), age=STALE_SECONDS + 5)
     assert not is_held(tmp_path)
     with locked(tmp_path):
         assert lock.holder_pid(tmp_path) == os.getpid()
@@ -69,7 +69,7 @@ def test_a_fresh_heartbeat_of_another_machine_is_believed_and_a_stale_one_is_not
 def test_a_process_here_that_lives_is_believed_for_as_long_as_it_beats(tmp_path: Path) -> None:
     heartbeat_of(tmp_path, HERE, os.getpid())
     assert is_held(tmp_path)
-    heartbeat_of(tmp_path, HERE, os.getpid(), age=STALE + 5)  # the number was given to another process
+    heartbeat_of(tmp_path, HERE, os.getpid(), age=STALE_SECONDS + 5)  # the number was given to another process
     assert not is_held(tmp_path)
 
 
@@ -77,12 +77,12 @@ def test_a_run_on_a_read_only_disk_can_be_looked_at(tmp_path: Path, monkeypatch:
     heartbeat_of(tmp_path, "elsewhere", 1)
     monkeypatch.setattr("tempfile.TemporaryFile", Mock(side_effect=OSError(errno.EROFS, "Read-only file system")))
     assert is_held(tmp_path)
-    heartbeat_of(tmp_path, "elsewhere", 1, age=STALE + 5)
+    heartbeat_of(tmp_path, "elsewhere", 1, age=STALE_SECONDS + 5)
     assert not is_held(tmp_path)
 
 
 def test_the_heartbeat_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "BEAT", 0.02)
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.02)
     with locked(tmp_path):
         os.utime(tmp_path / HEARTBEAT, (1, 1))
         end = time.monotonic() + 20

@@ -1,8 +1,8 @@
-"""Who has a run directory: one process at a time, and everybody can tell a live one from a dead one.
+"""Lock a run directory, so that one process at a time trains in it and a dead process is recognized.
 
-On one machine the system answers: it takes a lock (`flock` of `.lock`) away from a process that ends, however it ends.
-Between machines that share a folder not every file system passes locks on. There the file `heartbeat` answers: it is
-made by one test-and-make, says whose it is, and is touched every few seconds for as long as its process lives.
+On one machine, the operating system releases a lock (`flock` of the file `.lock`) when its process ends, however it
+ends. Not every file system passes locks on between machines that share a folder. There the file `heartbeat` decides: it
+is created atomically, names its process, and is touched every few seconds while that process lives.
 """
 
 import fcntl
@@ -18,21 +18,21 @@ from pathlib import Path
 
 from convline.errors import UserError
 
-BEAT = 5.0  # seconds between two touches
-STALE = 60.0  # seconds without a touch after which a process on another machine counts as dead
+HEARTBEAT_SECONDS = 5.0  # between two touches
+STALE_SECONDS = 60.0  # without a touch; then a process on another machine counts as dead
 HEARTBEAT = "heartbeat"
 
 
 class HeldError(UserError):
-    """Another process has the directory."""
+    """Report that another process has locked the run directory."""
 
 
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Keep other processes from training in this directory, for as long as this one lives or the block lasts.
+    """Lock a run directory while the block runs; if this process dies, the lock is released.
 
     Raises:
-        HeldError: another process has it.
+        HeldError: another process has locked it.
     """
     with open(run_dir / ".lock", "a") as file:
         try:
@@ -41,10 +41,10 @@ def locked(run_dir: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise _held(run_dir) from error
         except OSError:
-            has_lock = False  # a file system without locks: the heartbeat alone decides
+            has_lock = False  # the file system has no locks: the heartbeat alone decides
         _take_heartbeat(run_dir, has_lock)
         ended = threading.Event()
-        threading.Thread(target=_beat, args=(run_dir / HEARTBEAT, ended), daemon=True).start()
+        threading.Thread(target=_touch_until, args=(run_dir / HEARTBEAT, ended), daemon=True).start()
         try:
             yield
         finally:
@@ -53,17 +53,17 @@ def locked(run_dir: Path) -> Iterator[None]:
 
 
 def is_held(run_dir: Path) -> bool:
-    """Whether a live process has the directory, as far as its heartbeat tells; touches nothing."""
+    """Return whether a live process has locked the directory, by its heartbeat; this writes nothing."""
     path = run_dir / HEARTBEAT
     try:
-        holder, age = _holder(path), _age(path)
+        holder, seconds = _holder(path), _seconds_since_touch(path)
     except FileNotFoundError:
         return False
-    return age < STALE and (holder[0] != socket.gethostname() or _exists(holder[1]))
+    return seconds < STALE_SECONDS and (holder[0] != socket.gethostname() or _exists(holder[1]))
 
 
 def holder_pid(run_dir: Path) -> int | None:
-    """The process on this machine that has, or had when it died, the directory."""
+    """Return the id of the process on this machine that has locked the directory, even if it has died; else None."""
     try:
         host, pid = _holder(run_dir / HEARTBEAT)
     except FileNotFoundError:
@@ -72,11 +72,15 @@ def holder_pid(run_dir: Path) -> int | None:
 
 
 def _take_heartbeat(run_dir: Path, has_lock: bool) -> None:
-    """Make the file; one that is there is a dead process's, or of a machine that our lock does not reach."""
+    """Create the heartbeat file, in place of one that a dead process has left.
+
+    Raises:
+        HeldError: a live process has one; it may be on a machine that our lock does not reach.
+    """
     path = run_dir / HEARTBEAT
     for _ in range(2):
         try:
-            with open(path, "x") as file:  # the one test-and-make that two processes cannot both win
+            with open(path, "x") as file:  # atomic: of two processes only one creates it
                 json.dump({"host": socket.gethostname(), "pid": os.getpid()}, file)
             return
         except FileExistsError:
@@ -85,21 +89,21 @@ def _take_heartbeat(run_dir: Path, has_lock: bool) -> None:
             if is_held(run_dir) and not (has_lock and _holder(path)[0] == socket.gethostname()):
                 raise _held(run_dir)
             dead = path.with_name(f"{HEARTBEAT}.{socket.gethostname()}.{os.getpid()}")
-            path.rename(dead)  # so that of two who find it stale only one removes it
+            path.rename(dead)  # atomic too: of two processes that find it stale, only one removes it
             dead.unlink()
         except FileNotFoundError:
             pass
     raise _held(run_dir)
 
 
-def _beat(path: Path, ended: threading.Event) -> None:
-    while not ended.wait(BEAT):
-        with suppress(OSError):  # a disk that is full or away for a moment ends no run
+def _touch_until(path: Path, ended: threading.Event) -> None:
+    while not ended.wait(HEARTBEAT_SECONDS):
+        with suppress(OSError):  # a disk that is full or unreachable for a moment must not end the run
             os.utime(path)
 
 
 def _holder(path: Path) -> tuple[str, int]:
-    """Host and process; nobody's if the file was caught before it was written."""
+    """Read host and process id; an empty host and 0 if the file is not written yet."""
     try:
         content = json.loads(path.read_text())
         return str(content["host"]), int(content["pid"])
@@ -107,14 +111,14 @@ def _holder(path: Path) -> tuple[str, int]:
         return "", 0
 
 
-def _age(path: Path) -> float:
-    """Seconds since the last touch, by the clock of the file system: other machines' clocks differ."""
+def _seconds_since_touch(path: Path) -> float:
+    """Return the seconds since the last touch, by the clock of the file system, since clocks of machines differ."""
     try:
         with tempfile.TemporaryFile(dir=path.parent) as now:
             return os.fstat(now.fileno()).st_mtime - path.stat().st_mtime
     except FileNotFoundError:
         raise
-    except OSError:  # only looked at: not ours to write, or nobody's, on a disk that is read-only or full
+    except OSError:  # a folder that this user cannot write to, or a full disk
         return time.time() - path.stat().st_mtime
 
 

@@ -1,4 +1,4 @@
-"""What a run came from: the hash of all that decides what it computes, the version of the code, and the machine."""
+"""Record where a run comes from: a hash of everything that decides its result, the code version, the hardware."""
 
 import functools
 import json
@@ -35,14 +35,16 @@ def is_excluded_from_hash(key: str) -> bool:
 
 
 def identity(cfg: DictConfig, code: str, data: str) -> str:
-    """A hash of all that decides what a run computes: 16 hexadecimal digits.
+    """Hash everything that decides what a run computes, into 16 hexadecimal digits.
 
     Args:
         cfg: the config; `HASH_EXCLUDED` is left out.
-        code: version of the code.
-        data: fingerprint of the data.
+        code: the version of the code, from `code_key`.
+        data: the fingerprint of the data.
     """
-    kept: Any = OmegaConf.to_container(cfg, resolve=True)  # whole: values may refer to what is left out
+    kept: Any = OmegaConf.to_container(
+        cfg, resolve=True
+    )  # resolved as a whole, since values may refer to excluded settings
     for key in HASH_EXCLUDED:
         node, *path = kept, *key.split(".")
         while len(path) > 1 and isinstance(node, dict):
@@ -53,7 +55,7 @@ def identity(cfg: DictConfig, code: str, data: str) -> str:
     return short_hash(text)
 
 
-@functools.cache  # the code that this process has loaded is the code that was there when it began
+@functools.cache  # this process runs the code that it has loaded, even if a file changes later
 def code_version() -> dict[str, Any]:
     """Describe the code; the values are None outside a git checkout.
 
@@ -86,13 +88,13 @@ def code_version() -> dict[str, Any]:
 
 
 def code_key() -> str:
-    """The version of the code, as it goes into a run's identity."""
+    """Return the version of the code as one string, for the identity of a run."""
     code = code_version()
     return f"{code['version']} {code['tree']} {code['changes']}"
 
 
 def environment(data_fingerprint: str) -> dict[str, Any]:
-    """What the run ran on: command, code, versions, hardware, data."""
+    """Describe what the run runs on: command, code, versions of packages, hardware, data."""
     import torch
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

@@ -38,9 +38,9 @@ def record(run_dir: Path, how: str, fingerprint: str) -> None:
     """Add a line for one evaluation on the test set of a run's data. Several processes may do so at once.
 
     Args:
-        run_dir: of the run whose network was evaluated; its config and summary are read.
+        run_dir: directory of the run whose network was evaluated; its config and summary are read.
         how: "train" for the test at the end of a training, "evaluate" for a later one.
-        fingerprint: of the data and their split.
+        fingerprint: fingerprint of the data and their split.
     Raises:
         UserError: the log cannot be written; an evaluation that is not recorded is refused.
     """
@@ -61,7 +61,7 @@ def _append(path: Path, line: tuple[str, ...]) -> None:
                 writer.writerow(COLUMNS)
             writer.writerow(line)
             file.write(text.getvalue())
-            file.flush()  # before the lock goes
+            file.flush()  # before the lock is released
     except OSError as error:
         raise UserError(
             f"the test evaluation log {path} cannot be written: {error.strerror}.\n"
