@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 
 from convline.config import load_config
 from convline.records.directory import read_status, read_summary
-from convline.sweeps import search_space as space
 from convline.sweeps import study
+from convline.sweeps.search_space import parse_space
 from support.commands import Done, Running, train, wait_for
 from support.searching import SEARCH, done_trials, trial_dirs
 from support.sweeping import TINY
@@ -116,7 +116,7 @@ class TestGoingOn:
         words += ["sweep.sampler.population_size=4"] if sampler == "nsgaii" else []
         settings = load_config(words).sweep
         ranges = ["a=range(1,6)", "b=range(1,6)"] if sampler == "grid" else ["a=interval(0,1)", "b=interval(0,1)"]
-        dimensions = space.read(ranges, {})[1]
+        dimensions = parse_space(ranges, {})[1]
 
         def ask(opened: optuna.Study) -> dict[str, Any]:
             trial = opened.ask({dimension.key: dimension.distribution for dimension in dimensions})

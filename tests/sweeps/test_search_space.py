@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from convline.errors import UserError
-from convline.sweeps import search_space as space
+from convline.sweeps.search_space import parse_space
 from support.commands import train
 from support.searching import SEARCH, trial_dirs
 from support.sweeping import TINY
@@ -14,7 +14,7 @@ from support.sweeping import TINY
 
 class TestSpace:
     def dimension(self, word: str) -> Any:
-        return space.read([word], {})[1][0]
+        return parse_space([word], {})[1][0]
 
     @pytest.mark.parametrize(
         ("word", "wanted"),
@@ -51,7 +51,7 @@ class TestSpace:
 
     def test_the_command_line_goes_before_the_file(self) -> None:
         words = ["optimizer.lr=0.1", "data.batch_size=8,16"]
-        fixed, dimensions = space.read(
+        fixed, dimensions = parse_space(
             words, {"optimizer.lr": "interval(0,1)", "data.batch_size": "32,64", "optimizer.momentum": "0.8,0.9"}
         )
         assert fixed == ["optimizer.lr=0.1"]
@@ -72,7 +72,7 @@ class TestSpace:
     )
     def test_what_cannot_be_searched_is_refused(self, word: str, told: str) -> None:
         with pytest.raises(UserError, match=told):
-            space.read([word], {})
+            parse_space([word], {})
 
 
 class TestChecks:

@@ -1,6 +1,6 @@
 """Run many trainings with one command: grids and searches that can be stopped, resumed, extended and shared.
 
-Importing this package imports neither torch nor Optuna, so that a sweep with a misspelt setting is refused at once.
+The package imports neither torch nor Optuna, so that a sweep with a misspelled setting fails at once.
 """
 
 from convline.sweeps.grid import sweep

@@ -1,8 +1,8 @@
-"""Find or create a sweep's folder: one run directory a job, and sweep.json, which lists them.
+"""Find or create a sweep's folder, which holds one run directory a job and sweep.json, a list of the jobs.
 
-The same command finds its folder again by what its jobs compute: it continues the folder that holds most of its jobs,
-and adds the jobs that are missing there. So a longer list of values extends a sweep. A changed version of the code
-computes something else, and begins a new folder.
+Jobs are compared by a hash of their config, their data and the version of the code (`Job.identity`). A command
+continues the folder that holds most of its jobs, and adds the missing ones: a longer list of values extends a sweep.
+With a changed version of the code no identity is equal, and the command creates a new folder.
 """
 
 import itertools
@@ -29,7 +29,7 @@ LOCK = ".sweeps.lock"
 
 @dataclass
 class Folder:
-    """A sweep on disk.
+    """Hold the jobs of a sweep's folder, and add run directories to it.
 
     Args:
         path: path of the folder.
@@ -41,26 +41,26 @@ class Folder:
     jobs: list[dict[str, Any]] = field(default_factory=list)
     created: float = field(default_factory=time.time)
 
-    def known(self, by: str) -> dict[str, str]:
-        """Return the jobs' directories by one of their hashes, "identity" or "recipe"."""
+    def directories(self, by: str) -> dict[str, str]:
+        """Return the names of the jobs' directories by one of the jobs' hashes, "identity" or "recipe"."""
         return {job[by]: job["directory"] for job in self.jobs}
 
     def count(self, jobs: Sequence[Job], by: str) -> int:
-        """Count how many of these jobs the folder holds."""
-        known = self.known(by)
-        return sum(getattr(job, by) in known for job in jobs)
+        """Count the jobs that the folder already holds."""
+        directories = self.directories(by)
+        return sum(getattr(job, by) in directories for job in jobs)
 
     def add(self, jobs: Sequence[Job], by: str) -> list[Path]:
         """Create the run directories of jobs that the folder does not hold; return the directories of all, in order."""
-        known = self.known(by)
-        taken = {*known.values(), *(path.name for path in self.path.iterdir())}
+        names_by_hash = self.directories(by)
+        used_names = {*names_by_hash.values(), *(path.name for path in self.path.iterdir())}
         for job in jobs:
-            if getattr(job, by) in known:
+            if getattr(job, by) in names_by_hash:
                 continue
-            names = (job.name if count == 1 else f"{job.name}-{count}" for count in itertools.count(1))
-            name = next(name for name in names if name not in taken)
-            taken.add(name)
-            known[getattr(job, by)] = name
+            candidates = (job.name if count == 1 else f"{job.name}-{count}" for count in itertools.count(1))
+            name = next(name for name in candidates if name not in used_names)
+            used_names.add(name)
+            names_by_hash[getattr(job, by)] = name
             hashes = {"identity": job.identity, "recipe": job.recipe}
             self.jobs.append({"directory": name, "overrides": job.overrides, **hashes})
         content = {"command": sys.argv, "created": self.created, "jobs": self.jobs}
@@ -68,7 +68,7 @@ class Folder:
         write_json(self.path / "sweep.json", content)
         directories = []
         for job in jobs:
-            directory = self.path / known[getattr(job, by)]
+            directory = self.path / names_by_hash[getattr(job, by)]
             if not (directory / "summary.json").is_file():
                 (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
                 write_initial_files(directory, job.cfg, **job.summary_fields())
@@ -78,7 +78,7 @@ class Folder:
         return directories
 
     def _check(self, directory: Path, job: Job) -> None:
-        """Check that the config in a run directory is still the one of the job that is to be resumed.
+        """Check that the config in a run directory was not changed since the job began.
 
         Raises:
             UserError: the config was changed, or the directory is damaged.
@@ -97,10 +97,10 @@ class Folder:
             )
 
 
-def wanted_folder(cfg: DictConfig) -> tuple[Path, bool]:
-    """Return the path of a new sweep by Hydra's config, and whether the user named it."""
+def new_folder_path(cfg: DictConfig) -> tuple[Path, bool]:
+    """Return the path of a new sweep's folder, and whether the user set it with `hydra.sweep.dir`."""
     path = Path(cfg.hydra.sweep.dir)
-    if any(word.startswith("hydra.sweep.dir=") for word in cfg.hydra.overrides.hydra):
+    if any(override.startswith("hydra.sweep.dir=") for override in cfg.hydra.overrides.hydra):
         return path, True
     return path.with_name(path.name.removesuffix("sweep") + cfg.name.replace("/", "-")) if cfg.name else path, False
 
@@ -114,7 +114,7 @@ def open_folder(
         jobs: jobs of one command.
         runs_dir: parent of the folders of sweeps.
         name: name of a new folder.
-        explicit: the user chose this name, and no other folder may be taken.
+        explicit: the user chose this name, so that no other folder may be used.
         rerun: "all" creates a new folder; "none" also accepts jobs of other versions of the code.
     Returns:
         The folder, and the jobs' directories in order.
@@ -122,20 +122,20 @@ def open_folder(
         UserError: the folder of that name holds another sweep, or cannot be created.
     """
     by = "recipe" if rerun == "none" else "identity"
-    with in_turn(runs_dir):  # two processes with the same command at the same moment
+    with locked_runs_dir(runs_dir):  # the same command may start twice at the same moment
         if explicit:
-            folder = _named(runs_dir / name, jobs, by, rerun)
+            folder = _open_named(runs_dir / name, jobs, by, rerun)
         else:
-            known = [] if rerun == "all" else folders(runs_dir)
-            best = max(known, key=lambda found: (found.count(jobs, by), found.created), default=None)
-            has_some = best is not None and best.count(jobs, by)
-            folder = best if best is not None and has_some else Folder(make_new_folder(runs_dir, name))
+            candidates = [] if rerun == "all" else folders(runs_dir)
+            best = max(candidates, key=lambda folder: (folder.count(jobs, by), folder.created), default=None)
+            has_jobs = best is not None and best.count(jobs, by)
+            folder = best if best is not None and has_jobs else Folder(make_new_folder(runs_dir, name))
         return folder, folder.add(jobs, by)
 
 
 @contextmanager
-def in_turn(runs_dir: Path) -> Iterator[None]:
-    """Let only one process at a time look for a sweep's folder and create it.
+def locked_runs_dir(runs_dir: Path) -> Iterator[None]:
+    """Lock `runs_dir`, so that only one process at a time searches for a sweep's folder and creates it.
 
     Raises:
         UserError: the folder cannot be written.
@@ -158,8 +158,7 @@ def folders(runs_dir: Path) -> list[Folder]:
         try:
             content = json.loads(path.read_text())
             jobs = [
-                {key: known[key] for key in ("directory", "overrides", "identity", "recipe")}
-                for known in content["jobs"]
+                {key: job[key] for key in ("directory", "overrides", "identity", "recipe")} for job in content["jobs"]
             ]
             grids.append(Folder(path.parent, jobs, content["created"]))
         except (OSError, ValueError, KeyError, TypeError):
@@ -167,61 +166,72 @@ def folders(runs_dir: Path) -> list[Folder]:
     return grids
 
 
-def by_another_version(runs_dir: Path, jobs: Sequence[Job]) -> tuple[int, Path | None]:
-    """Return how many of these jobs another version of the code has finished, and in which folder."""
+def jobs_of_another_version(runs_dir: Path, jobs: Sequence[Job]) -> tuple[int, Path | None]:
+    """Count the jobs that another version of the code has finished, in the folder with most of them.
+
+    Returns:
+        The number of jobs, and the folder; (0, None) if there are none.
+    """
     best: tuple[int, Path | None] = (0, None)
     for folder in folders(runs_dir):
-        known, own = folder.known("recipe"), folder.known("identity")
-        done = [known[job.recipe] for job in jobs if job.recipe in known and job.identity not in own]
+        by_recipe, by_identity = folder.directories("recipe"), folder.directories("identity")
+        done = [by_recipe[job.recipe] for job in jobs if job.recipe in by_recipe and job.identity not in by_identity]
         count = sum(read_status(folder.path / directory) == "finished" for directory in done)
-        best = max(best, (count, folder.path), key=lambda found: found[0])
+        best = max(best, (count, folder.path), key=lambda candidate: candidate[0])
     return best
 
 
-def _named(path: Path, jobs: Sequence[Job], by: str, rerun: str) -> Folder:
-    """Return the folder that the user named.
+def _open_named(path: Path, jobs: Sequence[Job], by: str, rerun: str) -> Folder:
+    """Open the folder that the user named, or create it.
 
     Raises:
-        UserError: it holds another sweep.
+        UserError: the folder holds another sweep.
     """
-    known = next((found for found in folders(path.parent) if found.path == path), None)
-    if known is None:
+    existing = next((folder for folder in folders(path.parent) if folder.path == path), None)
+    if existing is None:
         if (path / "sweep.json").exists():
             raise UserError(f"{path} holds a search, or a damaged sweep.json.\n  Name another folder.")
         path.mkdir(exist_ok=True)
         return Folder(path)
     if rerun == "all":
         raise UserError(f"rerun=all makes a new folder, but {path} is there. Name another one, or none.")
-    if not known.count(jobs, by):
-        if known.count(jobs, "recipe"):
+    if not existing.count(jobs, by):
+        if existing.count(jobs, "recipe"):
             raise UserError(
                 f"{path} was done by another version of the code.\n"
                 "  Type rerun=none to take its jobs as they are, or name another folder."
             )
-        raise UserError(f"{path} holds another sweep: {_difference(known, jobs[0])}.\n  Name another folder.")
-    return known
+        raise UserError(f"{path} holds another sweep: {_difference(existing, jobs[0])}.\n  Name another folder.")
+    return existing
 
 
 def _difference(folder: Folder, job: Job) -> str:
     """Describe one setting in which the most similar job of the folder differs from this job."""
-    ours = _flat(OmegaConf.to_container(job.cfg, resolve=True))
+    settings = _flatten(OmegaConf.to_container(job.cfg, resolve=True))
     closest: tuple[str, dict[str, Any]] | None = None
-    for known in folder.jobs:
-        theirs = _flat(OmegaConf.to_container(read_config(folder.path / known["directory"]), resolve=True))
+    for other_job in folder.jobs:
+        other_settings = _flatten(
+            OmegaConf.to_container(read_config(folder.path / other_job["directory"]), resolve=True)
+        )
         differences = {
-            key: theirs.get(key) for key in ours if theirs.get(key) != ours[key] and not is_excluded_from_hash(key)
+            key: other_settings.get(key)
+            for key in settings
+            if other_settings.get(key) != settings[key] and not is_excluded_from_hash(key)
         }
         if closest is None or len(differences) < len(closest[1]):
-            closest = known["directory"], differences
+            closest = other_job["directory"], differences
     if closest is None or not closest[1]:
         return "its data are others"
     key, value = next(iter(closest[1].items()))
-    return f"its job {closest[0]} has {key}={value}, and this one {ours[key]}"
+    return f"its job {closest[0]} has {key}={value}, and this one {settings[key]}"
 
 
-def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
+def _flatten(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Return a nested config as one dictionary with dotted keys."""
     if not isinstance(node, dict):
         return {prefix: node}
     return {
-        k: v for key, value in node.items() for k, v in _flat(value, f"{prefix}.{key}" if prefix else str(key)).items()
+        dotted_key: leaf
+        for key, value in node.items()
+        for dotted_key, leaf in _flatten(value, f"{prefix}.{key}" if prefix else str(key)).items()
     }

@@ -1,4 +1,4 @@
-"""End a sweep: write its report, print the outcome of a search, and after an interruption say how to resume."""
+"""Write the report of a sweep when it ends, print the best trials of a search, and print how to resume."""
 
 import shlex
 import signal
@@ -17,7 +17,7 @@ from convline.sweeps.trials import LOST, Trials
 
 @contextmanager
 def closing_report(prepare: Callable[[], None] | None = None) -> Iterator[Callable[[Path], None]]:
-    """Write the sweep's report when the block ends, however it ends.
+    """Write the sweep's report when the block ends, also after an exception.
 
     An error of the report itself is only printed if the block was left by an exception: the exit status must say
     that the sweep was interrupted, so that a scheduler or a shell script can resume it.
@@ -47,8 +47,8 @@ def closing_report(prepare: Callable[[], None] | None = None) -> Iterator[Callab
             _write_report(folders, prepare)
         except (Interrupted, KeyboardInterrupt) as stop:
             # with rerun=all, the jobs that this command has finished would be run once more
-            words = [word for word in sys.argv if not (folders and word.lstrip("+") == "rerun=all")]
-            raise Interrupted(getattr(stop, "signum", signal.SIGINT), f"python {shlex.join(words)}") from stop
+            arguments = [word for word in sys.argv if not (folders and word.lstrip("+") == "rerun=all")]
+            raise Interrupted(getattr(stop, "signum", signal.SIGINT), f"python {shlex.join(arguments)}") from stop
 
 
 def _write_report(folders: list[Path], prepare: Callable[[], None] | None) -> None:
@@ -62,18 +62,18 @@ def _write_report(folders: list[Path], prepare: Callable[[], None] | None) -> No
 
 
 def conclude(trials: Trials) -> None:
-    """Print the best trial, or the Pareto front, with the overrides that train it again.
+    """Print the best trial, or the Pareto front of several objectives, with the overrides that train it again.
 
     Raises:
         UserError: a trial failed.
     """
-    study, names = trials.study, trials.settings.objectives
+    study, objectives = trials.study, trials.settings.objectives
     complete = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
     best = sorted(study.best_trials, key=lambda trial: trial.number) if complete else []
-    if len(names) > 1:
+    if len(objectives) > 1:
         print(f"{len(best)} of {len(complete)} trials are not beaten by another in every objective:")
-    for trial in best[: None if len(names) > 1 else 1]:
-        values = ", ".join(f"{name} {value:.6g}" for name, value in zip(names, trial.values, strict=True))
+    for trial in best[: None if len(objectives) > 1 else 1]:
+        values = ", ".join(f"{name} {value:.6g}" for name, value in zip(objectives, trial.values, strict=True))
         overrides = [dimension.override(trial.params[dimension.key]) for dimension in trials.dimensions]
         print(f"trial {trial.number + 1}: {values}\n  python train.py {shlex.join([*trials.fixed, *overrides])}")
     states = Counter(trial.state.name for trial in study.get_trials(deepcopy=False) if LOST not in trial.user_attrs)
@@ -82,20 +82,24 @@ def conclude(trials: Trials) -> None:
 
 
 def write_importance(trials: Trials) -> None:
-    """Write importance.json, which the report plots; write nothing if the trials do not suffice."""
+    """Write importance.json, which the report plots; write no file if the importances are unknown."""
     if importance := importances(trials.study):
         write_json(trials.folder / "importance.json", importance)
 
 
 def importances(study: Any) -> dict[str, float]:
-    """Return the share of the first objective's variance that each setting explains (fANOVA); {} if it is unknown."""
+    """Compute the fraction of the first objective's variance that each setting explains, by fANOVA.
+
+    Returns:
+        The fractions by setting; {} with too few trials, or if all have the same value.
+    """
     import optuna
 
     target = None if len(study.directions) == 1 else lambda trial: trial.values[0]
     try:
-        shares = optuna.importance.get_param_importances(
+        fractions = optuna.importance.get_param_importances(
             study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0), target=target
         )
-    except (ValueError, RuntimeError):  # fewer than two trials, or all the same
+    except (ValueError, RuntimeError):  # fewer than two trials, or equal values
         return {}
-    return {key: float(value) for key, value in shares.items()}
+    return {key: float(value) for key, value in fractions.items()}

@@ -11,7 +11,7 @@ from convline.config import validate
 from convline.errors import UserError
 from convline.records.directory import read_status, update_summary
 from convline.records.lock import HeldError, locked
-from convline.sweeps.directory import by_another_version, open_folder, wanted_folder
+from convline.sweeps.directory import jobs_of_another_version, new_folder_path, open_folder
 from convline.sweeps.executors import choose_executor, run_until_done
 from convline.sweeps.finish import closing_report
 from convline.sweeps.jobs import Job, compose, plan
@@ -19,11 +19,11 @@ from convline.sweeps.jobs import Job, compose, plan
 UNFINISHED = {"failed": "failed", "interrupted": "interrupted", "waiting": "not begun"}
 
 
-def sweep(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None:
-    """Run the jobs that `-m WORDS` describes.
+def sweep(overrides: Sequence[str], cfg: DictConfig, context: HydraContext) -> None:
+    """Run one job for every combination of the values in `-m OVERRIDES`.
 
     Args:
-        words: overrides as typed.
+        overrides: overrides of the command line.
         cfg: the config that the jobs share, with Hydra's node.
         context: Hydra's context, which its launchers need.
     Raises:
@@ -31,24 +31,26 @@ def sweep(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None:
         UserError: a combination is no valid config, or a job failed.
     """
     validate.check_of_sweeps(cfg)
-    if of_search := [word for word in words if word.startswith(("sweep.", "sweep/"))]:
-        raise UserError(f"{of_search[0]} has an effect in a search only: add hydra/sweeper=search, or leave it out.")
-    combinations = compose(words)
+    if search_overrides := [override for override in overrides if override.startswith(("sweep.", "sweep/"))]:
+        raise UserError(
+            f"{search_overrides[0]} has an effect in a search only: add hydra/sweeper=search, or leave it out."
+        )
+    combinations = compose(overrides)
     from convline.data.source_cache import (
         cache_sources,  # imports torch, which takes seconds: only when every config is valid
     )
 
     with cache_sources():
         jobs = plan(combinations)
-        if same := len(combinations) - len(jobs):
-            print(f"{len(combinations)} combinations; {same} left out that would compute the same as another")
+        if num_duplicates := len(combinations) - len(jobs):
+            print(f"{len(combinations)} combinations; {num_duplicates} left out that would compute the same as another")
         _sweep(jobs, cfg, context)
 
 
 def _sweep(jobs: list[Job], cfg: DictConfig, context: HydraContext) -> None:
-    with closing_report() as show:
+    with closing_report() as report_folder:
         directories = _open(jobs, cfg)
-        show(directories[0].parent)
+        report_folder(directories[0].parent)
         failed_before = {path for path in directories if read_status(path) == "failed"}
         todo = [path for path in directories if path not in failed_before]
         run_until_done(todo, choose_executor(cfg, context), cfg.fail_fast)
@@ -60,11 +62,14 @@ def _sweep(jobs: list[Job], cfg: DictConfig, context: HydraContext) -> None:
 
 def _open(jobs: list[Job], cfg: DictConfig) -> list[Path]:
     """Find or create the jobs' run directories, and print how many jobs are in each state."""
-    path, explicit = wanted_folder(cfg)
+    path, explicit = new_folder_path(cfg)
     if cfg.rerun == "failed":
-        count, other = by_another_version(path.parent, jobs)
-        if count:
-            print(f"{count} jobs were done by another version of the code ({other}); rerun=none takes them as they are")
+        num_jobs, other_folder = jobs_of_another_version(path.parent, jobs)
+        if num_jobs:
+            print(
+                f"{num_jobs} jobs were done by another version of the code ({other_folder}); "
+                "rerun=none takes them as they are"
+            )
     folder, directories = open_folder(jobs, path.parent, path.name, explicit, cfg.rerun)
     if cfg.rerun == "failed":
         for directory in directories:
@@ -84,6 +89,7 @@ def _open(jobs: list[Job], cfg: DictConfig) -> list[Path]:
 
 
 def _retry_failed(run_dir: Path) -> None:
+    """Set a failed job back to "waiting"."""
     try:
         with locked(run_dir):
             if read_status(run_dir) == "failed":

@@ -1,6 +1,6 @@
 """Run jobs through a Hydra launcher, such as submitit's for Slurm.
 
-Each job is a task, which finds its run directory by name.
+Each job is one task of the launcher. It receives the name of its run directory as an override.
 """
 
 import json
@@ -28,7 +28,7 @@ from convline.sweeps.trials import Trials, reopen_trials
 
 POLL_SECONDS = 2.0  # between two searches for jobs that failed
 ENDED = ("finished", "failed", "pruned")
-MAX_TRIES = 2  # how often a job is given to the launcher: its node may have failed, or the job may kill its process
+MAX_TRIES = 2  # launches of one job: its node may have failed, or the job may kill its process
 
 
 class HydraLauncherExecutor:
@@ -72,11 +72,11 @@ class HydraLauncherExecutor:
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self._context, task_function=task, config=self._cfg
         )
-        words = [[f"hydra.sweep.dir='{folder.absolute()}'", f"hydra.sweep.subdir='{name}'"] for name in names]
+        overrides = [[f"hydra.sweep.dir='{folder.absolute()}'", f"hydra.sweep.subdir='{name}'"] for name in names]
         before = _states(folder)
         try:
-            with _failures_reported(folder):
-                launcher.launch(words, initial_job_idx=0)
+            with _print_failures(folder):
+                launcher.launch(overrides, initial_job_idx=0)
         except Exception as error:  # of one task, perhaps; the others may be running still
             if before == _states(folder):
                 target = self._cfg.hydra.launcher._target_
@@ -84,7 +84,7 @@ class HydraLauncherExecutor:
             print(f"── the launcher says: {first_line(error)}", file=sys.stderr, flush=True)
 
     def _is_given_up(self, run_dir: Path) -> bool:
-        """Return whether a job was tried too often; if its process died each time, record it as failed.
+        """Return whether a job has used all its tries; if its process died each time, record it as failed.
 
         Raises:
             UserError: the job was stopped each time, or never began.
@@ -106,8 +106,8 @@ def _states(folder: Path, without: Collection[Path] = ()) -> dict[Path, str]:
 
 
 @contextmanager
-def _failures_reported(folder: Path) -> Iterator[None]:
-    """Report each job that fails while the block runs: a launcher itself returns only after the last job."""
+def _print_failures(folder: Path) -> Iterator[None]:
+    """Print each job that fails while the block runs, by a thread: a launcher returns only after the last job."""
     ended = threading.Event()
     settled = {run_dir for run_dir, state in _states(folder).items() if state in ENDED}
 

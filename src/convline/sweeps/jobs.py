@@ -1,4 +1,4 @@
-"""Compose and check every job of a grid, and name each by what it computes, before one is trained."""
+"""Compose and check the config of every job of a grid, and hash each, before the first job is trained."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ Composed = tuple[list[str], list[str], DictConfig, dict[str, str]]
 
 @dataclass(frozen=True)
 class Job:
-    """One combination of a sweep.
+    """Describe one job of a sweep: its config, and hashes that identify its result.
 
     Args:
         overrides: overrides with one value for each swept setting.
@@ -41,45 +41,48 @@ class Job:
     @property
     def name(self) -> str:
         """Return a short directory name: the last part of each swept key with its value, such as `lr=0.1,seed=0`."""
-        text = ",".join(word.partition("=")[0].split(".")[-1] + "=" + word.partition("=")[2] for word in self.swept)
+        settings = (override.partition("=") for override in self.swept)
+        text = ",".join(f"{key.split('.')[-1]}={value}" for key, _, value in settings)
         text = "".join(c if c.isalnum() or c in "=.,_-+" else "-" for c in text) or "default"
         if len(text) > 120:
             text = f"{text[:100]}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
         return text
 
     def summary_fields(self) -> dict[str, Any]:
-        """Return what the job's summary.json holds before the job begins."""
+        """Return the fields that summary.json holds before the job begins."""
         hashes = {"identity": self.identity, "recipe": self.recipe}
         return {"choices": self.choices, "overrides": self.overrides, "swept": self.swept, **hashes}
 
 
-def with_params(words: Sequence[str], params: Mapping[str, str]) -> list[str]:
-    """Add an experiment's lists of values to the overrides, for settings that the overrides do not name.
+def with_params(overrides: Sequence[str], params: Mapping[str, str]) -> list[str]:
+    """Append the sweep of an experiment to the overrides, except for settings that the overrides already have.
 
     Args:
-        words: overrides as typed.
-        params: lists of values as they would be typed, by setting.
+        overrides: overrides of the command line.
+        params: the experiment's `hydra.sweeper.params`: by setting, its values as on a command line.
     """
-    named = {override.key_or_group for override in parse_overrides(words)}
-    return [*words, *(f"{key}={values}" for key, values in params.items() if key not in named)]
+    keys = {override.key_or_group for override in parse_overrides(overrides)}
+    return [*overrides, *(f"{key}={values}" for key, values in params.items() if key not in keys)]
 
 
-def compose(words: Sequence[str]) -> list[Composed]:
-    """Compose every combination that `-m WORDS` describes.
+def compose(overrides: Sequence[str]) -> list[Composed]:
+    """Compose the config of every combination of the values in `-m OVERRIDES`.
 
     Returns:
         For each combination: all overrides, the swept overrides, the config, and the option taken from each group.
     Raises:
         UserError: a combination is no valid config.
     """
-    combinations = expand_sweep([word for word in words if not is_of_sweeps(word)])
-    keys = {o.get_key_element() for o in parse_overrides(words) if o.is_sweep_override()}
-    swept = [[word for word in combination if word.partition("=")[0] in keys] for combination in combinations]
+    combinations = expand_sweep([override for override in overrides if not is_of_sweeps(override)])
+    keys = {override.get_key_element() for override in parse_overrides(overrides) if override.is_sweep_override()}
+    swept = [
+        [override for override in combination if override.partition("=")[0] in keys] for combination in combinations
+    ]
     return list(zip(combinations, swept, *zip(*load_configs(combinations), strict=True), strict=True))
 
 
 def plan(combinations: Sequence[Composed]) -> list[Job]:
-    """Return the jobs of the combinations, with one job for combinations that compute the same.
+    """Return the jobs of the combinations; combinations with equal identity share one job.
 
     Raises:
         UserError: data are missing or damaged.
@@ -95,7 +98,7 @@ def plan(combinations: Sequence[Composed]) -> list[Job]:
 def describe(
     overrides: list[str], swept: list[str], cfg: DictConfig, choices: dict[str, str], fingerprints: dict[str, str]
 ) -> Job:
-    """Return a job with its hashes.
+    """Build a job: hash its config with the code and the data, which are read if their fingerprint is unknown.
 
     Args:
         overrides, swept, cfg, choices: see `Job`.

@@ -105,7 +105,7 @@ _CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colors and cursor m
 
 
 class _Tee:
-    """Write to a stream and, line by line, to a log. Only the final state of a line that a progress bar redraws counts.
+    """Write to a stream and, line by line, to a log; of a line that a progress bar redraws, log the last state only.
 
     Args:
         stream: the terminal, or the stream that replaces it.

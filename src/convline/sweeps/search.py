@@ -7,17 +7,17 @@ from omegaconf import DictConfig
 
 from convline.config import validate
 from convline.errors import UserError
-from convline.sweeps.directory import wanted_folder
+from convline.sweeps.directory import new_folder_path
 from convline.sweeps.executors import choose_executor
 from convline.sweeps.finish import closing_report, conclude, write_importance
 from convline.sweeps.trials import open_trials
 
 
-def search(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None:
-    """Begin or continue the search that `-m WORDS` describes.
+def search(overrides: Sequence[str], cfg: DictConfig, context: HydraContext) -> None:
+    """Begin or continue a search of the space that `-m OVERRIDES` defines.
 
     Args:
-        words: overrides as typed.
+        overrides: overrides of the command line.
         cfg: the config that the trials share, with Hydra's node.
         context: Hydra's context, which its launchers need.
     Raises:
@@ -32,10 +32,10 @@ def search(words: Sequence[str], cfg: DictConfig, context: HydraContext) -> None
     )
 
     with cache_sources():
-        trials = open_trials(words, cfg.sweep, *wanted_folder(cfg))
+        trials = open_trials(overrides, cfg.sweep, *new_folder_path(cfg))
         # the report plots the importance of each setting, so that is written first
-        with closing_report(prepare=lambda: write_importance(trials)) as show:
+        with closing_report(prepare=lambda: write_importance(trials)) as report_folder:
             print(trials.summary())
-            show(trials.folder)
+            report_folder(trials.folder)
             choose_executor(cfg, context).run_trials(trials)
         conclude(trials)

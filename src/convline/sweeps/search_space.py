@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dimension:
-    """One setting that is searched.
+    """Describe a dimension of the search space: one setting with its distribution.
 
     Args:
         key: the setting's key in the config.
@@ -32,9 +32,9 @@ class Dimension:
 
     def override(self, value: Any) -> str:
         """Return the override that sets this value."""
-        # by type too: 1 == True, but they are typed differently
-        typed = [text for known, text in self.texts if (type(known), known) == (type(value), value)]
-        return f"{self.key}={typed[0] if typed else repr(value)}"
+        # compared with its type, since 1 == True, but their texts differ
+        matches = [text for item, text in self.texts if (type(item), item) == (type(value), value)]
+        return f"{self.key}={matches[0] if matches else repr(value)}"
 
     def extremes(self) -> list[Any]:
         """Return every value of a list; the lowest and the highest of an interval or a range."""
@@ -58,51 +58,56 @@ class Dimension:
         return [numbers.low + index * numbers.step for index in range(num_values)]
 
 
-def read(words: Sequence[str], space: Mapping[str, str]) -> tuple[list[str], list[Dimension]]:
+def parse_space(overrides: Sequence[str], space: Mapping[str, str]) -> tuple[list[str], list[Dimension]]:
     """Split overrides into those that every trial shares and the dimensions of the search space.
 
     Args:
-        words: overrides of the command line; a setting that has one value there is not searched.
+        overrides: overrides of the command line; a setting that has one value there is not searched.
         space: settings and their lists, ranges or intervals, from `conf/sweep/`.
     Raises:
         UserError: the space is empty, or a dimension is invalid.
     """
-    parsed = parse_overrides(words)
-    typed = {override.key_or_group for override in parsed}
-    own = [override for override in parsed if override.is_sweep_override()]
-    fixed = [word for word, override in zip(words, parsed, strict=True) if override not in own]
-    others = parse_overrides([f"{key}={text}" for key, text in space.items() if key not in typed])
-    for override in others:
+    parsed = parse_overrides(overrides)
+    keys = {override.key_or_group for override in parsed}
+    searched = [override for override in parsed if override.is_sweep_override()]
+    fixed = [text for text, override in zip(overrides, parsed, strict=True) if override not in searched]
+    searched_by_config = parse_overrides([f"{key}={text}" for key, text in space.items() if key not in keys])
+    for override in searched_by_config:
         if not override.is_sweep_override():
             raise UserError(f"sweep.space: {override.input_line} is one value, not a list, a range or an interval.")
-    dimensions = [_dimension(override) for override in (*own, *others)]
+    dimensions = [_dimension(override) for override in (*searched, *searched_by_config)]
     if not dimensions:
         raise UserError(
             "a search needs something to search.\n"
             "  Type an interval, such as 'optimizer.lr=tag(log,interval(0.001,0.1))', or choose a file: sweep=lenet_lr"
         )
-    return [word for word in fixed if not is_of_sweeps(word)], dimensions
+    return [override for override in fixed if not is_of_sweeps(override)], dimensions
 
 
 def _dimension(override: Override) -> Dimension:
+    """Translate one override of Hydra's grammar.
+
+    Raises:
+        UserError: its list, range or interval cannot be searched.
+    """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    key, content, word = override.get_key_element(), override.value(), override.input_line
+    key, content, text = override.get_key_element(), override.value(), override.input_line
     if key == "seed":
-        raise UserError(f"{word}: a seed is nothing to choose. Search with one, then type seeds=5 with the best trial.")
+        raise UserError(f"{text}: a seed is nothing to choose. Search with one, then type seeds=5 with the best trial.")
     if isinstance(content, IntervalSweep):
         low, high, log = content.start, content.end, "log" in content.tags
         if low is None or high is None or low >= high or (log and low <= 0):
-            raise UserError(f"{word}: an interval goes from a lower to a higher number{', above 0' if log else ''}.")
+            raise UserError(f"{text}: an interval goes from a lower to a higher number{', above 0' if log else ''}.")
         if isinstance(low, int) and isinstance(high, int):
             return Dimension(key, IntDistribution(low, high, log=log))
         return Dimension(key, FloatDistribution(low, high, log=log))
     if isinstance(content, RangeSweep):
         numbers: list[Any] = list(content.range())
         if len(numbers) < 2 or "log" in content.tags:
-            raise UserError(f"{word}: a range has several numbers and even steps; for others there is interval(…).")
-        kind: Any = IntDistribution if all(isinstance(number, int) for number in numbers) else FloatDistribution
-        return Dimension(key, kind(min(numbers), max(numbers), step=abs(content.step)))
+            raise UserError(f"{text}: a range has several numbers and even steps; for others there is interval(…).")
+        distribution: Any = IntDistribution if all(isinstance(number, int) for number in numbers) else FloatDistribution
+        return Dimension(key, distribution(min(numbers), max(numbers), step=abs(content.step)))
     texts = sweep_values(override)
     values = [parse_overrides([f"{key}={text}"])[0].value() for text in texts]
     storable = [

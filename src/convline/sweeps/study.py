@@ -28,7 +28,7 @@ OBJECTIVES: dict[str, Literal["minimize", "maximize"]] = {
 }
 
 
-def need_optuna() -> None:
+def check_optuna() -> None:
     """Check that Optuna is installed, and silence its log.
 
     Raises:
@@ -42,11 +42,11 @@ def need_optuna() -> None:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
-def check(settings: DictConfig) -> None:
-    """Check that a search selects by validation metrics, and that its sampler and pruner suit its objectives.
+def check_settings(settings: DictConfig) -> None:
+    """Check that the objectives of a search are no test metrics, and that sampler and pruner suit the objectives.
 
     Raises:
-        UserError: they do not.
+        UserError: an objective, the sampler or the pruner is not allowed.
     """
     if not settings.objectives:
         raise UserError(f"sweep.objectives is empty: name one or more of {', '.join(OBJECTIVES)}")
@@ -88,15 +88,15 @@ def open_study(
     for tries_left in reversed(range(MAX_TRIES)):
         try:
             storage = _storage(url)
-            opened = optuna.create_study(
+            study = optuna.create_study(
                 storage=storage,
                 study_name=name,
                 load_if_exists=True,
-                sampler=_seeded(settings, dimensions),
+                sampler=_seeded_sampler(settings, dimensions),
                 pruner=instantiate(settings.pruner) if settings.pruner else optuna.pruners.NopPruner(),
                 directions=[OBJECTIVES[objective] for objective in settings.objectives],
             )
-            return opened, storage
+            return study, storage
         except Exception as error:
             if not tries_left:
                 raise UserError(
@@ -107,6 +107,11 @@ def open_study(
 
 
 def _refuse_password(url: str) -> None:
+    """Check the URL of a storage.
+
+    Raises:
+        UserError: it is no URL, or holds a password.
+    """
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -134,36 +139,39 @@ def default_url(folder: Path) -> str:
     return f"sqlite:///{folder.absolute() / 'study.db'}"
 
 
-def _seeded(settings: DictConfig, dimensions: Sequence[Dimension]) -> Any:
-    """Return a sampler that is created anew for each trial, seeded by the search's seed and the trial's number.
+def _seeded_sampler(settings: DictConfig, dimensions: Sequence[Dimension]) -> Any:
+    """Build a sampler that creates Optuna's sampler anew for each trial, seeded by search and trial number.
 
-    Optuna does not store the random state of a sampler: one that is created again when a search is resumed would repeat
-    its random numbers, and propose the same values. With a seed per trial, any process continues the same sequence.
+    Optuna does not store the random state of a sampler: a resumed search would repeat the random numbers, and propose
+    the same values. With a seed per trial, any process continues the same sequence.
     """
     import numpy as np
     from optuna.samplers import BaseSampler
 
-    make = instantiate(OmegaConf.to_container(settings.sampler, resolve=True))
-    is_grid = make.func.__name__ == "GridSampler"
+    create_sampler = instantiate(OmegaConf.to_container(settings.sampler, resolve=True))
+    is_grid = create_sampler.func.__name__ == "GridSampler"
     grid = {dimension.key: dimension.grid() for dimension in dimensions} if is_grid else {}
 
-    class Seeded(BaseSampler):
+    class SeededSampler(BaseSampler):
         def before_trial(self, study: Any, trial: Any) -> None:
-            own = int(np.random.SeedSequence([settings.seed, trial.number]).generate_state(1)[0])
-            self._inner = make(grid, seed=settings.seed) if is_grid else make(seed=own)
-            self._inner.before_trial(study, trial)
+            if is_grid:
+                self._sampler = create_sampler(grid, seed=settings.seed)
+            else:
+                trial_seed = int(np.random.SeedSequence([settings.seed, trial.number]).generate_state(1)[0])
+                self._sampler = create_sampler(seed=trial_seed)
+            self._sampler.before_trial(study, trial)
 
         def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
-            return self._inner.infer_relative_search_space(study, trial)
+            return self._sampler.infer_relative_search_space(study, trial)
 
         def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
-            return self._inner.sample_relative(study, trial, search_space)
+            return self._sampler.sample_relative(study, trial, search_space)
 
         def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
-            return self._inner.sample_independent(study, trial, param_name, param_distribution)
+            return self._sampler.sample_independent(study, trial, param_name, param_distribution)
 
         def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:
             if not is_grid:  # GridSampler would call study.stop(), which raises outside Study.optimize
-                make(seed=0).after_trial(study, trial, state, values)
+                create_sampler(seed=0).after_trial(study, trial, state, values)
 
-    return Seeded()
+    return SeededSampler()
