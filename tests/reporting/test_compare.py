@@ -14,7 +14,7 @@ from convline.records import test_log
 from convline.reporting.compare import as_dict
 from convline.reporting.comparison import comparison, two_groups
 from convline.reporting.statistics import seeds_needed
-from convline.reporting.verdict import words
+from convline.reporting.verdict import paragraphs
 from support.commands import SMALL, convline, run_dirs, train
 from support.compared import made, predict, two_models
 
@@ -89,7 +89,7 @@ def test_what_is_no_two_groups_is_one_screen(
 
 
 def said(folders: list[str], part: str = "test", figure: str = "acc") -> str:
-    return " ".join(words(comparison(folders, None, part, figure)))
+    return " ".join(paragraphs(comparison(folders, None, part, figure)))
 
 
 def test_a_clear_difference_is_said(tmp_path: Path) -> None:

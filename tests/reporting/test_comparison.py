@@ -106,13 +106,13 @@ def test_the_bootstrap_covers_the_truth() -> None:
     assert 0.91 <= covered <= 0.98  # 95 %, of 300
 
 
-def test_one_figure_an_image() -> None:
+def test_the_metric_of_each_image() -> None:
     logits = np.array([[2.0, 0.0], [0.0, 1.0]], dtype=np.float32)
     labels = np.array([0, 0])
-    assert predictions._figures(logits, labels, "acc").tolist() == [1.0, 0.0]
-    assert predictions._figures(logits, labels, "loss") == pytest.approx([math.log1p(math.exp(-2)), math.log1p(math.e)])
+    assert predictions._metric_per_image(logits, labels, "acc").tolist() == [1.0, 0.0]
+    assert predictions._metric_per_image(logits, labels, "loss") == pytest.approx([math.log1p(math.exp(-2)), math.log1p(math.e)])
     large = np.array([[1e4, 0.0]], dtype=np.float32)
-    assert predictions._figures(large, labels[1:], "loss") == pytest.approx([0.0])
+    assert predictions._metric_per_image(large, labels[1:], "loss") == pytest.approx([0.0])
 
 
 def test_networks_of_the_same_seed_are_paired(tmp_path: Path) -> None:

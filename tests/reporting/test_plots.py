@@ -15,8 +15,8 @@ from convline.reporting.page import page
 from convline.reporting.plots import heatmap, hyperparameters, pareto
 from convline.reporting.plots import learning_curves as curves
 from convline.reporting.plots import parallel_coordinates as parallel
-from convline.reporting.plots.axes import Scale, effect, scale, spreads_over_decades
-from convline.reporting.plots.style import FULL, HALF, Plot, Point, points, robust_limits
+from convline.reporting.plots.axes import Scale, effect, make_scale, spreads_over_decades
+from convline.reporting.plots.style import FULL, HALF, Plot, Point, ranked_points, robust_limits
 from support.made_runs import base_config, make_run
 
 CONFIG = base_config()
@@ -38,8 +38,8 @@ def marks(plot: Plot | None) -> list[str]:
 
 
 def axis(found: ReportTable, key: str) -> tuple[Scale, list[Point]]:
-    marked = points(found, "r")
-    made = scale(key, marked)
+    marked = ranked_points(found, "r")
+    made = make_scale(key, marked)
     assert made is not None
     return made, marked
 
@@ -55,7 +55,7 @@ def test_few_values_stand_side_by_side_in_order(tmp_path: Path) -> None:
         "side by side", (0.001, 0.01, 0.1), ([0.0, 1.0, 2.0], ["0.001", "0.01", "0.1"])
     )  # fmt: skip
     assert axis(found, "classifier.gradient_clip_norm")[0].ticks()[1] == ["null", "1", "2"]
-    assert scale("optimizer.momentum", points(found, "r")) is None
+    assert make_scale("optimizer.momentum", ranked_points(found, "r")) is None
 
 
 def test_many_numbers_are_on_the_scale_that_spreads_them(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ GRID = {(lr, size): 0.9 - abs(lr - 0.1) - size / 1000 for lr in (0.01, 0.1, 0.2)
 
 def test_each_setting_has_a_plot_whose_marks_lead_to_the_rows(tmp_path: Path) -> None:
     found = table(tmp_path, GRID, "optimizer.lr", "data.batch_size")
-    marked = points(found, "r")
+    marked = ranked_points(found, "r")
     drawn = hyperparameters.against_metric(found, marked, hyperparameters.axes_by_effect(found, marked), FULL)
     assert [plot.title for plot in drawn] == ["lr", "batch_size"]
     for plot in drawn:
@@ -118,25 +118,25 @@ def test_no_plot_is_alone_in_its_row(number: int, last: int, tmp_path: Path, mon
     found = table(tmp_path, GRID, "optimizer.lr", "data.batch_size")
     widths: list[float] = []
     monkeypatch.setattr(hyperparameters, "_one", lambda table, marked, axis, width: widths.append(width))
-    hyperparameters.against_metric(found, points(found, "r"), [axis(found, "optimizer.lr")[0]] * number, HALF)
+    hyperparameters.against_metric(found, ranked_points(found, "r"), [axis(found, "optimizer.lr")[0]] * number, HALF)
     assert [width > 400 for width in widths] == [False] * (number - last) + [True] * last
 
 
 def test_the_heat_map_has_a_cell_for_each_pair(tmp_path: Path) -> None:
     found = table(tmp_path, GRID, "optimizer.lr", "data.batch_size")
-    marked = points(found, "r")
+    marked = ranked_points(found, "r")
     plot = heatmap.heat_map(found, marked, hyperparameters.axes_by_effect(found, marked), FULL)
     assert plot is not None
     assert (plot.title, len(marks(plot))) == ("lr × batch_size", 6)
     assert all(f">{100 * accuracy:.2f}<" in plot.svg for accuracy in GRID.values())
     diagonal = table(tmp_path / "d", {(k / 10, k): 0.9 for k in range(1, 6)}, "optimizer.lr", "data.batch_size")
-    marked = points(diagonal, "r")
+    marked = ranked_points(diagonal, "r")
     assert heatmap.heat_map(diagonal, marked, hyperparameters.axes_by_effect(diagonal, marked), FULL) is None
 
 
 def test_parallel_coordinates_have_a_line_for_each_configuration(tmp_path: Path) -> None:
     found = table(tmp_path, GRID, "optimizer.lr", "data.batch_size")
-    marked = points(found, "r")
+    marked = ranked_points(found, "r")
     by_effect = hyperparameters.axes_by_effect(found, marked)
     plot = parallel.parallel_coordinates(found, marked, by_effect, FULL)
     assert marks(plot) == ["r6", "r5", "r4", "r3", "r2", "r1"], "the best is drawn last, on top"
@@ -147,7 +147,7 @@ def test_parallel_coordinates_have_a_line_for_each_configuration(tmp_path: Path)
 def test_the_caption_counts_the_triangles_beyond_the_axis(tmp_path: Path) -> None:
     accuracies = {(lr, 0.0): 0.90 + lr / 100 for lr in (0.1, 0.2, 0.3, 0.4, 0.5)} | {(9.0, 0.0): 0.1}
     found = table(tmp_path, accuracies, "optimizer.lr", "optimizer.weight_decay")
-    marked = points(found, "r")
+    marked = ranked_points(found, "r")
     (plot,) = hyperparameters.against_metric(found, marked, hyperparameters.axes_by_effect(found, marked), FULL)
     assert plot.caption == "optimizer.lr; triangles: 1 beyond the axis"
 
@@ -155,18 +155,18 @@ def test_the_caption_counts_the_triangles_beyond_the_axis(tmp_path: Path) -> Non
 def test_the_pareto_front_by_hand() -> None:
     costs = [1, 2, 2, 3, 4, 5]
     figures = [0.5, 0.7, 0.6, 0.7, 0.9, 0.8]
-    assert pareto.front(costs, figures, lower=False) == [0, 1, 4]
-    assert pareto.front(costs, figures, lower=True) == [0]
-    assert pareto.front([3, 1], [0.2, 0.1], lower=False) == [1, 0]
+    assert pareto.pareto_front(costs, figures, lower=False) == [0, 1, 4]
+    assert pareto.pareto_front(costs, figures, lower=True) == [0]
+    assert pareto.pareto_front([3, 1], [0.2, 0.1], lower=False) == [1, 0]
 
 
 def test_costs_are_drawn_where_they_differ(tmp_path: Path) -> None:
     found = table(tmp_path, GRID, "optimizer.lr", "data.batch_size")
-    assert pareto.against_costs(found, points(found, "r")) == []
+    assert pareto.against_costs(found, ranked_points(found, "r")) == []
     for number, run in enumerate(records.find_runs([tmp_path])):
         make_run(tmp_path / "s" / f"{number}", CONFIG, dict(run.settings), 0.5 + number / 10, seconds=10.0 * 2**number)
     (other,) = tables(records.find_runs([tmp_path / "s"]))
-    (plot,) = pareto.against_costs(other, points(other, "r"))
+    (plot,) = pareto.against_costs(other, ranked_points(other, "r"))
     assert plot.title == "val/acc against time"
 
 
@@ -178,7 +178,7 @@ def test_the_cheapest_may_be_the_best(tmp_path: Path) -> None:
     (found,) = tables(records.find_runs([tmp_path]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        (plot,) = pareto.against_costs(found, points(found, "r"))
+        (plot,) = pareto.against_costs(found, ranked_points(found, "r"))
     assert "log scale" in plot.svg
 
 
@@ -189,7 +189,7 @@ def test_curves_are_aggregated_as_far_as_every_seed_came(tmp_path: Path) -> None
     by_epoch = curves.curve(found.rows[0], "val/acc")
     assert list(by_epoch) == [1, 2, 3]
     assert by_epoch[2].values == pytest.approx([0.9 * (1 - 0.6 * math.exp(-2)), 0.8 * (1 - 0.6 * math.exp(-2))])
-    plot = curves.learning_curves(found, points(found, "r"))
+    plot = curves.learning_curves(found, ranked_points(found, "r"))
     assert plot is not None
     assert "Bands" in plot.caption
     assert curves.curve(found.rows[0], "val/other") == {}
@@ -198,7 +198,7 @@ def test_curves_are_aggregated_as_far_as_every_seed_came(tmp_path: Path) -> None
 def test_the_curve_of_one_epoch_stands_at_one(tmp_path: Path) -> None:
     make_run(tmp_path / "a", CONFIG, {"seed": 0}, 0.9, num_epochs=1)
     (found,) = tables(records.find_runs([tmp_path]))
-    plot = curves.learning_curves(found, points(found, "r"))
+    plot = curves.learning_curves(found, ranked_points(found, "r"))
     assert plot is not None
     assert ">1</text>" in plot.svg
     assert ">1.0" not in plot.svg

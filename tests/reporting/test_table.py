@@ -13,10 +13,10 @@ from convline.records.directory import create_run_directory
 from convline.records.lock import locked
 from convline.reporting import run_records as records
 from convline.reporting.configurations import short_names, tables, varying_keys
-from convline.reporting.metric_text import mean_and_spread, signed
+from convline.reporting.metric_text import mean_and_spread, signed_text
 from convline.reporting.report import report
 from convline.reporting.statistics import Sample
-from convline.reporting.table import remarks, status_text, why
+from convline.reporting.table import remarks, status_text, unfinished_reason
 from support.reported import changed, labels, made, only
 
 # --- figures --------------------------------------------------------------------------------------------------------
@@ -51,7 +51,10 @@ def test_figures_as_people_write_them() -> None:
         "null", "true", "0.05", "1e-05", "0.01235", "[1, 28]", "a b"
     ]  # fmt: skip
     assert shortened("abcdefghij", 5) == "ab…ij"
-    assert (signed("val/acc", 0.0053, unit=True), signed("val/loss", -0.01)) == ("+0.53 points", "-0.0100")
+    assert (signed_text("val/acc", 0.0053, unit=True), signed_text("val/loss", -0.01)) == (
+        "+0.53 points",
+        "-0.0100",
+    )
 
 
 # --- aggregating and sorting --------------------------------------------------------------------------------------
@@ -211,8 +214,8 @@ def test_a_damaged_run_is_listed_with_what_is_known(
     if content is not None:
         (broken / name).write_bytes(content)
     report([tmp_path / "runs"])
-    table = next(table for table in tables(records.find_runs([tmp_path])) if table.measured)
-    assert [row.runs[0].folder.name for row in table.measured] == ["good"]
+    table = next(table for table in tables(records.find_runs([tmp_path])) if table.measured_rows)
+    assert [row.runs[0].folder.name for row in table.measured_rows] == ["good"]
     printed = capsys.readouterr().out
     assert "incomplete" in printed
     assert name in printed
@@ -242,7 +245,7 @@ def test_a_running_run_says_how_far_it_is_and_a_dead_one_is_interrupted(tmp_path
     with locked(folder):
         run = records.read_run(folder)
     assert run.status == "running"
-    assert why(run).startswith("after epoch 8: val/acc 89.98 %, last sign of life ")
+    assert unfinished_reason(run).startswith("after epoch 8: val/acc 89.98 %, last sign of life ")
 
 
 def test_an_error_cannot_move_the_cursor(tmp_path: Path) -> None:

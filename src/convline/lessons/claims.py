@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from convline.lessons.results import Results
-from convline.reporting.metric_text import is_share, mean_and_spread, with_unit
+from convline.reporting.metric_text import is_share, mean_and_spread, value_with_unit
 from convline.reporting.statistics import CONFIDENCE, Sample, welch
 
 REPRODUCED, HOLDS, EXACT = "reproduced", "holds", "exact"
@@ -74,7 +74,7 @@ class PublishedMetric:
             by = f"{100 * difference:.2f} points" if is_share(name) else f"{difference:.3f}"
             verdict = f"{'higher' if sample.mean > self.published else 'lower'} by {by}"
         unit = " %" if is_share(name) else ""
-        return Finding(self.text, with_unit(name, self.published), mean_and_spread(name, sample) + unit, verdict)
+        return Finding(self.text, value_with_unit(name, self.published), mean_and_spread(name, sample) + unit, verdict)
 
 
 def prediction_interval(sample: Sample) -> tuple[float, float]:

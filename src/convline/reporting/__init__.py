@@ -1,6 +1,6 @@
-"""Read many runs, and turn them into tables, plots and comparisons. Needs neither torch nor the data.
+"""Aggregate many runs into tables, plots and comparisons. This package imports neither torch nor data sets.
 
-`convline report` and `convline compare` are the functions `report` and `compare`.
+`convline report` calls `report`, and `convline compare` calls `compare`.
 """
 
 from convline.reporting.compare import compare

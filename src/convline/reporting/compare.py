@@ -1,4 +1,4 @@
-"""`convline compare`: print whether two configurations differ, and how many more seeds would show it."""
+"""Compare two configurations for `convline compare`: print whether they differ, and how many seeds would show it."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ from rich.text import Text
 from convline.errors import UserError
 from convline.reporting import verdict
 from convline.reporting.comparison import Comparison, comparison
-from convline.reporting.metric_text import head, is_share, mean_and_spread, signed
+from convline.reporting.metric_text import is_share, mean_and_spread, name_with_unit, signed_text
 from convline.reporting.paired_tests import ImageComparison
 from convline.reporting.statistics import Difference
 from convline.reporting.terminal import console
@@ -22,7 +22,7 @@ MAX_PAIRS = 10
 
 
 def compare(
-    words: Sequence[str],
+    arguments: Sequence[str],
     by: str | None = None,
     split: str = "test",
     metric_name: str = "acc",
@@ -31,89 +31,89 @@ def compare(
     """Compare two groups of runs and print whether the data support a difference.
 
     Args:
-        words: the folders of the two sides; see `two_groups`.
-        by: a setting that splits one folder.
+        arguments: the folders of the two sides; see `two_groups`.
+        by: setting by whose values the runs of one folder are split into two sides.
         split: "test" or "val".
         metric_name: "acc" or "loss".
-        json_file: where everything is written too.
+        json_file: file that receives the comparison as JSON; None: no file.
     Raises:
         UserError: there are not two groups, or they were evaluated on different images.
     """
-    found = comparison(words, by, split, metric_name)
-    _show(found)
+    result = comparison(arguments, by, split, metric_name)
+    _show(result)
     if json_file is not None:
         try:
-            json_file.write_text(json.dumps(as_dict(found), indent=2) + "\n")
+            json_file.write_text(json.dumps(as_dict(result), indent=2) + "\n")
         except OSError as error:
             raise UserError(f"--json {json_file}: it cannot be written: {error.strerror}") from error
 
 
-def as_dict(found: Comparison) -> dict[str, Any]:
-    """Return the whole comparison, for JSON."""
+def as_dict(result: Comparison) -> dict[str, Any]:
+    """Convert a comparison, its runs and its verdict to a dict that JSON can hold."""
     sides = {
         letter: {
             "name": group.name,
             "runs": [str(run.folder) for run in group.runs],
             "seeds": [run.seed for run in group.runs],
-            "values": list(group.sample(found.metric).values),
-            "mean": group.sample(found.metric).mean,
-            "sd": None if len(group.runs) < 2 else group.sample(found.metric).sd,
+            "values": list(group.sample(result.metric).values),
+            "mean": group.sample(result.metric).mean,
+            "sd": None if len(group.runs) < 2 else group.sample(result.metric).sd,
             "notes": group.notes,
         }
-        for letter, group in (("a", found.a), ("b", found.b))
+        for letter, group in (("a", result.a), ("b", result.b))
     }
-    images = dataclasses.asdict(found.images) if found.images else None
+    images = dataclasses.asdict(result.images) if result.images else None
     if images:
         del images["difference"]["p"]  # the bootstrap has none
     return {
-        "metric": found.metric,
+        "metric": result.metric,
         **sides,
-        "over_seeds": dataclasses.asdict(found.over_seeds) if found.over_seeds else None,
-        "by_seed": dataclasses.asdict(found.by_seed) if found.by_seed else None,
-        "seeds_needed": found.needed,
+        "over_seeds": dataclasses.asdict(result.over_seeds) if result.over_seeds else None,
+        "by_seed": dataclasses.asdict(result.by_seed) if result.by_seed else None,
+        "seeds_needed": result.needed,
         "images": images,
-        "test_set_evaluations": found.num_test_evaluations,
-        "verdict": verdict.words(found),
+        "test_set_evaluations": result.num_test_evaluations,
+        "verdict": verdict.paragraphs(result),
     }
 
 
-def _show(found: Comparison) -> None:
+def _show(result: Comparison) -> None:
     terminal = console()
-    terminal.print(f"{found.metric} of the checkpoints that validation chose", style="bold")
-    terminal.print(_sides(found))
-    for group in (found.a, found.b):
+    terminal.print(f"{result.metric} of the checkpoints that validation chose", style="bold")
+    terminal.print(_sides(result))
+    for group in (result.a, result.b):
         for note in group.notes:
-            terminal.print(f"  {'A' if group is found.a else 'B'}: {note}", markup=False)
+            terminal.print(f"  {'A' if group is result.a else 'B'}: {note}", markup=False)
     terminal.print()
-    if found.over_seeds or found.images:
-        terminal.print(_differences(found))
-    if found.images:
-        terminal.print(_pairs(found.images))
+    if result.over_seeds or result.images:
+        terminal.print(_differences(result))
+    if result.images:
+        terminal.print(_pairs(result.images))
     terminal.print()
-    for number, paragraph in enumerate(verdict.words(found)):
-        terminal.print(paragraph, markup=False, style="bold" if number == 0 else "")
+    for index, paragraph in enumerate(verdict.paragraphs(result)):
+        terminal.print(paragraph, markup=False, style="bold" if index == 0 else "")
 
 
-def _sides(found: Comparison) -> Grid:
+def _sides(result: Comparison) -> Grid:
     grid = Grid.grid(padding=(0, 2))
-    for letter, group in (("A", found.a), ("B", found.b)):
+    for letter, group in (("A", result.a), ("B", result.b)):
         seeds = ", ".join(str(run.seed) for run in group.runs)
-        figure = f"{head(found.metric)} {mean_and_spread(found.metric, group.sample(found.metric))}"
-        grid.add_row(f"  {letter}", Text(group.name), Text(figure), Text(f"seed{'s' * (len(group.runs) > 1)} {seeds}"))
+        value = f"{name_with_unit(result.metric)} {mean_and_spread(result.metric, group.sample(result.metric))}"
+        grid.add_row(f"  {letter}", Text(group.name), Text(value), Text(f"seed{'s' * (len(group.runs) > 1)} {seeds}"))
     return grid
 
 
-def _differences(found: Comparison) -> Grid:
-    """Tabulate A − B, with its interval, by every method that the data allow."""
-    unit = " (points)" if is_share(found.metric) else ""
+def _differences(result: Comparison) -> Grid:
+    """Tabulate A − B and its interval by every method that the data allow."""
+    unit = " (points)" if is_share(result.metric) else ""
     grid = Grid(box=None, padding=(0, 1), pad_edge=False)
     grid.add_column("")
     grid.add_column(f"A − B{unit}", justify="right")
     grid.add_column("95 % interval", justify="right")
     grid.add_column("by")
-    pairs, images = found.by_seed, found.images
-    ways: list[tuple[str, Difference | None, str]] = [
-        ("  over seeds", found.over_seeds, "Welch"),
+    pairs, images = result.by_seed, result.images
+    rows: list[tuple[str, Difference | None, str]] = [
+        ("  over seeds", result.over_seeds, "Welch"),
         ("  over seeds, paired", pairs, f"{pairs.n} pairs" if pairs else ""),
         (
             "  over images",
@@ -121,11 +121,11 @@ def _differences(found: Comparison) -> Grid:
             f"bootstrap, {images.num_images:,} images" if images else "",
         ),
     ]
-    for name, difference, how in ways:
+    for name, difference, method in rows:
         if difference is not None:
-            interval = f"{signed(found.metric, difference.low)} to {signed(found.metric, difference.high)}"
+            interval = f"{signed_text(result.metric, difference.low)} to {signed_text(result.metric, difference.high)}"
             p = "" if math.isnan(difference.p) else f", p = {difference.p:.2g}"
-            grid.add_row(name, signed(found.metric, difference.value), interval, how + p)
+            grid.add_row(name, signed_text(result.metric, difference.value), interval, method + p)
     return grid
 
 

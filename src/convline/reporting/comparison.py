@@ -1,4 +1,4 @@
-"""Choose two groups of runs, each one configuration with its seeds, and compute everything that compares them."""
+"""Select two groups of runs, each one configuration with its seeds, and compute the statistics of their difference."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,12 +26,12 @@ AGAINST = "vs"
 
 @dataclass(frozen=True)
 class Group:
-    """One side of a comparison.
+    """Hold the runs on one side of a comparison.
 
     Args:
-        name: its varying settings, or its folders.
-        runs: finished ones of one configuration, one a seed, in the order of their seeds.
-        notes: what was left out, and why.
+        name: the settings that vary between the sides, or the folders.
+        runs: finished runs of one configuration, one per seed, in the order of their seeds.
+        notes: sentences about runs that were left out.
     """
 
     name: str
@@ -39,24 +39,24 @@ class Group:
     notes: list[str] = field(default_factory=list)
 
     def sample(self, metric: str) -> Sample:
-        """Return a metric over the seeds."""
+        """Collect a metric of all runs, one value per seed."""
         return Sample(tuple(run.metrics[metric] for run in self.runs))
 
 
-def two_groups(words: Sequence[str], by: str | None, metric: str) -> tuple[Group, Group]:
-    """Return the two sides that a command line names.
+def two_groups(arguments: Sequence[str], by: str | None, metric: str) -> tuple[Group, Group]:
+    """Find the two groups of runs that the arguments of `convline compare` name.
 
     Args:
-        words: `A B`; or `A1 A2 vs B1 B2`, folders of each side; or, with `by`, folders of runs to be split.
-        by: a setting, `model` or `lr` or `optimizer.lr`; with two of its values if it has more: `model=lenet,dense`.
-        metric: that every run must have.
+        arguments: `A B`; or `A1 A2 vs B1 B2`, folders of each side; or, with `by`, folders of runs to be split.
+        by: a setting: `model`, `lr` or `optimizer.lr`; with two of its values if it has more: `model=lenet,dense`.
+        metric: name of the metric that every run must have.
     Raises:
         UserError: there are not two groups, or one has no finished run.
     """
     if by is not None:
-        titles, sides = _split(records.find_runs([Path(word) for word in words]), by)
+        titles, sides = _split(records.find_runs([Path(argument) for argument in arguments]), by)
     else:
-        paths = _two_sides(words)
+        paths = _two_sides(arguments)
         titles = [" ".join(map(str, side)) for side in paths]
         sides = [records.find_runs(side) for side in paths]
     if shared := {run.folder.resolve() for run in sides[0]} & {run.folder.resolve() for run in sides[1]}:
@@ -67,48 +67,48 @@ def two_groups(words: Sequence[str], by: str | None, metric: str) -> tuple[Group
     return first, second
 
 
-def _two_sides(words: Sequence[str]) -> list[list[Path]]:
-    paths = [Path(word) for word in words]
-    if AGAINST in words:
-        at = list(words).index(AGAINST)
-        sides = [paths[:at], paths[at + 1 :]]
-        if all(sides) and AGAINST not in words[at + 1 :]:
+def _two_sides(arguments: Sequence[str]) -> list[list[Path]]:
+    paths = [Path(argument) for argument in arguments]
+    if AGAINST in arguments:
+        index = list(arguments).index(AGAINST)
+        sides = [paths[:index], paths[index + 1 :]]
+        if all(sides) and AGAINST not in arguments[index + 1 :]:
             return sides
     elif len(paths) == 2:
         return [[path] for path in paths]
     raise UserError(
-        f"compare takes two groups of runs, but got: {' '.join(words)}\n"
+        f"compare takes two groups of runs, but got: {' '.join(arguments)}\n"
         "  Two folders (runs or sweeps):   convline compare A B\n"
         f"  Several folders on a side:      convline compare A1 A2 {AGAINST} B1 B2\n"
         "  One sweep, split by a setting:  convline compare SWEEP --by model"
     )
 
 
-def _split(found: list[RunRecord], by: str) -> tuple[list[str], list[list[RunRecord]]]:
-    """Split runs by the values of a setting."""
-    asked, _, wanted = by.partition("=")
-    settings = {run.folder: display_settings(run) for run in found if run.settings}
-    keys = list(dict.fromkeys(key for each in settings.values() for key in each))
-    matching = [key for key in keys if key == asked] or [key for key in keys if key.endswith(f".{asked}")]
+def _split(runs: list[RunRecord], by: str) -> tuple[list[str], list[list[RunRecord]]]:
+    """Split runs into two groups by the values of a setting."""
+    setting, _, values = by.partition("=")
+    settings = {run.folder: display_settings(run) for run in runs if run.settings}
+    keys = list(dict.fromkeys(key for flat in settings.values() for key in flat))
+    matching = [key for key in keys if key == setting] or [key for key in keys if key.endswith(f".{setting}")]
     if len(matching) != 1:
-        several = f"is one of {', '.join(matching)}: type it in full" if matching else "is no setting of these runs"
-        raise UserError(f"--by {asked}: this {several}{nearest(asked, keys) if not matching else ''}.")
+        problem = f"is one of {', '.join(matching)}: type it in full" if matching else "is no setting of these runs"
+        raise UserError(f"--by {setting}: this {problem}{nearest(setting, keys) if not matching else ''}.")
     groups: dict[str, list[RunRecord]] = {}
-    for run in found:
+    for run in runs:
         if run.folder in settings:
             groups.setdefault(setting_text(settings[run.folder].get(matching[0], ABSENT)), []).append(run)
-    chosen = wanted.split(",") if wanted else list(groups)
+    chosen = values.split(",") if values else list(groups)
     if len(chosen) != 2 or any(value not in groups for value in chosen):
         example = ",".join(list(groups)[:2]) if len(groups) > 1 else "A,B"
         raise UserError(
-            f"--by {by}: this must give two groups, but {asked} has {plural(len(groups), 'value')} here: "
-            f"{', '.join(groups)}.\n  Type two of them, such as: --by {asked}={example}"
+            f"--by {by}: this must give two groups, but {setting} has {plural(len(groups), 'value')} here: "
+            f"{', '.join(groups)}.\n  Type two of them, such as: --by {setting}={example}"
         )
-    return [f"{asked}={value}" for value in chosen], [groups[value] for value in chosen]
+    return [f"{setting}={value}" for value in chosen], [groups[value] for value in chosen]
 
 
 def _one_configuration(title: str, side: list[RunRecord], metric: str) -> tuple[Configuration, list[str]]:
-    """Return the configuration of a side; of several the best by validation, as a sweep would choose."""
+    """Select the configuration of a side; of several, the best by the validation metric."""
     finished = [run for run in side if run.is_finished and metric in run.metrics]
     if not finished:
         raise UserError(f"{title}: none of {plural(len(side), 'run')} there is finished and has {metric}.")
@@ -143,16 +143,16 @@ def _names(rows: list[Configuration], titles: list[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two groups and the statistics of their difference.
+    """Hold two groups of runs and the statistics of their difference.
 
     Args:
-        metric: such as "test/acc".
+        metric: name of the metric, such as "test/acc".
         a, b: the two sides; differences are A − B.
-        over_seeds: Welch's interval; None with one seed on a side, or without a spread.
-        by_seed: the same over pairs of the same seed; None below two pairs, or likewise.
-        needed: seeds of each side that would settle it; None without a spread, or if 1,000 are too few.
-        images: on the saved logits; None where some are missing.
-        num_test_evaluations: how often the test set was evaluated.
+        over_seeds: result of `welch` for all runs.
+        by_seed: result of `paired` for runs of the same seed.
+        needed: seeds of each side that would confirm the difference; None without a spread, or if 1,000 are too few.
+        images: comparison of the saved logits; None if a run has none.
+        num_test_evaluations: number of evaluations on the test set.
     """
 
     metric: str
@@ -165,25 +165,25 @@ class Comparison:
     num_test_evaluations: int
 
 
-def comparison(words: Sequence[str], by: str | None, split: str, metric_name: str) -> Comparison:
-    """Compare two groups of runs.
+def comparison(arguments: Sequence[str], by: str | None, split: str, metric_name: str) -> Comparison:
+    """Compute the statistics of the difference between two groups of runs.
 
     Args:
-        words, by: which; see `two_groups`.
+        arguments, by: name the groups; see `two_groups`.
         split: "test" or "val".
         metric_name: "acc" or "loss".
     Raises:
         UserError: there are not two groups, or they were evaluated on different images.
     """
     metric = f"{split}/{metric_name}"
-    a, b = two_groups(words, by, metric)
+    a, b = two_groups(arguments, by, metric)
     images = compare_on_images(a.runs, b.runs, split, metric_name)
     names = {run.data for run in [*a.runs, *b.runs]}
     if images is None and len({(run.data, run.fingerprint) for run in [*a.runs, *b.runs]}) > 1:
         raise UserError(f"the runs are not on the same data ({', '.join(sorted(names))}), or not on the same split.")
     sample_a, sample_b = a.sample(metric), b.sample(metric)
     over_seeds = welch(sample_a, sample_b)
-    homes = {run.home for run in [*a.runs, *b.runs]}
+    runs_dirs = {run.runs_dir for run in [*a.runs, *b.runs]}
     return Comparison(
         metric=metric,
         a=a,
@@ -192,11 +192,11 @@ def comparison(words: Sequence[str], by: str | None, split: str, metric_name: st
         by_seed=_by_seed(a, b, metric),
         needed=seeds_needed(over_seeds.value, sample_a.sd, sample_b.sd) if over_seeds else None,
         images=images,
-        num_test_evaluations=sum(test_log.count(home, data) for home in homes for data in names),
+        num_test_evaluations=sum(test_log.count(runs_dir, data) for runs_dir in runs_dirs for data in names),
     )
 
 
 def _by_seed(a: Group, b: Group, metric: str) -> Difference | None:
-    figures = {str(run.seed): run.metrics[metric] for run in b.runs}
-    both = [(run.metrics[metric], figures[str(run.seed)]) for run in a.runs if str(run.seed) in figures]
+    metric_of_seed = {str(run.seed): run.metrics[metric] for run in b.runs}
+    both = [(run.metrics[metric], metric_of_seed[str(run.seed)]) for run in a.runs if str(run.seed) in metric_of_seed]
     return paired(Sample(tuple(x for x, _ in both)), Sample(tuple(y for _, y in both)))

@@ -23,12 +23,12 @@ GROUPS = ("experiment", "model", "optimizer", "scheduler", "trainer", "callbacks
 
 @dataclass
 class Configuration:
-    """Runs that differ in nothing but their seed.
+    """Hold the runs that differ only in their seed.
 
     Args:
-        runs: those that are finished, one a seed.
-        others: those that are not.
-        repeats: finished ones whose seed is among `runs` already: they are the same experiment, and add nothing.
+        runs: finished runs, one per seed.
+        others: runs that are not finished.
+        repeats: finished runs whose seed is in `runs` already. They repeat the same experiment and do not count.
     """
 
     runs: list[RunRecord] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Configuration:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Options, settings and code by key; see `display_settings`."""
+        """Return options, settings and code version by key; see `display_settings`."""
         return display_settings((self.runs or self.others)[0])
 
     def value(self, key: str) -> Any:
@@ -46,7 +46,7 @@ class Configuration:
         return ABSENT if key == "experiment" and value is None else value
 
     def sample(self, metric: str) -> Sample:
-        """Return a metric of the finished runs, in the order of their seeds."""
+        """Collect a metric of the finished runs, in the order of their seeds."""
         return Sample(tuple(run.metrics[metric] for run in self.runs if metric in run.metrics))
 
     def mean(self, attribute: str) -> float:
@@ -61,16 +61,16 @@ class Configuration:
 
 @dataclass(frozen=True)
 class ReportTable:
-    """The configurations that were run on one data set, the best by validation first.
+    """Hold the configurations that were trained on one data set, the best by validation first.
 
     Args:
-        title: the data set, and which version of it if there are several.
-        data: the data set's name.
-        metric: the validation metric that sorts.
-        columns: the settings that differ, with their short names.
-        rows: those without a value last.
-        unfinished: every run that is not finished, known configuration or not.
-        num_test_evaluations: how often the test set was evaluated.
+        title: name of the data set, and its fingerprint if several versions have that name.
+        data: name of the data set.
+        metric: validation metric by which the rows are sorted.
+        columns: keys of the settings that vary, with their short names.
+        rows: the configurations; those without a value of the metric come last.
+        unfinished: all runs that are not finished, even if their configuration is not known.
+        num_test_evaluations: number of evaluations on the test set.
     """
 
     title: str
@@ -83,12 +83,12 @@ class ReportTable:
 
     @property
     def test_metric(self) -> str:
-        """The same metric on the test set; it never sorts."""
+        """Return the name of the metric on the test set. Tables are never sorted by it."""
         return f"test/{self.metric.partition('/')[2]}"
 
     @property
-    def measured(self) -> list[Configuration]:
-        """The rows that have a value of the metric."""
+    def measured_rows(self) -> list[Configuration]:
+        """Return the rows that have a value of the metric."""
         return [row for row in self.rows if row.sample(self.metric).n]
 
     def label(self, row: Configuration) -> str:
@@ -100,30 +100,30 @@ class ReportTable:
         )
 
 
-def tables(found: Sequence[RunRecord], metric: str | None = None) -> list[ReportTable]:
+def tables(runs: Sequence[RunRecord], metric: str | None = None) -> list[ReportTable]:
     """Aggregate runs into one table for each data set.
 
     Args:
-        found: runs of any kind.
-        metric: that sorts; None: the one that chose each data set's checkpoints.
+        runs: finished or not.
+        metric: the validation metric that sorts the rows; None: the one that chose each data set's checkpoints.
     Raises:
         UserError: no run has the metric, or it is one of the test set.
     """
     if metric is not None:
-        _check_metric(metric, found)
-    by_data = _by_data(found)
+        _check_metric(metric, runs)
+    by_data = _by_data(runs)
     names = Counter(name for name, _ in by_data)
-    made = []
+    report_tables = []
     for (name, fingerprint), group in by_data.items():
-        watched = Counter(run.monitor for run in group if run.is_finished)
-        chosen = metric or (watched.most_common(1)[0][0] if watched else "val/acc")
+        monitors = Counter(run.monitor for run in group if run.is_finished)
+        sort_metric = metric or (monitors.most_common(1)[0][0] if monitors else "val/acc")
         title = f"{name} (data {fingerprint[:8]})" if names[name] > 1 and fingerprint else name
-        made.append(_table(title, name, chosen, group))
-    return made
+        report_tables.append(_table(title, name, sort_metric, group))
+    return report_tables
 
 
-def _check_metric(metric: str, found: Sequence[RunRecord]) -> None:
-    known = sorted({key for run in found for key in run.metrics if not key.startswith("test/")})
+def _check_metric(metric: str, runs: Sequence[RunRecord]) -> None:
+    known = sorted({key for run in runs for key in run.metrics if not key.startswith("test/")})
     if metric.startswith("test/"):
         raise UserError(
             f"--metric {metric} would choose by the test set, and its metrics would mean nothing any more.\n"
@@ -133,10 +133,10 @@ def _check_metric(metric: str, found: Sequence[RunRecord]) -> None:
         raise UserError(f"--metric {metric}: no run has it{nearest(metric, known)}.\n  There are: {', '.join(known)}")
 
 
-def _by_data(found: Sequence[RunRecord]) -> dict[tuple[str, str], list[RunRecord]]:
-    """Group runs by name and fingerprint of their data; without a fingerprint a run joins the newest of that name."""
+def _by_data(runs: Sequence[RunRecord]) -> dict[tuple[str, str], list[RunRecord]]:
+    """Group runs by name and fingerprint of their data; one without a fingerprint joins the newest of that name."""
     groups: dict[tuple[str, str], list[RunRecord]] = {}
-    for run in sorted(found, key=lambda run: (run.fingerprint == "", run.data, run.started)):
+    for run in sorted(runs, key=lambda run: (run.fingerprint == "", run.data, run.started)):
         key = (run.data, run.fingerprint)
         if not run.fingerprint:
             key = next((known for known in reversed(groups) if known[0] == run.data), key)
@@ -148,7 +148,7 @@ def _table(title: str, data: str, metric: str, group: list[RunRecord]) -> Report
     sign = 1 if lower_is_better(metric) else -1
     rows = configurations(group)
     rows.sort(key=lambda row: (not row.sample(metric).n, sign * row.sample(metric).mean))
-    homes = {run.home for run in group}
+    runs_dirs = {run.runs_dir for run in group}
     return ReportTable(
         title=title,
         data=data,
@@ -156,7 +156,7 @@ def _table(title: str, data: str, metric: str, group: list[RunRecord]) -> Report
         columns=short_names(varying_keys([row.settings for row in rows])),
         rows=rows,
         unfinished=[run for run in group if not run.is_finished],
-        num_test_evaluations=sum(test_log.count(home, data) for home in homes),
+        num_test_evaluations=sum(test_log.count(runs_dir, data) for runs_dir in runs_dirs),
     )
 
 
@@ -164,70 +164,71 @@ def configurations(group: Iterable[RunRecord], by_code: bool = True) -> list[Con
     """Aggregate runs on the same data that differ only in their seed.
 
     Args:
-        group: the runs; of those with the same seed the newest counts.
-        by_code: whether runs of different versions of the code are different.
+        group: runs on one data set; of runs with the same seed the newest counts.
+        by_code: whether runs of different code versions are different configurations.
     """
-    made: dict[tuple[str, str], Configuration] = {}
+    rows: dict[tuple[str, str], Configuration] = {}
     for run in sorted(group, key=lambda run: (run.code != "", run.started), reverse=True):  # unknown code last
         if not run.settings:
             continue
         key = (repr(sorted(identity_settings(run).items())), run.code if by_code else "")
         if by_code and not run.code:  # it ended before it was recorded: take it to the newest code
-            key = next((known for known in made if known[0] == key[0]), key)
-        row = made.setdefault(key, Configuration())
+            key = next((known for known in rows if known[0] == key[0]), key)
+        row = rows.setdefault(key, Configuration())
         if not run.is_finished:
             row.others.append(run)
         elif any(run.seed == other.seed for other in row.runs):
             row.repeats.append(run)
         else:
             row.runs.append(run)
-    for row in made.values():
+    for row in rows.values():
         row.runs.sort(key=lambda run: (str(type(run.seed)), run.seed))
-    return list(made.values())
+    return list(rows.values())
 
 
 def identity_settings(run: RunRecord) -> dict[str, Any]:
-    """Return the settings that define a configuration: all but the seed and those that change no result."""
+    """Return the settings that define a configuration: all except the seed and settings that change no result."""
     return {key: value for key, value in run.settings.items() if key != "seed" and not is_excluded_from_hash(key)}
 
 
 def display_settings(run: RunRecord) -> dict[str, Any]:
-    """Return everything that a table can show of a configuration: options of groups, settings, version of the code.
+    """Return all columns that a table can show of a run: options of config groups, settings, code version.
 
-    `{"model": "lenet", …, "optimizer.lr": 0.1, …, "code": "7fcd378"}`.
+    An example is `{"model": "lenet", …, "optimizer.lr": 0.1, …, "code": "7fcd378"}`.
     """
     options = {group: run.choices.get(group) for group in GROUPS if group in run.choices or group == "experiment"}
     return {**options, **identity_settings(run), **({CODE: run.code} if run.code else {})}
 
 
 def varying_keys(configurations: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the keys whose values differ between configurations, unless the option of their group explains it.
+    """Return the keys whose values differ between configurations with the same option of their config group.
 
-    Two models differ in their patterns, but a column `model` tells that; if two configurations of one model differ in
-    the pattern, then that is a column too. Of keys with the same values everywhere only the first is named.
+    Two models have different patterns, but the column `model` shows that already; `model.pattern` is a key only if two
+    configurations of one model have different patterns. Of keys with equal values in all configurations only the first
+    is returned.
 
     Args:
-        configurations: as `display_settings` gives them.
+        configurations: results of `display_settings`.
     """
     keys = list(dict.fromkeys(key for configuration in configurations for key in configuration))
     keys.sort(key=lambda key: GROUPS.index(key) if key in GROUPS else len(GROUPS) + (key == CODE))
-    found: dict[tuple[str, ...], str] = {}
+    key_of_values: dict[tuple[str, ...], str] = {}
     for key in keys:
         group = key.partition(".")[0]
         explained_by = [name for name in ("experiment", group) if name in GROUPS and name != key]
-        alike: dict[tuple[str, ...], set[str]] = {}
+        values_by_option: dict[tuple[str, ...], set[str]] = {}
         for configuration in configurations:
             if key == CODE and CODE not in configuration:
                 continue  # not known, which is no difference
             options = tuple(str(configuration.get(name)) for name in explained_by)
-            alike.setdefault(options, set()).add(repr(configuration.get(key, ABSENT)))
-        if any(len(values) > 1 for values in alike.values()):
-            found.setdefault(tuple(repr(c.get(key, ABSENT)) for c in configurations), key)
-    return list(found.values())
+            values_by_option.setdefault(options, set()).add(repr(configuration.get(key, ABSENT)))
+        if any(len(values) > 1 for values in values_by_option.values()):
+            key_of_values.setdefault(tuple(repr(c.get(key, ABSENT)) for c in configurations), key)
+    return list(key_of_values.values())
 
 
 def short_names(keys: Iterable[str]) -> dict[str, str]:
-    """Shorten each key to as few of its last parts as keep it unique: `{"optimizer.lr": "lr"}`."""
+    """Shorten each key to the fewest last parts that are unique among the keys: `{"optimizer.lr": "lr"}`."""
     keys = list(keys)
     names = {}
     for key in keys:

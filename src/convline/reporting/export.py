@@ -1,4 +1,4 @@
-"""Write tables as CSV and Markdown."""
+"""Convert report tables to CSV and Markdown."""
 
 import csv
 import io
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from convline.formatting import shortened
 from convline.reporting.configurations import Configuration, ReportTable
-from convline.reporting.table import cells, heads, remarks, why
+from convline.reporting.table import cells, column_names, remarks, unfinished_reason
 
 
 def as_csv(tables: Sequence[ReportTable]) -> str:
-    """Return one line for each configuration, in full precision.
+    """Write tables as CSV: one line per configuration, in full precision.
 
     Each metric has its mean, sample standard deviation, number of seeds and 95 % confidence interval of the mean.
     """
@@ -26,21 +26,21 @@ def as_csv(tables: Sequence[ReportTable]) -> str:
     for table in tables:
         for rank, row in enumerate(table.rows, 1):
             settings = {key: row.value(key) for key in table.columns}
-            writer.writerow({"data": table.title, "rank": rank, **settings, **_figures(row, metrics)})
+            writer.writerow({"data": table.title, "rank": rank, **settings, **_cells_by_column(row, metrics)})
     return text.getvalue()
 
 
-def _figures(row: Configuration, metrics: list[str]) -> dict[str, object]:
-    found: dict[str, object] = {"seeds": " ".join(str(run.seed) for run in row.runs)}
+def _cells_by_column(row: Configuration, metrics: list[str]) -> dict[str, object]:
+    cells_by_column: dict[str, object] = {"seeds": " ".join(str(run.seed) for run in row.runs)}
     for metric in metrics:
         sample = row.sample(metric)
         parts = dict(zip((" sd", " low", " high"), (sample.sd, *sample.interval), strict=True))
-        found[metric], found[f"{metric} n"] = _blank(sample.mean), sample.n
-        found.update({metric + part: _blank(value) for part, value in parts.items()})
-    found.update({name: _blank(row.mean(name)) for name in ("seconds", "parameters", "macs")})
-    found["statuses"] = " ".join(f"{status}:{number}" for status, number in row.statuses().items())
-    found["runs"] = " ".join(str(run.folder) for run in [*row.runs, *row.others])
-    return found
+        cells_by_column[metric], cells_by_column[f"{metric} n"] = _blank(sample.mean), sample.n
+        cells_by_column.update({metric + part: _blank(value) for part, value in parts.items()})
+    cells_by_column.update({name: _blank(row.mean(name)) for name in ("seconds", "parameters", "macs")})
+    cells_by_column["statuses"] = " ".join(f"{status}:{count}" for status, count in row.statuses().items())
+    cells_by_column["runs"] = " ".join(str(run.folder) for run in [*row.runs, *row.others])
+    return cells_by_column
 
 
 def _blank(value: float) -> float | str:
@@ -48,12 +48,12 @@ def _blank(value: float) -> float | str:
 
 
 def as_markdown(tables: Sequence[ReportTable]) -> str:
-    """Return the tables of the terminal in full, with unfinished runs and remarks."""
-    return "\n".join(_one(table) for table in tables)
+    """Write tables as Markdown, with all rows and columns, unfinished runs and remarks."""
+    return "\n".join(_table(table) for table in tables)
 
 
-def _one(table: ReportTable) -> str:
-    names = heads(table)
+def _table(table: ReportTable) -> str:
+    names = column_names(table)
     rules = ["---:" if index == 0 or index > len(table.columns) else "---" for index in range(len(names))]
     lines = [names, rules, *(cells(table, row, rank) for rank, row in enumerate(table.rows, 1))]
     parts = [f"## {_escaped(table.title)}, by {table.metric}\n"]
@@ -62,7 +62,7 @@ def _one(table: ReportTable) -> str:
         parts.append("")
     if table.unfinished:
         parts.append("Not finished:\n")
-        parts += [f"- {run.status}: `{run.folder}` {_escaped(why(run))}" for run in table.unfinished]
+        parts += [f"- {run.status}: `{run.folder}` {_escaped(unfinished_reason(run))}" for run in table.unfinished]
         parts.append("")
     return "\n".join([*parts, *(_escaped(remark) + "  " for remark in remarks(table))]) + "\n"
 

@@ -1,4 +1,4 @@
-"""Format metrics as text, the same on the terminal, in Markdown and on the page."""
+"""Format metrics as text, equally for the terminal, Markdown and the page."""
 
 import math
 
@@ -7,7 +7,7 @@ from convline.reporting.statistics import Sample
 
 
 def lower_is_better(metric: str) -> bool:
-    """Return whether a lower value of the metric is better: it is a loss."""
+    """Return whether a lower value of the metric is better, as for a loss."""
     return metric.endswith("loss")
 
 
@@ -16,31 +16,31 @@ def is_share(metric: str) -> bool:
     return metric.endswith("acc")
 
 
-def head(metric: str) -> str:
-    """Return the name of a metric with its unit: "val/acc %"."""
+def name_with_unit(metric: str) -> str:
+    """Append the unit to the name of a metric: "val/acc %"."""
     return f"{metric} %" if is_share(metric) else metric
 
 
-def figure(metric: str, value: float) -> str:
+def value_text(metric: str, value: float) -> str:
     """Format an accuracy in per cent with two decimals, any other metric with four."""
     if math.isnan(value):
         return UNKNOWN
     return f"{100 * value:.2f}" if is_share(metric) else f"{value:.4f}"
 
 
-def with_unit(metric: str, value: float) -> str:
+def value_with_unit(metric: str, value: float) -> str:
     """Format a value with its unit: "98.95 %"."""
-    return figure(metric, value) + (" %" if is_share(metric) and not math.isnan(value) else "")
+    return value_text(metric, value) + (" %" if is_share(metric) and not math.isnan(value) else "")
 
 
 def mean_and_spread(metric: str, sample: Sample) -> str:
     """Format mean ± sample standard deviation (n): "98.95 ± 0.12 (5)"; the mean alone for one seed."""
     if sample.n < 2:
-        return figure(metric, sample.mean)
-    return f"{figure(metric, sample.mean)} ± {figure(metric, sample.sd)} ({sample.n})"
+        return value_text(metric, sample.mean)
+    return f"{value_text(metric, sample.mean)} ± {value_text(metric, sample.sd)} ({sample.n})"
 
 
-def signed(metric: str, difference: float, unit: bool = False) -> str:
-    """Format a difference of two metrics: "+0.53", or "+0.53 points" for per cent."""
+def signed_text(metric: str, difference: float, unit: bool = False) -> str:
+    """Format a difference of two values of a metric: "+0.53"; with `unit`, "+0.53 points" for an accuracy."""
     text = f"{100 * difference:+.2f}" if is_share(metric) else f"{difference:+.4f}"
     return f"{text} points" if unit and is_share(metric) else text

@@ -1,4 +1,4 @@
-"""Write the report as one HTML file that needs no network: styles, script and plots are inside.
+"""Render the report as one HTML file that contains its styles, its script and its plots, and loads nothing.
 
 `page.html.j2` is the template. jinja2 escapes every text, so that the name of a run or an error cannot become markup.
 """
@@ -15,12 +15,12 @@ import jinja2
 
 from convline.formatting import count_text, duration, plural, setting_text, shortened
 from convline.reporting.configurations import Configuration, ReportTable
-from convline.reporting.metric_text import figure, with_unit
+from convline.reporting.metric_text import value_text, value_with_unit
 from convline.reporting.plots import heatmap, hyperparameters, pareto
 from convline.reporting.plots import learning_curves as curves
 from convline.reporting.plots import parallel_coordinates as parallel
-from convline.reporting.plots.style import FEW, FULL, HALF, Plot, Point, points
-from convline.reporting.table import heads, remarks, status_text, why
+from convline.reporting.plots.style import FEW, FULL, HALF, Plot, Point, ranked_points
+from convline.reporting.table import column_names, remarks, status_text, unfinished_reason
 
 FOLDER = Path(__file__).parent
 # Nothing may be fetched, whatever a run's name or error says.
@@ -35,11 +35,11 @@ GUIDE_TO_SEEDS = " Small dots are single seeds, thin lines their standard deviat
 
 
 def page(tables: Sequence[ReportTable], title: str) -> str:
-    """Return the whole file.
+    """Render tables as an HTML page.
 
     Args:
-        tables: one section each.
-        title: the folders that the report is about.
+        tables: report tables; each is one section of the page.
+        title: folders that the report covers.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
@@ -72,56 +72,56 @@ def _summary(tables: Sequence[ReportTable]) -> str:
 
 def _section(table: ReportTable, index: int) -> dict[str, Any]:
     prefix = f"t{index}r"
-    marked = points(table, prefix)
-    has_seeds = len(marked) <= FEW and any(len(point.each) > 1 for point in marked)
-    numeric = {0, *range(1 + len(table.columns), len(heads(table)))}
+    points = ranked_points(table, prefix)
+    has_seeds = len(points) <= FEW and any(len(point.values) > 1 for point in points)
+    numeric = {0, *range(1 + len(table.columns), len(column_names(table)))}
     return {
         "title": table.title,
         "tiles": _tiles(table),
-        "heads": [{"name": name, "is_numeric": column in numeric} for column, name in enumerate(heads(table))],
+        "heads": [{"name": name, "is_numeric": column in numeric} for column, name in enumerate(column_names(table))],
         "rows": [_row(table, row, rank, prefix) for rank, row in enumerate(table.rows, 1)],
         "remarks": remarks(table),
         "guide": GUIDE.format(few=GUIDE_TO_SEEDS if has_seeds else ""),
-        "plots": [_card(plot) for plot in _plots(table, marked)],
+        "plots": [_card(plot) for plot in _plots(table, points)],
         "unfinished_title": f"{plural(len(table.unfinished), 'run')} not finished",
         "unfinished": [
             {
                 "status": run.status,
                 "path": str(run.folder),
                 "folder": f"{run.folder.parent.name}/{run.folder.name}",
-                "reason": shortened(why(run), 300),
+                "reason": shortened(unfinished_reason(run), 300),
             }
             for run in table.unfinished
         ],
     }
 
 
-def _plots(table: ReportTable, marked: list[Point]) -> list[Plot]:
-    if not marked:
+def _plots(table: ReportTable, points: list[Point]) -> list[Plot]:
+    if not points:
         return []
-    by_effect = hyperparameters.axes_by_effect(table, marked)
-    folders = dict.fromkeys(run.folder.parent for point in marked for run in point.row.runs)
+    by_effect = hyperparameters.axes_by_effect(table, points)
+    folders = dict.fromkeys(run.folder.parent for point in points for run in point.row.runs)
     importances = [plot for folder in folders if (plot := hyperparameters.importance(folder))]
-    costs = pareto.against_costs(table, marked)
+    costs = pareto.against_costs(table, points)
     # Plots of half the page's width go side by side: where their number is odd, one of these is as wide as the page.
     is_odd, is_small = (len(importances) + len(costs)) % 2 == 1, len(by_effect) <= SMALL
-    found = [
-        *hyperparameters.against_metric(table, marked, by_effect, HALF if is_odd else FULL),
-        heatmap.heat_map(table, marked, by_effect, HALF if is_odd or is_small else FULL),
+    plots = [
+        *hyperparameters.against_metric(table, points, by_effect, HALF if is_odd else FULL),
+        heatmap.heat_map(table, points, by_effect, HALF if is_odd or is_small else FULL),
         *importances,
-        parallel.parallel_coordinates(table, marked, by_effect, HALF if is_small and not is_odd else FULL),
-        curves.learning_curves(table, marked),
+        parallel.parallel_coordinates(table, points, by_effect, HALF if is_small and not is_odd else FULL),
+        curves.learning_curves(table, points),
         *costs,
     ]
-    return [plot for plot in found if plot is not None]
+    return [plot for plot in plots if plot is not None]
 
 
 def _tiles(table: ReportTable) -> list[dict[str, str]]:
     if not table.rows:
         return []
     tiles = []
-    if table.measured:
-        best = table.measured[0]
+    if table.measured_rows:
+        best = table.measured_rows[0]
         label = table.label(best) if table.columns else "one configuration"
         tiles.append(_tile(f"best {table.metric}", *_large(best, table.metric), label))
         chosen = "of the checkpoints chosen by validation"
@@ -147,8 +147,8 @@ def _tile(name: str, value: str, beside: str, below: str) -> dict[str, str]:
 
 def _large(row: Configuration, metric: str) -> tuple[str, str]:
     sample = row.sample(metric)
-    spread = f"± {figure(metric, sample.sd)} · {sample.n} seeds" if sample.n > 1 else plural(sample.n, "seed")
-    return with_unit(metric, sample.mean), spread
+    spread = f"± {value_text(metric, sample.sd)} · {sample.n} seeds" if sample.n > 1 else plural(sample.n, "seed")
+    return value_with_unit(metric, sample.mean), spread
 
 
 def _row(table: ReportTable, row: Configuration, rank: int, prefix: str) -> dict[str, Any]:
@@ -159,8 +159,8 @@ def _row(table: ReportTable, row: Configuration, rank: int, prefix: str) -> dict
         cells.append(_cell(setting_text(value), value if is_number else None, is_numeric=False))
     for metric in (table.metric, table.test_metric):
         sample = row.sample(metric)
-        spread = f"± {figure(metric, sample.sd)} ({sample.n})" if sample.n > 1 else ""
-        cells.append(_cell(figure(metric, sample.mean), sample.mean, spread=spread))
+        spread = f"± {value_text(metric, sample.sd)} ({sample.n})" if sample.n > 1 else ""
+        cells.append(_cell(value_text(metric, sample.mean), sample.mean, spread=spread))
     cells.append(_cell(status_text(row), len(row.runs)))
     for name, text in (("seconds", duration), ("parameters", count_text), ("macs", count_text)):
         cells.append(_cell(text(row.mean(name)), row.mean(name)))
@@ -169,7 +169,7 @@ def _row(table: ReportTable, row: Configuration, rank: int, prefix: str) -> dict
 
 
 def _cell(text: str, value: float | None, is_numeric: bool = True, spread: str = "") -> dict[str, Any]:
-    """One cell of a table: `value` is what the script sorts by, `full` the whole text where it was shortened."""
+    """Describe a table cell for the template: the script sorts by `value`; `full` is the text if it was shortened."""
     short = shortened(text, 48)
     return {
         "text": short,

@@ -19,13 +19,13 @@ NUM_RESAMPLES = 9999
 
 @dataclass(frozen=True)
 class McNemar:
-    """McNemar's test of two networks on the same images.
+    """Hold the result of McNemar's test of two networks on the same images.
 
     Args:
-        runs: names of A's run and B's run.
-        seeds: of the same.
-        only_a, only_b: images that one network alone predicts correctly.
-        p: exact, two-sided: the probability of so uneven a split if both were correct equally often.
+        runs: names of the run directories of A and B.
+        seeds: seeds of A and B.
+        only_a, only_b: number of images that one network alone predicts correctly.
+        p: exact two-sided p-value under the hypothesis that both networks are correct equally often.
 
     Source: McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
     Psychometrika 1947.
@@ -40,13 +40,14 @@ class McNemar:
 
 @dataclass(frozen=True)
 class ImageComparison:
-    """A comparison on the same images, with these networks as they are.
+    """Hold a comparison of trained networks on the same images, without regard to other seeds.
 
     Args:
-        num_images: of the split.
-        difference: of the mean metric of all networks of a side; the interval is the bootstrap's over images, p is nan.
-        pairs: one for each pair of networks.
-        by_seed: whether the two of a pair have the same seed; else they go by order.
+        num_images: number of images in the split.
+        difference: difference between the mean metrics of the two sides, with a bootstrap interval over images; its p
+            is nan.
+        pairs: McNemar's test of each pair of networks.
+        by_seed: whether the networks of a pair have the same seed; otherwise they are paired in their order.
     """
 
     num_images: int
@@ -58,14 +59,14 @@ class ImageComparison:
 def compare_on_images(
     a: Sequence[RunRecord], b: Sequence[RunRecord], split: str, metric: str
 ) -> ImageComparison | None:
-    """Compare the saved logits of two groups.
+    """Compare two groups of runs by their saved logits.
 
     Args:
-        a, b: the runs of each side.
+        a, b: runs of each side.
         split: "test" or "val".
         metric: "acc" or "loss".
     Returns:
-        None if a run has no predictions.
+        The comparison; None if a run has no saved logits.
     Raises:
         UserError: a file is damaged, or the runs were not evaluated on the same images in the same order.
     """
@@ -82,18 +83,18 @@ def compare_on_images(
                 f"{run.folder} and {first.folder} were not evaluated on the same {split} images: their labels differ.\n"
                 "  Compare runs on the same data, with the same data.split_seed and limits."
             )
-    means = [np.mean([_figures(*loaded[run.folder], metric) for run in side], axis=0) for side in (a, b)]
+    means = [np.mean([_metric_per_image(*loaded[run.folder], metric) for run in side], axis=0) for side in (a, b)]
     pairs, by_seed = _pairs(a, b)
     return ImageComparison(
         num_images=len(loaded[first.folder][1]),
         difference=bootstrap(means[0] - means[1]),
-        pairs=[_mcnemar(x, y, loaded) for x, y in pairs],
+        pairs=[_mcnemar(run_a, run_b, loaded) for run_a, run_b in pairs],
         by_seed=by_seed,
     )
 
 
 def bootstrap(differences: "NDArray[np.float64]") -> Difference:
-    """Return the mean of one difference per image, with its percentile interval over resampled images.
+    """Compute the mean of one difference per image, and its percentile interval over resampled images.
 
     Source: Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 13.
     """
@@ -123,9 +124,9 @@ def mcnemar(correct_a: "NDArray[np.bool_]", correct_b: "NDArray[np.bool_]") -> t
 
 
 def _pairs(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> tuple[list[tuple[RunRecord, RunRecord]], bool]:
-    of_seed = {str(run.seed): run for run in b}
-    same = [(run, of_seed[str(run.seed)]) for run in a if str(run.seed) in of_seed]
-    return (same, True) if same else (list(zip(a, b, strict=False)), False)
+    run_of_seed = {str(run.seed): run for run in b}
+    pairs = [(run, run_of_seed[str(run.seed)]) for run in a if str(run.seed) in run_of_seed]
+    return (pairs, True) if pairs else (list(zip(a, b, strict=False)), False)
 
 
 def _mcnemar(
@@ -135,16 +136,16 @@ def _mcnemar(
     return McNemar((a.folder.name, b.folder.name), (a.seed, b.seed), *mcnemar(*correct))
 
 
-def _figures(logits: "NDArray[np.float32]", labels: "NDArray[np.int64]", metric: str) -> "NDArray[np.float64]":
-    """Return one value per image: 1 if it is predicted correctly, or its cross-entropy in nats."""
+def _metric_per_image(logits: "NDArray[np.float32]", labels: "NDArray[np.int64]", metric: str) -> "NDArray[np.float64]":
+    """Compute the metric of each image: 1 or 0 for a correct or incorrect prediction, or the cross-entropy in nats."""
     import numpy as np
 
     if metric == "acc":
         return (logits.argmax(axis=1) == labels).astype(np.float64)
     from scipy.special import logsumexp
 
-    wide = logits.astype(np.float64)
-    return logsumexp(wide, axis=1) - wide[np.arange(len(labels)), labels]
+    logits64 = logits.astype(np.float64)
+    return logsumexp(logits64, axis=1) - logits64[np.arange(len(labels)), labels]
 
 
 def _load(run: RunRecord, split: str) -> "tuple[NDArray[np.float32], NDArray[np.int64]]":

@@ -1,4 +1,4 @@
-"""`convline report`: print a table of runs, and write it as CSV, Markdown and a page with plots."""
+"""Report on runs for `convline report`: print their table, and write it as CSV, Markdown and a page with plots."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -21,39 +21,41 @@ def report(
     """Print a table of the runs in some folders, and write it to files.
 
     Args:
-        folders: run directories, sweeps, or whole trees of runs.
-        metric: that sorts; None: the one that chose the checkpoints.
-        csv_file, markdown_file, html_file: where to write. If none is given and there is one folder, that folder
-            gets all three: report.csv, report.md and report.html.
+        folders: run directories, sweeps, or folders with either at any depth.
+        metric: validation metric by which the table is sorted; None: the one that chose the checkpoints.
+        csv_file, markdown_file, html_file: files to write. If none is given and there is one folder, report.csv,
+            report.md and report.html are written into it.
     Raises:
         UserError: there is no run, no such metric, or a file cannot be written.
     """
-    made = tables(records.find_runs(folders), metric)
-    show_tables(made)
+    report_tables = tables(records.find_runs(folders), metric)
+    show_tables(report_tables)
     if not (csv_file or markdown_file or html_file) and len(folders) == 1:
         csv_file, markdown_file, html_file = (folders[0] / f"report.{ending}" for ending in ("csv", "md", "html"))
-    _write(csv_file, lambda: as_csv(made))
-    _write(markdown_file, lambda: as_markdown(made))
-    _write(html_file, lambda: _page(made, folders))
+    _write(csv_file, lambda: as_csv(report_tables))
+    _write(markdown_file, lambda: as_markdown(report_tables))
+    _write(html_file, lambda: _page(report_tables, folders))
 
 
 def report_sweep(folder: Path) -> None:
-    """Report on a sweep that has ended: print its table, and write report.csv, report.md and report.html into it.
+    """Print the table of a finished sweep, and write report.csv, report.md and report.html into its folder.
 
-    `importance.json` in the folder, `{"optimizer.lr": 0.7, …}`, is drawn too.
+    The page also draws `importance.json` of the folder, such as `{"optimizer.lr": 0.7, …}`.
 
     Raises:
-        UserError: there is no run in it, or it cannot be written to.
+        UserError: the folder holds no run, or cannot be written to.
     """
     report([folder])
 
 
-def _page(made: list[ReportTable], folders: Sequence[Path]) -> str:
-    from convline.reporting.page import page  # draws: not needed where only figures are asked for
+def _page(report_tables: list[ReportTable], folders: Sequence[Path]) -> str:
+    from convline.reporting.page import page  # imports matplotlib, which CSV and Markdown do not need
 
     if len(folders) == 1:
-        return page(made, str(folders[0]) if folders[0].name else folders[0].resolve().name)
-    return page(made, f"{len(folders)} folders in {os.path.commonpath([folder.absolute() for folder in folders])}")
+        return page(report_tables, str(folders[0]) if folders[0].name else folders[0].resolve().name)
+    return page(
+        report_tables, f"{len(folders)} folders in {os.path.commonpath([folder.absolute() for folder in folders])}"
+    )
 
 
 def _write(path: Path | None, content: Callable[[], str]) -> None:

@@ -1,4 +1,4 @@
-"""Read run directories as records. A damaged or half-written run keeps what is known and names what is missing."""
+"""Read run directories as records. A record of a damaged directory holds the readable values and names the problems."""
 
 import csv
 import json
@@ -28,20 +28,21 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten time
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Everything a report knows about one run.
+    """Hold the values of one run directory that a report uses.
 
     Args:
-        folder: its directory.
-        status: as summary.json has it; "incomplete" where files are missing or damaged.
-        error: the first line of what went wrong; empty if nothing did.
+        folder: run directory.
+        status: status in summary.json; "incomplete" if files are missing or damaged.
+        error: first line of the run's error, or the problems of its files; empty if there are none.
         data: name of the data set.
-        fingerprint: of the data and their split; empty if not known.
+        fingerprint: fingerprint of the data and their split; empty if not known.
         code: version of the code; empty if not known.
-        choices: which option was taken of each config group.
-        settings: the config, flat: `{"optimizer.lr": 0.1, "seed": 0, …}`.
+        choices: chosen option of each config group.
+        settings: flat config: `{"optimizer.lr": 0.1, "seed": 0, …}`.
         metrics: final metrics, such as `{"val/acc": 0.9}`; finite numbers only.
-        seconds: of training and test; nan if not known. So are `parameters` and `macs`.
-        started: ISO 8601; empty if not known.
+        seconds: duration of training and test; nan if not known.
+        parameters, macs: size of the network; nan if not known.
+        started: time of the start in ISO 8601; empty if not known.
     """
 
     folder: Path
@@ -60,36 +61,36 @@ class RunRecord:
 
     @property
     def is_finished(self) -> bool:
-        """Whether its metrics count."""
+        """Return whether the run is finished, so that its metrics count."""
         return self.status == FINISHED
 
     @property
     def seed(self) -> Any:
-        """The seed; None if it is not known."""
+        """Return the seed; None if it is not known."""
         return self.settings.get("seed")
 
     @property
     def monitor(self) -> str:
-        """The validation metric that chose the checkpoint; "val/acc" if a training metric did."""
-        watched = str(self.settings.get("callbacks.checkpoint.monitor", ""))
-        return watched if watched.startswith("val/") else "val/acc"
+        """Return the validation metric that chose the checkpoint; "val/acc" if a training metric chose it."""
+        monitor = str(self.settings.get("callbacks.checkpoint.monitor", ""))
+        return monitor if monitor.startswith("val/") else "val/acc"
 
     @property
-    def home(self) -> Path:
-        """The folder of all runs, which holds the test evaluation log."""
+    def runs_dir(self) -> Path:
+        """Return the folder of all runs, which holds the test evaluation log."""
         return test_log.folder(self.folder, str(self.settings.get("runs_dir", "runs")))
 
     @cached_property
     def epochs(self) -> list[dict[str, float]]:
-        """The rows of metrics.csv, read on first use; rows that cannot be read are left out."""
+        """Read the rows of metrics.csv on first use; rows without an epoch are left out."""
         return list(_epochs(self.folder / "metrics.csv"))
 
 
 def find_runs(folders: Iterable[Path]) -> list[RunRecord]:
-    """Read all runs in some folders and below them, each once, sorted by path.
+    """Read all runs in folders and their subfolders, each once, sorted by path.
 
     Raises:
-        UserError: a folder is not there, or there is no run in any.
+        UserError: a folder does not exist, or none holds a run.
     """
     folders = list(folders)
     for folder in folders:
@@ -114,26 +115,26 @@ def _run_dirs(folder: Path) -> Iterator[Path]:
 
 
 def read_run(folder: Path) -> RunRecord:
-    """Read one run directory, whatever its state. Never raises: damage is part of the record."""
-    complaints: list[str] = []
-    config = with_current_targets(_mapping(folder / "config.yaml", complaints))
-    summary = _mapping(folder / "summary.json", complaints)
+    """Read one run directory. Damaged and missing files are problems in the record, never an exception."""
+    problems: list[str] = []
+    config = with_current_targets(_mapping(folder / "config.yaml", problems))
+    summary = _mapping(folder / "summary.json", problems)
     environment = _mapping(folder / "environment.json", [])  # written late: a run that failed early has none
     status, metrics = str(summary.get("status", INCOMPLETE)), _numbers(summary.get("metrics"))
-    if "status" not in summary and not any(complaint.startswith("summary") for complaint in complaints):
-        complaints.append("summary.json holds no status")
+    if "status" not in summary and not any(problem.startswith("summary") for problem in problems):
+        problems.append("summary.json holds no status")
     if status == FINISHED and not metrics:
-        complaints.append("summary.json holds no metrics")
+        problems.append("summary.json holds no metrics")
     if status == "running" and not is_held(folder):
-        status = "interrupted"  # its process died and could not say so
-    if status == FINISHED and complaints:
+        status = "interrupted"  # its process was killed before it could record this
+    if status == FINISHED and problems:
         status = INCOMPLETE
     error = printable(str(summary.get("error") or "").strip().splitlines()[:1])
     choices = {str(k): str(v) for k, v in _dict(summary.get("choices")).items()}
     return RunRecord(
         folder=folder,
         status=status,
-        error=error or "; ".join(complaints),
+        error=error or "; ".join(problems),
         data=data_name(choices, config),
         fingerprint=str(environment.get("data_fingerprint") or ""),
         code=_code(_dict(environment.get("code"))),
@@ -148,12 +149,12 @@ def read_run(folder: Path) -> RunRecord:
 
 
 def printable(lines: list[str]) -> str:
-    """Join lines, without characters that would move the cursor of a terminal."""
+    """Join lines, and replace characters that would move the cursor of a terminal by spaces."""
     return "".join(char if char.isprintable() else " " for char in " ".join(lines))
 
 
 def seconds_since_written(run: RunRecord) -> float:
-    """Return the seconds since a run directory was last written to; nan if it cannot be read."""
+    """Compute the seconds since a file of a run directory was last written; nan if the directory cannot be read."""
     try:
         files = [run.folder, *run.folder.iterdir(), *(run.folder / "checkpoints").glob("*")]
         return time.time() - max(file.stat().st_mtime for file in files)
@@ -161,18 +162,18 @@ def seconds_since_written(run: RunRecord) -> float:
         return math.nan
 
 
-def _mapping(path: Path, complaints: list[str]) -> dict[str, Any]:
-    """Read a JSON or YAML file that holds a mapping; on failure return {} and append a complaint."""
+def _mapping(path: Path, problems: list[str]) -> dict[str, Any]:
+    """Read a JSON or YAML file that holds a mapping; on failure append to `problems` and return {}."""
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file) if path.suffix == ".json" else yaml.load(file, _Loader)
         if isinstance(content, dict):
             return content
-        complaints.append(f"{path.name} is damaged")
+        problems.append(f"{path.name} is damaged")
     except FileNotFoundError:
-        complaints.append(f"{path.name} is missing")
+        problems.append(f"{path.name} is missing")
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        complaints.append(f"{path.name} cannot be read: {printable([first_line(error)])}")
+        problems.append(f"{path.name} cannot be read: {printable([first_line(error)])}")
     return {}
 
 
@@ -194,8 +195,8 @@ def _number(value: Any) -> float:
 
 
 def _numbers(value: Any) -> dict[str, float]:
-    found = {str(key): _number(number) for key, number in _dict(value).items()}
-    return {key: number for key, number in found.items() if not math.isnan(number)}
+    numbers = {str(key): _number(number) for key, number in _dict(value).items()}
+    return {key: number for key, number in numbers.items() if not math.isnan(number)}
 
 
 def _code(code: dict[Any, Any]) -> str:
@@ -208,13 +209,13 @@ def _epochs(path: Path) -> Iterator[dict[str, float]]:
     try:
         with open(path, newline="", encoding="utf-8", errors="replace") as file:
             for line in csv.DictReader(file):
-                found = {}
+                values = {}
                 for key, text in line.items():
                     try:
-                        found[key] = float(text)
+                        values[key] = float(text)
                     except (TypeError, ValueError):
                         continue
-                if "epoch" in found:
-                    yield found
+                if "epoch" in values:
+                    yield values
     except (OSError, csv.Error):
         return

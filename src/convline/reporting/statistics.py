@@ -1,4 +1,4 @@
-"""Statistics of a few seeds: mean, spread, intervals, differences, and the number of seeds that a verdict needs."""
+"""Compute statistics of a few seeds: mean, standard deviation, intervals, differences, and the seeds needed."""
 
 import math
 from dataclasses import dataclass
@@ -11,30 +11,30 @@ ROUNDING = 1e-12  # a spread or a difference below this is 0 but for rounding
 
 @dataclass(frozen=True)
 class Sample:
-    """One metric of several seeds."""
+    """Hold the values of one metric, one per seed, and compute their statistics."""
 
     values: tuple[float, ...]
 
     @property
     def n(self) -> int:
-        """The number of values."""
+        """Count the values."""
         return len(self.values)
 
     @cached_property
     def mean(self) -> float:
-        """The mean; nan for no values."""
+        """Compute the mean; nan without values."""
         return math.fsum(self.values) / self.n if self.n else math.nan
 
     @cached_property
     def sd(self) -> float:
-        """Sample standard deviation, with n − 1; nan for fewer than two."""
+        """Compute the sample standard deviation (divisor n − 1); nan for fewer than two values."""
         if self.n < 2:
             return math.nan
         return math.sqrt(math.fsum((value - self.mean) ** 2 for value in self.values) / (self.n - 1))
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """95 % confidence interval of the mean by Student's t, for other seeds; nan for fewer than two."""
+        """Compute the 95 % confidence interval of the mean by Student's t; nan for fewer than two values."""
         from scipy.special import stdtrit
 
         if self.n < 2:
@@ -45,13 +45,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of two means, A − B.
+    """Hold a difference of two means, A − B, with its interval and p-value.
 
     Args:
-        value: as observed.
+        value: observed difference.
         low, high: 95 % confidence interval.
-        p: probability of a difference at least as large if there were none.
-        n: values of A, or pairs.
+        p: two-sided p-value under the hypothesis of equal means.
+        n: number of values of A, or of pairs.
     """
 
     value: float
@@ -62,16 +62,17 @@ class Difference:
 
     @property
     def is_supported(self) -> bool:
-        """Whether the interval excludes 0."""
+        """Return whether the confidence interval excludes 0."""
         return self.low > 0 or self.high < 0
 
 
 def welch(a: Sample, b: Sample) -> Difference | None:
-    """Compare the means of two independent samples.
+    """Compare the means of two independent samples by Welch's t test.
 
     Returns:
-        None if one has fewer than two values, or if they differ but neither has a spread: accuracies are counted in
-        whole images and are equal now and then, which says nothing about other seeds.
+        The difference; None if a sample has fewer than two values, or if the means differ and both standard deviations
+        are 0. Accuracies of a few seeds can be equal by coincidence, since they are counted in whole images; that is no
+        estimate of the spread over other seeds.
 
     Source: Welch, "The generalization of 'Student's' problem when several different population variances are
     involved", Biometrika 1947.
@@ -88,10 +89,10 @@ def welch(a: Sample, b: Sample) -> Difference | None:
 
 
 def paired(a: Sample, b: Sample) -> Difference | None:
-    """Compare two samples whose values are pairs, in their order.
+    """Compare two samples by the paired t test; value k of A and value k of B are a pair.
 
     Returns:
-        None below two pairs, or if all differences are the same and not 0.
+        The difference; None for fewer than two pairs, or if all differences are equal and not 0.
     """
     if a.n < 2:
         return None
@@ -109,10 +110,10 @@ def _without_spread(value: float, n: int) -> Difference | None:
 
 
 def seeds_needed(difference: float, sd_a: float, sd_b: float) -> int | None:
-    """Return the number of seeds with which Welch's test finds a difference in four of five experiments.
+    """Compute the number of seeds per side with which Welch's test detects a difference in 80 % of experiments.
 
     Args:
-        difference: of the true means.
+        difference: difference of the true means.
         sd_a, sd_b: true standard deviations over seeds.
     Returns:
         The smallest number, at least 2, with a power of 80 % at α = 0.05, two-sided; None if 1,000 are too few.

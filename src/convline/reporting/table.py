@@ -1,27 +1,27 @@
-"""Turn a table into cells of text, which the terminal, Markdown and the page all show."""
+"""Convert the rows of a report table to text, which the terminal, Markdown and the page show."""
 
 import math
 
 from convline.formatting import count_text, duration, plural, setting_text
 from convline.records.directory import UNKNOWN_DATA
 from convline.reporting.configurations import Configuration, ReportTable
-from convline.reporting.metric_text import figure, head, is_share, mean_and_spread, with_unit
+from convline.reporting.metric_text import is_share, mean_and_spread, name_with_unit, value_text, value_with_unit
 from convline.reporting.run_records import RunRecord, seconds_since_written
 
 
-def heads(table: ReportTable) -> list[str]:
-    """Return the names of the columns: rank, varying settings, metrics, costs."""
-    figures = [head(table.metric), head(table.test_metric), "runs", "time", "parameters", "MACs"]
-    return ["#", *table.columns.values(), *figures]
+def column_names(table: ReportTable) -> list[str]:
+    """List the names of the columns: rank, varying settings, metrics, costs."""
+    results = [name_with_unit(table.metric), name_with_unit(table.test_metric), "runs", "time", "parameters", "MACs"]
+    return ["#", *table.columns.values(), *results]
 
 
 def cells(table: ReportTable, row: Configuration, rank: int) -> list[str]:
-    """Return the cells of one row, in the order of `heads`."""
-    return [str(rank), *(setting_text(row.value(key)) for key in table.columns), *figures(table, row)]
+    """Format the cells of one row, in the order of `column_names`."""
+    return [str(rank), *(setting_text(row.value(key)) for key in table.columns), *_result_cells(table, row)]
 
 
-def figures(table: ReportTable, row: Configuration) -> list[str]:
-    """Return the cells after the settings; the time is the mean over single runs."""
+def _result_cells(table: ReportTable, row: Configuration) -> list[str]:
+    """Format the cells after the settings; the time is the mean over runs."""
     return [
         mean_and_spread(table.metric, row.sample(table.metric)),
         mean_and_spread(table.test_metric, row.sample(table.test_metric)),
@@ -33,18 +33,18 @@ def figures(table: ReportTable, row: Configuration) -> list[str]:
 
 
 def status_text(row: Configuration) -> str:
-    """Format how many runs are finished: "5", or "4 of 5"."""
+    """Format the number of finished runs: "5", or "4 of 5"."""
     return f"{len(row.runs)} of {len(row.runs) + len(row.others)}" if row.others else str(len(row.runs))
 
 
-def why(run: RunRecord) -> str:
-    """Explain why a run is not finished: its error, or the epoch that it has reached."""
+def unfinished_reason(run: RunRecord) -> str:
+    """Explain why a run is not finished: its error, or its last epoch."""
     if run.error:
         return run.error
     parts = []
     if run.epochs:
         last = run.epochs[-1]
-        value = with_unit(run.monitor, last.get(run.monitor, math.nan))
+        value = value_with_unit(run.monitor, last.get(run.monitor, math.nan))
         parts.append(f"after epoch {last['epoch']:g}: {run.monitor} {value}")
     if run.status == "running" and not math.isnan(age := seconds_since_written(run)):
         parts.append(f"last sign of life {duration(max(age, 0))} before this report")
@@ -52,27 +52,29 @@ def why(run: RunRecord) -> str:
 
 
 def remarks(table: ReportTable) -> list[str]:
-    """Return the sentences under the table: meaning of its numbers, intervals, repeated runs, test-set evaluations."""
-    found = []
+    """Write the sentences under a table: meaning of its numbers, intervals, repeated runs, test-set evaluations."""
+    sentences = []
     if any(row.sample(table.metric).n > 1 for row in table.rows):
-        found.append("Mean ± sample standard deviation over seeds (number of seeds); time is that of one run.")
-    if len(table.measured) == 1 and table.measured[0].sample(table.metric).n > 1:
-        found += [_interval(table.measured[0], metric) for metric in (table.metric, table.test_metric)]
+        sentences.append("Mean ± sample standard deviation over seeds (number of seeds); time is that of one run.")
+    if len(table.measured_rows) == 1 and table.measured_rows[0].sample(table.metric).n > 1:
+        sentences += [_interval(table.measured_rows[0], metric) for metric in (table.metric, table.test_metric)]
     if repeats := sum(len(row.repeats) for row in table.rows):
-        found.append(f"Left out: {plural(repeats, 'run')} with the same configuration, code and seed as a newer one.")
+        sentences.append(
+            f"Left out: {plural(repeats, 'run')} with the same configuration, code and seed as a newer one."
+        )
     if table.data == UNKNOWN_DATA:
-        return found
+        return sentences
     if table.num_test_evaluations:
-        found.append(f"The test set of {table.data} was evaluated {plural(table.num_test_evaluations, 'time')}.")
+        sentences.append(f"The test set of {table.data} was evaluated {plural(table.num_test_evaluations, 'time')}.")
     else:
-        found.append(f"No evaluation on the test set of {table.data} is recorded.")
-    return found
+        sentences.append(f"No evaluation on the test set of {table.data} is recorded.")
+    return sentences
 
 
 def _interval(row: Configuration, metric: str) -> str:
     low, high = row.sample(metric).interval
     if is_share(metric):  # the interval of few seeds is wide, but no accuracy lies outside of these
         low, high = max(low, 0.0), min(high, 1.0)
-    mean = with_unit(metric, row.sample(metric).mean)
-    between = f"between {figure(metric, low)} and {with_unit(metric, high)}"
+    mean = value_with_unit(metric, row.sample(metric).mean)
+    between = f"between {value_text(metric, low)} and {value_with_unit(metric, high)}"
     return f"{metric} is {mean}; the mean over many seeds lies, with 95 % confidence, {between}."

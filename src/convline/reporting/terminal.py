@@ -1,4 +1,4 @@
-"""Print tables on the terminal."""
+"""Print report tables on the terminal."""
 
 from collections import Counter
 from typing import Literal
@@ -10,7 +10,7 @@ from rich.text import Text
 
 from convline.formatting import plural, setting_text, shortened
 from convline.reporting.configurations import Configuration, ReportTable
-from convline.reporting.table import cells, heads, remarks, why
+from convline.reporting.table import cells, column_names, remarks, unfinished_reason
 
 MAX_ROWS, MAX_UNFINISHED = 40, 20
 SETTINGS, MIN_SETTINGS_WIDTH = "settings", 24  # the shared column, and its width at least
@@ -18,13 +18,13 @@ LEFT_OUT = ("MACs", "parameters", "time", "runs")  # in this order, where they d
 
 
 def console() -> Console:
-    """Make a console as wide as the terminal, or 160 columns wide where there is none."""
-    made = Console(highlight=False)
-    return made if made.is_terminal else Console(highlight=False, width=160)
+    """Make a console as wide as the terminal, or 160 columns wide if the output is not a terminal."""
+    terminal = Console(highlight=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=160)
 
 
 def show_tables(tables: list[ReportTable]) -> None:
-    """Print tables, each with its unfinished runs and its remarks."""
+    """Print report tables, each with its unfinished runs and its remarks."""
     terminal = console()
     for table in tables:
         if table.rows:
@@ -40,7 +40,7 @@ def show_tables(tables: list[ReportTable]) -> None:
 
 
 def _grid(table: ReportTable, width: int) -> Grid:
-    """Choose the columns that fit: in a narrow terminal costs are left out first, then settings share a column."""
+    """Build a table of the columns that fit; a narrow terminal omits costs first, then settings share a column."""
     columns = _columns(table, width)
     grid = Grid(
         title=f"{table.title}, by {table.metric}", box=box.SIMPLE_HEAD, title_justify="left", title_style="bold"
@@ -57,17 +57,19 @@ def _grid(table: ReportTable, width: int) -> Grid:
 def _columns(table: ReportTable, width: int) -> dict[str, list[str]]:
     rows = table.rows[:MAX_ROWS]
     lines = [[shortened(cell) for cell in cells(table, row, rank)] for rank, row in enumerate(rows, 1)]
-    every = {name: list(column) for name, column in zip(heads(table), zip(*lines, strict=True), strict=True)}
+    all_columns = {
+        name: list(column) for name, column in zip(column_names(table), zip(*lines, strict=True), strict=True)
+    }
     usual = _usual(table)
-    shared = {"#": every["#"], SETTINGS: [_unusual_settings(table, row, usual) for row in rows]}
-    shared |= {name: column for name, column in every.items() if name not in table.columns.values()}
-    kept = every
-    for columns in (every, shared):
-        for number in range(len(LEFT_OUT) + 1):
-            kept = {name: column for name, column in columns.items() if name not in LEFT_OUT[:number]}
-            if sum(_width(name, column) + 3 for name, column in kept.items()) + 1 <= width:
-                return kept
-    return kept
+    shared = {"#": all_columns["#"], SETTINGS: [_unusual_settings(table, row, usual) for row in rows]}
+    shared |= {name: column for name, column in all_columns.items() if name not in table.columns.values()}
+    columns_shown = all_columns
+    for columns in (all_columns, shared):
+        for num_left_out in range(len(LEFT_OUT) + 1):
+            columns_shown = {name: column for name, column in columns.items() if name not in LEFT_OUT[:num_left_out]}
+            if sum(_width(name, column) + 3 for name, column in columns_shown.items()) + 1 <= width:
+                return columns_shown
+    return columns_shown
 
 
 def _width(name: str, column: list[str]) -> int:
@@ -83,7 +85,7 @@ def _usual(table: ReportTable) -> dict[str, str]:
 
 
 def _unusual_settings(table: ReportTable, row: Configuration, usual: dict[str, str]) -> str:
-    """Name only the settings that differ from their most frequent value."""
+    """Write the settings that differ from their most frequent value."""
     shown = {
         name: setting_text(row.value(key))
         for key, name in table.columns.items()
@@ -97,7 +99,9 @@ def _show_unfinished(terminal: Console, table: ReportTable) -> None:
         return
     grid = Grid.grid(padding=(0, 2))
     for run in table.unfinished[:MAX_UNFINISHED]:
-        grid.add_row(Text(run.status), Text(str(run.folder), overflow="fold"), Text(why(run), overflow="fold"))
+        grid.add_row(
+            Text(run.status), Text(str(run.folder), overflow="fold"), Text(unfinished_reason(run), overflow="fold")
+        )
     terminal.print(f"{plural(len(table.unfinished), 'run')} not finished:")
     terminal.print(grid)
     if len(table.unfinished) > MAX_UNFINISHED:

@@ -1,8 +1,8 @@
-"""Say in words what a comparison supports, and what it does not say."""
+"""Write the verdict of a comparison: whether the data support a difference, and what limits the verdict."""
 
 from convline.formatting import plural
 from convline.reporting.comparison import Comparison
-from convline.reporting.metric_text import lower_is_better, signed
+from convline.reporting.metric_text import lower_is_better, signed_text
 from convline.reporting.statistics import ALPHA, MAX_SEEDS, POWER, Difference
 
 _NO_SPREAD = (
@@ -11,56 +11,57 @@ _NO_SPREAD = (
 )
 
 
-def words(found: Comparison) -> list[str]:
-    """Return paragraphs: the verdict over seeds, the paired one where it differs, other images, warnings."""
-    has_one_seed = min(len(found.a.runs), len(found.b.runs)) < 2
-    paragraphs = [_over_seeds(found) if found.over_seeds else _one_seed(found) if has_one_seed else _NO_SPREAD]
-    if found.over_seeds and found.by_seed and found.by_seed.is_supported != found.over_seeds.is_supported:
-        paragraphs.append(_paired_otherwise(found, found.by_seed))
-    paragraphs += _on_images(found)
-    if found.metric.startswith("val/"):
-        paragraphs.append(
+def paragraphs(result: Comparison) -> list[str]:
+    """Write the paragraphs of a verdict: over seeds, paired by seed if that differs, on other images, and warnings."""
+    has_one_seed = min(len(result.a.runs), len(result.b.runs)) < 2
+    texts = [_over_seeds(result) if result.over_seeds else _one_seed(result) if has_one_seed else _NO_SPREAD]
+    if result.over_seeds and result.by_seed and result.by_seed.is_supported != result.over_seeds.is_supported:
+        texts.append(_paired_otherwise(result, result.by_seed))
+    texts += _on_images(result)
+    if result.metric.startswith("val/"):
+        texts.append(
             "These are validation metrics, which have chosen the checkpoints: they are too good, and the more was "
             "chosen by them, the better they look."
         )
-    elif found.num_test_evaluations:
-        paragraphs.append(
-            f"The test set was evaluated {plural(found.num_test_evaluations, 'time')}; every evaluation that led to a "
+    elif result.num_test_evaluations:
+        texts.append(
+            f"The test set was evaluated {plural(result.num_test_evaluations, 'time')}; every evaluation that led to a "
             "choice makes its metrics less trustworthy."
         )
-    return paragraphs
+    return texts
 
 
-def _over_seeds(found: Comparison) -> str:
-    difference = found.over_seeds
+def _over_seeds(result: Comparison) -> str:
+    difference = result.over_seeds
     assert difference is not None
     if difference.is_supported:
         return (
-            f"The data support a difference: {_better(found, difference.value)}, by {_size(found, difference.value)} "
-            f"on average over seeds, with 95 % confidence between {_between(found, difference)}."
+            f"The data support a difference: {_better(result, difference.value)}, by {_size(result, difference.value)} "
+            f"on average over seeds, with 95 % confidence between {_between(result, difference)}."
         )
+    low = signed_text(result.metric, difference.low)
     text = (
-        f"The data do not support a difference: the 95 % interval of A − B over seeds, "
-        f"{signed(found.metric, difference.low)} to {signed(found.metric, difference.high, unit=True)}, includes 0."
+        f"The data do not support a difference: the 95 % interval of A − B over seeds, {low} to "
+        f"{signed_text(result.metric, difference.high, unit=True)}, includes 0."
     )
     if difference.value == 0:
         return f"{text} The means are equal, so there is no difference that more seeds could confirm."
-    have = min(len(found.a.runs), len(found.b.runs))
-    if found.needed is None:
+    have = min(len(result.a.runs), len(result.b.runs))
+    if result.needed is None:
         more = f"more than {MAX_SEEDS:,} seeds of each would be needed to confirm it"
     else:
-        more = f"{_more(found.needed, have)} would confirm it"
+        more = f"{_more(result.needed, have)} would confirm it"
     chance = f"(in {100 * POWER:.0f} % of such experiments, α = {ALPHA:g})"
     return f"{text} If the true difference and spread are the observed ones, {more} {chance}."
 
 
 def _more(needed: int, have: int) -> str:
-    """Say how many seeds are needed. The estimate can be below the present number: ask for at least one more."""
+    """Write how many seeds are needed; at least one more, since the estimate can be below the present number."""
     return f"about {needed:,} seeds of each, {max(needed - have, 1):,} more,"
 
 
-def _one_seed(found: Comparison) -> str:
-    short = " and ".join(letter for letter, group in (("A", found.a), ("B", found.b)) if len(group.runs) < 2)
+def _one_seed(result: Comparison) -> str:
+    short = " and ".join(letter for letter, group in (("A", result.a), ("B", result.b)) if len(group.runs) < 2)
     return (
         f"No verdict on the configurations: there is one seed of {short}, and nobody can tell a difference of "
         "configurations from one of seeds. Train both with several, such as:\n"
@@ -68,8 +69,8 @@ def _one_seed(found: Comparison) -> str:
     )
 
 
-def _paired_otherwise(found: Comparison, pairs: Difference) -> str:
-    interval = f"{signed(found.metric, pairs.low)} to {signed(found.metric, pairs.high, unit=True)}"
+def _paired_otherwise(result: Comparison, pairs: Difference) -> str:
+    interval = f"{signed_text(result.metric, pairs.low)} to {signed_text(result.metric, pairs.high, unit=True)}"
     verb = "excludes" if pairs.is_supported else "includes"
     return (
         f"Paired by seed ({pairs.n} pairs), the interval is {interval}, which {verb} 0. Decide which of the two counts "
@@ -77,12 +78,12 @@ def _paired_otherwise(found: Comparison, pairs: Difference) -> str:
     )
 
 
-def _on_images(found: Comparison) -> list[str]:
-    images = found.images
+def _on_images(result: Comparison) -> list[str]:
+    images = result.images
     if images is None:
         return ["Some runs have no saved logits (predictions/*.npz), so nothing is said about single images."]
-    difference, split = images.difference, found.metric.partition("/")[0]
-    if len(found.a.runs) == len(found.b.runs) == 1:
+    difference, split = images.difference, result.metric.partition("/")[0]
+    if len(result.a.runs) == len(result.b.runs) == 1:
         pair = images.pairs[0]
         holds = "support" if pair.p < ALPHA else "do not support"
         return [
@@ -90,22 +91,23 @@ def _on_images(found: Comparison) -> list[str]:
             f"correct and B alone {pair.only_b:,}; "
             f"the data {holds} a difference in accuracy (McNemar, p = {pair.p:.2g})."
         ]
-    interval = f"{signed(found.metric, difference.low)} to {signed(found.metric, difference.high, unit=True)}"
+    low = signed_text(result.metric, difference.low)
+    interval = f"{low} to {signed_text(result.metric, difference.high, unit=True)}"
     if difference.is_supported:
         return [f"On other images of the kind, these networks would differ too: the interval is {interval}."]
     return [f"On other images of the kind, these networks may be alike: the interval, {interval}, includes 0."]
 
 
-def _better(found: Comparison, value: float) -> str:
-    a_is_better = (value < 0) == lower_is_better(found.metric)
-    first, second = (found.a, found.b) if a_is_better else (found.b, found.a)
-    return f"{first.name} is better than {second.name} in {found.metric}"
+def _better(result: Comparison, value: float) -> str:
+    a_is_better = (value < 0) == lower_is_better(result.metric)
+    first, second = (result.a, result.b) if a_is_better else (result.b, result.a)
+    return f"{first.name} is better than {second.name} in {result.metric}"
 
 
-def _size(found: Comparison, value: float) -> str:
-    return signed(found.metric, abs(value), unit=True).removeprefix("+")
+def _size(result: Comparison, value: float) -> str:
+    return signed_text(result.metric, abs(value), unit=True).removeprefix("+")
 
 
-def _between(found: Comparison, difference: Difference) -> str:
+def _between(result: Comparison, difference: Difference) -> str:
     low, high = sorted(abs(end) for end in (difference.low, difference.high))
-    return f"{signed(found.metric, low).removeprefix('+')} and {_size(found, high)}"
+    return f"{signed_text(result.metric, low).removeprefix('+')} and {_size(result, high)}"

@@ -1,1 +1,1 @@
-"""The page's plots: each a function of a table's points that gives a `Plot`, or None where there is nothing to see."""
+"""Draw the plots of the report page. Each function takes a table and its points and returns a `Plot`, or None."""

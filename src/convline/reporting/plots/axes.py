@@ -1,4 +1,4 @@
-"""Make an axis of a setting: few values side by side, many numbers on a linear or logarithmic scale."""
+"""Map the values of a setting to an axis: few values side by side, many numbers on a linear or logarithmic scale."""
 
 import math
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ FEW = 8  # values that are set side by side, in order
 
 @dataclass(frozen=True)
 class Scale:
-    """The positions of the values of a setting on an axis.
+    """Map the values of a setting to positions on an axis.
 
     Args:
-        key: the setting.
-        values: the different ones, in order.
+        key: key of the setting.
+        values: the distinct values, in order.
         kind: "side by side", "linear" or "log".
     """
 
@@ -27,13 +27,13 @@ class Scale:
     kind: str
 
     def position(self, value: Any) -> float:
-        """Return the position of a value: its index side by side, else the number, or its logarithm on a log scale."""
+        """Compute the position of a value: its index if side by side, otherwise the number or its logarithm."""
         if self.kind == "side by side":
             return float(self.values.index(value))
         return math.log10(value) if self.kind == "log" else float(value)
 
     def ticks(self) -> tuple[list[float], list[str]]:
-        """Return positions and labels: every value, or a few round numbers between the ends."""
+        """Compute positions and labels of the ticks: at every value, or at a few round numbers between the ends."""
         if self.kind == "side by side":
             return [float(i) for i in range(len(self.values))], [shortened(setting_text(v), 14) for v in self.values]
         from matplotlib.ticker import MaxNLocator
@@ -52,17 +52,17 @@ class Scale:
         return positions, [f"{10**position if self.kind == 'log' else position:.6g}" for position in positions]
 
 
-def has(point: Point, key: str) -> bool:
+def has_setting(point: Point, key: str) -> bool:
     """Return whether a configuration has the setting."""
     return point.row.value(key) != ABSENT
 
 
-def scale(key: str, marked: Sequence[Point]) -> Scale | None:
-    """Return the axis of a setting; None if its value is the same in all configurations that have it."""
+def make_scale(key: str, points: Sequence[Point]) -> Scale | None:
+    """Choose the scale of a setting; None if all configurations that have it have the same value."""
     values: list[Any] = []
-    for point in marked:
+    for point in points:
         value = _hashable(point.row.value(key))
-        if has(point, key) and value not in values:
+        if has_setting(point, key) and value not in values:
             values.append(value)
     if len(values) < 2:
         return None
@@ -74,7 +74,7 @@ def scale(key: str, marked: Sequence[Point]) -> Scale | None:
 
 
 def spreads_over_decades(numbers: Sequence[float]) -> bool:
-    """Return whether sorted numbers spread more evenly on a log scale: their median is nearer to the middle there."""
+    """Return whether the median of sorted numbers is nearer to the middle on a log scale than on a linear one."""
     low, middle, high = numbers[0], numbers[len(numbers) // 2], numbers[-1]
     if low <= 0 or high <= 3 * low:
         return False
@@ -87,17 +87,18 @@ def _hashable(value: Any) -> Any:
 
 
 def position(axis: Scale, point: Point) -> float:
-    """Return the position of a configuration on the axis."""
+    """Compute the position of a configuration on an axis."""
     return axis.position(_hashable(point.row.value(axis.key)))
 
 
-def effect(axis: Scale, marked: Sequence[Point]) -> float:
-    """Return the fraction of the variance of the metric between groups of equal values, from 0 to 1.
+def effect(axis: Scale, points: Sequence[Point]) -> float:
+    """Compute the correlation ratio η² of a setting: the fraction, 0 to 1, of the metric's variance that it explains.
 
-    Many numbers are cut into eight groups of like size first. (Correlation ratio η²: Fisher, "Statistical Methods for
-    Research Workers", 1925.)
+    If the scale is not "side by side", the configurations are first divided into eight groups of about equal size.
+
+    Source: Fisher, "Statistical Methods for Research Workers", 1925.
     """
-    known = sorted((position(axis, p), p.y) for p in marked if has(p, axis.key))
+    known = sorted((position(axis, p), p.y) for p in points if has_setting(p, axis.key))
     groups: dict[float, list[float]] = {}
     for index, (x, y) in enumerate(known):
         groups.setdefault(x if axis.kind == "side by side" else index * FEW // len(known), []).append(y)

@@ -1,40 +1,40 @@
-"""Draw two settings at once: a cell for each pair of values."""
+"""Draw the metric by two settings as a heatmap, with a cell for each pair of values."""
 
 import itertools
 import math
 from collections.abc import Sequence
 
 from convline.reporting.configurations import ReportTable
-from convline.reporting.metric_text import head, is_share
-from convline.reporting.plots.axes import Scale, effect, has, position
+from convline.reporting.metric_text import is_share, name_with_unit
+from convline.reporting.plots.axes import Scale, effect, has_setting, position
 from convline.reporting.plots.style import HALF, INK, Plot, Point, as_svg, colormap, drawing
 
 MAX_VALUES = 12
 COVERED = 0.6  # of the cells must hold a configuration, or it is no grid
 
 
-def heat_map(table: ReportTable, marked: Sequence[Point], by_effect: Sequence[Scale], width: float) -> Plot | None:
-    """Draw the two settings with the largest effect whose values make a grid; None if no two do."""
+def heat_map(table: ReportTable, points: Sequence[Point], by_effect: Sequence[Scale], width: float) -> Plot | None:
+    """Draw the heatmap of the two settings with the largest effect whose values form a grid; None if no two do."""
     small = [axis for axis in by_effect if len(axis.values) <= MAX_VALUES]
-    pairs = sorted(itertools.combinations(small, 2), key=lambda pair: -sum(effect(axis, marked) for axis in pair))
+    pairs = sorted(itertools.combinations(small, 2), key=lambda pair: -sum(effect(axis, points) for axis in pair))
     for first, second in pairs:
-        cells = _cells(marked, first, second)
+        cells = _cells(points, first, second)
         if len(cells) >= COVERED * len(first.values) * len(second.values) and len(cells) > 3:
             across, up = sorted((first, second), key=lambda axis: -len(axis.values))
-            return _draw(table, across, up, _cells(marked, across, up), width)
+            return _draw(table, across, up, _cells(points, across, up), width)
     return None
 
 
-def _cells(marked: Sequence[Point], across: Scale, up: Scale) -> dict[tuple[int, int], list[Point]]:
-    """Return the configurations of each pair of values, by the indices of the values."""
+def _cells(points: Sequence[Point], across: Scale, up: Scale) -> dict[tuple[int, int], list[Point]]:
+    """Group the configurations by the indices of their two values."""
     columns = {across.position(value): index for index, value in enumerate(across.values)}
-    lines = {up.position(value): index for index, value in enumerate(up.values)}
-    found: dict[tuple[int, int], list[Point]] = {}
-    for point in marked:
-        if has(point, across.key) and has(point, up.key):
-            cell = columns[position(across, point)], lines[position(up, point)]
-            found.setdefault(cell, []).append(point)
-    return found
+    rows = {up.position(value): index for index, value in enumerate(up.values)}
+    points_by_cell: dict[tuple[int, int], list[Point]] = {}
+    for point in points:
+        if has_setting(point, across.key) and has_setting(point, up.key):
+            cell = columns[position(across, point)], rows[position(up, point)]
+            points_by_cell.setdefault(cell, []).append(point)
+    return points_by_cell
 
 
 def _draw(
@@ -67,10 +67,10 @@ def _draw(
         axes.set_xlabel(table.columns[across.key])
         axes.set_ylabel(table.columns[up.key])
         title = f"{table.columns[across.key]} × {table.columns[up.key]}"
-        svg = as_svg(figure, f"{head(table.metric)} by {title}")
+        svg = as_svg(figure, f"{name_with_unit(table.metric)} by {title}")
     most = max(map(len, cells.values()))
     over = f", mean over up to {most} configurations that differ in other settings" if most > 1 else ""
-    return Plot("interaction", title, svg, width, f"{head(table.metric)}{over}. The better, the darker.")
+    return Plot("interaction", title, svg, width, f"{name_with_unit(table.metric)}{over}. The better, the darker.")
 
 
 def _is_long(axis: Scale) -> bool:

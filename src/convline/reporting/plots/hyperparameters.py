@@ -1,4 +1,4 @@
-"""Each setting against the metric, and what a search found important."""
+"""Draw the metric against each setting, and the importance of settings in a search."""
 
 import json
 import math
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convline.reporting.configurations import ReportTable
-from convline.reporting.plots.axes import Scale, effect, has, position, scale
+from convline.reporting.plots.axes import Scale, effect, has_setting, make_scale, position
 from convline.reporting.plots.scatter import clipped_note, metric_axes, scatter
 from convline.reporting.plots.style import DOT, HALF, INK, THIRD, Plot, Point, as_svg, drawing
 
@@ -19,26 +19,28 @@ MAX_BARS = 12  # settings that are drawn, those with the largest effect
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
-def axes_by_effect(table: ReportTable, marked: Sequence[Point]) -> list[Scale]:
-    """An axis for each setting that differs, the one with the largest effect on the metric first."""
-    found = [axis for key in table.columns if (axis := scale(key, marked))]
-    return sorted(found, key=lambda axis: -effect(axis, marked))
+def axes_by_effect(table: ReportTable, points: Sequence[Point]) -> list[Scale]:
+    """Make a scale for each setting that varies, the one with the largest effect on the metric first."""
+    scales = [axis for key in table.columns if (axis := make_scale(key, points))]
+    return sorted(scales, key=lambda axis: -effect(axis, points))
 
 
-def against_metric(table: ReportTable, marked: Sequence[Point], by_effect: Sequence[Scale], alone: float) -> list[Plot]:
-    """A plot for each setting, of the width `alone` if there is one."""
+def against_metric(
+    table: ReportTable, points: Sequence[Point], by_effect: Sequence[Scale], width_alone: float
+) -> list[Plot]:
+    """Draw a plot for each setting; a single plot gets the width `width_alone`."""
     shown = by_effect[:MAX_BARS]
     # rows of three, but no plot alone in its row: the last ones are wider
     num_wide = {0: 0, 1: min(len(shown), 4), 2: 2}[len(shown) % 3]
-    widths = [alone] if len(shown) == 1 else [THIRD] * (len(shown) - num_wide) + [HALF] * num_wide
-    return [_one(table, marked, axis, width) for axis, width in zip(shown, widths, strict=True)]
+    widths = [width_alone] if len(shown) == 1 else [THIRD] * (len(shown) - num_wide) + [HALF] * num_wide
+    return [_one(table, points, axis, width) for axis, width in zip(shown, widths, strict=True)]
 
 
-def _one(table: ReportTable, marked: Sequence[Point], axis: Scale, width: float) -> Plot:
-    shown = [point for point in marked if has(point, axis.key)]
+def _one(table: ReportTable, points: Sequence[Point], axis: Scale, width: float) -> Plot:
+    shown = [point for point in points if has_setting(point, axis.key)]
     xs = [position(axis, point) for point in shown]
     with drawing(width, 236) as figure:
-        axes = metric_axes(figure, marked, table.metric)
+        axes = metric_axes(figure, points, table.metric)
         if axis.kind == "side by side":
             _medians(axes, xs, shown)
             # dots of like values beside each other; the golden ratio spreads any number of them evenly
@@ -53,10 +55,10 @@ def _one(table: ReportTable, marked: Sequence[Point], axis: Scale, width: float)
         axes.set_xticks(positions, labels, rotation=30 if is_long else 0, ha="right" if is_long else "center")
         axes.grid(axis="x", visible=axis.kind != "side by side")
         name = table.columns[axis.key]
-        missing = len(marked) - len(shown)
+        missing = len(points) - len(shown)
         caption = f"{axis.key}{', log scale' if axis.kind == 'log' else ''}"
         if missing:
-            caption += f"; {missing} of {len(marked)} configurations have none"
+            caption += f"; {missing} of {len(points)} configurations have none"
         caption += clipped_note(axes, shown)
         return Plot("setting", name, as_svg(figure, f"{name} against {table.metric}"), width, caption)
 
@@ -73,7 +75,7 @@ def importance(folder: Path) -> Plot | None:
     """Draw the importance of each setting in a search, from `importance.json` in the folder of the sweep.
 
     Returns:
-        None if the file, `{"optimizer.lr": 0.7, …}`, cannot be read.
+        The plot; None if the file, such as `{"optimizer.lr": 0.7, …}`, cannot be read.
     """
     try:
         content = json.loads((folder / "importance.json").read_text())

@@ -1,12 +1,12 @@
-"""Draw all settings at once: an axis for each setting, a line for each configuration."""
+"""Draw all settings in one plot, with an axis for each setting and a line for each configuration."""
 
 import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from convline.reporting.configurations import ReportTable
-from convline.reporting.metric_text import head
-from convline.reporting.plots.axes import Scale, has, position
+from convline.reporting.metric_text import name_with_unit
+from convline.reporting.plots.axes import Scale, has_setting, position
 from convline.reporting.plots.style import BEST, FULL, INK, Plot, Point, as_svg, colormap, drawing, robust_limits
 
 if TYPE_CHECKING:
@@ -17,23 +17,23 @@ MISSING = -0.07  # where a line goes that has no such setting: below the axis
 
 
 def parallel_coordinates(
-    table: ReportTable, marked: Sequence[Point], by_effect: Sequence[Scale], width: float
+    table: ReportTable, points: Sequence[Point], by_effect: Sequence[Scale], width: float
 ) -> Plot | None:
     """Draw a line through the values of each configuration, with the metric on the last axis.
 
     Returns:
-        None for fewer than two settings or three configurations.
+        The plot; None for fewer than two settings or three configurations.
     """
     # Lines between neighboring axes are the only relation that this plot shows, so the strongest setting stands
     # next to the metric.
     axes_shown = list(by_effect[:MAX_AXES])[::-1]
-    if len(axes_shown) < 2 or len(marked) < 3:
+    if len(axes_shown) < 2 or len(points) < 3:
         return None
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
-    ys = [point.y for point in marked]
-    thickness = 1.3 if len(marked) <= 100 else 0.8
+    ys = [point.y for point in points]
+    thickness = 1.3 if len(points) <= 100 else 0.8
     low, high = robust_limits(ys, table.metric)
     colors, norm = colormap(ys, table.metric)
     with drawing(width, 330 if width == FULL else 290) as figure:
@@ -41,7 +41,7 @@ def parallel_coordinates(
         axes.set_axis_off()
         axes.set_xlim(-0.35, len(axes_shown) + 0.35)
         axes.set_ylim(-0.12, 1.12)
-        for point in reversed(marked):  # the best is drawn last, on top of the others
+        for point in reversed(points):  # the best is drawn last, on top of the others
             heights = [_height(axis, point) for axis in axes_shown]
             heights.append(min(max((point.y - low) / (high - low), 0.0), 1.0))
             # Bézier curves with level ends cross each axis at a right angle, so that a line can be followed through it.
@@ -55,7 +55,7 @@ def parallel_coordinates(
                 fill=False,
                 edgecolor=BEST if is_best else colors(norm(point.y)),
                 linewidth=2.4 if is_best else thickness,
-                alpha=1 if is_best else 0.75 if len(marked) <= 100 else 0.4,
+                alpha=1 if is_best else 0.75 if len(points) <= 100 else 0.4,
             )
             line.set_url(f"#{point.anchor}")
             axes.add_patch(line)
@@ -67,23 +67,23 @@ def parallel_coordinates(
         _draw_axis(
             axes,
             len(axes_shown),
-            head(table.metric),
+            name_with_unit(table.metric),
             [(m - low) / (high - low) for m in marks],
             [f"{m:g}" for m in marks],
         )
         svg = as_svg(figure, f"parallel coordinates of all settings and {table.metric}")
     caption = "A line is a configuration: the darker, the better; the best in orange."
-    if any(not has(point, axis.key) for point in marked for axis in axes_shown):
+    if any(not has_setting(point, axis.key) for point in points for axis in axes_shown):
         caption += " A line that passes below an axis has no such setting."
     return Plot("parallel", "All settings together", svg, width, caption)
 
 
 def _height(axis: Scale, point: Point) -> float:
-    return _share(axis, position(axis, point)) if has(point, axis.key) else MISSING
+    return _share(axis, position(axis, point)) if has_setting(point, axis.key) else MISSING
 
 
 def _share(axis: Scale, position: float) -> float:
-    """Return where a position lies between the lowest value of the axis (0) and the highest (1)."""
+    """Scale a position on an axis to 0 for the lowest value and 1 for the highest."""
     low, high = (axis.position(axis.values[end]) for end in (0, -1))
     return (position - low) / (high - low)
 

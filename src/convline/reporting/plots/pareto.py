@@ -17,37 +17,39 @@ if TYPE_CHECKING:
 COSTS = {"parameters": "parameters", "seconds": "seconds of training and test"}
 
 
-def against_costs(table: ReportTable, marked: Sequence[Point]) -> list[Plot]:
-    """Draw a plot for each cost that differs among the configurations."""
-    found = []
+def against_costs(table: ReportTable, points: Sequence[Point]) -> list[Plot]:
+    """Draw the metric against each cost that differs between the configurations."""
+    plots = []
     for cost, name in COSTS.items():
-        shown = [point for point in marked if point.row.mean(cost) > 0]
+        shown = [point for point in points if point.row.mean(cost) > 0]
         if len({point.row.mean(cost) for point in shown}) > 1:
-            found.append(_one(table, shown, cost, name))
-    return found
+            plots.append(_one(table, shown, cost, name))
+    return plots
 
 
-def front(costs: Sequence[float], values: Sequence[float], lower: bool) -> list[int]:
-    """Return the indices of the Pareto front, cheapest first: no other point is as good in both and better in one.
+def pareto_front(costs: Sequence[float], values: Sequence[float], lower: bool) -> list[int]:
+    """Find the points of the Pareto front: no other point is as good in both cost and value and better in one.
 
     Args:
-        costs: the lower the better.
-        values: of the metric, for the same points.
+        costs: cost of each point; lower is better.
+        values: metric of each point.
         lower: whether a lower value is better.
+    Returns:
+        Indices of the points, the cheapest first.
     """
     sign = 1 if lower else -1
     order = sorted(range(len(costs)), key=lambda i: (costs[i], sign * values[i]))
-    kept: list[int] = []
+    indices: list[int] = []
     for index in order:
-        if not kept or sign * values[index] < sign * values[kept[-1]]:
-            kept.append(index)
-    return kept
+        if not indices or sign * values[index] < sign * values[indices[-1]]:
+            indices.append(index)
+    return indices
 
 
 def _one(table: ReportTable, shown: Sequence[Point], cost: str, name: str) -> Plot:
     xs = [point.row.mean(cost) for point in shown]
     is_log = spreads_over_decades(sorted(xs))
-    best = front(xs, [point.y for point in shown], lower_is_better(table.metric))
+    best = pareto_front(xs, [point.y for point in shown], lower_is_better(table.metric))
     with drawing(HALF, 290) as figure:
         axes = metric_axes(figure, shown, table.metric)
         if is_log:
@@ -70,14 +72,14 @@ def _one(table: ReportTable, shown: Sequence[Point], cost: str, name: str) -> Pl
         off = clipped_note(axes, shown)
         svg = as_svg(figure, f"{table.metric} against {name}, with the Pareto front")
     title = f"{table.metric} against {'time' if cost == 'seconds' else cost}"
-    say = duration if cost == "seconds" else count_text
-    begin = say(shown[best[0]].row.mean(cost))
-    caption = f"Numbers are ranks along the Pareto front, which begins at {begin}{off}."
+    format_cost = duration if cost == "seconds" else count_text
+    lowest_cost = format_cost(shown[best[0]].row.mean(cost))
+    caption = f"Numbers are ranks along the Pareto front, which begins at {lowest_cost}{off}."
     return Plot("pareto", title, svg, HALF, caption)
 
 
 def _spread_out(best: Sequence[int], xs: Sequence[float], ys: Sequence[float], axes: "Axes") -> list[int]:
-    """Those of the front, the best first, whose numbers do not fall on one another."""
+    """Select points of the front, the best first, whose rank labels do not overlap."""
     axes.autoscale_view()  # else the limits are found when it is drawn
     kept: list[tuple[int, float, float]] = []
     for index in reversed(best):

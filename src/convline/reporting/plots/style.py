@@ -1,4 +1,4 @@
-"""Style of the plots, and their conversion to inline SVG whose marks link to the rows of the table."""
+"""Define the style of the plots, and convert them to inline SVG whose marks link to the rows of the table."""
 
 import contextlib
 import io
@@ -47,15 +47,15 @@ RC: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawing with the words around it.
+    """Hold a plot as SVG, with its title, caption and legend.
 
     Args:
-        kind: what sort of plot, in one word.
-        title: what is seen.
-        svg: the drawing.
+        kind: kind of the plot in one word, such as "pareto".
+        title: title above the plot.
+        svg: inline SVG.
         width: `FULL`, `HALF` or `THIRD`.
-        caption: how to read it.
-        legend: colors and what they stand for.
+        caption: explanation below the plot.
+        legend: color and label of each series.
     """
 
     kind: str
@@ -68,14 +68,14 @@ class Plot:
 
 @dataclass(frozen=True)
 class Point:
-    """A configuration with a figure.
+    """Hold a configuration and its metric, as plots show them; accuracies are in per cent.
 
     Args:
         row: the configuration.
-        anchor: id of its row on the page.
-        rank: from 1, the best.
-        y: mean of the metric, an accuracy in per cent.
-        sd: its sample standard deviation; nan for one seed.
+        anchor: id of the configuration's table row on the page.
+        rank: rank in the table; 1 is the best.
+        y: mean of the metric over seeds.
+        sd: sample standard deviation over seeds; nan for one seed.
         each: the figure of each seed.
     """
 
@@ -84,13 +84,13 @@ class Point:
     rank: int
     y: float
     sd: float
-    each: tuple[float, ...]
+    values: tuple[float, ...]
 
 
-def points(table: ReportTable, prefix: str) -> list[Point]:
-    """The rows that have a figure, the best first; `prefix` begins the rows' ids on the page."""
+def ranked_points(table: ReportTable, prefix: str) -> list[Point]:
+    """Make a point of each row that has the metric, the best first; ids of rows on the page begin with `prefix`."""
     scale = 100 if is_share(table.metric) else 1
-    samples = [row.sample(table.metric) for row in table.measured]
+    samples = [row.sample(table.metric) for row in table.measured_rows]
     return [
         Point(
             row,
@@ -100,13 +100,13 @@ def points(table: ReportTable, prefix: str) -> list[Point]:
             scale * sample.sd,
             tuple(scale * v for v in sample.values),
         )
-        for rank, (row, sample) in enumerate(zip(table.measured, samples, strict=True), 1)
+        for rank, (row, sample) in enumerate(zip(table.measured_rows, samples, strict=True), 1)
     ]
 
 
 @contextlib.contextmanager
 def drawing(width: float, height: float) -> Iterator["Figure"]:
-    """A figure of so many pixels, in the page's style; to be drawn and turned into SVG inside."""
+    """Yield an empty figure of a size in pixels. The style applies within the block, which draws and calls `as_svg`."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -117,7 +117,10 @@ def drawing(width: float, height: float) -> Iterator["Figure"]:
 
 
 def as_svg(figure: "Figure", title: str) -> str:
-    """Inline SVG that fills its column; ids that nothing refers to are left out, since a page has several plots."""
+    """Convert a figure to inline SVG that fills its column.
+
+    Unused ids are removed, since ids of several plots on one page could be equal.
+    """
     text = io.StringIO()
     figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     svg = text.getvalue()
@@ -126,15 +129,15 @@ def as_svg(figure: "Figure", title: str) -> str:
     svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
     svg = re.sub(r"\n\s*", "\n", svg.replace(' target="_blank"', ""))  # a mark leads to a row of the same page
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
-    svg = re.sub(r' id="([^"]+)"', lambda found: found.group() if found.group(1) in used else "", svg)
+    svg = re.sub(r' id="([^"]+)"', lambda match: match.group() if match.group(1) in used else "", svg)
     label = title.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 
 def robust_limits(values: Sequence[float], metric: str) -> tuple[float, float]:
-    """Limits of an axis of metrics: those of the values, but runs that went wrong do not squeeze all others together.
+    """Compute the limits of an axis of metrics, without outliers among the worse values.
 
-    On the worse side, what lies beyond three times the interquartile range is cut off.
+    Outliers are more than three interquartile ranges worse than the nearer quartile.
     """
     ordered = sorted(values)
     low, high = ordered[0], ordered[-1]
@@ -149,7 +152,7 @@ def robust_limits(values: Sequence[float], metric: str) -> tuple[float, float]:
 
 
 def colormap(values: Sequence[float], metric: str) -> "tuple[Colormap, Normalize]":
-    """Colours for a metric: the better, the darker."""
+    """Make a colormap and its normalization for a metric; better values are darker."""
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
     low, high = robust_limits(values, metric)
