@@ -110,7 +110,9 @@ def test_the_metric_of_each_image() -> None:
     logits = np.array([[2.0, 0.0], [0.0, 1.0]], dtype=np.float32)
     labels = np.array([0, 0])
     assert predictions._metric_per_image(logits, labels, "acc").tolist() == [1.0, 0.0]
-    assert predictions._metric_per_image(logits, labels, "loss") == pytest.approx([math.log1p(math.exp(-2)), math.log1p(math.e)])
+    assert predictions._metric_per_image(logits, labels, "loss") == pytest.approx(
+        [math.log1p(math.exp(-2)), math.log1p(math.e)]
+    )
     large = np.array([[1e4, 0.0]], dtype=np.float32)
     assert predictions._metric_per_image(large, labels[1:], "loss") == pytest.approx([0.0])
 
