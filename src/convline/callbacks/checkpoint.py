@@ -12,16 +12,17 @@ from convline.errors import UserError
 
 
 class BestAndLast(Checkpoint):
-    """Write `last.ckpt` after every epoch, and copy it to `best.ckpt` when the validation got better.
+    """Write `last.ckpt` after every epoch, and copy it to `best.ckpt` when the monitored metric improves.
 
     Lightning's ModelCheckpoint would write the same state twice, remember absolute paths that break when a run
-    directory is moved, and forget the other metrics of the best epoch. A file is complete when it appears: it is
-    written under another name and renamed. The two never share bytes on the disk, so that damage to one leaves the
-    other.
+    directory is moved, and forget the other metrics of the best epoch. A checkpoint is
+    written to a temporary file and renamed, so that it is never incomplete. `best.ckpt` is a copy and no hard link, so
+    that damage to one file leaves the other intact.
 
     Args:
-        monitor: name of the metric to compare epochs by: a lower loss, or else a higher value, is better.
-        every_n_steps: optimizer steps after which `last.ckpt` is also written within an epoch, after an execution.
+        monitor: name of the metric that compares epochs; a loss is better when lower, any other metric when higher.
+        every_n_steps: optimizer steps after which `last.ckpt` is also written within an epoch, at the end of an
+            execution; None: only after epochs.
     """
 
     state_key = "BestAndLast"  # of its state in a checkpoint, where the test finds the best metrics
@@ -37,29 +38,29 @@ class BestAndLast(Checkpoint):
         self._stopped = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take the folder `checkpoints` of the run directory."""
+        """Set the directory of checkpoints to `checkpoints` in the run directory."""
         self.directory = Path(trainer.default_root_dir) / "checkpoints"
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count from the checkpoint of a resumed run, whose step Lightning has restored by now."""
+        """Count optimizer steps from the current one, which is the checkpoint's if the run is resumed."""
         self._last_saved_step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save within the epoch if `every_n_steps` have passed."""
+        """Write `last.ckpt` within the epoch if `every_n_steps` have passed."""
         if self.every_n_steps and trainer.global_step - self._last_saved_step >= self.every_n_steps:
             self.save_within_epoch(trainer)
 
     def save_within_epoch(self, trainer: Trainer) -> bool:
-        """Save, unless this was the epoch's last execution, whose validation is still to come; return whether."""
+        """Write `last.ckpt` unless the epoch awaits its validation; return whether it was written."""
         if trainer.is_last_batch:
             return False
         self._save_last(trainer)
         return True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save, and copy if this epoch is the best so far. Of equal epochs the first stays the best."""
+        """Write `last.ckpt`, and copy it to `best.ckpt` if this epoch is better than all before it."""
         metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
         if self.monitor not in metrics:
             raise UserError(
@@ -96,6 +97,6 @@ class BestAndLast(Checkpoint):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the best epoch."""
+        """Restore the best epoch so far."""
         self.best_value, self.best_epoch = state_dict["best_value"], state_dict["best_epoch"]
         self.best_metrics = state_dict["best_metrics"]

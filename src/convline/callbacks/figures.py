@@ -1,4 +1,4 @@
-"""Draw figures of what the network has learned: at the end of a run, and at the end of some epochs."""
+"""Draw figures of the network at the end of a run, and at the end of some epochs."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Pictures(AfterTest):
     A figure that cannot be drawn does not fail the run: `failures_reported` prints why it is missing.
 
     Args:
-        at_end: names in `convline.figures.BY_NAME`, drawn once the best network has been tested.
-        at_epochs: names of figures that need no predictions, drawn of the current network, for TensorBoard only.
+        at_end: names of figures in `convline.figures.BY_NAME` that are drawn after the test of the best network.
+        at_epochs: names of figures without predictions that are drawn of the current network, for TensorBoard only.
         times: number of epochs for `at_epochs`, evenly spaced, with the first and the last.
     Raises:
-        UserError: there is no such figure, or it cannot be drawn at an epoch's end.
+        UserError: a figure does not exist, or cannot be drawn at the end of an epoch.
     """
 
     def __init__(self, at_end: Sequence[str], at_epochs: Sequence[str], times: int) -> None:
@@ -48,12 +48,12 @@ class Pictures(AfterTest):
             )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Choose the epochs."""
+        """Choose the epochs at whose end figures are drawn."""
         self._epochs = chosen_epochs(trainer.max_epochs or 1, self.times) if self.at_epochs else set()
         self._drawn_step: int | None = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the current network."""
+        """Draw the current network if this is one of the chosen epochs."""
         if trainer.current_epoch + 1 in self._epochs:
             self._draw_epoch(trainer, pl_module)
 
@@ -74,7 +74,7 @@ class Pictures(AfterTest):
                 add_picture(writer, f"by epoch/{name}", png(figures.BY_NAME[name](run)), trainer.global_step)
 
     def after_test(self, run: LoadedRun, writer: SummaryWriter | None, step: int) -> None:
-        """Draw the network that was tested."""
+        """Draw figures of the network that was tested, and write them."""
         folder = run.run_dir / "pictures"
         folder.mkdir(exist_ok=True)
         for name in self.at_end:

@@ -1,4 +1,4 @@
-"""Write histograms of weights, gradients and activations by layer, and the share of dead ReLUs."""
+"""Write histograms of weights, gradients and activations by layer, and the fraction of dead ReLUs."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ MAX_VALUES = 20_000  # of a layer's activations
 
 
 class Histograms(Callback):
-    """Write `weights/…`, `gradients/…` and `activations/…` for each layer, and `dead_relus/…`, at some epochs' ends.
+    """Write `weights/…`, `gradients/…`, `activations/…` and `dead_relus/…` of each layer at the end of some epochs.
 
     Gradients are those of the epoch's last step. Activations are the outputs, for validation images, of layers with
     weights and of activation functions. A unit of a ReLU (a channel of a map, or a unit of a dense layer) is dead if
     its output is zero at every position of all these images.
 
     Args:
-        times: number of epochs, evenly spaced, with the first and the last. A run that is stopped early has those
-            before the stop, and its last epoch without gradients.
-        num_images: validation images, at most a validation batch.
+        times: number of epochs, evenly spaced, with the first and the last. A run that is stopped early has the
+            chosen epochs before the stop, and its last epoch without gradients.
+        num_images: number of validation images for the activations, at most a validation batch.
     """
 
     def __init__(self, times: int, num_images: int) -> None:
@@ -41,12 +41,12 @@ class Histograms(Callback):
         self._gradients: dict[str, Tensor] = {}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Choose the epochs."""
+        """Choose the epochs at whose end histograms are written."""
         self._epochs = chosen_epochs(trainer.max_epochs or 1, self.times)
         self._written_step: int | None = None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Count steps from here: asking the trainer in every step costs more than everything else here."""
+        """Read the step count once per execution, since reading it in every step is slow."""
         self._step = trainer.global_step
 
     def on_before_optimizer_step(
@@ -54,7 +54,7 @@ class Histograms(Callback):
     ) -> None:
         """Keep the gradients of the epoch's last step.
 
-        They are not copied: `zero_grad` sets `p.grad` to None and leaves the tensors to us.
+        The tensors need no copy, since `zero_grad` sets `p.grad` to None.
         """
         assert isinstance(pl_module, Classifier)
         self._step += 1
@@ -64,7 +64,7 @@ class Histograms(Callback):
         self._gradients = {name: p.grad for name, p in weights.items() if p.grad is not None}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write all histograms."""
+        """Write all histograms if this is one of the chosen epochs."""
         gradients, self._gradients = self._gradients, {}
         if self._is_due(trainer):
             self._write(trainer, pl_module, gradients)
@@ -98,7 +98,7 @@ class Histograms(Callback):
 
 
 def _weights(network: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the weights of convolutions, dense and local layers, without biases and the scales of norms."""
+    """Collect the weights of convolutions, dense and local layers, without biases and the weights of normalization."""
     weights = {name: getattr(module, "weight", None) for name, module in layers(network).items()}
     return {name: w for name, w in weights.items() if isinstance(w, nn.Parameter) and w.ndim > 1}
 
@@ -109,13 +109,13 @@ def _is_shown(module: nn.Module) -> bool:
 
 
 def _sampled(module: nn.Module, output: Tensor) -> tuple[Tensor, float | None]:
-    """Subsample an output; for a ReLU, also return the share of dead units."""
+    """Subsample an output; for a ReLU, also return the fraction of dead units."""
     values = output.flatten()
     return values[:: sampling_stride(len(values))], dead_share(output) if isinstance(module, nn.ReLU) else None
 
 
 def sampling_stride(num_values: int) -> int:
-    """Return the stride for subsampling, coprime to the length, to avoid aliasing with the row width of a map.
+    """Compute a stride for subsampling, coprime to the number of values to avoid aliasing with the rows of a map.
 
     With a common divisor, all samples might come from the same columns of the maps, perhaps those at the edge.
     """
@@ -126,7 +126,7 @@ def sampling_stride(num_values: int) -> int:
 
 
 def dead_share(output: Tensor) -> float:
-    """Return the share of units, of N×units or N×channels×H×W, that are zero at every position of every image."""
+    """Compute the fraction of units, of N×units or N×channels×H×W, that are zero at every position of every image."""
     largest = output.amax(dim=[axis for axis in range(output.ndim) if axis != 1])
     return (largest <= 0).float().mean().item()
 

@@ -1,4 +1,4 @@
-"""Fill TensorBoard's HParams tab: a line of settings and final metrics for each run."""
+"""Write settings and final metrics of each run for TensorBoard's HParams tab."""
 
 import copy
 import time
@@ -37,21 +37,21 @@ NUMBERS = (
 # The tab opens with five columns of settings: those that "differ", in the order of their names.
 SHOWN = ("data", "data.batch_size", "model", "optimizer", "optimizer.lr")
 
-OUTCOME_SUFFIX = ".outcome"  # of the event file that holds the run's outcome
+OUTCOME_SUFFIX = ".outcome"  # of the event file that holds final metrics and status
 
 
 class HParams(Callback):
-    """Write the run's settings when it starts; `write_outcome` adds its outcome.
+    """Write the settings of a run when it starts; `write_outcome` writes its final metrics.
 
     The metrics of the tab have tags of their own (`result/val/acc`, …): torch's `add_hparams` would write NaN into the
-    curves, and the last value of a curve is not the best one. It also knows neither groups nor failed runs.
+    curves, and the last value of a curve is not the best one. It also supports neither groups nor failed runs.
 
     The settings are read from the run directory: names of the chosen options, and numbers. Runs that differ only in
     their seed share a group, which is one line of the tab with their mean metrics.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the settings."""
+        """Write the settings, and remove the outcome of the run before it was resumed."""
         loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
         if not loggers or not trainer.is_global_zero:
             return
@@ -72,7 +72,7 @@ class HParams(Callback):
 
 
 def _columns() -> Any:
-    """Return the columns of the tab. They are the same for all runs, since TensorBoard reads those of one run only."""
+    """Define the columns of the tab, equally for all runs, since TensorBoard reads the columns of one run only."""
     from tensorboard.plugins.hparams.api_pb2 import (
         DATA_TYPE_FLOAT64,
         DATA_TYPE_STRING,
@@ -90,21 +90,21 @@ def _columns() -> Any:
 
 
 def group_name(cfg: DictConfig, chosen: Mapping[str, str]) -> str:
-    """Name the group of a run by network and hash of the settings; runs that differ only in their seed share it."""
+    """Name the group of a run by its network and a hash of its settings without the seed."""
     seedless = copy.copy(cfg)
     seedless.seed = 0
     return f"{chosen.get('model', 'pattern')} {identity(seedless, code='', data='')[:8]}"
 
 
 def write_outcome(run_dir: Path, metrics: dict[str, float]) -> None:
-    """Write the outcome of a run that has ended, in place of an earlier one from before it was resumed.
+    """Write final metrics and status of a run that has ended, and remove those from before it was resumed.
 
     TensorBoard uses the first outcome that it reads of a run. Therefore the outcome has an event file of its own, which
     is deleted when the run is resumed.
 
     Args:
-        run_dir: the run directory, where the event files are.
-        metrics: by tag, all of `METRICS`; empty for a run that failed or was interrupted.
+        run_dir: the run directory, which holds the event files.
+        metrics: value of each tag in `METRICS`; empty for a run that failed or was interrupted.
     """
     from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
     from tensorboard.plugins.hparams.plugin_data_pb2 import SessionEndInfo
@@ -135,7 +135,7 @@ def _add(writer: Any, tag: str, **content: Any) -> None:
 
 
 def flat_settings(cfg: DictConfig, chosen: Mapping[str, str]) -> dict[str, Any]:
-    """Return the settings that the tab shows, without nulls: `{"model": "lenet", "optimizer.lr": 0.05, …}`.
+    """Select the settings that the tab shows, without nulls: `{"model": "lenet", "optimizer.lr": 0.05, …}`.
 
     Args:
         cfg: the run's config.

@@ -1,4 +1,4 @@
-"""Stop a run cleanly on Ctrl-C and SIGTERM: save its state between two executions, then raise `Interrupted`."""
+"""Stop a run on Ctrl-C or SIGTERM: save its state between two executions, then raise `Interrupted`."""
 
 import signal
 import threading
@@ -16,12 +16,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopOnSignal(Callback):
-    """Save the run and raise `Interrupted` on the first signal; on a second Ctrl-C, raise it at once.
+    """Save a checkpoint and raise `Interrupted` after the first signal; raise it at once on a second Ctrl-C.
 
     The end of an epoch is not interrupted: its validation and checkpoint are finished first.
 
     Args:
-        checkpoint: the callback that saves; with None nothing is saved.
+        checkpoint: the callback that saves; None: nothing is saved.
         hint: the command that continues the run.
     """
 
@@ -32,7 +32,7 @@ class StopOnSignal(Callback):
         self._previous = {signum: signal.getsignal(signum) for signum in SIGNALS}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take over the two signals from Lightning, which has just registered its own."""
+        """Replace the signal handlers that Lightning has just registered."""
         _set_handlers(dict.fromkeys(SIGNALS, self._remember))
 
     def _remember(self, signum: int, frame: FrameType | None) -> None:
@@ -44,33 +44,33 @@ class StopOnSignal(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save and stop if a signal came."""
+        """Save and raise `Interrupted` if a signal was received."""
         if self._has_received(trainer) and (self.checkpoint is None or self.checkpoint.save_within_epoch(trainer)):
             raise Interrupted(self.received or signal.SIGTERM, self.hint)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop if a signal came in the last execution or the validation of the previous epoch, which is saved."""
+        """Raise `Interrupted` if a signal was received at the end of the previous epoch, which is saved."""
         if self._has_received(trainer):
             raise Interrupted(self.received or signal.SIGTERM, self.hint)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop if a signal came in the last epoch: everything is saved, but the network is not tested yet."""
+        """Raise `Interrupted` before the test if a signal was received in the last epoch, which is saved."""
         if self.received is not None:
             raise Interrupted(self.received, self.hint)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Restore the former handlers."""
+        """Restore the signal handlers from before the run."""
         _set_handlers(self._previous)
 
     def _has_received(self, trainer: Trainer) -> bool:
-        """Return whether any rank received a signal; all must stop at the same step, or some would wait for ever."""
+        """Return whether any rank received a signal; all must stop at the same step, or some would wait forever."""
         received = self.received is not None
         return trainer.strategy.reduce_boolean_decision(received, all=False) if trainer.world_size > 1 else received
 
 
 @contextmanager
 def stoppable(hint: str) -> Iterator[None]:
-    """Raise `Interrupted` at once on the two signals: outside the training loop there is nothing to save."""
+    """Raise `Interrupted` at once on Ctrl-C or SIGTERM within the block, which is outside the training loop."""
 
     def stop(signum: int, frame: FrameType | None) -> None:
         raise Interrupted(signum, hint)

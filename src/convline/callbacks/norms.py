@@ -1,4 +1,4 @@
-"""Log the norms of gradient and weights, and how far a step moves the weights."""
+"""Log the norms of gradient and weights, and the size of an update relative to the weights."""
 
 from typing import Any
 
@@ -51,22 +51,22 @@ class Norms(Callback):
         self._hooks = [optimizer.register_step_pre_hook(before), optimizer.register_step_post_hook(after)]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Count steps from here: asking the trainer in every step costs more than everything else here."""
+        """Read the step count once per execution, since reading it in every step is slow."""
         self._step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Log the values of this execution; on a GPU those of earlier ones, which it has finished."""
+        """Log the values of this execution; on a GPU, of earlier ones, which are computed by now."""
         is_cpu = pl_module.device.type == "cpu"
         self._log(trainer, before=None if is_cpu else trainer.global_step - len(batch) + 1)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the rest."""
+        """Log the values that are not logged yet."""
         self._log(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Log the rest: a run that is resumed from the checkpoint does not repeat those steps."""
+        """Log all remaining values, since a run resumed from this checkpoint does not repeat their steps."""
         self._log(trainer)
 
     def _log(self, trainer: Trainer, before: int | None = None) -> None:

@@ -16,8 +16,8 @@ class Pruning(Callback):
     Args:
         metric: name of the validation metric.
         study: name of the study.
-        number: of the trial in the study.
-        pruner: of Optuna.
+        number: number of the trial in the study.
+        pruner: the study's Optuna pruner.
         storage: URL of the study's database; None stands for `study.db` beside the run directory.
     """
 
@@ -26,7 +26,7 @@ class Pruning(Callback):
         self._trial: Any = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the study; if it has already closed the trial, train without it."""
+        """Load the trial from the study; if the study has finished it already, train without reports."""
         if not trainer.is_global_zero:
             return
         import optuna
@@ -39,10 +39,10 @@ class Pruning(Callback):
         self._trial = None if stored.state.is_finished() else optuna.Trial(study, stored._trial_id)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report the metric and ask the pruner, once for each epoch.
+        """Report the metric of the epoch to the study, and ask the pruner.
 
         Raises:
-            Pruned: the pruner rejects the trial; on all ranks.
+            Pruned: the pruner rejects the trial; raised on all ranks.
         """
         is_pruned = False
         if self._trial is not None:

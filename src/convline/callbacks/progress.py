@@ -28,15 +28,15 @@ class Progress(ProgressBar):
         self._finished_epoch: int | None = None
 
     def disable(self) -> None:
-        """Show nothing; Lightning calls this on every rank but the first."""
+        """Disable bar and lines; Lightning calls this on every rank except the first."""
         self._enabled = False
 
     def enable(self) -> None:
-        """Undo `disable`."""
+        """Enable bar and lines again."""
         self._enabled = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the bar."""
+        """Open the bar if the output is a terminal."""
         if self._enabled and self._console.is_terminal:
             text = TextColumn("{task.description}")
             self._bar = Bar(
@@ -63,7 +63,7 @@ class Progress(ProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Update the bar."""
+        """Update the bar, at most ten times a second."""
         self._num_images += batch.num_images * trainer.world_size
         now = time.perf_counter()
         if self._bar is not None and now - self._drawn > 0.1:
@@ -76,7 +76,7 @@ class Progress(ProgressBar):
             self._drawn = now
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remember the epoch; its metrics are logged after this hook, so that `_print_line` follows later."""
+        """Record the number of the epoch; its line is printed later, since its metrics are logged after this hook."""
         self._finished_epoch = trainer.current_epoch + 1
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

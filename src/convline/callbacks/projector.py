@@ -1,4 +1,4 @@
-"""Fill TensorBoard's Projector tab: validation images as points, at the input of the last layer with weights."""
+"""Write validation images as points for TensorBoard's Projector tab, with the input of the last layer as vectors."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ MAX_SIDE = 64  # pixels of a sprite: all sprites are one image, which must not b
 
 
 class Projector(AfterTest):
-    """Write points with their image, true and predicted class.
+    """Write a point for each of some validation images, with image, true class and predicted class.
 
     torch's `add_embedding` takes twice as long, and the Projector would label its points by the first column.
 
     Args:
-        num_images: number of points; the first validation images.
+        num_images: number of validation images; the first ones are used.
     """
 
     def __init__(self, num_images: int) -> None:
         self.num_images = num_images
 
     def after_test(self, run: LoadedRun, writer: SummaryWriter | None, step: int) -> None:
-        """Write the files, if TensorBoard is used."""
+        """Write the files if TensorBoard is used."""
         if writer is not None:
             samples = run.samples("val", self.num_images)
             points, logits = embeddings(run.network, samples.images, run.data.eval_batch_size)
@@ -49,10 +49,10 @@ class Projector(AfterTest):
 
 @torch.no_grad()
 def embeddings(network: nn.Module, images: Tensor, batch_size: int) -> tuple[NDArray[np.float32], Tensor]:
-    """Compute the input of the last layer with weights, N×features (maps are averaged), and the logits, N×classes.
+    """Compute the inputs of the last layer with weights, N×features (maps are averaged), and the logits, N×classes.
 
     Raises:
-        UserError: there is no such layer.
+        UserError: the network has no convolution and no dense layer.
     """
     weighted = [module for module in layers(network).values() if isinstance(module, nn.Linear | nn.Conv2d | Local2d)]
     if not weighted:
@@ -75,7 +75,7 @@ def embeddings(network: nn.Module, images: Tensor, batch_size: int) -> tuple[NDA
 def write(
     run_dir: Path, points: NDArray[np.float32], samples: Samples, predicted: list[str], classes: tuple[str, ...]
 ) -> None:
-    """Write points, labels and sprites into the folder `projector`, and the file by which TensorBoard finds them."""
+    """Write points, labels and sprites into the folder `projector`, and the config file that names them."""
     from google.protobuf import text_format
     from PIL import Image
     from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
@@ -103,7 +103,7 @@ def write(
 
 
 def sprites(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Shrink N×H×W×3 if the longer side is more than `MAX_SIDE`."""
+    """Shrink images, N×H×W×3, whose longer side has more than `MAX_SIDE` pixels."""
     num_tiles, height, width, _ = tiles.shape
     if max(height, width) <= MAX_SIDE:
         return tiles

@@ -1,4 +1,4 @@
-"""Describe a run in TensorBoard: pattern, layers, command and environment as text, the network as a graph."""
+"""Write a description of a run to TensorBoard: pattern, layers, command and environment, and the network's graph."""
 
 import json
 import shlex
@@ -17,7 +17,7 @@ from convline.network.tensorboard_graph import graph_def
 from convline.records.directory import read_config
 from convline.training.classifier import Classifier
 
-# Charts of the Custom Scalars tab: training against validation, and whether a training is healthy.
+# Charts of the Custom Scalars tab, with the tags that they show.
 LAYOUT = {
     "train against validation": {
         "loss": ["Multiline", ["^train/loss$", "^val/loss$"]],
@@ -35,10 +35,10 @@ COLUMNS = 100  # of the Text tab, which does not break the lines of code blocks
 
 
 class Description(Callback):
-    """Fill the Text and Graphs tabs when a run begins, and define the charts of the Custom Scalars tab."""
+    """Write the Text and Graphs tabs of TensorBoard when a run begins, and define the Custom Scalars tab."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write them, but not again when a run is resumed."""
+        """Write texts, graph and charts, unless the run is resumed."""
         writer = event_writer(trainer)
         if writer is None or trainer.global_step:
             return
@@ -55,7 +55,7 @@ class Description(Callback):
 
 
 def texts(run_dir: Path, table: NetworkSummary) -> dict[str, str]:
-    """Return the contents of the Text tab by tag, in Markdown."""
+    """Write the contents of the Text tab as Markdown, by tag."""
     contents = {"layers": markdown(table)}
     model = read_config(run_dir).model
     if model.get("pattern"):
@@ -77,14 +77,14 @@ def _code_block(text: str) -> str:
 
 
 def _wrapped(pattern: str) -> str:
-    """Break a pattern's long lines at spaces, but not lines with a comment: the rest would no longer be one."""
+    """Break long lines of a pattern at spaces, except lines with a comment, whose second part would become code."""
     style: Any = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": "    "}
     lines = pattern.splitlines()
     return "\n".join(line if "#" in line else textwrap.fill(line, COLUMNS, **style) for line in lines)
 
 
 def markdown(table: NetworkSummary) -> str:
-    """Return the layer table with its sums, in Markdown."""
+    """Write the layer table and its sums as Markdown."""
     head = "| layer | output | parameters | multiply-adds | receptive field |\n|---|---|--:|--:|--:|"
     lines = [
         f"| {layer.name} | {shape_text(layer.output_shape)} | {layer.parameters:,} | {layer.macs:,} "

@@ -1,4 +1,4 @@
-"""Write into a run's TensorBoard event file what Lightning's logger cannot write."""
+"""Write to the TensorBoard event file of a run, beyond the methods of Lightning's logger."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def event_writer(trainer: Trainer) -> SummaryWriter | None:
-    """Return the writer of the first rank's event file; None on other ranks, and without TensorBoard."""
+    """Return the writer of the event file on the first rank; None on other ranks, or if TensorBoard is off."""
     loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
     return loggers[0].experiment if loggers and trainer.is_global_zero else None
 
 
 def file_writer(writer: SummaryWriter) -> FileWriter:
-    """Return the part of a `SummaryWriter` that takes finished summaries and events, open.
+    """Return the `FileWriter` of a `SummaryWriter`, which takes summaries and events, and reopen it if it is closed.
 
     `writer.file_writer` is public, but None once the writer is closed, as Lightning's logger closes it after `fit`.
     """
@@ -29,7 +29,7 @@ def file_writer(writer: SummaryWriter) -> FileWriter:
 
 
 def add_picture(writer: SummaryWriter, tag: str, png: bytes, step: int) -> None:
-    """Add a PNG file unchanged; torch's `add_image` would decode and encode it again."""
+    """Add a PNG file to the Images tab unchanged; torch's `add_image` would decode and encode it again."""
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     width, height = int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")  # in the file's header
@@ -38,7 +38,7 @@ def add_picture(writer: SummaryWriter, tag: str, png: bytes, step: int) -> None:
 
 
 def chosen_epochs(num_epochs: int, times: int) -> set[int]:
-    """Choose at most `times` epochs of a run, evenly, with the first and the last; epochs count from 1."""
+    """Choose at most `times` evenly spaced epochs, with the first and the last; epochs count from 1."""
     if times < 2:
         return {num_epochs} if times else set()
     return {1 + round(index * (num_epochs - 1) / (times - 1)) for index in range(times)}

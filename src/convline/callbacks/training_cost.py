@@ -19,12 +19,12 @@ class Throughput(Callback):
     """
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
+        """Reset the clock and the number of images."""
         self._start, self._num_images = time.perf_counter(), 0
         self._seconds: float | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock of an epoch that is resumed after its start."""
+        """Reset the clock, also for a run that is resumed within an epoch."""
         self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_batch_end(
@@ -34,11 +34,11 @@ class Throughput(Callback):
         self._num_images += batch.num_images
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop the clock."""
+        """Stop the clock before validation."""
         self._seconds = time.perf_counter() - self._start
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the speed of all ranks together."""
+        """Log images per second, summed over ranks, and seconds of the epoch."""
         seconds = self._seconds or time.perf_counter() - self._start
         num_images = self._num_images * trainer.world_size
         assert isinstance(pl_module, Classifier)

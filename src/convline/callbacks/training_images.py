@@ -1,4 +1,4 @@
-"""Write a picture of the training images as the network gets them, once for each run."""
+"""Write a picture of training images after augmentation, once for each run."""
 
 from pathlib import Path
 
@@ -16,15 +16,18 @@ MIN_SIDE = 48  # pixels of an image's shorter side
 class TrainingImages(Callback):
     """Write `pictures/training_images.png`, and the same into TensorBoard's Images tab, before the first step.
 
-    With augmentation a row is one image: first as stored, then as in the first epochs. Without augmentation all images
-    are different. The training's loader is not used, so that its random state stays as it is.
+    With augmentation, a row shows one image: as stored, then as in the first epochs. Without augmentation all images
+    are different. The picture does not use the loader of the training, whose random state stays unchanged.
+
+    Args:
+        rows, columns: of the picture's grid.
     """
 
     def __init__(self, rows: int = 8, columns: int = 8) -> None:
         self.rows, self.columns = rows, columns
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw it, but not again when a run is resumed."""
+        """Draw the picture, unless the run is resumed and has it already."""
         data = datamodule_of(trainer)
         path = Path(trainer.default_root_dir) / "pictures" / "training_images.png"
         if not trainer.is_global_zero or path.exists():

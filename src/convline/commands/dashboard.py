@@ -1,4 +1,4 @@
-"""Start TensorBoard on a folder of runs: `convline dashboard`."""
+"""Start TensorBoard on a folder of runs for `convline dashboard`."""
 
 import signal
 import sys
@@ -16,8 +16,8 @@ def show(runs: Path, port: int | None = None) -> None:
     """Serve a folder of runs on this machine only, print the address, and wait for Ctrl-C or SIGTERM.
 
     Args:
-        runs: one run, or a folder with runs below it; new runs appear by themselves.
-        port: None takes 6006 or the next free port, 0 any free one.
+        runs: a run directory, or a folder with run directories at any depth; TensorBoard also shows later runs.
+        port: port of the server; None: 6006 or the next free one; 0: any free one.
     Raises:
         UserError: there is no such folder, or the port is taken.
     """

@@ -1,6 +1,6 @@
-"""Summarize the network of a configuration before training: `convline describe`. No data are needed.
+"""Summarize the network of a configuration for `convline describe`, without training and without data.
 
-One configuration gives its layer table; a sweep gives a line for each combination, and marks the impossible ones.
+The summary of one configuration is its layer table. The summary of a sweep is a line for each combination.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def describe(overrides: Sequence[str], json_file: str | None = None, draw: Path 
     """Print the layer table of a network, or a line for each combination of a sweep.
 
     Args:
-        overrides: as for `python train.py`, e.g. `["model=vgg16", "data=cifar10"]`; lists such as `model.N=1,2` and
+        overrides: overrides of a config, e.g. `["model=vgg16", "data=cifar10"]`; lists such as `model.N=1,2` and
             `range(3)` make a sweep.
         json_file: file for the numbers as JSON, one object, or a list of them for a sweep; "-" prints it instead of the
             table.
@@ -47,7 +47,7 @@ def describe(overrides: Sequence[str], json_file: str | None = None, draw: Path 
 
 
 def layer_table(summary: NetworkSummary, title: str) -> Table:
-    """Return the layers of a network as a table for the terminal."""
+    """Build the table of a network's layers for the terminal."""
     table = _table(title, "layer", "output", "parameters", "mult-adds", "activations", "sees", "stride", num_left=2)
     table.add_row("input", shape_text(summary.input_shape), "", "", "", "1", "1")
     for layer in summary.layers:
@@ -68,7 +68,7 @@ def layer_table(summary: NetworkSummary, title: str) -> Table:
 
 
 def _table(title: str, *columns: str, num_left: int) -> Table:
-    """Return an empty table whose first `num_left` columns hold text, the others numbers."""
+    """Make an empty table whose first `num_left` columns hold text, and the others numbers."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for index, name in enumerate(columns):
         table.add_column(name, justify="left" if index < num_left else "right", no_wrap=True)
@@ -90,7 +90,7 @@ def _describe_one(overrides: Sequence[str], json_file: str | None, draw: Path | 
 
 
 def _describe_sweep(overrides: Sequence[str], combinations: Sequence[Sequence[str]], json_file: str | None) -> int:
-    """Print a line for each combination: its numbers, or why it is impossible."""
+    """Print a line for each combination: sizes of its network, or the error if it is impossible."""
     table = _table(" ".join(overrides), "combination", "parameters", "mult-adds", "activations", num_left=1)
     table.add_column("")  # a reason, which may be wrapped
     entries: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Evaluate a run's best checkpoint on its test set again: `convline evaluate RUN_DIR`."""
+"""Evaluate the best checkpoint of a run on its test set again, for `convline evaluate RUN_DIR`."""
 
 from pathlib import Path
 
@@ -15,9 +15,9 @@ def reevaluate(run_dir: Path, tta: str | None = None) -> Evaluation:
 
     Args:
         run_dir: the run directory.
-        tta: test-time augmentation, printed as well; see `convline.training.evaluation.average_over_views`.
+        tta: also print the metrics with test-time augmentation; see `convline.training.evaluation.average_over_views`.
     Returns:
-        The plain evaluation.
+        The evaluation without test-time augmentation.
     Raises:
         UserError: `run_dir` is no run directory, or its checkpoint or data are missing or damaged.
     """

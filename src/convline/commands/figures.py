@@ -1,4 +1,4 @@
-"""Draw the figures of a run into files: `convline figures RUN_DIR`."""
+"""Draw the figures of a run into files for `convline figures RUN_DIR`."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -16,14 +16,16 @@ from convline.training.loaded_run import LoadedRun, RunOrPath
 def save(
     run_dir: Path, names: Sequence[str] = (), split: str = "val", as_svg: bool = False, others: Sequence[RunOrPath] = ()
 ) -> list[Path]:
-    """Draw figures of a run into its folder `pictures`.
+    """Draw figures of a run and write them into its folder `pictures`.
+
+    A named figure that cannot be drawn raises its error. Without names, such a figure is reported and left out.
 
     Args:
         run_dir: the directory of a finished run.
-        names: in `convline.figures.BY_NAME`; none stands for all that can be drawn of this network.
-        split: whose images are shown, "val" or "test", in figures that have the choice.
+        names: keys of `convline.figures.BY_NAME`; empty: all figures that can be drawn of this network.
+        split: split whose images are drawn, "val" or "test", in figures that take a split.
         as_svg: write NAME.svg as well as NAME.png, for print.
-        others: further runs, for figures that compare.
+        others: further runs, for figures that compare runs.
     Returns:
         The paths of the files.
     Raises:

@@ -1,8 +1,9 @@
-"""Draw what a network has learned: each figure is a function that takes a run and returns a matplotlib figure.
+"""Draw figures of a trained network: each is a function that takes a run and returns a matplotlib figure.
 
-A figure has one name everywhere: its file here, its function, its PNG file in the run directory, its tag in
-TensorBoard, and its word in `convline figures RUN_DIR --only NAME`. To add one, write the function in a file of that
-name, export it here and add it to `BY_NAME`, and to `NEED_PREDICTIONS` if it is drawn from the stored predictions.
+A figure has one name: its file in this package, its function, its PNG file in the run directory, its tag in
+TensorBoard, and NAME in `convline figures RUN_DIR --only NAME`. To add one, write the function in a file of that
+name, export it from this module, and add it to `BY_NAME`, and to `NEED_PREDICTIONS` if it is drawn from the stored
+predictions.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ _FORMER_ARGUMENTS = {"part": "split", "normalised": "normalized"}
 
 
 def canonical_name(name: str) -> str:
-    """Return the present name of a figure, given that name or a former one.
+    """Map a former name of a figure to its present name; a present name is returned unchanged.
 
     Raises:
         UserError: there is no such figure.
@@ -91,7 +92,7 @@ def canonical_name(name: str) -> str:
 
 
 def by_name(name: str) -> Callable[[RunOrPath], Figure]:
-    """Return the function that draws a figure, given the figure's name or a former one.
+    """Look up the function that draws a figure, by its present or a former name.
 
     Raises:
         UserError: there is no such figure.
@@ -102,7 +103,7 @@ def by_name(name: str) -> Callable[[RunOrPath], Figure]:
 if not TYPE_CHECKING:  # a type checker shall report a misspelled attribute
 
     def __getattr__(name: str) -> Any:
-        """Let `figures.confusion(run, part="test")`, as in scripts of the first edition, draw the same."""
+        """Look up a figure by a former name, so that `figures.confusion(run, part="test")` still works in scripts."""
         if name not in FORMER_NAMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         draw = BY_NAME[FORMER_NAMES[name]]

@@ -1,4 +1,4 @@
-"""Show which pixels a prediction depends on: Grad-CAM and saliency, computed by Captum."""
+"""Draw the pixels on which a prediction depends: Grad-CAM and saliency, computed by Captum."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def attribution(run: RunOrPath, num_images: int = 8) -> Figure:
     bright where a small change of a pixel changes the logit. A network without maps has no Grad-CAM.
 
     Args:
-        run: with a checkpoint.
-        num_images: how many; the first ones of different classes.
+        run: a run with a checkpoint.
+        num_images: number of images; the first ones of different classes.
     Raises:
         UserError: the run's checkpoint or its data are missing.
     """
@@ -55,7 +55,7 @@ def attribution(run: RunOrPath, num_images: int = 8) -> Figure:
 
 
 def last_map(network: nn.Module, input_shape: tuple[int, ...]) -> str | None:
-    """Return the name of the last layer, pooling excluded, whose maps have more than one position; None without one."""
+    """Find the last layer, except pooling, whose maps have more than one position; return its name, or None."""
     maps = [
         layer.name
         for layer in summarize(network, input_shape).layers
@@ -69,8 +69,8 @@ def grad_cam(network: nn.Module, name: str, images: Tensor, classes: Tensor) -> 
     """Compute Grad-CAM at a layer: N×H×W at the size of the images, each image's largest value 1 (or all 0).
 
     Args:
-        network: images N×C×H×W to logits.
-        name: of a layer whose output is maps.
+        network: maps images N×C×H×W to logits.
+        name: name of a layer that outputs feature maps.
         images: on the network's device.
         classes: the class of each image whose logit is explained; int64, N.
 
@@ -85,7 +85,7 @@ def grad_cam(network: nn.Module, name: str, images: Tensor, classes: Tensor) -> 
 
 
 def saliency(network: nn.Module, images: Tensor, classes: Tensor) -> NDArray[np.float32]:
-    """Compute the absolute gradient of a logit by the pixels, the maximum over channels; N×H×W, scaled to 1.
+    """Compute the absolute gradient of a logit by each pixel, as the maximum over channels; N×H×W, scaled to 1.
 
     Args:
         network, images, classes: as for `grad_cam`.
@@ -106,7 +106,7 @@ def _scaled(values: Tensor) -> NDArray[np.float32]:
 
 
 def overlaid(tiles: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Lay heat maps in color over the images; higher values are more opaque."""
+    """Blend colored heatmaps over the images; higher values are more opaque."""
     factor = tiles.shape[1] // heat.shape[1]
     large = heat.repeat(factor, axis=1).repeat(factor, axis=2)
     weight = MAX_OPACITY * large[..., None] ** 0.5
@@ -117,7 +117,7 @@ def draw(rows: list[tuple[list[str], NDArray[np.uint8]]], captions: list[list[st
     """Draw a column for each image.
 
     Args:
-        rows: the lines that name the row, and its tiles, N×H×W×3.
+        rows: for each row, the lines of its label and its tiles, N×H×W×3.
         captions: lines above each column.
         is_correct: whether each caption is blue; else it is red.
     """

@@ -1,4 +1,4 @@
-"""Draw how well a network is calibrated: the reliability diagram and the expected calibration error (ECE)."""
+"""Draw the calibration of a network: the reliability diagram and the expected calibration error (ECE)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def calibration(run: RunOrPath, split: str = "val") -> Figure:
     """Draw the reliability diagram: accuracy against confidence, and a histogram of the confidences.
 
     Args:
-        run: of a finished run.
+        run: a finished run.
         split: "val" or "test".
     Raises:
         UserError: the run's predictions are missing.
@@ -36,7 +36,7 @@ def calibration(run: RunOrPath, split: str = "val") -> Figure:
 
 @dataclass(frozen=True)
 class Bins:
-    """Counts and means of images, grouped by the probability of their predicted class into bins of equal width.
+    """Hold counts and means of images, grouped by the probability of their predicted class into bins of equal width.
 
     Bin k of n holds the probabilities in (k / n, (k + 1) / n].
 
@@ -62,9 +62,9 @@ def binned(probabilities: NDArray[np.float64], is_correct: NDArray[np.bool_], nu
     """Group images into bins by the probability of their predicted class.
 
     Args:
-        probabilities: of each image's predicted class; N.
+        probabilities: probability of the predicted class of each image; N.
         is_correct: whether the predicted class is the true one; N.
-        num_bins: of equal width, from 0 to 1.
+        num_bins: number of bins of equal width from 0 to 1.
     """
     index = np.clip(np.ceil(probabilities * num_bins).astype(np.int64) - 1, 0, num_bins - 1)
     counts = np.bincount(index, minlength=num_bins)

@@ -36,7 +36,7 @@ Pixels = NDArray[np.uint8]  # height × width × 3
 
 
 def blank(width: float, height: float) -> Figure:
-    """Return an empty white figure; width and height are in pixels."""
+    """Make an empty white figure; width and height are in pixels."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -119,13 +119,13 @@ def write(
 
 
 def text_width(text: str, size: float = NORMAL, bold: bool = False) -> float:
-    """Estimate the width of a line of text in pixels, rather too wide; measuring it would mean to lay it out."""
+    """Estimate the width of a line of text in pixels, rather too wide; a measurement would need a layout engine."""
     ems = sum(0.36 if char in NARROW else 1.02 if char in WIDE else 0.64 for char in text)
     return ems * size * DPI / 72 * (1.1 if bold else 1)
 
 
 def shortened(text: str, width: float, size: float = NORMAL) -> str:
-    """Return the text, or as much of its beginning as fits into `width` pixels, with an ellipsis."""
+    """Cut a text to `width` pixels, with an ellipsis, if it is wider."""
     if text_width(text, size) <= width:
         return text
     while text and text_width(f"{text}…", size) > width:
@@ -134,7 +134,7 @@ def shortened(text: str, width: float, size: float = NORMAL) -> str:
 
 
 def png(figure: Figure) -> bytes:
-    """Return the figure as a PNG file, without the alpha channel that `savefig` would add."""
+    """Render the figure as a PNG file, without the alpha channel that `savefig` would add."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
@@ -146,7 +146,7 @@ def png(figure: Figure) -> bytes:
 
 
 def svg(figure: Figure) -> bytes:
-    """Return the figure as an SVG file; its text stays text, and the same figure gives the same bytes."""
+    """Render the figure as an SVG file; its text stays text, and equal figures give equal bytes."""
     import matplotlib
 
     buffer = io.BytesIO()

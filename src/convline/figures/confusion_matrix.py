@@ -1,4 +1,4 @@
-"""Draw the confusion matrix: how many images of each class are predicted as which class."""
+"""Draw the confusion matrix: the number of images of each true class by predicted class."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def confusion_matrix(run: RunOrPath, split: str = "val", normalized: bool = Fals
     """Draw the confusion matrix: rows are true classes, columns predicted ones; blue is correct, red is incorrect.
 
     Args:
-        run: of a finished run.
+        run: a finished run.
         split: "val" or "test".
         normalized: write per cent of each true class into the cells, instead of numbers of images.
     Raises:
@@ -104,7 +104,7 @@ def _write_numbers(axes: object, counts: NDArray[np.int64], normalized: bool) ->
 
 
 def _confusions(counts: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
-    """Return a title and the most confused pairs as lines of text, for cells that are too small for numbers."""
+    """List the most confused pairs of classes as lines of text, for cells that are too small for numbers."""
     errors = counts * (1 - np.eye(len(counts), dtype=np.int64))
     lines = ["most frequent confusions"]
     for index in np.argsort(-errors, axis=None, kind="stable")[:MAX_LISTED]:

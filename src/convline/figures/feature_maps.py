@@ -1,4 +1,4 @@
-"""Show the output of every layer for a few images."""
+"""Draw the output of every layer for a few images."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def feature_maps(run: RunOrPath, num_images: int = 3, num_channels: int = 8) -> 
     A row is one layer and shows the same channels of each image on one scale; a dense layer is a strip of its units.
 
     Args:
-        run: with a checkpoint.
-        num_images: how many; the first ones of different classes.
-        num_channels: how many of each layer; the first ones.
+        run: a run with a checkpoint.
+        num_images: number of images; the first ones of different classes.
+        num_channels: number of channels of each layer; the first ones.
     Raises:
         UserError: the run's checkpoint or its data are missing.
     """
@@ -50,7 +50,7 @@ def _to_numpy(module: nn.Module, output: Tensor) -> NDArray[np.float32]:
 
 
 def evenly(maps: Maps) -> Maps:
-    """Choose at most `MAX_LAYERS` layers, evenly, with the first and the last; layers in branches go first."""
+    """Choose at most `MAX_LAYERS` layers, evenly, with the first and the last; drop layers in branches first."""
     names = list(maps)
     if len(names) > MAX_LAYERS:
         names = [name for name in names if ".branch" not in name]
@@ -65,8 +65,8 @@ def draw(tiles: NDArray[np.uint8], names: Sequence[str], maps: Maps, num_channel
     Args:
         tiles: the images, uint8, N×H×W×3.
         names: classes of the images.
-        maps: by layer.
-        num_channels: maps in a block.
+        maps: feature maps by layer.
+        num_channels: number of maps in a block.
     """
     rows = [row(values, num_channels) for values in maps.values()]
     block = num_channels * (SIDE + GAP) - GAP
@@ -101,7 +101,7 @@ def row(values: NDArray[np.float32], num_channels: int) -> Pixels:
 
     Args:
         values: images × channels × height × width, or images × units.
-        num_channels: maps in a block.
+        num_channels: number of maps in a block.
     """
     shown = values[:, :num_channels] if values.ndim == 4 else values
     low, high = float(shown.min()), float(shown.max())

@@ -1,4 +1,4 @@
-"""Feature visualization: find the images that excite single filters most, by gradient ascent."""
+"""Draw feature visualization: images that maximize the response of single filters, by gradient ascent."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ DECAY = 0.01  # share by which the image moves toward gray in each step
 
 
 def feature_visualization(run: RunOrPath, num_filters: int = 10, seed: int = 0) -> Figure:
-    """Draw images that excite single filters most, found by gradient ascent from noise: a row for each layer.
+    """Draw images that maximize the response of single filters, by gradient ascent from noise: a row for each layer.
 
     The last row shows the classes. It takes seconds for a small network and minutes for a large one.
 
     Args:
-        run: with a checkpoint.
-        num_filters: how many of each layer; the first ones.
-        seed: of the noise; torch's own random state is left alone.
+        run: a run with a checkpoint.
+        num_filters: number of filters of each layer; the first ones.
+        seed: seed of the noise; torch's global random state is not changed.
     Raises:
         UserError: the run's checkpoint or its data are missing, or the network has no convolution and no dense layer.
     """
@@ -65,18 +65,18 @@ def maximize(
     generator: torch.Generator,
     max_shift: int = MAX_SHIFT,
 ) -> Tensor:
-    """Change images so that a layer's first filters respond more: image k to filter k, averaged over its map.
+    """Maximize the response of a layer's first filters by gradient ascent: image k for filter k, averaged over its map.
 
-    This is gradient ascent with steps of constant length, on the output after ELU: values below zero hardly count, as
+    Steps have constant length, and the objective is the output after ELU: values below zero hardly count, as
     after ReLU, but they have a gradient. Before each step the image is shifted a little, which prevents patterns that
     depend on single pixels.
 
     Args:
-        network: images to logits.
-        layer: one of its convolutions or dense layers.
-        images: where to start; float32, N×C×H×W, on the CPU.
+        network: maps images to logits.
+        layer: a convolution or dense layer of the network.
+        images: initial images; float32, N×C×H×W, on the CPU.
         limits: lowest and highest value of a pixel, C×1×1 each.
-        generator: of the shifts.
+        generator: generator of the random shifts.
         max_shift: pixels by which the images are moved before each step, at most, in each direction.
     Returns:
         N×C×H×W, on the CPU.
@@ -116,8 +116,8 @@ def draw(rows: list[tuple[str, NDArray[np.uint8]]], columns: int) -> Figure:
     """Draw a row for each layer.
 
     Args:
-        rows: name of the layer, and its images as tiles, N×H×W×3.
-        columns: of each row's grid.
+        rows: name of each layer, and its images as tiles, N×H×W×3.
+        columns: number of columns in the grid of a row.
     """
     grids = [(name, make_grid(tiles, columns, SIDE, 4)) for name, tiles in rows]
     left = 30 + max(canvas.text_width(name) for name, _ in rows)

@@ -28,7 +28,7 @@ def filters(run: RunOrPath) -> Figure:
     For color images the three channels are red, green and blue. A dense first layer has one image for each unit.
 
     Args:
-        run: with a checkpoint.
+        run: a run with a checkpoint.
     Raises:
         UserError: the run's checkpoint is missing, or its first layer has no filters.
     """
@@ -39,10 +39,10 @@ def filters(run: RunOrPath) -> Figure:
 
 
 def first_weights(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[str, NDArray[np.float32]]:
-    """Return name and weights, filters×C×H×W, of the first layer with weights.
+    """Find the first layer with weights; return its name and its weights, filters×C×H×W.
 
     Raises:
-        UserError: it is neither a convolution nor a dense layer on the pixels.
+        UserError: this layer is neither a convolution nor a dense layer on the pixels.
     """
     for name, module in layers(network).items():
         weight = getattr(module, "weight", None)

@@ -1,4 +1,4 @@
-"""Turn numbers into small images (tiles), and tiles into one grid."""
+"""Convert arrays to small images (tiles), and arrange tiles in a grid."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from convline.figures.canvas import Pixels
 def make_grid(
     tiles: NDArray[np.uint8], columns: int, side: int = 1, gap: int | tuple[int, int] = 2, color: int = 255
 ) -> Pixels:
-    """Put tiles side by side, row by row.
+    """Arrange tiles in one image, row by row.
 
     `torchvision.utils.make_grid` draws a border around the grid too, leaves no room for missing tiles in its first row,
     and has one gap for both directions.
 
     Args:
         tiles: uint8, N×H×W×3.
-        columns: of the grid; its last row may be shorter.
+        columns: number of columns of the grid; its last row may be shorter.
         side: pixels of a tile's longer side, at least: tiles are enlarged by a whole factor, or left as they are.
         gap: pixels between tiles, or (between rows, between columns).
         color: gray value of the gaps and of missing tiles.
@@ -45,21 +45,21 @@ def enlarged(tiles: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def as_tiles(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Turn images, uint8 N×C×H×W, into tiles N×H×W×3; unless C is 3, the first channel is shown in gray."""
+    """Convert images, uint8 N×C×H×W, to tiles N×H×W×3; unless C is 3, the first channel is shown in gray."""
     if pictures.shape[1] != 3:
         pictures = pictures[:, :1].repeat(3, axis=1)
     return pictures.transpose(0, 2, 3, 1)
 
 
 def signed(values: NDArray[np.float32], limit: float) -> NDArray[np.uint8]:
-    """Turn numbers into gray values: 0 becomes middle gray (128), -limit almost black (1), +limit white (255)."""
+    """Convert numbers to gray values: 0 becomes middle gray (128), -limit almost black (1), +limit white (255)."""
     if limit <= 0:
         return np.full(values.shape, 128, np.uint8)
     return np.rint(np.clip(values / limit, -1, 1) * 127 + 128).astype(np.uint8)
 
 
 def colored(values: NDArray[np.float32], low: float, high: float, color_map: str = "viridis") -> NDArray[np.uint8]:
-    """Turn numbers of any shape into RGB colors of a color map of matplotlib; the shape gets a last axis of 3."""
+    """Convert an array of any shape to RGB colors of a matplotlib colormap; the result has a last axis of 3."""
     from matplotlib import colormaps
 
     scaled = (values - low) / ((high - low) or 1)

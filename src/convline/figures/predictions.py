@@ -1,4 +1,4 @@
-"""Show images with their predictions: the first ones of a split, or the misclassified ones with the highest loss."""
+"""Draw images with their predictions: the first ones of a split, or the misclassified ones with the highest loss."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def predictions(run: RunOrPath, split: str = "val", rows: int = 3, columns: int 
     """Draw the first images of a split, each with `predicted (true) probability`: blue if correct, red if not.
 
     Args:
-        run: of a finished run.
+        run: a finished run.
         split: "val" or "test".
-        rows, columns: of the grid.
+        rows, columns: size of the grid.
     Raises:
         UserError: the run's predictions or its data are missing.
     """
@@ -43,9 +43,9 @@ def top_losses(run: RunOrPath, split: str = "val", rows: int = 3, columns: int =
     """Draw the misclassified images with the highest loss, the highest first.
 
     Args:
-        run: of a finished run.
+        run: a finished run.
         split: "val" or "test".
-        rows, columns: of the grid, at most.
+        rows, columns: largest size of the grid.
     Raises:
         UserError: the run's predictions or its data are missing.
     """
@@ -82,7 +82,7 @@ def _draw_images(
 
 
 def caption(classes: Sequence[str], predicted: int, label: int, probability: float) -> list[str]:
-    """Return the lines above an image: `predicted (true) probability`, on two lines if the names are long."""
+    """Write the caption of an image: `predicted (true) probability`, on two lines if the names are long."""
     percent = f"{100 * probability:.0f}%"
     if max(map(len, classes)) <= MAX_LENGTH_ON_ONE_LINE:
         return [f"{classes[predicted]} ({classes[label]}) {percent}"]
@@ -106,8 +106,8 @@ def draw(
         tiles: uint8, N×H×W×3.
         captions: lines above each image.
         is_correct: whether each caption is blue; else it is red.
-        columns: of the grid.
-        title: above all.
+        columns: number of columns of the grid.
+        title: title of the figure.
     """
     tiles = enlarged(tiles, SIDE)
     height, width = tiles.shape[1:3]

@@ -1,4 +1,4 @@
-"""Draw the receptive field of each layer: its theoretical window, and the pixels that have an effect within it."""
+"""Draw the receptive field of each layer: its theoretical window, and the gradient of the pixels within it."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ THRESHOLD = 1 - 0.9545  # share of the largest gradient above which a pixel is i
 
 @dataclass(frozen=True)
 class Field:
-    """Receptive field of the middle position of a layer.
+    """Hold the receptive field of the middle position of a layer.
 
     Args:
-        top, left, height, width: of the theoretical window, in pixels of the input; it may extend beyond the image.
-        gradient: height × width of the input; absolute value, mean over the images.
+        top, left, height, width: theoretical window in pixels of the input; it may extend beyond the image.
+        gradient: absolute gradient of each pixel, mean over the images; height × width of the input.
     """
 
     top: float
@@ -45,7 +45,7 @@ class Field:
 
     @property
     def effective(self) -> float:
-        """Return the side of the effective field: root of the number of pixels above 4.55 % of the largest gradient.
+        """Compute the side of the effective field: root of the number of pixels above 4.55 % of the largest gradient.
 
         Source: Luo, Li, Urtasun & Zemel, "Understanding the Effective Receptive Field in Deep Convolutional Neural
         Networks", 2016, section 3.
@@ -57,8 +57,8 @@ def receptive_fields(run: RunOrPath, num_images: int = 32) -> Figure:
     """Draw the receptive field of each layer's middle position: the theoretical window, and the gradient within it.
 
     Args:
-        run: with a checkpoint.
-        num_images: validation images over which the gradient is averaged.
+        run: a run with a checkpoint.
+        num_images: number of validation images over which the gradient is averaged.
     Raises:
         UserError: the run's checkpoint or its data are missing, or the network has no maps.
     """
@@ -70,13 +70,13 @@ def receptive_fields(run: RunOrPath, num_images: int = 32) -> Figure:
 
 
 def compute_fields(network: nn.Module, images: Tensor) -> dict[str, Field]:
-    """Compute the fields of the layers at which the theoretical field grows; if they are many, of some, evenly.
+    """Compute the receptive fields of at most `MAX_LAYERS` layers at which the theoretical field grows.
 
     Args:
-        network: images to logits.
+        network: maps images to logits.
         images: float32, N×C×H×W, on the network's device.
     Returns:
-        By the layers' names, in forward order, without layers that do not output maps.
+        Fields by layer name, in forward order, without layers that do not output maps.
     """
     growing: dict[str, ReceptiveField] = {}
     largest = 1.0

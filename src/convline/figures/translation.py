@@ -1,4 +1,4 @@
-"""Translation robustness: how predictions change when images are moved by a few pixels."""
+"""Draw translation robustness: the change of predictions when images are translated by a few pixels."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ MAX_SHIFT = 4  # pixels
 
 @dataclass(frozen=True)
 class ShiftCurve:
-    """Metrics of moved images by the distance, each the mean of a horizontal and a vertical move.
+    """Hold metrics of translated images by distance, each the mean of a horizontal and a vertical translation.
 
     Args:
-        distances: pixels; positive is right or down.
-        accuracy: share of moved images that are classified correctly.
-        agreement: share of moved images with the same prediction as the unmoved image.
+        distances: distances in pixels; positive is right or down.
+        accuracy: fraction of translated images that are classified correctly.
+        agreement: fraction of translated images with the same prediction as the original image.
     """
 
     distances: list[int]
@@ -36,12 +36,12 @@ class ShiftCurve:
 
 
 def translation(run: RunOrPath, *others: RunOrPath, split: str = "val", num_images: int = 2000) -> Figure:
-    """Draw accuracy, and agreement with the unmoved image, when images are moved by -4 to 4 pixels.
+    """Draw accuracy, and agreement with the original image, when images are translated by -4 to 4 pixels.
 
     Args:
-        run, others: with a checkpoint; a curve for each, labeled by its kind of pooling.
+        run, others: runs with a checkpoint; each has a curve, labeled by its kind of pooling.
         split: "val" or "test".
-        num_images: how many; the first ones.
+        num_images: number of images; the first ones.
     Raises:
         UserError: a run's checkpoint or its data are missing.
     """
@@ -53,13 +53,13 @@ def translation(run: RunOrPath, *others: RunOrPath, split: str = "val", num_imag
 
 
 def label(run: LoadedRun) -> str:
-    """Return the label of a run's curve: `max pooling`, and the run's name."""
+    """Write the label of a run's curve: its kind of pooling and its name."""
     kinds = sorted({kind for module in run.network.modules() if (kind := pooling(module))})
     return f"{' and '.join(kinds) or 'no'} pooling ({run.run_dir.name})"
 
 
 def pooling(module: nn.Module) -> str:
-    """Return the kind of pooling that a layer does; empty if it does none."""
+    """Return the kind of pooling of a layer, such as "max"; empty if it is no pooling layer."""
     name = type(module).__name__
     if isinstance(module, Pool2d | nn.MaxPool2d | nn.AvgPool2d):
         return name.partition("Pool")[0].lower()
@@ -68,13 +68,13 @@ def pooling(module: nn.Module) -> str:
 
 @torch.no_grad()
 def shift_curve(network: nn.Module, images: Tensor, labels: Tensor, batch_size: int = 1000) -> ShiftCurve:
-    """Move images horizontally and vertically, and evaluate the network on them.
+    """Translate images horizontally and vertically, and evaluate the network on them.
 
     Args:
-        network: images to logits.
+        network: maps images to logits.
         images: float32, N×C×H×W, on the network's device.
         labels: int64, N, on the CPU.
-        batch_size: images of a forward pass.
+        batch_size: number of images in a forward pass.
     """
     with evaluating(network):
         unmoved = _predictions(network, images, batch_size)
@@ -93,7 +93,7 @@ def _predictions(network: nn.Module, images: Tensor, batch_size: int) -> Tensor:
 
 
 def moved(images: Tensor, right: int, down: int) -> Tensor:
-    """Move N×C×H×W by `right` and `down` pixels; uncovered pixels repeat the edge."""
+    """Translate images, N×C×H×W, by `right` and `down` pixels, with replicate padding."""
     height, width = images.shape[2:]
     reach = max(abs(right), abs(down))
     padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
@@ -101,7 +101,7 @@ def moved(images: Tensor, right: int, down: int) -> Tensor:
 
 
 def draw(curves: list[tuple[str, ShiftCurve]], caption: str) -> Figure:
-    """Draw accuracy on the left, agreement on the right."""
+    """Draw accuracy on the left and agreement on the right."""
     below = 20 + 18 * len(curves)
     figure = canvas.blank(760, 380 + below)
     canvas.write(figure, 12, 10, "Translation: predictions of moved images", canvas.LARGE, bold=True)

@@ -1,1 +1,1 @@
-"""What tutorials of ConvNets say, done again: each lesson one command, with its figures, intervals and a verdict."""
+"""Reproduce what tutorials of ConvNets state: one command per lesson, with figures, intervals and a verdict."""

@@ -21,7 +21,7 @@ REPRODUCED, HOLDS, EXACT = "reproduced", "holds", "exact"
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one claim, as text.
+    """Hold the outcome of one claim as text.
 
     Args:
         claim: statement of the source.
@@ -37,7 +37,7 @@ class Finding:
 
 
 class Claim(Protocol):
-    """A statement that results can support or contradict."""
+    """Check a statement that results can support or contradict. Subclasses implement `check`."""
 
     def check(self, results: Results) -> Finding:
         """Compare the claim with results."""
@@ -45,7 +45,7 @@ class Claim(Protocol):
 
 @dataclass(frozen=True)
 class PublishedMetric:
-    """The source gives a metric of one configuration.
+    """Check a metric of one configuration that the source gives.
 
     Args:
         text: the claim in words.
@@ -60,7 +60,7 @@ class PublishedMetric:
     published: float
 
     def check(self, results: Results) -> Finding:
-        """Tell whether the published value lies in the prediction interval of one further run."""
+        """Check whether the published value lies in the prediction interval of one further run."""
         sample, name = results.configuration(self.configuration).sample(self.metric), self.metric.partition("@")[0]
         low, high = prediction_interval(sample)
         if not sample.n:
@@ -82,7 +82,7 @@ def prediction_interval(sample: Sample) -> tuple[float, float]:
 
     Source: Hahn & Meeker, "Statistical Intervals", 1991, section 4.7.
     """
-    from scipy.special import stdtrit  # here for its cost
+    from scipy.special import stdtrit  # imported late because importing is slow
 
     if sample.n < 2:
         return math.nan, math.nan
@@ -93,7 +93,7 @@ def prediction_interval(sample: Sample) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class BetterThan:
-    """The source says that one configuration is better than another.
+    """Check a statement of the source that one configuration is better than another.
 
     Args:
         text: the claim in words.
@@ -107,7 +107,7 @@ class BetterThan:
     metric: str = "test/acc"
 
     def check(self, results: Results) -> Finding:
-        """Tell whether the seeds support the claim, by Welch's test."""
+        """Check whether the seeds support the claim, by Welch's test."""
         a, b = (results.configuration(label).sample(self.metric) for label in (self.better, self.worse))
         difference = welch(a, b)
         name = self.metric.partition("@")[0]
@@ -129,7 +129,7 @@ def _points(value: float) -> str:
 
 @dataclass(frozen=True)
 class ExactValue:
-    """The source gives a number that can be computed without training, such as a number of parameters.
+    """Check a number of the source that can be computed without training, such as a number of parameters.
 
     Args:
         text: the claim in words.
@@ -146,7 +146,7 @@ class ExactValue:
     remark: str = ""
 
     def check(self, results: Results) -> Finding:
-        """Tell whether the two texts are equal, or differ as expected."""
+        """Check whether the two texts are equal, or differ as expected."""
         computed = self.compute()
         verdict = EXACT if computed == self.published else self.remark if computed == self.correct else "differs"
         return Finding(self.text, self.published, computed, verdict)
@@ -154,12 +154,12 @@ class ExactValue:
 
 @dataclass(frozen=True)
 class QuotedStatement:
-    """The source makes a statement that results contradict or qualify.
+    """Show the evidence on a statement of the source that results contradict or qualify.
 
     Args:
         text: the statement.
         evidence: returns the results that concern it, as text, and whether they support the correction.
-        correction: what is true instead.
+        correction: the correct statement.
     """
 
     text: str

@@ -19,17 +19,17 @@ def network_summary(*overrides: str) -> NetworkSummary:
 
 
 def num_parameters(*overrides: str) -> str:
-    """Count the parameters of that network: "61,706"."""
+    """Count the parameters of the network that `python train.py OVERRIDES` would train: "61,706"."""
     return f"{network_summary(*overrides).parameters:,}"
 
 
 def num_layer_parameters(name: str, *overrides: str) -> str:
-    """Count the parameters of one of its layers."""
+    """Count the parameters of one layer of the network that `python train.py OVERRIDES` would train."""
     return f"{next(layer.parameters for layer in network_summary(*overrides).layers if layer.name == name):,}"
 
 
 def output_shapes(kinds: tuple[str, ...], *overrides: str) -> str:
-    """List the output shapes of its layers of these kinds as H×W×C, as tutorials do: "26×26×32, 13×13×32"."""
+    """List the output shapes of layers of some kinds as H×W×C, in the format of tutorials: "26×26×32, 13×13×32"."""
     shapes = [layer.output_shape for layer in network_summary(*overrides).layers if layer.kind.startswith(kinds)]
     return ", ".join(f"{height}×{width}×{channels}" for channels, height, width in shapes)
 

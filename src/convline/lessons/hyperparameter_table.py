@@ -1,4 +1,4 @@
-"""Build the table of a lesson's hyperparameters from its experiments, so that it shows what the runs really use."""
+"""Build the table of a lesson's hyperparameters from the configs of its experiments, which its runs use."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def hyperparameter_rows(sweeps: Sequence[LessonSweep], overrides: Sequence[str])
 
 @functools.cache
 def _row(experiment: str, *overrides: str) -> tuple[str, ...]:
-    from convline.config import load_config  # here for its cost
+    from convline.config import load_config  # imported late because importing is slow
 
     cfg = load_config([f"experiment={experiment}", *overrides])
     smoothing = cfg.classifier.label_smoothing

@@ -21,7 +21,7 @@ MeasureRun = Callable[["LoadedRun"], dict[str, float]]
 
 @dataclass(frozen=True)
 class LessonSweep:
-    """One sweep of a lesson.
+    """Describe one sweep of a lesson.
 
     Args:
         experiment: name of a file in conf/experiment.
@@ -37,22 +37,22 @@ class LessonSweep:
 
     @property
     def folder(self) -> str:
-        """Name the folder of its runs, inside the folder of the lesson."""
+        """Name the folder of the sweep's runs inside the folder of the lesson."""
         return self.name or self.experiment.rpartition("/")[2]
 
     def arguments(self, num_seeds: int) -> list[str]:
-        """List the arguments that follow `python train.py` on its command line."""
+        """List the arguments that follow `python train.py` on the command line of the sweep."""
         return ["-m", f"experiment={self.experiment}", *self.overrides, f"seed=range({num_seeds})"]
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A claim, a system or an example of a tutorial that Convline reproduces.
+    """Describe a claim, a system or an example of a tutorial that Convline reproduces.
 
     Args:
         name: name on the command line.
         title: title of its page.
-        description: what it shows, in a few sentences, with the source.
+        description: a few sentences on the subject of the lesson, with the source.
         claims: returns the claims to check. A function, because some claims take time to build.
         sweeps: sweeps to train; empty if the lesson is arithmetic only.
         figures: a caption and a drawing function for each file name. The function receives the results, and for each

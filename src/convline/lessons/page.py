@@ -1,4 +1,4 @@
-"""Write the page of a lesson: Markdown, its figures, and the same text as one HTML file that needs no network."""
+"""Write the page of a lesson as Markdown with figures, and as one HTML file that contains the figures."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_page(lesson: Lesson, results: Results, folder: Path, first_runs: Mappi
     """Write page.md, page.html and the figures into a lesson's folder.
 
     Args:
-        lesson, results: the lesson and what its runs gave.
+        lesson, results: the lesson and the results of its runs.
         folder: folder of the lesson.
         first_runs: run directory of the first seed, for each label.
     """
@@ -51,8 +51,8 @@ def write_page(lesson: Lesson, results: Results, folder: Path, first_runs: Mappi
 
 
 def save_figure(path: Path, lesson: Lesson, results: Results, first_runs: Mapping[str, Path], name: str) -> None:
-    """Draw one of a lesson's figures into a PNG file with a palette."""
-    from PIL import Image  # here for its cost, as is what draws
+    """Draw a figure of a lesson and save it as a PNG file with a palette."""
+    from PIL import Image  # imported late because importing is slow, as the functions that draw
 
     from convline.figures.canvas import png
 
@@ -62,11 +62,11 @@ def save_figure(path: Path, lesson: Lesson, results: Results, first_runs: Mappin
 
 
 def lesson_markdown(lesson: Lesson, results: Results, figures_folder: str) -> str:
-    """Write a lesson's section in Markdown, without its title.
+    """Write the section of a lesson in Markdown, without its title.
 
     Args:
-        lesson, results: the lesson and what its runs gave.
-        figures_folder: prefix of the figures' file names, such as "figures/"; the files are not looked for.
+        lesson, results: the lesson and the results of its runs.
+        figures_folder: prefix of the figures' file names, such as "figures/"; the files need not exist.
     """
     parts = [lesson.description, commands_block(lesson, results)]
     if results.has_other_settings:
@@ -88,7 +88,7 @@ def lesson_markdown(lesson: Lesson, results: Results, figures_folder: str) -> st
 
 
 def commands_block(lesson: Lesson, results: Results) -> str:
-    """Write the commands that give these results, as a block of code."""
+    """Write the commands that produce these results as a Markdown code block."""
     num_seeds = results.num_seeds or lesson.num_seeds
     overrides = list(results.overrides) if results.has_other_settings else []
     options = ["--seeds", str(num_seeds)] if num_seeds != lesson.num_seeds and lesson.sweeps else []
@@ -144,7 +144,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def render_html(title: str, text: str, folder: Path) -> str:
-    """Render Markdown as one HTML file that holds its figures.
+    """Render Markdown as one HTML file that contains its figures.
 
     HTML in the text is shown as text and not interpreted: overrides and the name of the processor come from outside.
 
@@ -153,7 +153,7 @@ def render_html(title: str, text: str, folder: Path) -> str:
         text: Markdown.
         folder: folder of the figures that the text names.
     """
-    from jinja2 import Environment  # here for their cost
+    from jinja2 import Environment  # imported late because importing is slow
     from markdown_it import MarkdownIt
     from markupsafe import Markup
 

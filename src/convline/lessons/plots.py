@@ -1,6 +1,6 @@
 """Plot the results of a lesson.
 
-The canvas is imported inside the functions: with it comes torch, which a list of lessons does not need.
+Each function imports the canvas, since its import imports torch, which a list of lessons does not need.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ AXIS_LABELS = {"val/loss": "validation loss", "train/acc": "training accuracy"}
 
 
 def run_figure(name: str, results: Results, first_runs: Mapping[str, Path]) -> Figure:
-    """Draw a figure of `convline.figures`, by its name, for the first run of the lesson."""
+    """Draw a figure of `convline.figures`, given its name, for the first run of the lesson."""
     from convline.figures import by_name
 
     return by_name(name)(next(iter(first_runs.values())))
@@ -98,8 +98,8 @@ def error_bar_curves(
 def learning_curves(results: Results, label: str, metric: str, published: Sequence[float], title: str) -> Figure:
     """Plot a metric over epochs: one thin line per seed, against the published values.
 
-    With more than ten epochs, the vertical axis covers the epochs from the third on only: the first ones would leave
-    no room for the rest.
+    With more than ten epochs, the vertical axis covers the epochs from the third on only: values of the first
+    ones would compress the others.
 
     Args:
         results, label: results and the configuration in them.

@@ -1,4 +1,4 @@
-"""Reproduce lessons (`convline reproduce`): train what is missing, read the runs, write results, figures and a page."""
+"""Reproduce lessons for `convline reproduce`: train missing runs, read all runs, write results, figures and a page."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ RESERVED_KEYS = ("experiment", "seed", "seeds", "runs_dir", "rerun", "resume", "
 
 
 def print_findings(names: Sequence[str]) -> None:
-    """Print the findings of lessons, from the results that are stored in the repository.
+    """Print the findings of lessons from the results that are stored in the repository.
 
     Args:
         names: names of lessons; all of them if it is empty or ["all"].
@@ -56,7 +56,7 @@ def print_findings(names: Sequence[str]) -> None:
 
 
 def reproduce_lessons(names: Sequence[str], num_seeds: int | None, folder: Path, overrides: Sequence[str]) -> None:
-    """Reproduce lessons, print their findings, and name their pages.
+    """Reproduce lessons, and print their findings and the paths of their pages.
 
     Args:
         names: names of lessons, or ["all"].
@@ -80,7 +80,7 @@ def reproduce_lessons(names: Sequence[str], num_seeds: int | None, folder: Path,
 
 
 def reproduce(lesson: Lesson, folder: Path, num_seeds: int, overrides: Sequence[str] = ()) -> Results:
-    """Reproduce one lesson; runs that are finished already are not trained again.
+    """Train the missing runs of one lesson, and write its results and its page.
 
     Args:
         lesson: lesson to reproduce.
@@ -182,7 +182,7 @@ def _finished_runs(
     Returns:
         For each label: the settings in which its configuration differs, and its run directories in the order of seeds.
     """
-    from convline.sweeps.jobs import compose, plan, with_params  # here for its cost
+    from convline.sweeps.jobs import compose, plan, with_params  # imported late because importing is slow
 
     arguments = [*sweep.arguments(num_seeds)[1:], *overrides]
     jobs = plan(compose(with_params(arguments, sweep_params(arguments))))
@@ -206,7 +206,7 @@ def _finished_runs(
 
 
 def _measured(lesson: Lesson, label: str, settings: Mapping[str, str], run_dirs: list[Path]) -> ConfigurationResults:
-    from convline.network.build import build_meta_network  # here for the cost of torch
+    from convline.network.build import build_meta_network  # imported late because importing torch is slow
     from convline.training.loaded_run import LoadedRun
 
     _, summary = build_meta_network(read_config(run_dirs[0]))

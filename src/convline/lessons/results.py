@@ -19,7 +19,7 @@ EPOCH_SECONDS = "seconds/epoch"  # a column of metrics.csv
 
 @dataclass(frozen=True)
 class ConfigurationResults:
-    """Results of all seeds of one configuration of a lesson.
+    """Hold the results of all seeds of one configuration of a lesson.
 
     Args:
         label: name of the configuration in the lesson.
@@ -46,7 +46,7 @@ class ConfigurationResults:
 
     @property
     def num_failed(self) -> int:
-        """Count the seeds that learned next to nothing: their test accuracy is at most twice the one of guessing."""
+        """Count the seeds whose test accuracy is at most twice the accuracy of random predictions."""
         return sum(value <= 2 / NUM_CLASSES for value in self.sample("test/acc").values)
 
     def sample(self, metric: str) -> Sample:
@@ -60,7 +60,7 @@ class ConfigurationResults:
 
 @dataclass(frozen=True)
 class Results:
-    """Results of a lesson.
+    """Hold the results of all configurations of a lesson.
 
     Args:
         lesson: name of the lesson.
@@ -76,12 +76,12 @@ class Results:
 
     @property
     def num_seeds(self) -> int:
-        """Count the seeds of the configuration that has the most."""
+        """Return the largest number of seeds of a configuration."""
         return max((len(configuration.seeds) for configuration in self.configurations.values()), default=0)
 
     @property
     def has_other_settings(self) -> bool:
-        """Whether the overrides change what is learned, and not only where or on how many threads a run trains."""
+        """Return whether the overrides change the results, not only where or on how many threads a run trains."""
         keys = (override.partition("=")[0].lstrip("+~") for override in self.overrides)
         return any(key != "threads" and not is_excluded_from_hash(key) for key in keys)
 
@@ -131,7 +131,7 @@ def read_configuration(
         run_dirs: run directories, one per seed.
         extra_metrics: further metrics of each run, which the run itself did not record.
     """
-    from convline.reporting.run_records import read_run  # here for its cost
+    from convline.reporting.run_records import read_run  # imported late because importing is slow
 
     runs = [read_run(run_dir) for run_dir in run_dirs]
     metrics = [{**run.metrics, **extra} for run, extra in zip(runs, extra_metrics, strict=True)]
@@ -153,7 +153,7 @@ def read_configuration(
 
 
 def read_environment(run_dir: Path) -> dict[str, str]:
-    """Read date, versions and machine of a run, for `Results.environment`."""
+    """Read date, versions and machine of a run for `Results.environment`."""
     environment = json.loads((run_dir / "environment.json").read_text())
     return {
         "date": environment["started"][:10],

@@ -1,4 +1,4 @@
-"""Define kernels that people have designed; the first layer of a trained ConvNet learns some of them, too."""
+"""Define kernels designed by hand; the first layer of a trained ConvNet learns some of them too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from convline.lessons.by_hand.correlation import Array
 
 @dataclass(frozen=True)
 class Kernel:
-    """A designed kernel for `correlate`.
+    """Describe a kernel that was designed by hand, for `correlate`.
 
     Args:
         weights: h×w.

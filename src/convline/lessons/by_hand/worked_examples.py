@@ -31,7 +31,7 @@ GUIDE_SIZES = [(4, 3, 1, 0), (5, 4, 1, 2), (5, 3, 1, 1), (5, 3, 1, 2), (5, 3, 2,
 
 @dataclass(frozen=True)
 class WorkedExample:
-    """A worked example, as published and as computed here.
+    """Hold the numbers of a worked example, as published and as computed by this package.
 
     Args:
         name: the example in words.
@@ -47,7 +47,7 @@ class WorkedExample:
 
     @property
     def agrees(self) -> bool:
-        """Whether published and computed numbers are equal, up to a relative error of 1e-9."""
+        """Return whether published and computed numbers are equal, up to a relative error of 1e-9."""
         return self.published.shape == self.computed.shape and np.allclose(self.published, self.computed, 1e-9, 1e-12)
 
 

@@ -1,4 +1,4 @@
-"""Measure what the usual hyperparameters do: kernels, filters, downsampling, padding, pooling, activations, dropout."""
+"""Measure the effect of hyperparameters: kernels, filters, downsampling, padding, pooling, activations, dropout."""
 
 from convline.lessons import counts, plots
 from convline.lessons.claims import BetterThan, Claim, QuotedStatement

@@ -1,4 +1,4 @@
-"""Compare dense, locally connected and convolutional networks: what weight sharing is worth."""
+"""Compare dense, locally connected and convolutional networks to measure the effect of weight sharing."""
 
 from __future__ import annotations
 

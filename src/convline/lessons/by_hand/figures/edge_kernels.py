@@ -59,7 +59,7 @@ def edge_kernels(image: ArrayLike | None = None, names: Sequence[str] = DEFAULT_
 
 
 def response(image: Array, kernel: Array) -> Array:
-    """Filter response at every pixel, with replicate padding.
+    """Compute the filter response at every pixel, with replicate padding.
 
     Zero padding would make the border of the image an edge, which the kernels would find.
     """
