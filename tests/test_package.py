@@ -1,9 +1,13 @@
 """What the project promises as a package: its public names, its fast start, its versions and its dependencies."""
 
+import json
+import os
 import re
 import subprocess
 import sys
 import tomllib
+import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +69,39 @@ def test_every_extra_that_a_text_names_exists() -> None:
                 named |= set(names.split(","))
     assert {"lessons", "notebooks", "search", "slurm"} <= named
     assert named <= set(PROJECT["optional-dependencies"])
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Build the wheel, unpack it, and return an environment in which Python imports it instead of the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, capture_output=True, check=True)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return {**os.environ, "PYTHONPATH": str(folder / "site")}
+
+
+def run_installed(environment: dict[str, str], folder: Path, *words: str) -> str:
+    command = [sys.executable, "-P", "-m", "convline", *words]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_wheel_trains_with_its_own_options(installed: dict[str, str], tmp_path: Path) -> None:
+    out = run_installed(installed, tmp_path, "train", "trainer.max_epochs=1", "callbacks=plain", "trainer=cpu")
+    assert "test accuracy" in out
+    (run_dir,) = (tmp_path / "runs").glob("*_lenet_digits")
+    assert json.loads((run_dir / "summary.json").read_text())["status"] == "finished"
+
+
+def test_the_wheel_holds_license_types_options_and_stored_results(installed: dict[str, str], tmp_path: Path) -> None:
+    site = Path(installed["PYTHONPATH"])
+    options = {path.relative_to(ROOT / "conf") for path in (ROOT / "conf").rglob("*.yaml")}
+    assert {path.relative_to(site / "convline" / "conf") for path in site.rglob("convline/conf/**/*.yaml")} == options
+    assert (site / "convline" / "py.typed").is_file()
+    assert list(site.glob("convline-*.dist-info/licenses/LICENSE"))
+    assert run_installed(installed, tmp_path, "--version") == f"convline {PROJECT['version']}\n"
+    assert "lenet5_mnist" in run_installed(installed, tmp_path, "reproduce", "--list")

@@ -2,12 +2,14 @@
 
 import sys
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from convline.main import guarded
+from convline.main import main as train_main
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -19,9 +21,28 @@ class Views(StrEnum):
     FLIP_SHIFT = "flip+shift"
 
 
+def _print_version(requested: bool) -> None:
+    if requested:
+        print(f"convline {version('convline')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _describe() -> None:
-    """Work with the runs of `python train.py`."""
+def _describe(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Train ConvNets, and work with their runs."""
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+def train(context: typer.Context) -> int:
+    """Train a network: `convline train model=lenet data=mnist`; the same as `python train.py`, with its own --help."""
+    return train_main(context.args)
 
 
 @app.command()

@@ -2,14 +2,22 @@
 
 import difflib
 import math
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 __all__ = [
-    "UNKNOWN", "count_text", "duration", "first_line", "nearest", "plural", "setting_text", "shape_text", "shortened"
+    "UNKNOWN", "count_text", "duration", "first_line", "nearest", "plural", "setting_text", "shape_text", "shortened",
+    "train_command",
 ]  # fmt: skip
 
 UNKNOWN = "–"  # stands for a number that nobody knows
+
+
+def train_command() -> str:
+    """Return the words that start a training, in the form in which this program was started."""
+    return "convline train" if Path(sys.argv[0]).stem in ("convline", "__main__") else "python train.py"
 
 
 def shape_text(shape: Iterable[int]) -> str:

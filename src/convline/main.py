@@ -24,6 +24,7 @@ from convline.config.load import spread_seeds
 from convline.config.options import CONF_DIR
 from convline.config.overrides import quote_units
 from convline.errors import Interrupted, UserError
+from convline.formatting import train_command
 
 
 def main(words: list[str] | None = None) -> int:
@@ -109,7 +110,7 @@ def _resume(words: list[str]) -> int:
     if others:
         raise UserError(
             f"resume={run_dir} goes on with that run's own settings, so {' '.join(others)} would have no effect.\n"
-            f"  Type: python train.py resume={run_dir}"
+            f"  Type: {train_command()} resume={run_dir}"
         )
     from convline.run.train import resume
 

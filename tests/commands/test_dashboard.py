@@ -198,7 +198,7 @@ def test_what_cannot_be_served_is_said_on_one_screen(tmp_path: Path) -> None:
     done = convline(tmp_path, "dashboard")
     assert done.status == 1
     assert done.err.startswith("error: there is no folder runs.")
-    assert "python train.py" in done.err
+    assert "convline train" in done.err
     (tmp_path / "runs").mkdir()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

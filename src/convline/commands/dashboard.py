@@ -7,6 +7,7 @@ from pathlib import Path
 from types import FrameType
 
 from convline.errors import UserError
+from convline.formatting import train_command
 
 # How many points of a series TensorBoard shows; its defaults are 10 pictures and 1,000 scalars.
 SAMPLES = {"scalars": 10_000, "images": 100, "histograms": 100, "text": 100, "pr_curves": 100}
@@ -22,7 +23,7 @@ def show(runs: Path, port: int | None = None) -> None:
         UserError: there is no such folder, or the port is taken.
     """
     if not runs.is_dir():
-        raise UserError(f"there is no folder {runs}.\n  Train something first: python train.py")
+        raise UserError(f"there is no folder {runs}.\n  Train something first: {train_command()}")
     address = _launch(runs, port)
     print(f"TensorBoard on {runs}: {address}\nCtrl-C ends it.", flush=True)
     stop = threading.Event()

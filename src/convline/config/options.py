@@ -3,7 +3,8 @@
 import functools
 from pathlib import Path
 
-CONF_DIR = Path(__file__).parents[3] / "conf"
+_INSTALLED = Path(__file__).parents[1] / "conf"  # an installed package holds the folder; a checkout has it at its top
+CONF_DIR = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[3] / "conf"
 INNER_GROUPS = ("data/augment", "sweep/sampler", "sweep/pruner")  # groups whose folder lies in that of another group
 
 

@@ -18,7 +18,7 @@ from convline.config.compose import sweep_params
 from convline.config.options import CONF_DIR
 from convline.config.overrides import parse_overrides
 from convline.errors import Interrupted, UserError
-from convline.formatting import nearest
+from convline.formatting import nearest, train_command
 from convline.lessons import page
 from convline.lessons.catalogue import LESSONS
 from convline.lessons.claims import Finding
@@ -34,7 +34,8 @@ from convline.records.directory import read_config, read_status, read_summary
 from convline.run.processes import forward_signals
 
 RESULTS_FILE = "results.json"  # in the folder of a lesson
-STORED_RESULTS = CONF_DIR.parent / "docs" / "reproduction"
+_INSTALLED = Path(__file__).parent / "stored_results"  # an installed package holds them; a checkout has them in docs/
+STORED_RESULTS = _INSTALLED if _INSTALLED.is_dir() else CONF_DIR.parent / "docs" / "reproduction"
 RESERVED_KEYS = ("experiment", "seed", "seeds", "runs_dir", "rerun", "resume", "name")  # which a lesson sets itself
 
 
@@ -152,11 +153,10 @@ def _check_overrides(overrides: Sequence[str], lessons: Sequence[Lesson]) -> Non
 
 def _train(lesson: Lesson, sweep: LessonSweep, folder: Path, num_seeds: int, overrides: Sequence[str]) -> None:
     arguments = [*sweep.arguments(num_seeds), *overrides]
-    print(f"── {lesson.name}: python train.py {' '.join(arguments)}", flush=True)
+    print(f"── {lesson.name}: {train_command()} {' '.join(arguments)}", flush=True)
     arguments += [f"runs_dir='{folder}'", f"hydra.sweep.dir='{folder / sweep.folder}'", "rerun=none"]
-    program = CONF_DIR.parent / "train.py"
     # in a new session, so that Ctrl-C reaches only this process, which passes it on
-    process = subprocess.Popen([sys.executable, str(program), *arguments], start_new_session=True)
+    process = subprocess.Popen([sys.executable, "-m", "convline", "train", *arguments], start_new_session=True)
     with forward_signals([process]) as received:
         status = process.wait()
     if received or status in (128 + signal.SIGINT, 128 + signal.SIGTERM):

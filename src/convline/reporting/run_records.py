@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from convline.errors import UserError
-from convline.formatting import first_line
+from convline.formatting import first_line, train_command
 from convline.records import test_log
 from convline.records.directory import data_name
 from convline.records.lock import is_held
@@ -101,7 +101,7 @@ def find_runs(folders: Iterable[Path]) -> list[RunRecord]:
     if not paths:
         raise UserError(
             f"there is no run in {', '.join(map(str, folders))}.\n"
-            "  Runs are made by python train.py, in the folder runs unless runs_dir says otherwise;\n"
+            f"  Runs are made by {train_command()}, in the folder runs unless runs_dir says otherwise;\n"
             "  to report on another folder, type: convline report FOLDER"
         )
     return [read_run(path) for path in sorted(paths.values())]

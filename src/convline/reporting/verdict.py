@@ -1,6 +1,6 @@
 """Write the verdict of a comparison: whether the data support a difference, and what limits the verdict."""
 
-from convline.formatting import plural
+from convline.formatting import plural, train_command
 from convline.reporting.comparison import Comparison
 from convline.reporting.metric_text import lower_is_better, signed_text
 from convline.reporting.statistics import ALPHA, MAX_SEEDS, POWER, Difference
@@ -65,7 +65,7 @@ def _one_seed(result: Comparison) -> str:
     return (
         f"No verdict on the configurations: there is one seed of {short}, and nobody can tell a difference of "
         "configurations from one of seeds. Train both with several, such as:\n"
-        "  python train.py -m … 'seed=range(5)'"
+        f"  {train_command()} -m … 'seed=range(5)'"
     )
 
 

@@ -26,7 +26,7 @@ from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal, stoppable
 from convline.data.datamodule import DataModule
 from convline.errors import Interrupted, Pruned, UserError
-from convline.formatting import first_line, shape_text
+from convline.formatting import first_line, shape_text, train_command
 from convline.network.summary import NetworkSummary, summarize
 from convline.records import provenance, test_log
 from convline.records.checkpoints import load_checkpoint, newest_checkpoint
@@ -319,4 +319,4 @@ def _record_hparams(cfg: DictConfig, run_dir: Path, metrics: dict[str, float]) -
 
 
 def _resume_command(run_dir: Path) -> str:
-    return f"python train.py {shlex.quote(f'resume={run_dir}')}"
+    return f"{train_command()} {shlex.quote(f'resume={run_dir}')}"

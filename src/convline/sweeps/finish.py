@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from convline.errors import Interrupted, UserError
-from convline.formatting import first_line
+from convline.formatting import first_line, train_command
 from convline.storage import write_json
 from convline.sweeps.trials import LOST, Trials
 
@@ -75,7 +75,7 @@ def conclude(trials: Trials) -> None:
     for trial in best[: None if len(objectives) > 1 else 1]:
         values = ", ".join(f"{name} {value:.6g}" for name, value in zip(objectives, trial.values, strict=True))
         overrides = [dimension.override(trial.params[dimension.key]) for dimension in trials.dimensions]
-        print(f"trial {trial.number + 1}: {values}\n  python train.py {shlex.join([*trials.fixed, *overrides])}")
+        print(f"trial {trial.number + 1}: {values}\n  {train_command()} {shlex.join([*trials.fixed, *overrides])}")
     states = Counter(trial.state.name for trial in study.get_trials(deepcopy=False) if LOST not in trial.user_attrs)
     if states["FAIL"]:
         raise UserError(f"{states['FAIL']} failed of {sum(states.values())} trials; see above")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from convline.data.datamodule import DataModule
 from convline.data.samples import Samples, load_samples, num_eval_samples
 from convline.errors import UserError
-from convline.formatting import first_line
+from convline.formatting import first_line, train_command
 from convline.records import test_log
 from convline.records.checkpoints import load_checkpoint
 from convline.records.directory import check_data, read_config, read_summary
@@ -120,7 +120,7 @@ class LoadedRun:
                 ) from error
             again = shlex.quote(f"resume={self.run_dir}")
             raise UserError(
-                f"{path} is missing or damaged: the run is not finished.\n  Type: python train.py {again}"
+                f"{path} is missing or damaged: the run is not finished.\n  Type: {train_command()} {again}"
             ) from error
 
     def samples(self, split: str, indices: Tensor | int) -> Samples:

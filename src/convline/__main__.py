@@ -1,0 +1,6 @@
+"""Run the command `convline` as `python -m convline`."""
+
+from convline.cli import main
+
+if __name__ == "__main__":
+    main()
