@@ -1,8 +1,8 @@
-"""Keep arrays that are costly to make on disk between runs: each as one .npy file, mapped into memory when read.
+"""Cache arrays on disk between runs, each as one .npy file that is memory-mapped when it is read.
 
-An array belongs to a folder in the cache directory, to a version of its source files, and to the settings of its
-conversion. It is written to a temporary file and renamed, by one process at a time; a .json file beside it, written
-last, says that it is complete. Arrays of other versions are removed when a new one is made.
+The key of an array is a folder in the cache directory, a version of its source files, and the settings of its
+conversion. One process at a time writes it, to a temporary file that is then renamed. A .json file with its metadata is
+written last: without it, the array is incomplete. Arrays of other versions are removed when a new one is written.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import numpy as np
 from convline.errors import UserError
 from convline.storage import exclusive_lock
 
-Note = dict[str, Any]
+Metadata = dict[str, Any]
 
 
 def cached_array(
@@ -27,19 +27,19 @@ def cached_array(
     settings: str,
     max_shape: tuple[int, ...],
     make_rows: Callable[[], Iterable[np.ndarray]],
-    make_note: Callable[[np.ndarray], Note],
-) -> tuple[np.ndarray, Note]:
-    """Return the uint8 array of a version and settings; make it if it is missing, damaged or cut short.
+    make_metadata: Callable[[np.ndarray], Metadata],
+) -> tuple[np.ndarray, Metadata]:
+    """Read the uint8 array of a version and settings from the cache; compute it if it is missing or damaged.
 
     Args:
-        folder: for all versions and settings of one thing.
-        version: of what the array is made from, as it would stand in a file name.
-        settings: that it is made with, likewise.
-        max_shape: its shape, if `make_rows` gives as many rows as it may.
-        make_rows: gives the rows in order; they are written as they come.
-        make_note: what else to keep, of the finished array; as JSON has it.
+        folder: folder of all versions and settings of one data set.
+        version: version of the source files, a part of the file's name.
+        settings: settings of the conversion, likewise.
+        max_shape: largest shape; `make_rows` may yield fewer rows.
+        make_rows: yields the rows in order; each is written at once.
+        make_metadata: computes metadata, which JSON can store, from the finished array.
     Returns:
-        The array, mapped into memory, where changes stay private to this process; and the note.
+        The array, memory-mapped copy-on-write (changes stay in this process), and its metadata.
     Raises:
         UserError: the cache directory cannot be written.
     """
@@ -50,11 +50,11 @@ def cached_array(
     if cached is not None:
         return cached
     with _locked(folder):
-        cached = _open(path, max_shape)  # another process may have made it in the meantime
+        cached = _open(path, max_shape)  # another process may have written it in the meantime
         if cached is None:
             for leftover in folder.glob("*.tmp"):  # of a process that was killed
                 leftover.unlink()
-            _write(path, max_shape, make_rows, make_note)
+            _write(path, max_shape, make_rows, make_metadata)
             for old in folder.iterdir():
                 if old.suffix in (".npy", ".json") and not old.name.startswith(f"{version}-"):
                     old.unlink()
@@ -63,8 +63,8 @@ def cached_array(
     return cached
 
 
-def _open(path: Path, max_shape: tuple[int, ...]) -> tuple[np.ndarray, Note] | None:
-    """Open an array; None if anything differs from when it was written: a file that was touched is not trusted."""
+def _open(path: Path, max_shape: tuple[int, ...]) -> tuple[np.ndarray, Metadata] | None:
+    """Open an array; return None if it is missing, or if its size or time has changed since it was written."""
     try:
         sidecar = json.loads(path.with_suffix(".json").read_text())
         status = path.stat()
@@ -82,25 +82,26 @@ def _write(
     path: Path,
     max_shape: tuple[int, ...],
     make_rows: Callable[[], Iterable[np.ndarray]],
-    make_note: Callable[[np.ndarray], Note],
+    make_metadata: Callable[[np.ndarray], Metadata],
 ) -> None:
     temporary, sidecar = path.with_suffix(".npy.tmp"), path.with_suffix(".json.tmp")
     try:
         with _writable(path.parent):
-            num_rows, head = 0, _head(max_shape)
+            # the number of rows is known at the end: write a header for the most rows, and replace it then
+            num_rows, header = 0, _header(max_shape)
             with open(temporary, "wb") as file:
-                file.write(head)
+                file.write(header)
                 for row in make_rows():
                     assert (row.shape, row.dtype) == (max_shape[1:], np.uint8)
                     file.write(row.tobytes())
                     num_rows += 1
                 file.seek(0)
-                final = _head((num_rows, *max_shape[1:]))
-                assert len(final) == len(head), "NumPy leaves room for the longest number"
-                file.write(final)
-            note = make_note(np.lib.format.open_memmap(temporary, mode="c"))
+                final_header = _header((num_rows, *max_shape[1:]))
+                assert len(final_header) == len(header), "NumPy pads the header for the largest number of rows"
+                file.write(final_header)
+            metadata = make_metadata(np.lib.format.open_memmap(temporary, mode="c"))
             status = temporary.stat()
-            sidecar.write_text(json.dumps({"file": [status.st_size, status.st_mtime_ns], "note": note}))
+            sidecar.write_text(json.dumps({"file": [status.st_size, status.st_mtime_ns], "note": metadata}))
             os.replace(temporary, path)
             os.replace(sidecar, path.with_suffix(".json"))
     finally:
@@ -108,16 +109,16 @@ def _write(
         sidecar.unlink(missing_ok=True)
 
 
-def _head(shape: tuple[int, ...]) -> bytes:
+def _header(shape: tuple[int, ...]) -> bytes:
     """Return the header of a .npy file of unsigned bytes."""
-    head = io.BytesIO()
-    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    return head.getvalue()
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return header.getvalue()
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time; the system takes the lock away when the process ends."""
+    """Lock a folder for one process at a time; the operating system releases the lock when the process ends."""
     with _writable(folder), exclusive_lock(folder / ".lock"):
         yield
 

@@ -1,4 +1,4 @@
-"""Read a source, split it, and make loaders for the trainer's device: the LightningDataModule."""
+"""Read a source, split it, and build loaders for the trainer's device (the LightningDataModule)."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ from convline.data.preprocess import Preprocessor, channel_statistics
 from convline.data.sources import Images, SplitName
 from convline.data.split import Split, SplitConfig
 from convline.data.streaming import StreamingLoader
-from convline.data.validate import check_batch_size, check_same_shape, checked
+from convline.data.validate import check_batch_size, check_images, check_same_shape
 from convline.errors import UserError
 from convline.storage import short_hash
 
@@ -31,7 +31,7 @@ _MIXED_ORDER = 2**32  # beside the seed, separates this order from the orders of
 
 
 class DataModule(LightningDataModule):
-    """Give training and validation images of the official training set, and the official test set when asked for it.
+    """Load batches of the training and validation splits of an official training set, and of the official test set.
 
     Args:
         source: reads an official split; called with `root` first if there is one.
@@ -53,10 +53,10 @@ class DataModule(LightningDataModule):
         split: settings of `SplitConfig`.
 
     Attributes:
-        notices: what a user should know about these data before training.
-        train_indices, val_indices: of the split, into the official training set; int64.
-        train_labels: of all images of the official training set, as training sees them; int64.
-        mean, std: by which images are normalized: of each channel, as a share of the full range; float64.
+        notices: messages about the data, printed before training.
+        train_indices, val_indices: indices of the splits into the official training set; int64.
+        train_labels: labels of the whole official training set, including label noise; int64.
+        mean, std: mean and standard deviation by which each channel is normalized, for pixel values 0 to 1; float64.
         classes: names of the classes.
         pipeline: augmentation of the training images; None if there is none.
 
@@ -114,7 +114,7 @@ class DataModule(LightningDataModule):
         self._train_state: dict[str, int] | None = None
 
     def read(self) -> None:
-        """Read, check and split the official training set, and compute its statistics; once.
+        """Read, check and split the official training set, and compute its statistics; later calls do nothing.
 
         Raises:
             UserError: the files are missing or damaged, or do not fit the config.
@@ -140,7 +140,9 @@ class DataModule(LightningDataModule):
         self.pipeline = self._make_pipeline(images, mean)
 
     def _images(self, split_name: SplitName) -> Images:
-        return checked(self._source(split_name), self.input_shape[0], self.num_classes)
+        images = self._source(split_name)
+        check_images(images, self.input_shape[0], self.num_classes)
+        return images
 
     def _make_pipeline(self, images: Images, mean: Tensor) -> Pipeline | None:
         if not self._augmentations:
@@ -155,7 +157,7 @@ class DataModule(LightningDataModule):
         return Pipeline(self._augmentations, self.input_shape, self.num_classes, fill, self.seed)
 
     def fingerprint(self) -> str:
-        """Hash all pixels and labels, those of the test set too, and the split: 16 hexadecimal digits."""
+        """Hash all pixels and labels of both official sets, and the split, to 16 hexadecimal digits."""
         self.read()
         assert self._train_set is not None
         if self._fingerprint is not None:
@@ -177,18 +179,18 @@ class DataModule(LightningDataModule):
 
     @property
     def train_images(self) -> Tensor:
-        """All images of the official training set as stored; uint8, N×C×H×W."""
+        """Return all images of the official training set, not normalized; uint8, N×C×H×W."""
         assert self._train_set is not None
         return self._train_set.images
 
     @property
     def flip_invariant(self) -> bool:
-        """Whether a mirrored image still shows its class."""
+        """Return whether a mirrored image still shows its class."""
         assert self._train_set is not None
         return self._train_set.flip_invariant
 
     def class_weights(self) -> Tensor:
-        """Return weights by which all classes count equally in training: mean 1 over the training images; float32."""
+        """Return class weights that balance the classes, with mean 1 over the training images; float32."""
         counts = self.train_labels[self.train_indices].bincount(minlength=self.num_classes)
         return len(self.train_indices) / (self.num_classes * counts.clamp(min=1)).float()
 
@@ -218,7 +220,7 @@ class DataModule(LightningDataModule):
         return self._train_loader.state_dict() if self._train_loader is not None else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Set the position of the training loader. Lightning itself restores loaders only in the middle of an epoch."""
+        """Store the position for the training loader: Lightning restores loaders only in the middle of an epoch."""
         self._train_state = state_dict or None
 
     def num_train_batches(self, world_size: int) -> int:
@@ -260,7 +262,7 @@ class DataModule(LightningDataModule):
         return self._loader(device, indices, labels, config, images=images)
 
     def stored(self, split: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Return images as their source gives them, their labels, and the indices of a split ("val" or "test")."""
+        """Return the images of the source, their labels, and the indices of a split ("val" or "test")."""
         if split == "val":
             return self.train_images, self.train_labels, self.val_indices
         test = self._images("test")
@@ -273,7 +275,7 @@ class DataModule(LightningDataModule):
 
     @property
     def stored_shape(self) -> tuple[int, ...]:
-        """Channels, height and width of the images as the source gives them."""
+        """Return channels, height and width of the source's images, before any resizing."""
         return tuple(self.train_images.shape[1:])
 
     @property
@@ -295,7 +297,7 @@ class DataModule(LightningDataModule):
         pipeline: Pipeline | None = None,
         images: Tensor | None = None,
     ) -> Loader:
-        """Make a loader of these images; of the official training set if none are given."""
+        """Build a loader of these images; of the official training set if `images` is None."""
         preprocessor = Preprocessor(self.mean, self.std, self.input_shape, device, self.channels_last, pipeline)
         host = self.train_images if images is None else images
         if self.loader_choice(device).name == "dataloader":

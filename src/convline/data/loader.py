@@ -1,4 +1,4 @@
-"""Iterate over batches: their order, the position in an epoch, executions, and the loader for data on the device.
+"""Iterate over shuffled batches from a position that can be saved, and gather them from images on the device.
 
 Notable choices:
 - The order is a pure function of (seed, epoch), and the position is a number: to save both is to save the loader. The
@@ -36,7 +36,7 @@ def count_batches(num_images: int, batch_size: int, world_size: int = 1, limit: 
 
 @dataclass(frozen=True)
 class LoaderConfig:
-    """Settings of a loader.
+    """Configure a loader.
 
     Args:
         batch_size: images in a batch on each rank; the last batch of an epoch may be smaller.
@@ -58,8 +58,8 @@ class Loader(ABC):
     """Iterate over preprocessed batches of images and their targets.
 
     Args:
-        indices: which images to use, on the device where they are gathered; int64.
-        preprocessor: what is done to a gathered batch, on the device where the batches are wanted.
+        indices: indices of the images to load, on the device where they are gathered; int64.
+        preprocessor: resizes, augments and normalizes a gathered batch, on the device of the network.
         config: batch size, order and rank.
         num_images: size of the whole set that `indices` point into.
     """
@@ -75,15 +75,15 @@ class Loader(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Device of the batches."""
+        """Return the device of the batches."""
         return self.preprocessor.device
 
     def __len__(self) -> int:
-        """Executions in an epoch."""
+        """Return the number of executions in an epoch."""
         return -(-self.num_batches // self.config.steps_per_execution)
 
     def __iter__(self) -> "Iterator[Execution]":
-        """Continue from the position: to the end of an unfinished epoch, or through the next one."""
+        """Yield the executions from the position to the end of the epoch, or of the next one if it is finished."""
         if self.position >= self.num_batches:
             self.epoch, self.position = self.epoch + 1, 0
             self._order = None
@@ -121,15 +121,15 @@ class Loader(ABC):
         return {"epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Return to the state: the next batch is the one that came next when `state_dict` was called."""
+        """Restore a state: the next batch is the one that followed when `state_dict` was called."""
         self.epoch, self.position = state["epoch"], state["position"]
         self._order = None
 
     def _epoch_order(self) -> Tensor:
         if self.config.order_seed is None:
             return self.indices
-        # By NumPy: torch's generator takes 32 bits of its seed, too few to keep (seed, epoch) pairs apart. It runs on
-        # the processor, so the order is the same on every device.
+        # NumPy's generator, since torch's takes only 32 bits of its seed, too few for all (seed, epoch) pairs. It runs
+        # on the CPU, so the order is the same on every device.
         order = np.random.default_rng([self.config.order_seed, self.epoch]).permutation(len(self.indices))
         return self.indices[torch.from_numpy(order).to(self.indices.device)]
 
@@ -156,12 +156,12 @@ class Execution:
 
 
 class ResidentLoader(Loader):
-    """Gather batches on the device from images that are there.
+    """Gather batches from images that are stored on the device.
 
     Args:
-        images: uint8, N×C×H×W, channels-last, on the device where the batches are wanted; never copied.
+        images: uint8, N×C×H×W, channels-last, on the device of the network; never copied.
         labels: int64, N, on the same device.
-        indices: which images to use.
+        indices: indices of the images to load.
         preprocessor, config: see `Loader`.
     """
 
@@ -179,11 +179,11 @@ class ResidentLoader(Loader):
 
 @dataclass(frozen=True)
 class LoaderChoice:
-    """A choice between the two loaders.
+    """Record which loader is chosen, and why.
 
     Args:
         name: "resident" or "dataloader".
-        reason: why, for the user.
+        reason: the reason, a text for the user.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""Turn gathered uint8 images into a network's input: resize, augment and normalize them on the device, in batches.
+"""Resize, augment and normalize batches of uint8 images on the device.
 
-`channel_statistics` computes the mean and the standard deviation by which they are normalized.
+`channel_statistics` computes the mean and the standard deviation for the normalization.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from convline.data.augment.pipeline import Pipeline
 
-CHUNK_BYTES = 2**20  # that are widened to 32 bits at once: they stay in the processor's cache
+CHUNK_BYTES = 2**20  # bytes that are converted to int32 at once; they fit into the CPU's cache
 
 
 class Preprocessor:
@@ -24,7 +24,7 @@ class Preprocessor:
             antialiased), gray ones repeated over the channels.
         device: where batches are preprocessed.
         channels_last: memory format of the batches.
-        pipeline: augmentation; None for images as they are.
+        pipeline: augmentation; None for no augmentation.
     """
 
     def __init__(
@@ -38,8 +38,8 @@ class Preprocessor:
     ) -> None:
         self.device, self.pipeline = device, pipeline
         self._channels, self._size = input_shape[0], tuple(input_shape[1:])
-        # One multiplication and one addition a pixel. They are written out for a whole image, channels last:
-        # broadcasting over the channels would go a few numbers at a time, which takes several times as long.
+        # Normalization is one multiplication and one addition a pixel. Scale and shift are expanded to a whole image,
+        # channels last: broadcasting over three channels would process three numbers at a time, several times slower.
         scale, shift = 1 / (255 * std), -mean / std
         self._scale_HWC, self._shift_HWC = (
             values.float().expand(*self._size, self._channels).contiguous().to(device) for values in (scale, shift)
@@ -65,24 +65,24 @@ class Preprocessor:
             float32 B×C×H×W, and labels or, where images are mixed, float32 B×classes shares.
         """
         targets = labels
-        images = self._sized(images)
+        images = self._resize(images)
         if self.pipeline is not None:
             parameters = [rows.index_select(0, index) for rows in self._random_parameters]
             images, targets = self.pipeline(images, labels, parameters)
         return self.normalize(images), targets
 
-    def _sized(self, images: Tensor) -> Tensor:
+    def _resize(self, images: Tensor) -> Tensor:
         if images.shape[2:] != self._size:
             images = F.interpolate(images.float(), self._size, mode="bilinear", antialias=True)
         return images if images.shape[1] == self._channels else images.expand(-1, self._channels, -1, -1)
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Turn images in 0…255 into float32, standardized per channel, in the loader's memory format."""
+        """Normalize images in 0…255 per channel to float32, in the loader's memory format."""
         pixels = images.permute(0, 2, 3, 1).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
         return self._formatted(pixels.mul_(self._scale_HWC).add_(self._shift_HWC))
 
     def denormalize(self, images: Tensor) -> Tensor:
-        """Turn normalized images into uint8 pixels again, to be shown."""
+        """Convert normalized images back to uint8 pixels, for display."""
         pixels = (images.permute(0, 2, 3, 1) - self._shift_HWC) / self._scale_HWC
         return self._formatted(pixels.round_().clamp_(0, 255).to(torch.uint8))
 

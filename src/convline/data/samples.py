@@ -1,4 +1,4 @@
-"""Load single images of a data set, as the network gets them and as a person sees them."""
+"""Load single images of a data set, both normalized and as pixels for display."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ from convline.data.preprocess import Preprocessor
 
 @dataclass(frozen=True)
 class Samples:
-    """A few images.
+    """Hold a few images, both normalized and as pixels for display.
 
     Args:
-        images: normalized, as the network gets them; float32, N×C×H×W, on the device that was asked for.
-        pictures: the same images as pixels, to be shown; uint8, N×C×H×W, on the host.
+        images: normalized, the network's input; float32, N×C×H×W, on the requested device.
+        pictures: the same images as pixels, for display; uint8, N×C×H×W, on the host.
         labels: int64, N, on the host.
     """
 
@@ -40,7 +40,7 @@ def num_eval_samples(data: DataModule, split: str) -> int:
 
 
 def denormalize(data: DataModule, images: Tensor) -> Tensor:
-    """Turn normalized images N×C×H×W, on the host, into uint8 pixels."""
+    """Convert normalized images N×C×H×W, on the host, back to uint8 pixels."""
     return _preprocessor(data).denormalize(images).contiguous()
 
 
@@ -52,11 +52,11 @@ def pixel_limits(data: DataModule) -> tuple[Tensor, Tensor]:
 
 
 def preview(data: DataModule, num_rows: int, num_columns: int) -> Tensor:
-    """Return a few training images as training will show them; uint8, rows×columns×C×H×W.
+    """Return a few training images with their augmentation, for display; uint8, rows×columns×C×H×W.
 
     With augmentation each row is one image: first as it is stored, then as in the first epochs (except for mixing,
     which depends on the other images of the batch). Without augmentation every image is a different one. The random
-    numbers of the training are not touched.
+    state of the training is not changed.
 
     Args:
         data: a data module after `read()`.

@@ -23,11 +23,11 @@ _SUBSET, _NOISE, _FOLDS = 2**32 + 1, 2**32 + 2, 2**32 + 3
 
 @dataclass(frozen=True)
 class Split:
-    """The result of a split.
+    """Hold the result of a split.
 
     Args:
         train, val: indices into the official training set, ascending; int64.
-        train_labels: of all images of the official training set, as training sees them; int64.
+        train_labels: labels of the whole official training set, including label noise; int64.
     """
 
     train: Tensor
@@ -42,7 +42,7 @@ class Split:
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """Settings of a split of the official training set; `apply` splits it.
+    """Configure a split of the official training set into training and validation images; `apply` computes it.
 
     Args:
         val: "stratified", or "first" for the first images in the order of the files.
@@ -193,15 +193,16 @@ def _stratified(labels: Tensor, size: int, seed: int) -> Tensor:
 
 
 def _fold(labels: Tensor, fold: int, num_folds: int, seed: int) -> Tensor:
-    """Return a mask of one fold. Images are dealt out class after class: sizes of folds differ by one at most."""
-    dealt = np.concatenate([m for _, m in _class_orders(labels, torch.arange(len(labels)), seed, _FOLDS)])
-    chosen = np.zeros(len(dealt), dtype=bool)
-    chosen[dealt[fold::num_folds]] = True
+    """Return a mask of one stratified fold; the sizes of folds differ by one at most."""
+    # ordered by class: taking every num_folds-th image gives each fold an equal number of each class, up to one
+    by_class = np.concatenate([m for _, m in _class_orders(labels, torch.arange(len(labels)), seed, _FOLDS)])
+    chosen = np.zeros(len(by_class), dtype=bool)
+    chosen[by_class[fold::num_folds]] = True
     return torch.from_numpy(chosen)
 
 
 def _class_orders(labels: Tensor, among: Tensor, seed: int, purpose: int = _SUBSET) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield each class with its images among the given ones, in a random order of all images of the class."""
+    """Yield each class with its images that are in `among`, in a random order of all images of the class."""
     values, allowed = labels.numpy(), np.zeros(len(labels), dtype=bool)
     allowed[among.numpy()] = True
     for label in np.unique(values):
@@ -209,7 +210,12 @@ def _class_orders(labels: Tensor, among: Tensor, seed: int, purpose: int = _SUBS
         yield int(label), order[allowed[order]]
 
 
-def _check_classes(labels: Tensor, indices: Tensor, complaint: str) -> None:
-    absent = np.setdiff1d(labels.numpy(), labels[indices].numpy())
-    if len(absent):
-        raise UserError(complaint.format(absent[0]))
+def _check_classes(labels: Tensor, indices: Tensor, message: str) -> None:
+    """Check that every class has an image among the indices.
+
+    Raises:
+        UserError: with `message`, in which "{}" is replaced by the first missing class.
+    """
+    missing = np.setdiff1d(labels.numpy(), labels[indices].numpy())
+    if len(missing):
+        raise UserError(message.format(missing[0]))

@@ -1,4 +1,4 @@
-"""Load data larger than the device's memory: torch's DataLoader brings the batches from the host."""
+"""Load batches of data that do not fit into the device's memory, through torch's DataLoader."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ class StreamingLoader(Loader):
     Args:
         images: uint8, N×C×H×W, channels-last, on the host.
         labels: int64, N, on the host.
-        indices: which images to use.
+        indices: indices of the images to load.
         preprocessor, config: see `Loader`.
         num_workers: processes that gather; 0 gathers in this one.
     """
@@ -41,7 +41,7 @@ class StreamingLoader(Loader):
     ) -> None:
         super().__init__(indices, preprocessor, config, len(labels))
         self._batches: Iterator[Gathered] = iter(())
-        self._remaining = _Remaining()
+        self._remaining = _RemainingBatches()
         self._source = DataLoader(
             _Gather(images, labels),
             sampler=self._remaining,
@@ -50,11 +50,11 @@ class StreamingLoader(Loader):
             pin_memory=preprocessor.device.type == "cuda",
             persistent_workers=num_workers > 0,
             worker_init_fn=_keep_out_of_signals,
-            generator=torch.Generator(),  # of the workers' seeds, which would come out of the network's random numbers
+            generator=torch.Generator(),  # else the workers' seeds would be drawn from torch's global generator
         )
 
     def _start(self) -> None:
-        self._remaining.batches = [self.batch_indices(at) for at in range(self.position, self.num_batches)]
+        self._remaining.batches = [self.batch_indices(position) for position in range(self.position, self.num_batches)]
         self._batches = iter(self._source)
 
     def _gather(self, position: int) -> Gathered:
@@ -67,12 +67,12 @@ class StreamingLoader(Loader):
                 f"a worker that brings the images has died: {first_line(error)}\n"
                 "  If memory ran out, type fewer: data.num_workers=1; or data.num_workers=0 for none."
             ) from error
-        images, labels, index = (part.to(self.device, non_blocking=True) for part in batch)
+        images, labels, index = (tensor.to(self.device, non_blocking=True) for tensor in batch)
         return images, labels, index
 
 
 class _Gather(Dataset[Gathered]):
-    """A data set whose element is a whole batch, gathered by the batch's indices."""
+    """Gather a whole batch as one element of the data set, by the batch's indices."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         self.images_NHWC, self.labels = images.permute(0, 2, 3, 1), labels
@@ -81,7 +81,7 @@ class _Gather(Dataset[Gathered]):
         return self.images_NHWC.index_select(0, index).permute(0, 3, 1, 2), self.labels.index_select(0, index), index
 
 
-class _Remaining(Sampler[Tensor]):
+class _RemainingBatches(Sampler[Tensor]):
     """Yield the indices of the batches that remain of a loader's epoch.
 
     It holds no reference to the loader, so there is no cycle: the workers end with the loader's last reference.
@@ -103,4 +103,4 @@ def _keep_out_of_signals(worker: int) -> None:
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which multiprocessing ends it by
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # multiprocessing sends it to end a worker

@@ -5,32 +5,32 @@ from convline.errors import UserError
 from convline.formatting import shape_text
 
 
-def checked(images: Images, channels: int, num_classes: int) -> Images:
-    """Return the images, if they fit a network for so many channels and classes.
+def check_images(images: Images, channels: int, num_classes: int) -> None:
+    """Check that there are images, and that they fit a network with these channels and classes.
 
     Raises:
-        UserError: they do not, or there are none.
+        UserError: they do not fit, or there are none.
     """
-    found, classes = images.images.shape[1], len(images.classes)
+    num_channels, classes = images.images.shape[1], len(images.classes)
     if not len(images):
         raise UserError("the training or the test set of these data holds no images")
-    if found not in (1, channels):
+    if num_channels not in (1, channels):
         raise UserError(
-            f"the data have {found} channels, but the config says {channels}; only gray images can be repeated.\n"
-            f"  Type: data.channels={found}"
+            f"the data have {num_channels} channels, but the config says {channels}; "
+            "only gray images can be repeated.\n"
+            f"  Type: data.channels={num_channels}"
         )
     if classes != num_classes:
         raise UserError(
             f"the data are in {classes} classes, but the config says {num_classes}.\n  Type: data.num_classes={classes}"
         )
-    return images
 
 
 def check_batch_size(batch_size: int, num_train: int) -> None:
-    """Check that there is a whole batch of training images.
+    """Check that the training images fill at least one batch.
 
     Raises:
-        UserError: there is none.
+        UserError: they do not.
     """
     if batch_size > num_train:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Define what an augmentation is: it samples random parameters for a whole epoch, and applies them to batches.
+"""Define the interface of augmentations: sample random parameters for a whole epoch, and apply them to batches.
 
 kornia.augmentation works on batches with parameters for each image too, but it takes float tensors and torch's global
 generator. Here images stay bytes as long as possible, and parameters are a function of (seed, epoch, image), so that a
@@ -20,7 +20,7 @@ from convline.pattern.arguments import ArgumentTypes, Parameter, real, whole
 Shape = tuple[int, int, int]  # channels, height, width
 RandomParameters = NDArray[np.float32]  # a row for each image
 
-# What an argument may be: a check, and the words for an error message.
+# The allowed values of an argument: a check, and a description for error messages.
 ARGUMENT_TYPES: ArgumentTypes = {
     "pixels": (whole(1), "a whole number of pixels, at least 1"),
     "count": (whole(1), "a whole number of at least 1"),
@@ -43,21 +43,21 @@ def argument(kind: str, default: Any) -> Any:
 
     Args:
         kind: a key of `ARGUMENT_TYPES`.
-        default: used where a text gives no value.
+        default: value if the user gives none.
     """
     return field(default=default, metadata={"kind": kind})
 
 
 @dataclass(frozen=True)
 class RandomStream:
-    """The random numbers of one operation of a pipeline in one epoch.
+    """Seed the random numbers of one operation of a pipeline in one epoch.
 
-    By NumPy, because torch's generator on the processor keeps only 32 bits of its seed. The seed sequence begins with
-    (seed, epoch), as the one of the images' order does; the third number separates all operations from that order and
-    from each other.
+    NumPy generates them, because torch's generator on the CPU keeps only 32 bits of its seed. The seed sequence begins
+    with (seed, epoch), as the one for the order of the images does; the third number makes the stream independent of
+    that order and of the other operations.
 
     Args:
-        seed: of the run.
+        seed: seed of the run.
         step: index of the operation in the pipeline, from 0.
         epoch: from 0.
     """
@@ -72,7 +72,7 @@ class RandomStream:
 
 
 class Augmentation(ABC):
-    """One operation with its arguments. Subclasses are frozen dataclasses whose fields are declared by `argument`.
+    """Augment batches by one operation. Subclasses are frozen dataclasses whose fields are declared by `argument`.
 
     `sample_parameters` samples everything random for all images of an epoch at once. The random parameters of an image
     are therefore a function of (seed, epoch, index of the image in the official training set) and of nothing else.
@@ -95,7 +95,7 @@ class Augmentation(ABC):
 
     @property
     def name(self) -> str:
-        """Name in texts: the class's name in lower case."""
+        """Return the name that the user types: the class's name in lower case."""
         return type(self).__name__.lower()
 
     @classmethod
@@ -109,12 +109,12 @@ class Augmentation(ABC):
         return self.name + (f"({arguments})" if arguments else "")
 
     def incompatibility(self, input_shape: Shape) -> str:
-        """Say why the operation cannot work on such images and what to type instead; empty if it can."""
+        """Return why the operation cannot process such images and what to type instead; "" if it can."""
         return ""
 
     @abstractmethod
     def sample_parameters(self, stream: RandomStream, num_images: int, input_shape: Shape) -> RandomParameters:
-        """Sample everything random of one epoch: a row for each image."""
+        """Sample the random parameters of one epoch, a row for each image."""
 
     @abstractmethod
     def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:

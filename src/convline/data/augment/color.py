@@ -10,11 +10,11 @@ from torch import Tensor
 
 from convline.data.augment.base import Augmentation, RandomParameters, RandomStream, Shape, argument
 
-LUMA = (0.299, 0.587, 0.114)  # red, green and blue in the brightness that is seen: ITU-R BT.601
+LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in the luma: ITU-R BT.601
 
 
 def to_grayscale(images: Tensor) -> Tensor:
-    """Return B×1×H×W: the luma of RGB images; gray images as they are."""
+    """Convert RGB images to their luma, B×1×H×W; return gray images unchanged."""
     if images.shape[1] == 1:
         return images
     red, green, blue = images.split(1, 1)
@@ -88,7 +88,7 @@ class Jitter(Augmentation):
         return (middle + reach * stream.generator().uniform(-1, 1, (num_images, 4))).astype(np.float32)
 
     def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
-        """Multiply, and shift the hue."""
+        """Multiply brightness, contrast and saturation by their factors, and shift the hue."""
         images = images.float()
         brightness, contrast, saturation, hue = parameters.view(-1, 4, 1, 1, 1).unbind(1)
         if self.brightness:

@@ -120,7 +120,7 @@ class Translate(Augmentation):
     pixels: int = argument("pixels", 2)
 
     def incompatibility(self, input_shape: Shape) -> str:
-        """Refuse shifts by which nothing of the image may stay."""
+        """Refuse shifts by the whole side of the image or more."""
         return _too_wide(self, self.pixels, input_shape)
 
     def sample_parameters(self, stream: RandomStream, num_images: int, input_shape: Shape) -> RandomParameters:
@@ -129,5 +129,5 @@ class Translate(Augmentation):
         return shifts.astype(np.float32)
 
     def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
-        """Shift."""
+        """Shift each image by its random parameters."""
         return shift_windows(images, self.pixels - parameters.long(), self.pixels, fill)

@@ -65,7 +65,7 @@ class Affine(Augmentation):
         return (middle + reach * stream.generator().uniform(-1, 1, (num_images, 5))).astype(np.float32)
 
     def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
-        """Interpolate."""
+        """Transform each image by its random parameters."""
         return affine_transform(images, parameters, fill)
 
 
@@ -87,6 +87,6 @@ class Rotate(Augmentation):
         return stream.generator().uniform(-self.degrees, self.degrees, (num_images, 1)).astype(np.float32)
 
     def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
-        """Interpolate."""
+        """Transform each image by its random parameters."""
         zeros, ones = torch.zeros_like(parameters), torch.ones_like(parameters)
         return affine_transform(images, torch.cat([parameters, zeros, zeros, ones, zeros], 1), fill)

@@ -1,4 +1,4 @@
-"""Parse augmentations as the user types them: `[flip, crop(4), "affine(15, translate=0.1)"]`, or one text.
+"""Parse the augmentations of a config: a list such as `[flip, crop(4), "affine(15, translate=0.1)"]`, or one text.
 
 The syntax of an operation is the syntax of patterns: names in any case and without underscores, arguments by position
 or by name. Operations are joined by commas or by `->`.
@@ -25,7 +25,7 @@ SOURCE = "data.augment"
 
 @dataclass(frozen=True)
 class _Operation:
-    """One operation as it was typed, with all its arguments."""
+    """Hold one parsed operation with all its arguments and its location in the text."""
 
     kind: type[Augmentation]
     name: str
@@ -39,11 +39,11 @@ def parse_augment(spec: Any) -> tuple[Augmentation, ...]:
     Args:
         spec: `["flip", "crop(4)"]` or `"flip, crop(4)"`; no operation if empty or None.
     Raises:
-        PatternError: a word is wrong; the error shows where.
-        UserError: it is neither text nor a list of texts.
+        PatternError: a name or an argument is invalid; the error shows its location.
+        UserError: `spec` is neither text nor a list of texts.
     """
     operations = []
-    for call in _Parser(_joined(spec), SOURCE).calls():
+    for call in _Parser(_join(spec), SOURCE).calls():
         kind = AUGMENTATIONS[call.name]
         operations.append(
             _Operation(kind, call.name, bind(call, kind.parameters(), ARGUMENT_TYPES, _value), call.location)
@@ -54,8 +54,8 @@ def parse_augment(spec: Any) -> tuple[Augmentation, ...]:
     return tuple(operation.kind(**operation.arguments) for operation in operations)
 
 
-def _joined(spec: Any) -> str:
-    """The whole as one text, so that a place in it can be shown."""
+def _join(spec: Any) -> str:
+    """Join a list of operations into one text, in which an error message can show a location."""
     if spec is None:
         return ""
     if isinstance(spec, str):
@@ -63,7 +63,7 @@ def _joined(spec: Any) -> str:
     if not isinstance(spec, Sequence):
         raise UserError(f"{SOURCE} is a list of operations, but {spec!r} came.\n  Type: '{SOURCE}=[flip,crop(4)]'")
     for element in spec:
-        if not isinstance(element, str) or "#" in element:  # a comment would swallow the elements after it
+        if not isinstance(element, str) or "#" in element:  # a comment would hide the elements after it
             raise UserError(
                 f"{SOURCE} is a list of operations such as flip or crop(4), but {element!r} is in it.\n"
                 f"  Type: '{SOURCE}=[flip,crop(4)]'"
@@ -72,7 +72,7 @@ def _joined(spec: Any) -> str:
 
 
 class _Parser(CallParser):
-    """[step (("," | "->") step)*] end"""
+    """Parse the grammar `[step (("," | "->") step)*] end`, with `call` for each step."""
 
     expected = "a number or a word"
 
@@ -85,7 +85,7 @@ class _Parser(CallParser):
         return calls
 
     def call(self) -> Call:
-        """name ["(" arguments ")"]"""
+        """Parse `name ["(" arguments ")"]`."""
         token = self.take("name")
         if token is None:
             raise PatternError(

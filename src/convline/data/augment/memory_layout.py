@@ -1,6 +1,7 @@
-"""View a batch of either memory format as rows of numbers, so that one code copies whole rows in both.
+"""View a batch of either memory format as rows of numbers, so that the same code copies whole rows in both formats.
 
-To broadcast over the channels of a channels-last batch, or to select its images, would copy three numbers at a time.
+Without it, broadcasting over the channels of a channels-last batch, or selecting its images, would copy three numbers
+at a time.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ def layout_of(images: Tensor) -> torch.memory_format:
 
 
 def as_rows(images: Tensor, layout: torch.memory_format | None = None) -> tuple[Tensor, int]:
-    """Return B×C×H×W images as a contiguous view, or copy, B×planes×H×numbers, and the numbers of a pixel there.
+    """View images B×C×H×W as contiguous rows B×planes×H×numbers (a copy if needed); return also the numbers per pixel.
 
     Channels-last images are one plane of H rows with W·C numbers; others are C planes of H rows with W numbers.
 
     Args:
         images: in any memory format.
-        layout: which of the two; the one they have if None.
+        layout: memory format of the rows; None keeps the format of the images.
     """
     layout = layout or layout_of(images)
     images = images.contiguous(memory_format=layout)
@@ -32,25 +33,25 @@ def as_rows(images: Tensor, layout: torch.memory_format | None = None) -> tuple[
 
 
 def from_rows(rows: Tensor, channels: int) -> Tensor:
-    """Return the images whose rows `as_rows` returned."""
+    """View rows of `as_rows` as images B×C×H×W again."""
     if rows.shape[1] == channels:
         return rows
     return rows.view(len(rows), rows.shape[2], -1, channels).permute(0, 3, 1, 2)
 
 
 def rows_of(values: Tensor, rows: Tensor, per_pixel: int) -> Tensor:
-    """Return one value for each channel, in the rows' dtype and ready to be broadcast to them."""
+    """Expand one value for each channel to the dtype and layout of rows, for broadcasting."""
     values = values.round().to(rows.dtype) if not rows.is_floating_point() else values
     return values.view(1, -1, 1, 1) if per_pixel == 1 else values.repeat(rows.shape[3] // per_pixel).view(1, 1, 1, -1)
 
 
 def replace_boxes(images: Tensor, edges: Tensor, other: Tensor) -> Tensor:
-    """Replace the inside of one box in each image by what `other` holds there.
+    """Replace one box in each image by the same box of `other`.
 
     Args:
         images: B×C×H×W, uint8 or float32.
-        edges: whole numbers B×4: first row, first column, row behind the last, column behind the last; a box may reach
-            beyond its image.
+        edges: whole numbers B×4: first row, first column, last row + 1, last column + 1; a box may reach beyond its
+            image.
         other: images like these, or one value for each channel.
     """
     layout = layout_of(images)
@@ -59,7 +60,7 @@ def replace_boxes(images: Tensor, edges: Tensor, other: Tensor) -> Tensor:
     top, left, bottom, right = edges.unsqueeze(2).unbind(1)
     y = torch.arange(rows.shape[2], device=rows.device)
     x = torch.arange(rows.shape[3], device=rows.device) // per_pixel
-    # A box is the product of a range of rows and a range of columns: two thin masks are broadcast, none of image size.
+    # A box is a range of rows and a range of columns: two 1-d masks are broadcast, instead of a mask of image size.
     in_rows = ((y >= top) & (y < bottom)).view(len(rows), 1, -1, 1)
     in_columns = ((x >= left) & (x < right)).view(len(rows), 1, 1, -1)
     if rows.dtype != torch.uint8:

@@ -22,7 +22,7 @@ def partners(batch: Tensor) -> Tensor:
 
 
 def soft_targets(labels: Tensor, shares: Tensor, num_classes: int) -> Tensor:
-    """Return targets B×num_classes that add up to 1: `shares` for the own label, the rest for the partner's."""
+    """Return targets B×num_classes that sum to 1: `shares` for the own label, the remainder for the partner's."""
     own = F.one_hot(labels, num_classes).float()
     shares = shares.view(-1, 1)
     return own * shares + partners(own) * (1 - shares)
@@ -58,7 +58,7 @@ class MixUp(Augmentation):
         return _shares(stream.generator(), self.alpha, self.p, num_images).astype(np.float32)[:, None]
 
     def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
-        """Blend."""
+        """Blend each image with its partner."""
         images, share = images.float(), parameters.view(-1, 1, 1, 1)
         return images * share + partners(images) * (1 - share)
 
@@ -98,5 +98,5 @@ class CutMix(Augmentation):
         return np.concatenate([1 - pasted[:, None], edges], 1).astype(np.float32)
 
     def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
-        """Paste."""
+        """Paste a rectangle of its partner into each image."""
         return replace_boxes(images, parameters[:, 1:].long(), partners(images))

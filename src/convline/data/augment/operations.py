@@ -31,7 +31,7 @@ AUGMENTATIONS: dict[str, type[Augmentation]] = {
     )
 }
 
-# Other spellings, without underscores; names are read in any case.
+# Other names, without underscores; case is ignored.
 ALIASES = {alias: name for name, kind in AUGMENTATIONS.items() for alias in kind.aliases}
 
 CANONICAL = {**{normalized(name): name for name in AUGMENTATIONS}, **ALIASES}

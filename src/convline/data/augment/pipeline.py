@@ -1,10 +1,10 @@
 """Augment training images: apply operations to whole batches, on any device.
 
 Notable choices:
-- NumPy samples everything random once an epoch, a row for each image of the training set. So the augmentation of an
+- NumPy samples all random parameters once an epoch, a row for each image of the training set. So the augmentation of an
   image depends on (seed, epoch, image) alone: not on the batch size, the number of ranks, the device, or where a run
-  was resumed. Mixing is the exception: the image that is mixed in depends on the batch. torch's global random numbers
-  are not used.
+  was resumed. Mixing is the exception: the image that is mixed in depends on the batch. torch's global generator
+  is not used.
 - Images stay in 0…255, as bytes where the operations allow it; they are normalized afterwards.
 """
 

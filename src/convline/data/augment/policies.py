@@ -11,7 +11,7 @@ from torch import Tensor
 
 from convline.data.augment.base import Augmentation, RandomParameters, RandomStream, Shape, argument
 
-SEEDS = 2**24  # as many whole numbers as float32 holds one by one
+NUM_SEEDS = 2**24  # float32 represents every integer up to this number
 
 
 def _channel_incompatibility(input_shape: Shape) -> str:
@@ -21,18 +21,18 @@ def _channel_incompatibility(input_shape: Shape) -> str:
 
 
 def _seeds(stream: RandomStream, num_images: int) -> RandomParameters:
-    return stream.generator().integers(SEEDS, size=(num_images, 1)).astype(np.float32)
+    return stream.generator().integers(NUM_SEEDS, size=(num_images, 1)).astype(np.float32)
 
 
 def _one_by_one(policy: Callable[[Tensor], Tensor], images: Tensor, parameters: Tensor) -> Tensor:
     """Apply a policy to each image with random numbers of its own, and restore torch's global generator."""
     pixels = images if images.dtype == torch.uint8 else images.round().clamp(0, 255).to(torch.uint8)
-    done = []
+    augmented = []
     with torch.random.fork_rng(devices=[]):
         for image, seed in zip(pixels, parameters[:, 0].tolist(), strict=True):
-            torch.default_generator.manual_seed(int(seed))  # not torch.manual_seed: that seeds every GPU too
-            done.append(policy(image))
-    return torch.stack(done)
+            torch.default_generator.manual_seed(int(seed))  # not torch.manual_seed, which also seeds every GPU
+            augmented.append(policy(image))
+    return torch.stack(augmented)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class RandAugment(Augmentation):
         return _seeds(stream, num_images)
 
     def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
-        """Apply it image by image."""
+        """Apply the policy image by image."""
         from torchvision.transforms import v2
 
         return _one_by_one(v2.RandAugment(self.num_ops, self.magnitude, fill=fill.tolist()), images, parameters)
@@ -84,7 +84,7 @@ class TrivialAugment(Augmentation):
         return _seeds(stream, num_images)
 
     def __call__(self, images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor:
-        """Apply it image by image."""
+        """Apply the policy image by image."""
         from torchvision.transforms import v2
 
         return _one_by_one(v2.TrivialAugmentWide(fill=fill.tolist()), images, parameters)

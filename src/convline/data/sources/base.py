@@ -1,4 +1,4 @@
-"""Define what every source returns: labeled images as tensors."""
+"""Define the interface of sources, which return labeled images as tensors."""
 
 from dataclasses import InitVar, dataclass
 from typing import Literal, Protocol
@@ -15,7 +15,7 @@ DIGITS = tuple("0123456789")  # the classes of every set of digits
 
 @dataclass(frozen=True)
 class Images:
-    """A set of labeled images.
+    """Hold a set of labeled images.
 
     Args:
         images: uint8, N×C×H×W, in channels-last memory format: other tensors are copied into it. Batches of images
@@ -23,8 +23,8 @@ class Images:
         labels: int64, N; each below `len(classes)`.
         classes: the classes' names, in order of their numbers.
         flip_invariant: whether a mirrored image still shows its class; no for digits, letters and other characters.
-        notices: what a user should know about them before training.
-        known_fingerprint: result of `fingerprint`, from a source that has computed it before.
+        notices: messages about the images, printed before training.
+        known_fingerprint: result of `fingerprint`, if it was computed before.
     """
 
     images: Tensor
@@ -42,7 +42,7 @@ class Images:
         return len(self.labels)
 
     def fingerprint(self) -> str:
-        """Hash every pixel and label: 16 hexadecimal digits."""
+        """Hash every pixel and label to 16 hexadecimal digits."""
         known: str | None = self.__dict__["_known"]
         if known is not None:
             return known
@@ -54,7 +54,7 @@ class Images:
 
 
 class Source(Protocol):
-    """Reads one official split; sources of files take their folder first."""
+    """Read one official split; a source of files takes their folder as its first argument."""
 
     def __call__(self, split_name: SplitName, /) -> Images:
         """Return all images of the official training or test set."""
@@ -62,7 +62,7 @@ class Source(Protocol):
 
 
 def swap_sides(images_NCHW: Tensor) -> None:
-    """Transpose each image in place: rows become columns. They must be square; no second copy of all is made."""
+    """Transpose square images in place, in chunks, so that memory holds them once."""
     for chunk in images_NCHW.split(1024):
         chunk.copy_(chunk.transpose(2, 3).clone())
 

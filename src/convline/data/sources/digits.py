@@ -1,4 +1,4 @@
-"""The embedded digits: 1,797 handwritten digits that come with the package and need no download.
+"""Read the embedded digits: 1,797 handwritten digits in the package, which need no download.
 
 `digits.csv.gz` is the test set of "Optical Recognition of Handwritten Digits" (E. Alpaydin, C. Kaynak, UCI Machine
 Learning Repository, 1998, https://doi.org/10.24432/C50P49), licensed CC BY 4.0: 64 gray levels and a label in each row.

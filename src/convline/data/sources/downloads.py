@@ -1,4 +1,4 @@
-"""Download files of published data sets where they are missing, and check them."""
+"""Download missing files of published data sets, and check them."""
 
 import contextlib
 import io
@@ -9,20 +9,20 @@ from convline.errors import UserError
 
 
 def damaged(path: Path, why: str) -> UserError:
-    """Return the error for a file that differs from the published one; `why` ends "the data file … is damaged: "."""
+    """Return the error for a file that differs from the published one; `why` follows "the data file … is damaged: "."""
     return UserError(
         f"the data file {path} is damaged: {why}.\n"
         f"  Delete it and run again with a network, or put a good copy there, or name another folder: data.root=FOLDER"
     )
 
 
-def check_md5(path: Path, found: str, published: str) -> None:
+def check_md5(path: Path, md5: str, published: str) -> None:
     """Compare the MD5 sum of a file's content with the published one.
 
     Raises:
-        UserError: it is another.
+        UserError: they differ.
     """
-    if found != published:
+    if md5 != published:
         size = path.stat().st_size
         raise damaged(path, f"its {size:,} bytes do not have the published MD5 sum {published}")
 
@@ -31,7 +31,7 @@ def download(fetch: Callable[[], object], name: str, folder: Path) -> None:
     """Let torchvision download a data set into `folder`; its progress bar is shown, its other output is not.
 
     Raises:
-        UserError: it could not.
+        UserError: the download failed.
     """
     try:
         with contextlib.redirect_stdout(io.StringIO()):

@@ -125,16 +125,20 @@ def _read_idx(path: Path, name: str, expected: tuple[int, ...]) -> Tensor:
 
 
 def _check_range(path: Path, labels: Tensor, first: int, last: int) -> None:
-    for found in (int(labels.max()), int(labels.min())):
-        if not first <= found <= last:
-            raise damaged(path, f"it holds the label {found}, but labels are {first} to {last}")
+    for label in (int(labels.max()), int(labels.min())):
+        if not first <= label <= last:
+            raise damaged(path, f"it holds the label {label}, but labels are {first} to {last}")
 
 
 def _check_balance(path: Path, labels: Tensor, classes: tuple[str, ...]) -> None:
-    """These sets have equally many images of each class: labels of another set, or altered ones, show by that."""
+    """Check that all classes have equally many images, which detects labels of another set, or altered ones.
+
+    Raises:
+        UserError: they have not.
+    """
     counts = torch.bincount(labels, minlength=len(classes))
     expected = len(labels) // len(classes)
-    wrong = (counts != expected).nonzero().flatten().tolist()
-    if wrong:
-        found = f"{int(counts[wrong[0]]):,} of class {classes[wrong[0]]!r}"
-        raise damaged(path, f"it has {found}, but there are {expected:,} of each class")
+    unequal = (counts != expected).nonzero().flatten().tolist()
+    if unequal:
+        count = f"{int(counts[unequal[0]]):,} of class {classes[unequal[0]]!r}"
+        raise damaged(path, f"it has {count}, but there are {expected:,} of each class")

@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# What a file may really hold, whatever its name says; others would bring other programs' readers into play.
+# Formats that are decoded, whatever suffix a file has. Pillow decodes some others by external programs.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 Resize = Literal["crop", "squash"]
 Shape = tuple[int, int, int]
@@ -62,10 +62,10 @@ def _opaque(image: "Image") -> "Image":
 
 
 def decode_all(paths: Sequence[Path], shape: Shape, resize: Resize) -> Generator[np.ndarray | str, None, None]:
-    """Decode files in threads, which Pillow's decoders let run side by side.
+    """Decode files in parallel by threads, since Pillow's decoders release the global interpreter lock.
 
-    Returns:
-        For each path, in order, its image, or why it is broken.
+    Yields:
+        For each path, in order, its image, or the reason why it cannot be decoded.
     """
     workers = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     waiting: deque[Future[list[np.ndarray | str]]] = deque()
@@ -86,10 +86,10 @@ def decode_all(paths: Sequence[Path], shape: Shape, resize: Resize) -> Generator
 
 
 def _decode_some(paths: Sequence[Path], shape: Shape, resize: Resize) -> list[np.ndarray | str]:
-    return [_decode_or_say_why(path, shape, resize) for path in paths]
+    return [_decode_or_reason(path, shape, resize) for path in paths]
 
 
-def _decode_or_say_why(path: Path, shape: Shape, resize: Resize) -> np.ndarray | str:
+def _decode_or_reason(path: Path, shape: Shape, resize: Resize) -> np.ndarray | str:
     try:
         return decode(path, shape, resize)
     except Exception as error:  # decoders fail on broken files with errors of every type

@@ -21,8 +21,8 @@ from convline.data.sources.image_folder_files import File, list_files, split_fil
 from convline.errors import UserError
 from convline.storage import cache_directory, short_hash
 
-FORM = 1  # of what is cached: another number makes all of it anew
-SHOWN = 5  # files that a message names
+CACHE_VERSION = 1  # increase it when the decoding changes, so that cached arrays are computed anew
+MAX_SHOWN = 5  # files that a message names
 
 
 def folder(
@@ -39,11 +39,11 @@ def folder(
     Args:
         root: the folder.
         split_name: which official set.
-        shape: channels (1 or 3), height and width that all images get.
+        shape: channels (1 or 3), height and width of the decoded images.
         resize: see `decode`.
-        test_fraction: of each class, kept for the test in the first layout; see `split_files`.
-        test_seed: of that choice.
-        broken: what to do about images that cannot be decoded.
+        test_fraction: fraction of each class for the test set, in the first layout; see `split_files`.
+        test_seed: seed of the choice of test images.
+        broken: raise an error for images that cannot be decoded ("refuse"), or leave them out ("skip").
     Raises:
         UserError: the folder has neither layout, a class is empty, an image is broken, or the cache cannot be written.
     """
@@ -57,19 +57,19 @@ def folder(
     every = splits["train"] + splits["test"]
     broken_now: dict[str, str] = {}
 
-    def make_note(array: np.ndarray) -> dict[str, Any]:
-        made = {name: _take(array, splits, broken_now, layout.classes, name) for name in splits}
-        return {"broken": broken_now, "fingerprints": {name: images.fingerprint() for name, images in made.items()}}
+    def make_metadata(array: np.ndarray) -> dict[str, Any]:
+        sets = {name: _take(array, splits, broken_now, layout.classes, name) for name in splits}
+        return {"broken": broken_now, "fingerprints": {name: images.fingerprint() for name, images in sets.items()}}
 
-    array, note = cached_array(
+    array, metadata = cached_array(
         folder=cache_directory() / "folders" / f"{_plain(root.absolute().name)}-{_hash(os.path.realpath(root))}",
-        version=_hash([FORM, [_state(root, file) for kept in files.values() for file in kept]]),
+        version=_hash([CACHE_VERSION, [_state(root, file) for kept in files.values() for file in kept]]),
         settings=_hash([channels, height, width, resize, "all" in layout.parts and [test_fraction, test_seed]]),
         max_shape=(len(every), height, width, channels),
         make_rows=lambda: _decode_with_bar(root, every, (channels, height, width), resize, broken_now),
-        make_note=make_note,
+        make_metadata=make_metadata,
     )
-    left_out: dict[str, str] = note["broken"]
+    left_out: dict[str, str] = metadata["broken"]
     if left_out and broken == "refuse":
         raise UserError(
             f"{_describe(root, left_out, len(every))}\n"
@@ -79,7 +79,7 @@ def folder(
     for label in (images.labels.bincount(minlength=len(layout.classes)) == 0).nonzero()[:, 0].tolist():
         raise UserError(f"no {split_name} image of the class {layout.classes[label]} is left without the broken ones.")
     notices = _unused(root, layout, unused, left_out, len(every))
-    return replace(images, notices=notices, known_fingerprint=note["fingerprints"][split_name])
+    return replace(images, notices=notices, known_fingerprint=metadata["fingerprints"][split_name])
 
 
 def _decode_with_bar(
@@ -109,7 +109,7 @@ def _take(
     classes: tuple[str, ...],
     split_name: SplitName,
 ) -> Images:
-    """Return one official set out of the array, in which the training images come first."""
+    """Return one official set from the array, which holds the training images first."""
     labels = {name: [file.label for file in files if file.name not in broken] for name, files in splits.items()}
     start = 0 if split_name == "train" else len(labels["train"])
     images = torch.from_numpy(np.asarray(array[start : start + len(labels[split_name])]))
@@ -117,8 +117,8 @@ def _take(
 
 
 def _describe(root: Path, broken: dict[str, str], num_files: int) -> str:
-    listed = [f"  {_shown(name)}: {why}" for name, why in list(broken.items())[:SHOWN]]
-    more = [f"  and {len(broken) - SHOWN:,} more"] if len(broken) > SHOWN else []
+    listed = [f"  {_shown(name)}: {why}" for name, why in list(broken.items())[:MAX_SHOWN]]
+    more = [f"  and {len(broken) - MAX_SHOWN:,} more"] if len(broken) > MAX_SHOWN else []
     verb = "is" if len(broken) == 1 else "are"
     return "\n".join([f"{len(broken):,} of {num_files:,} images in {root} {verb} broken:", *listed, *more])
 
@@ -131,16 +131,16 @@ def _unused(
     if layout.unread:
         notices.append(f"not read in {root}: {', '.join(layout.unread)}; validation images are taken from train")
     if others:
-        names = ", ".join(map(_shown, others[:SHOWN])) + (", …" if len(others) > SHOWN else "")
-        what = "1 file" if len(others) == 1 else f"{len(others):,} files"
-        notices.append(f"left out of {root}: {what} without the ending of an image ({names})")
+        names = ", ".join(map(_shown, others[:MAX_SHOWN])) + (", …" if len(others) > MAX_SHOWN else "")
+        num_files_text = "1 file" if len(others) == 1 else f"{len(others):,} files"
+        notices.append(f"left out of {root}: {num_files_text} without the ending of an image ({names})")
     if broken:
         notices.append(f"{_describe(root, broken, num_files)}\n  They are left out, as data.source.broken=skip says.")
     return tuple(notices)
 
 
 def _state(root: Path, file: File) -> tuple[str, int, int, bool]:
-    """Return values that change when the decoded image may change."""
+    """Return name, size, time and readability of a file: if they are unchanged, the cached image is used."""
     return file.name, file.size, file.modified, os.access(root / file.name, os.R_OK)
 
 

@@ -13,12 +13,12 @@ from convline.storage import short_hash
 
 @dataclass(frozen=True)
 class File:
-    """An image file.
+    """Describe an image file.
 
     Args:
-        name: its place below the root, with slashes.
+        name: its path relative to the root, with slashes.
         label: number of its class.
-        size, modified: in bytes; in nanoseconds since 1970. Both 0 if it is a link that leads nowhere.
+        size, modified: in bytes; in nanoseconds since 1970. Both are 0 for a broken link.
     """
 
     name: str
@@ -44,9 +44,9 @@ def list_files(root: Path, layout: ClassFolders) -> tuple[dict[str, list[File]],
         files[split] = []
         for label, name in enumerate(layout.classes):
             # the folders above are ancestors too: a link to them would bring the other classes in
-            found = _walk(top / name, within + name, (_identity(root), _identity(top)))
+            entries = _walk(top / name, within + name, (_identity(root), _identity(top)))
             before = len(files[split])
-            for path, entry in sorted(found, key=lambda pair: natural(pair[0])):
+            for path, entry in sorted(entries, key=lambda pair: natural(pair[0])):
                 if path.lower().endswith(IMAGE_SUFFIXES):
                     files[split].append(_file(entry, path, label))
                 else:
@@ -62,13 +62,13 @@ def list_files(root: Path, layout: ClassFolders) -> tuple[dict[str, list[File]],
 def split_files(
     files: dict[str, list[File]], layout: ClassFolders, fraction: float, seed: int
 ) -> dict[SplitName, list[File]]:
-    """Split the files into the training and the test set: by their folders, or else by a share of each class.
+    """Split the files into training and test set, by their folders or by a fraction of each class.
 
-    The test set are the files whose names, hashed with `seed`, come first. So when images are added, nearly all images
-    of the test set stay in it, and others move there only to keep the proportion.
+    In each class, files are sorted by the hash of `seed` and name, and the first ones are the test set. So when images
+    are added, nearly all test images stay in the test set, and others join it only to keep the fraction.
 
     Raises:
-        UserError: a class has one image only, where it must give some to both.
+        UserError: a class has a single image, but both sets need one.
     """
     if "all" not in files:
         return {"train": files["train"], "test": files["test"]}
@@ -93,14 +93,14 @@ def split_files(
 def _walk(
     folder: Path | str, name: str, above: tuple[tuple[int, int], ...]
 ) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """Every file below with its name, through links too; a folder is not entered again from within itself."""
-    here = _identity(folder)
-    if here in above:
+    """Yield every file below a folder with its name; follow links, but enter no folder within itself."""
+    identity = _identity(folder)
+    if identity in above:
         return
     for entry in _entries(folder):
         if entry.is_dir():
-            yield from _walk(entry.path, f"{name}/{entry.name}", (*above, here))
-        elif entry.is_file() or entry.is_symlink():  # a link that leads nowhere is a broken image
+            yield from _walk(entry.path, f"{name}/{entry.name}", (*above, identity))
+        elif entry.is_file() or entry.is_symlink():  # a broken link counts as a broken image
             yield f"{name}/{entry.name}", entry
 
 

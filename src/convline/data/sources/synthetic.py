@@ -1,4 +1,4 @@
-"""Generate images of any shape: learnable, seeded, for tests and benchmarks."""
+"""Generate a learnable data set of any image shape from a seed, for tests and benchmarks."""
 
 import numpy as np
 import torch
@@ -15,16 +15,17 @@ def synthetic(
     noise: float,
     seed: int,
 ) -> Images:
-    """Generate one random pattern a class, with Gaussian noise of `noise` × 255 on every pixel; classes in turn.
+    """Generate images of one random pattern per class, with Gaussian noise of standard deviation `noise` × 255.
 
-    NumPy generates the numbers: torch's normal numbers differ with the processor's instruction set.
+    Image i has class i modulo `num_classes`. NumPy generates the numbers, since torch's normal numbers depend on the
+    CPU's instruction set.
     """
     prototypes = np.random.default_rng([seed, 0]).random((num_classes, *shape), dtype=np.float32)
     count = num_train if split_name == "train" else num_test
     rng = np.random.default_rng([seed, 1 if split_name == "train" else 2])
     labels = np.arange(count) % num_classes
     images = torch.empty(count, *shape, dtype=torch.uint8, memory_format=torch.channels_last)
-    for start in range(0, count, 4096):  # never a float copy of the whole
+    for start in range(0, count, 4096):  # in chunks, so that no float copy of all images is needed
         chosen = labels[start : start + 4096]
         noisy = prototypes[chosen] + noise * rng.standard_normal((len(chosen), *shape), dtype=np.float32)
         pixels = np.rint(noisy * 255).clip(0, 255).astype(np.uint8)
