@@ -13,7 +13,7 @@ from torch import nn
 from convline.figures import canvas
 from convline.figures.attribution import draw as draw_attribution
 from convline.figures.attribution import grad_cam, last_map, saliency
-from convline.figures.feature_maps import BETWEEN, GAP, MAX_LAYERS, SIDE, evenly, row
+from convline.figures.feature_maps import BETWEEN, GAP, MAX_LAYERS, SIDE, choose_layers, row
 from convline.figures.feature_maps import draw as draw_feature_maps
 from convline.figures.feature_visualization import draw as draw_feature_visualization
 from convline.figures.feature_visualization import maximize
@@ -22,7 +22,7 @@ from convline.figures.filters import draw as draw_filters
 from convline.figures.image_grid import colored
 from convline.figures.receptive_fields import Field, compute_fields
 from convline.figures.receptive_fields import draw as draw_receptive_fields
-from convline.figures.translation import label, moved, shift_curve
+from convline.figures.translation import label, shift_curve, translated
 from convline.network.build import build_network
 from convline.network.receptive_field import receptive_fields
 from support.drawn import assert_nothing_is_cut_off, boxes, texts
@@ -189,9 +189,9 @@ class TestReceptiveFields:
 class TestTranslation:
     def test_moved_by_hand(self) -> None:
         image = torch.tensor([[1.0, 2, 3], [4, 5, 6], [7, 8, 9]])[None, None]
-        assert moved(image, 1, 0)[0, 0].tolist() == [[1, 1, 2], [4, 4, 5], [7, 7, 8]]
-        assert moved(image, 0, -1)[0, 0].tolist() == [[4, 5, 6], [7, 8, 9], [7, 8, 9]]
-        assert torch.equal(moved(image, 0, 0), image)
+        assert translated(image, 1, 0)[0, 0].tolist() == [[1, 1, 2], [4, 4, 5], [7, 7, 8]]
+        assert translated(image, 0, -1)[0, 0].tolist() == [[4, 5, 6], [7, 8, 9], [7, 8, 9]]
+        assert torch.equal(translated(image, 0, 0), image)
 
     def test_a_network_that_looks_at_one_column(self) -> None:
         """Class 1 if the middle column is bright: moving across changes the prediction, moving down does not."""
@@ -250,9 +250,9 @@ class TestFeatureMaps:
 
     def test_of_many_layers_some_are_shown(self) -> None:
         few = {f"conv{n}": np.zeros(1) for n in range(MAX_LAYERS)}
-        assert list(evenly(few)) == list(few)
+        assert list(choose_layers(few)) == list(few)
         many = {f"conv{n}": np.zeros(1) for n in range(100)} | {"add1.branch1.conv1": np.zeros(1), "fc1": np.zeros(1)}
-        chosen = list(evenly(many))
+        chosen = list(choose_layers(many))
         assert len(chosen) == MAX_LAYERS
         assert (chosen[0], chosen[-1]) == ("conv0", "fc1")
         assert "add1.branch1.conv1" not in chosen

@@ -117,7 +117,7 @@ def test_each_setting_has_a_plot_whose_marks_lead_to_the_rows(tmp_path: Path) ->
 def test_no_plot_is_alone_in_its_row(number: int, last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = table(tmp_path, GRID, "optimizer.lr", "data.batch_size")
     widths: list[float] = []
-    monkeypatch.setattr(hyperparameters, "_one", lambda table, marked, axis, width: widths.append(width))
+    monkeypatch.setattr(hyperparameters, "_plot_setting", lambda table, marked, axis, width: widths.append(width))
     hyperparameters.against_metric(found, ranked_points(found, "r"), [axis(found, "optimizer.lr")[0]] * number, HALF)
     assert [width > 400 for width in widths] == [False] * (number - last) + [True] * last
 

@@ -40,9 +40,10 @@ def run_after_test(trainer: Trainer, run: LoadedRun) -> None:
     callbacks = [callback for callback in trainer.callbacks if isinstance(callback, AfterTest)]  # type: ignore[attr-defined]
     if not callbacks:
         return
-    last = run.run_dir / "checkpoints" / "last.ckpt"  # the trainer has no step if ranks or an earlier process trained
+    checkpoint = run.run_dir / "checkpoints" / "last.ckpt"
     with failures_reported("opening the event file", run), ExitStack() as files:
-        step = trainer.global_step or (load_checkpoint(last)["global_step"] if last.is_file() else 0)
+        # the trainer has no step if ranks or an earlier process trained
+        step = trainer.global_step or (load_checkpoint(checkpoint)["global_step"] if checkpoint.is_file() else 0)
         writer = None
         if any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers):
             from torch.utils.tensorboard import SummaryWriter

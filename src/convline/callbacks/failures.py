@@ -25,17 +25,17 @@ def failures_reported(activity: str, run: LoadedRun) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        text, log = "".join(traceback.format_exception(error)), run.run_dir / LOG_NAME
-        line = f"{activity} failed: {first_line(error)}"
+        traceback_text, log = "".join(traceback.format_exception(error)), run.run_dir / LOG_NAME
+        message = f"{activity} failed: {first_line(error)}"
         try:
             with open(log, "a") as file:
-                file.write(f"{line}\n{text}")
+                file.write(f"{message}\n{traceback_text}")
         except OSError:  # a full disk may be the very reason of the failure
-            print(f"{line}\n{text}", end="", file=sys.stderr, flush=True)
+            print(f"{message}\n{traceback_text}", end="", file=sys.stderr, flush=True)
             return
-        print(f"{line} (traceback: {log})", file=sys.stderr, flush=True)
+        print(f"{message} (traceback: {log})", file=sys.stderr, flush=True)
         if _is_debugging(run):
-            print(text, end="", file=sys.stderr, flush=True)
+            print(traceback_text, end="", file=sys.stderr, flush=True)
 
 
 def _is_debugging(run: LoadedRun) -> bool:

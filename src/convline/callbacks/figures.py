@@ -40,11 +40,11 @@ class Pictures(AfterTest):
         self.at_end = [figures.canonical_name(name) for name in at_end]
         self.at_epochs = [figures.canonical_name(name) for name in at_epochs]
         self.times = times
-        if too_early := [name for name in self.at_epochs if name in figures.NEED_PREDICTIONS]:
-            others = ", ".join(name for name in figures.BY_NAME if name not in figures.NEED_PREDICTIONS)
+        if not_at_epochs := [name for name in self.at_epochs if name in figures.NEED_PREDICTIONS]:
+            available = ", ".join(name for name in figures.BY_NAME if name not in figures.NEED_PREDICTIONS)
             raise UserError(
-                f"callbacks.pictures.at_epochs names {', '.join(too_early)}, drawn of the predictions at the run's "
-                f"end: put it into at_end.\n  At epochs there are: {others}"
+                f"callbacks.pictures.at_epochs names {', '.join(not_at_epochs)}, drawn of the predictions at the run's "
+                f"end: put it into at_end.\n  At epochs there are: {available}"
             )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

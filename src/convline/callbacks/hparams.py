@@ -59,8 +59,8 @@ class HParams(Callback):
 
         run_dir = Path(trainer.default_root_dir)
         _remove_outcome(run_dir)
-        cfg, chosen = read_config(run_dir), read_summary(run_dir)["choices"]
-        settings, group = flat_settings(cfg, chosen), group_name(cfg, chosen)
+        cfg, options = read_config(run_dir), read_summary(run_dir)["choices"]
+        settings, group = flat_settings(cfg, options), group_name(cfg, options)
         loggers[0].hparams.update(settings)  # what Lightning writes to hparams.yaml
         start = SessionStartInfo(group_name=group, start_time_secs=time.time())
         for key, value in settings.items():
@@ -89,11 +89,11 @@ def _columns() -> Any:
     )
 
 
-def group_name(cfg: DictConfig, chosen: Mapping[str, str]) -> str:
+def group_name(cfg: DictConfig, options: Mapping[str, str]) -> str:
     """Name the group of a run by its network and a hash of its settings without the seed."""
     seedless = copy.copy(cfg)
     seedless.seed = 0
-    return f"{chosen.get('model', 'pattern')} {identity(seedless, code='', data='')[:8]}"
+    return f"{options.get('model', 'pattern')} {identity(seedless, code='', data='')[:8]}"
 
 
 def write_outcome(run_dir: Path, metrics: dict[str, float]) -> None:
@@ -134,13 +134,13 @@ def _add(writer: Any, tag: str, **content: Any) -> None:
     file_writer(writer).add_summary(Summary(value=[Summary.Value(tag=tag, metadata=metadata)]))
 
 
-def flat_settings(cfg: DictConfig, chosen: Mapping[str, str]) -> dict[str, Any]:
+def flat_settings(cfg: DictConfig, options: Mapping[str, str]) -> dict[str, Any]:
     """Select the settings that the tab shows, without nulls: `{"model": "lenet", "optimizer.lr": 0.05, …}`.
 
     Args:
         cfg: the run's config.
-        chosen: the chosen option of each config group.
+        options: the chosen option of each config group.
     """
-    settings = {key: chosen[key] for key in CHOICES if key in chosen}
+    settings = {key: options[key] for key in CHOICES if key in options}
     settings.update({key: OmegaConf.select(cfg, key) for key in (*NUMBERS, *STRINGS)})
     return {key: value for key, value in settings.items() if value is not None}

@@ -19,8 +19,8 @@ class Norms(Callback):
     """
 
     def __init__(self) -> None:
-        self._unread: list[tuple[int, Tensor]] = []
-        self._before: list[Tensor] = []
+        self._not_logged: list[tuple[int, Tensor]] = []
+        self._weights_before: list[Tensor] = []
         self._norms: tuple[Tensor, Tensor] | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -28,27 +28,32 @@ class Norms(Callback):
         (optimizer,) = trainer.optimizers
         weights = [p for group in optimizer.param_groups for p in group["params"]]
 
-        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        log_interval: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
 
-        def before(*_: Any) -> None:
+        def record_weights(*_: Any) -> None:
             self._step += 1
-            if self._step % every:
+            if self._step % log_interval:
                 return
             assert isinstance(pl_module, Classifier)
-            clipped = pl_module.unclipped_norm
-            gradient = get_total_norm([p.grad for p in weights if p.grad is not None]) if clipped is None else clipped
-            self._before = [p.detach().clone() for p in weights]
-            self._norms = gradient, get_total_norm(self._before)
+            gradient_norm = pl_module.unclipped_norm
+            if gradient_norm is None:
+                gradient_norm = get_total_norm([p.grad for p in weights if p.grad is not None])
+            self._weights_before = [p.detach().clone() for p in weights]
+            self._norms = gradient_norm, get_total_norm(self._weights_before)
 
-        def after(*_: Any) -> None:
+        def record_update(*_: Any) -> None:
             if self._norms is None:
                 return
-            gradient, size = self._norms
-            moved = get_total_norm([p.detach() - old for p, old in zip(weights, self._before, strict=True)])
-            self._unread.append((self._step, torch.stack([gradient, size, moved / size])))
-            self._norms, self._before = None, []
+            gradient_norm, weight_norm = self._norms
+            updates = [p.detach() - old for p, old in zip(weights, self._weights_before, strict=True)]
+            update_norm = get_total_norm(updates)
+            self._not_logged.append((self._step, torch.stack([gradient_norm, weight_norm, update_norm / weight_norm])))
+            self._norms, self._weights_before = None, []
 
-        self._hooks = [optimizer.register_step_pre_hook(before), optimizer.register_step_post_hook(after)]
+        self._hooks = [
+            optimizer.register_step_pre_hook(record_weights),
+            optimizer.register_step_post_hook(record_update),
+        ]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Read the step count once per execution, since reading it in every step is slow."""
@@ -71,15 +76,15 @@ class Norms(Callback):
 
     def _log(self, trainer: Trainer, before: int | None = None) -> None:
         remaining = []
-        for step, values in self._unread:
+        for step, values in self._not_logged:
             if before is not None and step >= before:
                 remaining.append((step, values))
                 continue
-            gradient, size, ratio = values.tolist()
-            metrics = {"norms/gradient": gradient, "norms/weights": size, "norms/update_to_weights": ratio}
+            gradient_norm, weight_norm, ratio = values.tolist()
+            metrics = {"norms/gradient": gradient_norm, "norms/weights": weight_norm, "norms/update_to_weights": ratio}
             for logger in trainer.loggers:
                 logger.log_metrics(metrics, step=step)
-        self._unread = remaining
+        self._not_logged = remaining
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove the hooks."""

@@ -57,13 +57,13 @@ def embeddings(network: nn.Module, images: Tensor, batch_size: int) -> tuple[NDA
     weighted = [module for module in layers(network).values() if isinstance(module, nn.Linear | nn.Conv2d | Local2d)]
     if not weighted:
         raise UserError("the network has no convolution and no dense layer, so there is nothing before the last one")
-    last = weighted[-1]
+    last_layer = weighted[-1]
     features: list[Tensor] = []
 
     def record(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         features.append(inputs[0].mean(dim=(2, 3)) if inputs[0].ndim == 4 else inputs[0])
 
-    hook = last.register_forward_pre_hook(record)
+    hook = last_layer.register_forward_pre_hook(record)
     try:
         with evaluating(network):
             logits = torch.cat([network.forward(batch) for batch in images.split(batch_size)])
@@ -108,6 +108,6 @@ def sprites(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if max(height, width) <= MAX_SIDE:
         return tiles
     factor = MAX_SIDE / max(height, width)
-    flat = tiles.transpose(0, 3, 1, 2).reshape(num_tiles * 3, height, width).astype(np.float32)
-    small = fitted(flat, round(height * factor), round(width * factor))
-    return np.rint(small).astype(np.uint8).reshape(num_tiles, 3, *small.shape[1:]).transpose(0, 2, 3, 1)
+    channels = tiles.transpose(0, 3, 1, 2).reshape(num_tiles * 3, height, width).astype(np.float32)
+    shrunk = fitted(channels, round(height * factor), round(width * factor))
+    return np.rint(shrunk).astype(np.uint8).reshape(num_tiles, 3, *shrunk.shape[1:]).transpose(0, 2, 3, 1)

@@ -60,14 +60,16 @@ def texts(run_dir: Path, table: NetworkSummary) -> dict[str, str]:
     model = read_config(run_dir).model
     if model.get("pattern"):
         # blocks, and numbers that the pattern refers to by name
-        rest = OmegaConf.create({key: model[key] for key in model if key not in ("pattern", "_target_", "_convert_")})
-        contents["pattern"] = _code_block(f"{_wrapped(str(model.pattern).strip())}\n\n{OmegaConf.to_yaml(rest)}")
+        settings = OmegaConf.create(
+            {key: model[key] for key in model if key not in ("pattern", "_target_", "_convert_")}
+        )
+        contents["pattern"] = _code_block(f"{_wrapped(str(model.pattern).strip())}\n\n{OmegaConf.to_yaml(settings)}")
     path = run_dir / "environment.json"
     if path.is_file():
         environment: dict[str, Any] = json.loads(path.read_text())
-        words = [shlex.quote(str(word)) for word in environment.pop("command")]
-        is_long = sum(map(len, words)) + len(words) > COLUMNS
-        contents["command"] = _code_block((" \\\n    " if is_long else " ").join(words))
+        arguments = [shlex.quote(str(argument)) for argument in environment.pop("command")]
+        is_long = sum(map(len, arguments)) + len(arguments) > COLUMNS
+        contents["command"] = _code_block((" \\\n    " if is_long else " ").join(arguments))
         contents["environment"] = _code_block(json.dumps(environment, indent=2))
     return contents
 

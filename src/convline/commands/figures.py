@@ -33,21 +33,23 @@ def save(
             effect.
     """
     run = LoadedRun(run_dir)
-    chosen = {name: figures.BY_NAME[name] for name in map(figures.canonical_name, names or figures.BY_NAME)}
-    if others and not any(map(_compares, chosen.values())):
-        raise UserError(f"--beside compares runs, which {', '.join(chosen)} cannot do.\n  Type: --only translation")
-    if split == "test" and not any(map(_has_split, chosen.values())):
-        able = ", ".join(name for name, draw in figures.BY_NAME.items() if _has_split(draw))
-        raise UserError(f"--split test has no effect on {', '.join(chosen)}: only on {able}")
+    draw_by_name = {name: figures.BY_NAME[name] for name in map(figures.canonical_name, names or figures.BY_NAME)}
+    if others and not any(map(_compares, draw_by_name.values())):
+        raise UserError(
+            f"--beside compares runs, which {', '.join(draw_by_name)} cannot do.\n  Type: --only translation"
+        )
+    if split == "test" and not any(map(_has_split, draw_by_name.values())):
+        figures_with_split = ", ".join(name for name, draw in figures.BY_NAME.items() if _has_split(draw))
+        raise UserError(f"--split test has no effect on {', '.join(draw_by_name)}: only on {figures_with_split}")
     paths = []
     folder = run_dir / "pictures"
     assert run.cfg is not None  # reading it raises for a wrong directory, before a folder is made there
     folder.mkdir(exist_ok=True)
-    for name, draw in chosen.items():
+    for name, draw in draw_by_name.items():
         # A named figure that cannot be drawn is the user's error; of all figures, some do not apply to every network.
         with nullcontext() if names else failures_reported(f"drawing {name}", run):
-            beside = others if _compares(draw) else ()
-            figure = draw(run, *beside, **({"split": split} if _has_split(draw) else {}))
+            other_runs = others if _compares(draw) else ()
+            figure = draw(run, *other_runs, **({"split": split} if _has_split(draw) else {}))
             for suffix, encode in (("png", png), *((("svg", svg),) if as_svg else ())):
                 path = folder / f"{name}.{suffix}"
                 path.write_bytes(encode(figure))

@@ -108,9 +108,9 @@ def _scaled(values: Tensor) -> NDArray[np.float32]:
 def overlaid(tiles: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Blend colored heatmaps over the images; higher values are more opaque."""
     factor = tiles.shape[1] // heat.shape[1]
-    large = heat.repeat(factor, axis=1).repeat(factor, axis=2)
-    weight = MAX_OPACITY * large[..., None] ** 0.5
-    return np.rint(tiles * (1 - weight) + colored(large, 0, 1, "jet") * weight).astype(np.uint8)
+    enlarged_heat = heat.repeat(factor, axis=1).repeat(factor, axis=2)
+    opacity = MAX_OPACITY * enlarged_heat[..., None] ** 0.5
+    return np.rint(tiles * (1 - opacity) + colored(enlarged_heat, 0, 1, "jet") * opacity).astype(np.uint8)
 
 
 def draw(rows: list[tuple[list[str], NDArray[np.uint8]]], captions: list[list[str]], is_correct: list[bool]) -> Figure:

@@ -58,11 +58,13 @@ def draw(counts: NDArray[np.int64], classes: Sequence[str], normalized: bool, ca
     names = max(canvas.text_width(name, size) for name in classes)
     left, top, side = 40 + names, 62, cell * num_classes
     pairs = [] if num_classes <= MAX_CLASSES_WITH_NUMBERS else _confusions(counts, classes)
-    beside = 44 + max(map(canvas.text_width, pairs)) if pairs else 20
+    list_width = 44 + max(map(canvas.text_width, pairs)) if pairs else 20
     title = f"Confusion matrix, {'per cent of each true class' if normalized else 'images'}"
     summary = f"{caption}, {counts.trace() / max(counts.sum(), 1):.2%} correct (blue)"
     width = max(
-        left + side + beside, 24 + canvas.text_width(title, canvas.LARGE, bold=True), 24 + canvas.text_width(summary)
+        left + side + list_width,
+        24 + canvas.text_width(title, canvas.LARGE, bold=True),
+        24 + canvas.text_width(summary),
     )
     figure = canvas.blank(width, top + side + names + 46)
     canvas.write(figure, 12, 10, title, canvas.LARGE, bold=True)
@@ -78,8 +80,8 @@ def draw(counts: NDArray[np.int64], classes: Sequence[str], normalized: bool, ca
     axes.set_ylabel("true", fontsize=canvas.NORMAL)
     if num_classes <= MAX_CLASSES_WITH_NUMBERS:
         _write_numbers(axes, counts, normalized)
-    for line, text in enumerate(pairs):
-        canvas.write(figure, left + side + 24, top + 18 * line, text, bold=line == 0)
+    for index, text in enumerate(pairs):
+        canvas.write(figure, left + side + 24, top + 18 * index, text, bold=index == 0)
     return figure
 
 

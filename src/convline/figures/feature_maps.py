@@ -42,14 +42,14 @@ def feature_maps(run: RunOrPath, num_images: int = 3, num_channels: int = 8) -> 
     samples = run.one_sample_per_class(num_images)
     maps = outputs(run.network, samples.images, lambda module: not isinstance(module, UNCHANGED), _to_numpy)
     names = [run.classes[label] for label in samples.labels.tolist()]
-    return draw(as_tiles(samples.pictures.numpy()), names, evenly(maps), num_channels)
+    return draw(as_tiles(samples.pictures.numpy()), names, choose_layers(maps), num_channels)
 
 
 def _to_numpy(module: nn.Module, output: Tensor) -> NDArray[np.float32]:
     return output.detach().float().cpu().numpy()
 
 
-def evenly(maps: Maps) -> Maps:
+def choose_layers(maps: Maps) -> Maps:
     """Choose at most `MAX_LAYERS` layers, evenly, with the first and the last; drop layers in branches first."""
     names = list(maps)
     if len(names) > MAX_LAYERS:
@@ -103,12 +103,12 @@ def row(values: NDArray[np.float32], num_channels: int) -> Pixels:
         values: images × channels × height × width, or images × units.
         num_channels: number of maps in a block.
     """
-    shown = values[:, :num_channels] if values.ndim == 4 else values
-    low, high = float(shown.min()), float(shown.max())
+    channels = values[:, :num_channels] if values.ndim == 4 else values
+    low, high = float(channels.min()), float(channels.max())
     if values.ndim == 4:
-        maps = (colored(fitted(image, SIDE, SIDE), low, high) for image in shown)
+        maps = (colored(fitted(image, SIDE, SIDE), low, high) for image in channels)
         blocks = [make_grid(tiles, num_channels, gap=GAP) for tiles in maps]
     else:
         width = num_channels * (SIDE + GAP) - GAP
-        blocks = [colored(fitted(units[None, None], STRIP, width)[0], low, high) for units in shown]
+        blocks = [colored(fitted(units[None, None], STRIP, width)[0], low, high) for units in channels]
     return make_grid(np.stack(blocks), len(blocks), gap=BETWEEN)

@@ -82,9 +82,9 @@ def draw(name: str, before: NDArray[np.float32], after: NDArray[np.float32]) -> 
     height, width = grids[0][1].shape[:2]
     across = max(width, WIDTH) + 24
     figure = canvas.blank(max(3 * across, 420), height + 82)
-    shown = f"the first {MAX_FILTERS} of {num_filters}" if num_filters > MAX_FILTERS else f"{num_filters}"
+    count = f"the first {MAX_FILTERS} of {num_filters}" if num_filters > MAX_FILTERS else f"{num_filters}"
     size = f"{after.shape[3]}×{after.shape[2]}×{after.shape[1]}"
-    canvas.write(figure, 12, 10, f"Filters of {name}: {shown}, each {size}", canvas.LARGE, bold=True)
+    canvas.write(figure, 12, 10, f"Filters of {name}: {count}, each {size}", canvas.LARGE, bold=True)
     for index, (title, pixels, scale) in enumerate(grids):
         canvas.write(figure, 12 + index * across, 36, title)
         canvas.write(

@@ -46,9 +46,9 @@ def translation(run: RunOrPath, *others: RunOrPath, split: str = "val", num_imag
         UserError: a run's checkpoint or its data are missing.
     """
     curves = []
-    for each in map(load_run, (run, *others)):
-        samples = each.samples(split, num_images)
-        curves.append((label(each), shift_curve(each.network, samples.images, samples.labels)))
+    for loaded_run in map(load_run, (run, *others)):
+        samples = loaded_run.samples(split, num_images)
+        curves.append((label(loaded_run), shift_curve(loaded_run.network, samples.images, samples.labels)))
     return draw(curves, f"{len(samples.labels):,} {canvas.SPLIT_NAMES[split]} images, their edges repeated")
 
 
@@ -80,8 +80,8 @@ def shift_curve(network: nn.Module, images: Tensor, labels: Tensor, batch_size: 
         unmoved = _predictions(network, images, batch_size)
         curve = ShiftCurve([], [], [])
         for distance in range(-MAX_SHIFT, MAX_SHIFT + 1):
-            moves = [(distance, 0), (0, distance)]
-            predicted = torch.cat([_predictions(network, moved(images, *move), batch_size) for move in moves])
+            translations = [(distance, 0), (0, distance)]
+            predicted = torch.cat([_predictions(network, translated(images, *t), batch_size) for t in translations])
             curve.distances.append(distance)
             curve.accuracy.append((predicted == labels.repeat(2)).double().mean().item())
             curve.agreement.append((predicted == unmoved.repeat(2)).double().mean().item())
@@ -92,18 +92,18 @@ def _predictions(network: nn.Module, images: Tensor, batch_size: int) -> Tensor:
     return torch.cat([network.forward(batch).argmax(dim=1) for batch in images.split(batch_size)]).cpu()
 
 
-def moved(images: Tensor, right: int, down: int) -> Tensor:
+def translated(images: Tensor, right: int, down: int) -> Tensor:
     """Translate images, N×C×H×W, by `right` and `down` pixels, with replicate padding."""
     height, width = images.shape[2:]
-    reach = max(abs(right), abs(down))
-    padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
-    return padded[:, :, reach - down : reach - down + height, reach - right : reach - right + width]
+    padding = max(abs(right), abs(down))
+    padded = F.pad(images, (padding, padding, padding, padding), mode="replicate")
+    return padded[:, :, padding - down : padding - down + height, padding - right : padding - right + width]
 
 
 def draw(curves: list[tuple[str, ShiftCurve]], caption: str) -> Figure:
     """Draw accuracy on the left and agreement on the right."""
-    below = 20 + 18 * len(curves)
-    figure = canvas.blank(760, 380 + below)
+    legend_height = 20 + 18 * len(curves)
+    figure = canvas.blank(760, 380 + legend_height)
     canvas.write(figure, 12, 10, "Translation: predictions of moved images", canvas.LARGE, bold=True)
     canvas.write(figure, 12, 30, caption, canvas.SMALL, canvas.FAINT)
     lowest = min(min(*curve.accuracy, *curve.agreement) for _, curve in curves)

@@ -100,7 +100,7 @@ def commands_block(lesson: Lesson, results: Results) -> str:
 
 def findings_table(findings: Sequence[Finding]) -> str:
     """Write claims, published and reproduced values, and verdicts as a Markdown table."""
-    rows = [(each.claim, each.published, each.reproduced, each.verdict) for each in findings]
+    rows = [(finding.claim, finding.published, finding.reproduced, finding.verdict) for finding in findings]
     return markdown_table(("claim", "published", "reproduced", "verdict"), rows)
 
 
@@ -118,20 +118,20 @@ def configurations_table(configurations: Sequence[ConfigurationResults]) -> str:
         "test %",
     )
     rows = []
-    for each in configurations:
-        low, high = each.sample("test/acc").interval  # nan for one seed
-        failures = f"; {each.num_failed} learned nothing" if each.num_failed else ""
+    for configuration in configurations:
+        low, high = configuration.sample("test/acc").interval  # nan for one seed
+        failures = f"; {configuration.num_failed} learned nothing" if configuration.num_failed else ""
         rows.append(
             (
-                each.label,
-                str(len(each.seeds)),
-                count_text(each.num_parameters),
-                count_text(each.macs),
-                "" if each.receptive_field is None else str(each.receptive_field),
-                duration(min(each.epoch_seconds, default=float("nan"))),
-                mean_and_spread("val/acc", each.sample("val/acc")),
+                configuration.label,
+                str(len(configuration.seeds)),
+                count_text(configuration.num_parameters),
+                count_text(configuration.macs),
+                "" if configuration.receptive_field is None else str(configuration.receptive_field),
+                duration(min(configuration.epoch_seconds, default=float("nan"))),
+                mean_and_spread("val/acc", configuration.sample("val/acc")),
                 "" if low != low else f"{100 * max(low, 0):.2f} to {100 * min(high, 1):.2f}",
-                mean_and_spread("test/acc", each.sample("test/acc")) + failures,
+                mean_and_spread("test/acc", configuration.sample("test/acc")) + failures,
             )
         )
     return markdown_table(header, rows)

@@ -135,14 +135,14 @@ def read_configuration(
 
     runs = [read_run(run_dir) for run_dir in run_dirs]
     metrics = [{**run.metrics, **extra} for run, extra in zip(runs, extra_metrics, strict=True)]
-    names = [name for name in metrics[0] if all(name in each for each in metrics)] if metrics else []
+    names = [name for name in metrics[0] if all(name in run_metrics for run_metrics in metrics)] if metrics else []
     curve_names = ("train/acc", "train/loss", "val/acc", "val/loss")
     epoch_seconds = [[epoch[EPOCH_SECONDS] for epoch in run.epochs if EPOCH_SECONDS in epoch] for run in runs]
     return ConfigurationResults(
         label,
         dict(settings),
         [int(run.seed) for run in runs],
-        {name: [each[name] for each in metrics] for name in names},
+        {name: [run_metrics[name] for run_metrics in metrics] for name in names},
         {name: [[epoch.get(name, math.nan) for epoch in run.epochs] for run in runs] for name in curve_names},
         round(runs[0].parameters),
         round(runs[0].macs),
@@ -167,5 +167,5 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.7g}")
     if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    return [_rounded(each) for each in value] if isinstance(value, list | tuple) else value
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value

@@ -97,14 +97,14 @@ def _split(runs: list[RunRecord], by: str) -> tuple[list[str], list[list[RunReco
     for run in runs:
         if run.folder in settings:
             groups.setdefault(setting_text(settings[run.folder].get(matching[0], ABSENT)), []).append(run)
-    chosen = values.split(",") if values else list(groups)
-    if len(chosen) != 2 or any(value not in groups for value in chosen):
+    two_values = values.split(",") if values else list(groups)
+    if len(two_values) != 2 or any(value not in groups for value in two_values):
         example = ",".join(list(groups)[:2]) if len(groups) > 1 else "A,B"
         raise UserError(
             f"--by {by}: this must give two groups, but {setting} has {plural(len(groups), 'value')} here: "
             f"{', '.join(groups)}.\n  Type two of them, such as: --by {setting}={example}"
         )
-    return [f"{setting}={value}" for value in chosen], [groups[value] for value in chosen]
+    return [f"{setting}={value}" for value in two_values], [groups[value] for value in two_values]
 
 
 def _one_configuration(title: str, side: list[RunRecord], metric: str) -> tuple[Configuration, list[str]]:
@@ -198,5 +198,5 @@ def comparison(arguments: Sequence[str], by: str | None, split: str, metric_name
 
 def _by_seed(a: Group, b: Group, metric: str) -> Difference | None:
     metric_of_seed = {str(run.seed): run.metrics[metric] for run in b.runs}
-    both = [(run.metrics[metric], metric_of_seed[str(run.seed)]) for run in a.runs if str(run.seed) in metric_of_seed]
-    return paired(Sample(tuple(x for x, _ in both)), Sample(tuple(y for _, y in both)))
+    pairs = [(run.metrics[metric], metric_of_seed[str(run.seed)]) for run in a.runs if str(run.seed) in metric_of_seed]
+    return paired(Sample(tuple(x for x, _ in pairs)), Sample(tuple(y for _, y in pairs)))

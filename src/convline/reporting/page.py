@@ -63,7 +63,7 @@ def page(tables: Sequence[ReportTable], title: str) -> str:
 def _summary(tables: Sequence[ReportTable]) -> str:
     statuses = Counter(run.status for table in tables for row in table.rows for run in [*row.runs, *row.repeats])
     statuses.update(run.status for table in tables for run in table.unfinished)
-    runs = [plural(statuses.total(), "run"), *(f"{number:,} {status}" for status, number in statuses.items())]
+    runs = [plural(statuses.total(), "run"), *(f"{count:,} {status}" for status, count in statuses.items())]
     num_data = sum(bool(table.rows) for table in tables)
     data = f" on {num_data} data sets" if num_data > 1 else ""
     configurations = plural(sum(len(table.rows) for table in tables), "configuration")
@@ -123,9 +123,9 @@ def _tiles(table: ReportTable) -> list[dict[str, str]]:
     if table.measured_rows:
         best = table.measured_rows[0]
         label = table.label(best) if table.columns else "one configuration"
-        tiles.append(_tile(f"best {table.metric}", *_large(best, table.metric), label))
-        chosen = "of the checkpoints chosen by validation"
-        tiles.append(_tile(f"its {table.test_metric}", *_large(best, table.test_metric), chosen))
+        tiles.append(_tile(f"best {table.metric}", *_value_and_spread(best, table.metric), label))
+        note = "of the checkpoints chosen by validation"
+        tiles.append(_tile(f"its {table.test_metric}", *_value_and_spread(best, table.test_metric), note))
     finished = sum(len(row.runs) for row in table.rows)
     seeds = max((len(row.runs) for row in table.rows), default=0)
     runs = f"{plural(finished, 'finished run')}, up to {plural(seeds, 'seed')} each"
@@ -145,7 +145,7 @@ def _tile(name: str, value: str, beside: str, below: str) -> dict[str, str]:
     return {"name": name, "value": value, "beside": beside, "below": shortened(below, 90)}
 
 
-def _large(row: Configuration, metric: str) -> tuple[str, str]:
+def _value_and_spread(row: Configuration, metric: str) -> tuple[str, str]:
     sample = row.sample(metric)
     spread = f"± {value_text(metric, sample.sd)} · {sample.n} seeds" if sample.n > 1 else plural(sample.n, "seed")
     return value_with_unit(metric, sample.mean), spread
@@ -164,7 +164,7 @@ def _row(table: ReportTable, row: Configuration, rank: int, prefix: str) -> dict
     cells.append(_cell(status_text(row), len(row.runs)))
     for name, text in (("seconds", duration), ("parameters", count_text), ("macs", count_text)):
         cells.append(_cell(text(row.mean(name)), row.mean(name)))
-    value = " ".join((table.metric, *_large(row, table.metric)))
+    value = " ".join((table.metric, *_value_and_spread(row, table.metric)))
     return {"id": f"{prefix}{rank}", "tip": f"{rank}  {shortened(table.label(row), 160)}\n{value}", "cells": cells}
 
 

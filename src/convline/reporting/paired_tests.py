@@ -76,17 +76,18 @@ def compare_on_images(
     import numpy as np
 
     loaded = {run.folder: _load(run, split) for run in [*a, *b]}
-    first = a[0]
+    first_run = a[0]
     for run in [*a, *b]:
-        if not np.array_equal(loaded[run.folder][1], loaded[first.folder][1]):
+        if not np.array_equal(loaded[run.folder][1], loaded[first_run.folder][1]):
             raise UserError(
-                f"{run.folder} and {first.folder} were not evaluated on the same {split} images: their labels differ.\n"
+                f"{run.folder} and {first_run.folder} were not evaluated on the same {split} images: "
+                "their labels differ.\n"
                 "  Compare runs on the same data, with the same data.split_seed and limits."
             )
     means = [np.mean([_metric_per_image(*loaded[run.folder], metric) for run in side], axis=0) for side in (a, b)]
     pairs, by_seed = _pairs(a, b)
     return ImageComparison(
-        num_images=len(loaded[first.folder][1]),
+        num_images=len(loaded[first_run.folder][1]),
         difference=bootstrap(means[0] - means[1]),
         pairs=[_mcnemar(run_a, run_b, loaded) for run_a, run_b in pairs],
         by_seed=by_seed,

@@ -95,8 +95,8 @@ def find_runs(folders: Iterable[Path]) -> list[RunRecord]:
     folders = list(folders)
     for folder in folders:
         if not folder.is_dir():
-            what = "is a file" if folder.exists() else "is not there"
-            raise UserError(f"{folder} {what}; type a folder of runs, a sweep's or a run's: convline report runs")
+            problem = "is a file" if folder.exists() else "is not there"
+            raise UserError(f"{folder} {problem}; type a folder of runs, a sweep's or a run's: convline report runs")
     paths = {path.resolve(): path for folder in folders for path in _run_dirs(folder)}
     if not paths:
         raise UserError(

@@ -43,11 +43,11 @@ def unfinished_reason(run: RunRecord) -> str:
         return run.error
     parts = []
     if run.epochs:
-        last = run.epochs[-1]
-        value = value_with_unit(run.monitor, last.get(run.monitor, math.nan))
-        parts.append(f"after epoch {last['epoch']:g}: {run.monitor} {value}")
-    if run.status == "running" and not math.isnan(age := seconds_since_written(run)):
-        parts.append(f"last sign of life {duration(max(age, 0))} before this report")
+        last_epoch = run.epochs[-1]
+        value = value_with_unit(run.monitor, last_epoch.get(run.monitor, math.nan))
+        parts.append(f"after epoch {last_epoch['epoch']:g}: {run.monitor} {value}")
+    if run.status == "running" and not math.isnan(seconds := seconds_since_written(run)):
+        parts.append(f"last sign of life {duration(max(seconds, 0))} before this report")
     return ", ".join(parts)
 
 

@@ -86,12 +86,12 @@ def _usual(table: ReportTable) -> dict[str, str]:
 
 def _unusual_settings(table: ReportTable, row: Configuration, usual: dict[str, str]) -> str:
     """Write the settings that differ from their most frequent value."""
-    shown = {
+    settings = {
         name: setting_text(row.value(key))
         for key, name in table.columns.items()
         if setting_text(row.value(key)) != usual[key]
     }
-    return ", ".join(f"{name}={shortened(value)}" for name, value in shown.items()) or "as usual"
+    return ", ".join(f"{name}={shortened(value)}" for name, value in settings.items()) or "as usual"
 
 
 def _show_unfinished(terminal: Console, table: ReportTable) -> None:

@@ -46,24 +46,24 @@ def _over_seeds(result: Comparison) -> str:
     )
     if difference.value == 0:
         return f"{text} The means are equal, so there is no difference that more seeds could confirm."
-    have = min(len(result.a.runs), len(result.b.runs))
+    num_seeds = min(len(result.a.runs), len(result.b.runs))
     if result.needed is None:
         more = f"more than {MAX_SEEDS:,} seeds of each would be needed to confirm it"
     else:
-        more = f"{_more(result.needed, have)} would confirm it"
+        more = f"{_more(result.needed, num_seeds)} would confirm it"
     chance = f"(in {100 * POWER:.0f} % of such experiments, α = {ALPHA:g})"
     return f"{text} If the true difference and spread are the observed ones, {more} {chance}."
 
 
-def _more(needed: int, have: int) -> str:
+def _more(needed: int, num_seeds: int) -> str:
     """Write how many seeds are needed; at least one more, since the estimate can be below the present number."""
-    return f"about {needed:,} seeds of each, {max(needed - have, 1):,} more,"
+    return f"about {needed:,} seeds of each, {max(needed - num_seeds, 1):,} more,"
 
 
 def _one_seed(result: Comparison) -> str:
-    short = " and ".join(letter for letter, group in (("A", result.a), ("B", result.b)) if len(group.runs) < 2)
+    sides = " and ".join(letter for letter, group in (("A", result.a), ("B", result.b)) if len(group.runs) < 2)
     return (
-        f"No verdict on the configurations: there is one seed of {short}, and nobody can tell a difference of "
+        f"No verdict on the configurations: there is one seed of {sides}, and nobody can tell a difference of "
         "configurations from one of seeds. Train both with several, such as:\n"
         f"  {train_command()} -m … 'seed=range(5)'"
     )
@@ -85,11 +85,11 @@ def _on_images(result: Comparison) -> list[str]:
     difference, split = images.difference, result.metric.partition("/")[0]
     if len(result.a.runs) == len(result.b.runs) == 1:
         pair = images.pairs[0]
-        holds = "support" if pair.p < ALPHA else "do not support"
+        support = "support" if pair.p < ALPHA else "do not support"
         return [
             f"About these two networks only: of {images.num_images:,} {split} images A alone has {pair.only_a:,} "
             f"correct and B alone {pair.only_b:,}; "
-            f"the data {holds} a difference in accuracy (McNemar, p = {pair.p:.2g})."
+            f"the data {support} a difference in accuracy (McNemar, p = {pair.p:.2g})."
         ]
     low = signed_text(result.metric, difference.low)
     interval = f"{low} to {signed_text(result.metric, difference.high, unit=True)}"

@@ -32,8 +32,8 @@ def gradients(
     upstream_Frs = np.asarray(upstream) if has_channels else np.asarray(upstream)[None]
     expected = (len(kernel_FChw), *windows.shape[1:3])
     if upstream_Frs.shape != expected:
-        given, wanted = (shape if has_channels else shape[1:] for shape in (upstream_Frs.shape, expected))
-        raise ValueError(f"upstream must have the output's shape {wanted}, but has {given}")
+        given_shape, expected_shape = (shape if has_channels else shape[1:] for shape in (upstream_Frs.shape, expected))
+        raise ValueError(f"upstream must have the output's shape {expected_shape}, but has {given_shape}")
     image_gradient = _image_gradient(image_CHW, kernel_FChw, upstream_Frs, stride, padding)
     kernel_gradient = np.einsum("frs,crshw->fchw", upstream_Frs, windows)
     if has_channels:

@@ -23,8 +23,8 @@ def _output(stride: int, pad: str) -> int:
 
 
 def _strides(_: Results) -> tuple[str, bool]:
-    one, two = _output(1, "valid"), _output(2, "valid")
-    return f"7 pixels, windows of 3: {one} with stride 1, {two} with stride 2", one > two
+    size_1, size_2 = _output(1, "valid"), _output(2, "valid")
+    return f"7 pixels, windows of 3: {size_1} with stride 1, {size_2} with stride 2", size_1 > size_2
 
 
 def _paddings(_: Results) -> tuple[str, bool]:

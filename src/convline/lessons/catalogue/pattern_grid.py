@@ -31,7 +31,8 @@ def _claims() -> list[Claim]:
 
 def _collapse(results: Results) -> tuple[str, bool]:
     configurations = [results.configuration(label(3, 3, k)) for k in range(3)]
-    failed, runs = sum(each.num_failed for each in configurations), sum(len(each.seeds) for each in configurations)
+    failed = sum(configuration.num_failed for configuration in configurations)
+    runs = sum(len(configuration.seeds) for configuration in configurations)
     return f"N=3, M=3: {failed} of {runs} runs learned nothing", failed > 0
 
 

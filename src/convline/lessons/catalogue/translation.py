@@ -45,13 +45,13 @@ def _equivariance(_: Results) -> tuple[str, bool]:
     """Compare the convolution of a translated image with the translated convolution, away from the border."""
     import torch
 
-    from convline.figures.translation import moved
+    from convline.figures.translation import translated
     from convline.network.build import build_network
 
     torch.manual_seed(0)
     layer = build_network("CONV(8, 3) -> FC", input_shape=(1, 28, 28), num_classes=10).get_submodule("conv1")
     image = torch.randn(1, 1, 28, 28)
-    difference = layer(moved(image, 3, 2)) - moved(layer(image), 3, 2)
+    difference = layer(translated(image, 3, 2)) - translated(layer(image), 3, 2)
     largest = difference[..., 6:-6, 6:-6].abs().max().item()
     return f"largest difference inside the border: {largest:g}", largest < 1e-6
 

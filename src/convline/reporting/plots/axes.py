@@ -40,8 +40,8 @@ class Scale:
 
         low, high = self.position(self.values[0]), self.position(self.values[-1])
         if self.kind == "log" and high - low < 3:  # decades are too few: 1, 2 and 5 of each
-            whole = [d * 10.0**e for e in range(math.floor(low), math.ceil(high) + 1) for d in (1, 2, 5)]
-            positions = [math.log10(number) for number in whole]
+            candidates = [d * 10.0**e for e in range(math.floor(low), math.ceil(high) + 1) for d in (1, 2, 5)]
+            positions = [math.log10(number) for number in candidates]
         elif self.kind == "log":
             step = math.ceil((high - low) / 6)
             positions = [float(e) for e in range(math.floor(low), math.ceil(high) + 1, step)]
@@ -75,11 +75,11 @@ def make_scale(key: str, points: Sequence[Point]) -> Scale | None:
 
 def spreads_over_decades(numbers: Sequence[float]) -> bool:
     """Return whether the median of sorted numbers is nearer to the middle on a log scale than on a linear one."""
-    low, middle, high = numbers[0], numbers[len(numbers) // 2], numbers[-1]
+    low, median, high = numbers[0], numbers[len(numbers) // 2], numbers[-1]
     if low <= 0 or high <= 3 * low:
         return False
-    on_log = math.log(middle / low) / math.log(high / low)
-    return abs(on_log - 0.5) < abs((middle - low) / (high - low) - 0.5)
+    log_position = math.log(median / low) / math.log(high / low)
+    return abs(log_position - 0.5) < abs((median - low) / (high - low) - 0.5)
 
 
 def _hashable(value: Any) -> Any:
@@ -98,11 +98,11 @@ def effect(axis: Scale, points: Sequence[Point]) -> float:
 
     Source: Fisher, "Statistical Methods for Research Workers", 1925.
     """
-    known = sorted((position(axis, p), p.y) for p in points if has_setting(p, axis.key))
+    position_and_metric = sorted((position(axis, p), p.y) for p in points if has_setting(p, axis.key))
     groups: dict[float, list[float]] = {}
-    for index, (x, y) in enumerate(known):
-        groups.setdefault(x if axis.kind == "side by side" else index * FEW // len(known), []).append(y)
-    mean = math.fsum(y for _, y in known) / len(known)
-    total = math.fsum((y - mean) ** 2 for _, y in known)
+    for index, (x, y) in enumerate(position_and_metric):
+        groups.setdefault(x if axis.kind == "side by side" else index * FEW // len(position_and_metric), []).append(y)
+    mean = math.fsum(y for _, y in position_and_metric) / len(position_and_metric)
+    total = math.fsum((y - mean) ** 2 for _, y in position_and_metric)
     between = math.fsum(len(ys) * (math.fsum(ys) / len(ys) - mean) ** 2 for ys in groups.values())
     return between / total if total else 0.0

@@ -15,8 +15,8 @@ COVERED = 0.6  # of the cells must hold a configuration, or it is no grid
 
 def heat_map(table: ReportTable, points: Sequence[Point], by_effect: Sequence[Scale], width: float) -> Plot | None:
     """Draw the heatmap of the two settings with the largest effect whose values form a grid; None if no two do."""
-    small = [axis for axis in by_effect if len(axis.values) <= MAX_VALUES]
-    pairs = sorted(itertools.combinations(small, 2), key=lambda pair: -sum(effect(axis, points) for axis in pair))
+    candidates = [axis for axis in by_effect if len(axis.values) <= MAX_VALUES]
+    pairs = sorted(itertools.combinations(candidates, 2), key=lambda pair: -sum(effect(axis, points) for axis in pair))
     for first, second in pairs:
         cells = _cells(points, first, second)
         if len(cells) >= COVERED * len(first.values) * len(second.values) and len(cells) > 3:
@@ -68,9 +68,9 @@ def _draw(
         axes.set_ylabel(table.columns[up.key])
         title = f"{table.columns[across.key]} × {table.columns[up.key]}"
         svg = as_svg(figure, f"{name_with_unit(table.metric)} by {title}")
-    most = max(map(len, cells.values()))
-    over = f", mean over up to {most} configurations that differ in other settings" if most > 1 else ""
-    return Plot("interaction", title, svg, width, f"{name_with_unit(table.metric)}{over}. The better, the darker.")
+    max_count = max(map(len, cells.values()))
+    note = f", mean over up to {max_count} configurations that differ in other settings" if max_count > 1 else ""
+    return Plot("interaction", title, svg, width, f"{name_with_unit(table.metric)}{note}. The better, the darker.")
 
 
 def _is_long(axis: Scale) -> bool:

@@ -33,10 +33,10 @@ def against_metric(
     # rows of three, but no plot alone in its row: the last ones are wider
     num_wide = {0: 0, 1: min(len(shown), 4), 2: 2}[len(shown) % 3]
     widths = [width_alone] if len(shown) == 1 else [THIRD] * (len(shown) - num_wide) + [HALF] * num_wide
-    return [_one(table, points, axis, width) for axis, width in zip(shown, widths, strict=True)]
+    return [_plot_setting(table, points, axis, width) for axis, width in zip(shown, widths, strict=True)]
 
 
-def _one(table: ReportTable, points: Sequence[Point], axis: Scale, width: float) -> Plot:
+def _plot_setting(table: ReportTable, points: Sequence[Point], axis: Scale, width: float) -> Plot:
     shown = [point for point in points if has_setting(point, axis.key)]
     xs = [position(axis, point) for point in shown]
     with drawing(width, 236) as figure:
@@ -67,8 +67,8 @@ def _medians(axes: "Axes", xs: Sequence[float], shown: Sequence[Point]) -> None:
     for x in sorted(set(xs)):
         ys = [point.y for other, point in zip(xs, shown, strict=True) if other == x]
         if len(ys) > 1:
-            middle = statistics.median(ys)
-            axes.plot([x - 0.32, x + 0.32], [middle, middle], color=INK, alpha=0.55, linewidth=1.4, zorder=2)
+            median = statistics.median(ys)
+            axes.plot([x - 0.32, x + 0.32], [median, median], color=INK, alpha=0.55, linewidth=1.4, zorder=2)
 
 
 def importance(folder: Path) -> Plot | None:

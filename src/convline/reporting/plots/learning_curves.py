@@ -40,20 +40,20 @@ def learning_curves(table: ReportTable, points: Sequence[Point]) -> Plot | None:
             longest = max(longest, epochs[-1])
             legend.append((color, f"{point.rank}  {shortened(table.label(point.row), 90)}"))
         samples = [sample for _, samples_by_epoch in curves for sample in samples_by_epoch.values()]
-        every = [scale * (s.mean + side * (s.sd if s.n > 1 else 0)) for s in samples for side in (-1, 0, 1)]
-        axes.set_ylim(*robust_limits(every, table.metric))
+        values = [scale * (s.mean + side * (s.sd if s.n > 1 else 0)) for s in samples for side in (-1, 0, 1)]
+        axes.set_ylim(*robust_limits(values, table.metric))
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # also for one epoch
         axes.margins(x=0.01)
         axes.set_ylabel(name_with_unit(table.metric))
         svg = as_svg(figure, f"learning curves: {table.metric} by epoch")
-    which = f"The best {len(curves)} of {len(points)} configurations. " if len(points) > len(curves) else ""
+    selection = f"The best {len(curves)} of {len(points)} configurations. " if len(points) > len(curves) else ""
     bands = (
         "Bands: mean ± sample standard deviation over seeds."
         if any(p.row.sample(table.metric).n > 1 for p, _ in curves)
         else ""
     )
-    return Plot("curves", "Learning curves", svg, FULL, f"{which}{bands}".strip(), tuple(reversed(legend)))
+    return Plot("curves", "Learning curves", svg, FULL, f"{selection}{bands}".strip(), tuple(reversed(legend)))
 
 
 def curve(row: Configuration, metric: str) -> dict[float, Sample]:

@@ -23,7 +23,7 @@ def against_costs(table: ReportTable, points: Sequence[Point]) -> list[Plot]:
     for cost, name in COSTS.items():
         shown = [point for point in points if point.row.mean(cost) > 0]
         if len({point.row.mean(cost) for point in shown}) > 1:
-            plots.append(_one(table, shown, cost, name))
+            plots.append(_plot_cost(table, shown, cost, name))
     return plots
 
 
@@ -46,7 +46,7 @@ def pareto_front(costs: Sequence[float], values: Sequence[float], lower: bool) -
     return indices
 
 
-def _one(table: ReportTable, shown: Sequence[Point], cost: str, name: str) -> Plot:
+def _plot_cost(table: ReportTable, shown: Sequence[Point], cost: str, name: str) -> Plot:
     xs = [point.row.mean(cost) for point in shown]
     is_log = spreads_over_decades(sorted(xs))
     best = pareto_front(xs, [point.y for point in shown], lower_is_better(table.metric))
@@ -69,24 +69,24 @@ def _one(table: ReportTable, shown: Sequence[Point], cost: str, name: str) -> Pl
             )  # fmt: skip
         _ticks(axes, cost, is_log)
         axes.set_xlabel(f"{name}{' (log scale)' if is_log else ''}")
-        off = clipped_note(axes, shown)
+        note = clipped_note(axes, shown)
         svg = as_svg(figure, f"{table.metric} against {name}, with the Pareto front")
     title = f"{table.metric} against {'time' if cost == 'seconds' else cost}"
     format_cost = duration if cost == "seconds" else count_text
     lowest_cost = format_cost(shown[best[0]].row.mean(cost))
-    caption = f"Numbers are ranks along the Pareto front, which begins at {lowest_cost}{off}."
+    caption = f"Numbers are ranks along the Pareto front, which begins at {lowest_cost}{note}."
     return Plot("pareto", title, svg, HALF, caption)
 
 
 def _spread_out(best: Sequence[int], xs: Sequence[float], ys: Sequence[float], axes: "Axes") -> list[int]:
     """Select points of the front, the best first, whose rank labels do not overlap."""
     axes.autoscale_view()  # else the limits are found when it is drawn
-    kept: list[tuple[int, float, float]] = []
+    labeled: list[tuple[int, float, float]] = []
     for index in reversed(best):
         x, y = axes.transAxes.inverted().transform(axes.transData.transform((xs[index], ys[index])))
-        if all(abs(x - other_x) > 0.08 or abs(y - other_y) > 0.07 for _, other_x, other_y in kept):
-            kept.append((index, x, y))
-    return [index for index, _, _ in kept]
+        if all(abs(x - other_x) > 0.08 or abs(y - other_y) > 0.07 for _, other_x, other_y in labeled):
+            labeled.append((index, x, y))
+    return [index for index, _, _ in labeled]
 
 
 def _ticks(axes: "Axes", cost: str, is_log: bool) -> None:
