@@ -98,7 +98,7 @@ def test_validation_loss_is_the_cross_entropy_without_smoothing_per_image(tmp_pa
 def test_evaluation_outside_the_trainer_gives_the_figures_of_validation(tmp_path: Path) -> None:
     data = make_data()
     classifier = fit(tmp_path, data, make_network(batch_norm=True), ema_decay=0.5)
-    evaluation = evaluate(classifier.evaluated, data.eval_loader("val", torch.device("cpu")), "32-true")
+    evaluation = evaluate(classifier.evaluated_network, data.eval_loader("val", torch.device("cpu")), "32-true")
     assert evaluation.loss == pytest.approx(metrics(classifier)["val/loss"], rel=1e-5)
     assert evaluation.accuracy == pytest.approx(metrics(classifier)["val/acc"])
 
@@ -217,7 +217,7 @@ def test_the_average_is_the_recursion_over_steps_with_the_running_statistics(tmp
             optimizer.step()
             now = {key: value.clone() for key, value in plain.state_dict().items() if value.is_floating_point()}
             average = {key: decay * average.get(key, value) + (1 - decay) * value for key, value in now.items()}
-    averaged = classifier.evaluated.state_dict()
+    averaged = classifier.evaluated_network.state_dict()
     for key, value in average.items():
         torch.testing.assert_close(averaged[key], value, atol=1e-4, rtol=1e-4)
     assert_same(classifier.network, plain, 1e-4)
@@ -229,7 +229,7 @@ def test_the_average_is_what_is_validated(tmp_path: Path) -> None:
     classifier = fit(tmp_path, data, make_network(batch_norm=True), ema_decay=0.9)
     images, labels = images_and_labels(data, data.val_indices)
     losses = {}
-    for name, network in (("raw", classifier.network), ("averaged", classifier.evaluated)):
+    for name, network in (("raw", classifier.network), ("averaged", classifier.evaluated_network)):
         network.eval()
         losses[name] = F.cross_entropy(network(images), labels).item()
     assert metrics(classifier)["val/loss"] == pytest.approx(losses["averaged"], rel=1e-4)
@@ -269,7 +269,7 @@ def test_bf16_computes_in_bfloat16_and_keeps_the_weights_in_float32(tmp_path: Pa
     assert_same(network.inner, full.network, 0.1)  # 8 bits of mantissa: 1 in 256 an operation
     with pytest.raises(AssertionError):
         assert_same(network.inner, full.network, 0)
-    evaluation = evaluate(classifier.evaluated, data.eval_loader("val", torch.device("cpu")), "bf16-mixed")
+    evaluation = evaluate(classifier.evaluated_network, data.eval_loader("val", torch.device("cpu")), "bf16-mixed")
     assert evaluation.loss == pytest.approx(metrics(classifier)["val/loss"], rel=1e-3)
     assert evaluation.accuracy == pytest.approx(metrics(classifier)["val/acc"])
 

@@ -68,7 +68,7 @@ class Pictures(AfterTest):
             return
         self._drawn_step = trainer.global_step
         assert isinstance(pl_module, Classifier)
-        run = LoadedRun(Path(trainer.default_root_dir), None, datamodule_of(trainer), pl_module.evaluated)
+        run = LoadedRun(Path(trainer.default_root_dir), None, datamodule_of(trainer), pl_module.evaluated_network)
         for name in self.at_epochs:
             with failures_reported(f"drawing {name}", run):
                 add_picture(writer, f"by epoch/{name}", png(figures.BY_NAME[name](run)), trainer.global_step)

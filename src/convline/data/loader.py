@@ -110,7 +110,7 @@ class Loader(ABC):
     def batch_indices(self, position: int) -> Tensor:
         """Return the indices of this rank's share of the batch at this position of the epoch."""
         assert self._order is not None
-        # Each rank cuts its share out of the same global batch. tensor_split makes shares that differ by one image at
+        # Each rank takes its part of the same global batch. tensor_split makes parts that differ by one image at
         # most, so the last, smaller batch reaches every rank too.
         size = self.config.batch_size * self.config.world_size
         index = self._order[position * size : (position + 1) * size]

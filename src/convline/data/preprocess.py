@@ -22,7 +22,7 @@ class Preprocessor:
             (p / 255 - mean) / std.
         input_shape: channels, height and width for the network: images of another size are resized (bilinear,
             antialiased), gray ones repeated over the channels.
-        device: where batches are preprocessed.
+        device: device on which batches are preprocessed.
         channels_last: memory format of the batches.
         pipeline: augmentation; None for no augmentation.
     """
@@ -60,9 +60,9 @@ class Preprocessor:
         Args:
             images: uint8, B×C×H×W.
             labels: int64, B.
-            index: of the images in the whole set.
+            index: indices of the images in the whole set.
         Returns:
-            float32 B×C×H×W, and labels or, where images are mixed, float32 B×classes shares.
+            float32 B×C×H×W, and the labels or, if images are mixed, soft targets B×classes, float32.
         """
         targets = labels
         images = self._resize(images)
@@ -106,12 +106,13 @@ def channel_statistics(images: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]
     """
     channels, height, width = images.shape[1:]
     rows = images.permute(0, 2, 3, 1).flatten(1)
-    # Summed over images at each position by itself: whole rows are added, whatever the number of channels.
+    # Sum over the images first, separately for each position: whole rows are added, which is fast for any number of
+    # channels. The positions of each channel are summed at the end.
     total = torch.zeros(rows.shape[1], dtype=torch.int64)
     squares = torch.zeros_like(total)
     for chunk in indices.split(min(max(1, CHUNK_BYTES // rows.shape[1]), 33_025)):
         pixels = rows.index_select(0, chunk).to(torch.int32)
-        # in 32 bits: exact up to 33,025 times 255 squared
+        # int32 sums are exact for up to 33,025 images, since 33,025 · 255² < 2³¹
         total += pixels.sum(dim=0, dtype=torch.int32)
         squares += pixels.mul_(pixels).sum(dim=0, dtype=torch.int32)
     total, squares = (sums.view(-1, channels).sum(dim=0) for sums in (total, squares))

@@ -54,7 +54,7 @@ def pixel_limits(data: DataModule) -> tuple[Tensor, Tensor]:
 def preview(data: DataModule, num_rows: int, num_columns: int) -> Tensor:
     """Return a few training images with their augmentation, for display; uint8, rows×columns×C×H×W.
 
-    With augmentation each row is one image: first as it is stored, then as in the first epochs (except for mixing,
+    With augmentation each row is one image: first without augmentation, then as in the first epochs (except for mixing,
     which depends on the other images of the batch). Without augmentation every image is a different one. The random
     state of the training is not changed.
 

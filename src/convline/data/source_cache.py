@@ -12,13 +12,13 @@ _cache: dict[str, Images] | None = None
 
 @contextmanager
 def cache_sources() -> Iterator[None]:
-    """Let cached sources keep the last training set within this block; only one, so that memory does not grow."""
+    """Cache the last training set of cached sources within this block; only one, so that memory does not grow."""
     global _cache
-    before, _cache = _cache, {} if _cache is None else _cache
+    outer_cache, _cache = _cache, {} if _cache is None else _cache
     try:
         yield
     finally:
-        _cache = before
+        _cache = outer_cache
 
 
 def cached_source(source: Callable[..., Images], key: str) -> Callable[..., Images]:
@@ -28,7 +28,7 @@ def cached_source(source: Callable[..., Images], key: str) -> Callable[..., Imag
 
     Args:
         source: called with the name of the official split last.
-        key: names everything that the source depends on.
+        key: a text that identifies all settings of the source.
     """
 
     def read(*root_and_split: Any) -> Images:

@@ -1,7 +1,7 @@
-"""Turn layer specs and an input shape into an `nn.Module`, and describe it: trace, summary, receptive fields, graph."""
+"""Build an `nn.Module` from a pattern or a config, and describe it: summary, receptive fields, diagram, graph."""
 
-from convline.network.build import build_network
+from convline.network.build import build_meta_network, build_network
 from convline.network.summary import NetworkSummary, summarize
 from convline.network.trace import trace
 
-__all__ = ["NetworkSummary", "build_network", "summarize", "trace"]
+__all__ = ["NetworkSummary", "build_meta_network", "build_network", "summarize", "trace"]

@@ -76,7 +76,7 @@ def _conv(
         raise ShapeError(
             f"groups={groups} must divide both the {channels} channels that come in and the {filters} filters"
         )
-    # nn.Conv2d pads both sides equally; "same" needs more zeros on one side here, and their number depends on the input
+    # nn.Conv2d pads both sides equally; "same" needs an odd zero on one side, or zeros that depend on the input
     if pad == "same" and (stride > 1 or dilation * (kernel - 1) % 2):
         return Conv2dSame(channels, filters, kernel, stride, 0, dilation, groups, bias), (filters, height, width)
     padding = dilation * (kernel - 1) // 2 if pad == "same" else 0 if pad == "valid" else pad

@@ -49,12 +49,12 @@ class ReceptiveField:
 
 def union(fields: Sequence[ReceptiveField | None]) -> ReceptiveField | None:
     """Return the bounding box of the fields of several branches; None if one is unknown."""
-    known = [field for field in fields if field is not None]
-    if not known or len(known) < len(fields):
+    known_fields = [field for field in fields if field is not None]
+    if not known_fields or len(known_fields) < len(fields):
         return None
-    top, left = (min(field.start[axis] for field in known) for axis in (0, 1))
-    bottom, right = (max(field.start[axis] + field.size[axis] for field in known) for axis in (0, 1))
-    return ReceptiveField((bottom - top, right - left), known[0].jump, (top, left))
+    top, left = (min(field.start[axis] for field in known_fields) for axis in (0, 1))
+    bottom, right = (max(field.start[axis] + field.size[axis] for field in known_fields) for axis in (0, 1))
+    return ReceptiveField((bottom - top, right - left), known_fields[0].jump, (top, left))
 
 
 def fields_of_calls(calls: Sequence[LayerCall]) -> list[ReceptiveField | None]:

@@ -144,7 +144,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
     try:
         # The run is finished. An interruption only skips the remaining figures, which the command can draw later.
         with stoppable(f"convline figures {shlex.quote(str(run_dir))}"):
-            after_test.run_after_test(trainer, LoadedRun(run_dir, cfg, data, classifier.evaluated))
+            after_test.run_after_test(trainer, LoadedRun(run_dir, cfg, data, classifier.evaluated_network))
     finally:
         console.print_outcome(run_dir, summary)
     return summary
@@ -288,13 +288,15 @@ def _test(
     classifier.to(device)
     class_accuracy = {}
     for split in ("val", "test"):
-        evaluation = evaluate(classifier.evaluated, data.eval_loader(split, device), cfg.trainer.precision)
+        evaluation = evaluate(classifier.evaluated_network, data.eval_loader(split, device), cfg.trainer.precision)
         if split == "test":
             test_log.record(run_dir, "train", data.fingerprint())
         evaluation.save(run_dir / "predictions" / f"{split}.npz")
         metrics[f"{split}/acc"], metrics[f"{split}/loss"] = evaluation.accuracy, evaluation.loss
         if cfg.tta is not None:
-            augmented = evaluate(classifier.evaluated, data.eval_loader(split, device), cfg.trainer.precision, cfg.tta)
+            augmented = evaluate(
+                classifier.evaluated_network, data.eval_loader(split, device), cfg.trainer.precision, cfg.tta
+            )
             metrics[f"{split}/acc_tta"], metrics[f"{split}/loss_tta"] = augmented.accuracy, augmented.loss
         class_accuracy[split] = dict(zip(data.classes, evaluation.class_accuracy(), strict=True))
     return {"metrics": metrics, "best_epoch": best_epoch, "class_accuracy": class_accuracy}

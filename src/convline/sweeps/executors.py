@@ -71,14 +71,14 @@ def run_until_done(directories: Sequence[Path], executor: Executor, fail_fast: b
     while True:
         if fail_fast and "failed" in states.values():
             return
-        # not "failed": another command may run a failed job again, and then it is waited for
+        # "failed" jobs stay in: another command may run one again, and then this loop waits for it
         states = {path: state for path, state in states.items() if state not in ("finished", "pruned")}
         todo = [path for path, state in states.items() if state in ("waiting", "interrupted")]
         if todo:
             executor.run_jobs(todo)
         elif "running" not in states.values():
             return
-        before, states = states, {path: read_status(path) for path in states}
-        if states == before:
+        states_before, states = states, {path: read_status(path) for path in states}
+        if states == states_before:
             time.sleep(POLL_SECONDS)
             states = {path: read_status(path) for path in states}

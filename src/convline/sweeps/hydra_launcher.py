@@ -73,12 +73,12 @@ class HydraLauncherExecutor:
             hydra_context=self._context, task_function=task, config=self._cfg
         )
         overrides = [[f"hydra.sweep.dir='{folder.absolute()}'", f"hydra.sweep.subdir='{name}'"] for name in names]
-        before = _states(folder)
+        states_before = _states(folder)
         try:
             with _print_failures(folder):
                 launcher.launch(overrides, initial_job_idx=0)
-        except Exception as error:  # of one task, perhaps; the others may be running still
-            if before == _states(folder):
+        except Exception as error:  # perhaps of a single task, while others still run
+            if states_before == _states(folder):
                 target = self._cfg.hydra.launcher._target_
                 raise UserError(f"the launcher {target} failed: {first_line(error)}") from error
             print(f"── the launcher says: {first_line(error)}", file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
 """Lock a job's run directory, train it, and record any failure. An exception never reaches another job.
 
-A job writes what it prints to `log.txt` in its run directory.
+The output of a job is also written to `log.txt` in its run directory.
 """
 
 import os
@@ -51,7 +51,7 @@ def run_job(run_dir: Path, title: str, quiet: bool = False) -> str | None:
 
     try:
         with locked(run_dir):
-            # read under the lock: another process may have finished the job since the caller looked
+            # read under the lock: another process may have finished the job since the caller read its status
             if read_summary(run_dir)["status"] not in ("waiting", "running", "interrupted"):
                 return None
             print(f"── {title}: {job_label(run_dir)}", flush=True)
@@ -130,7 +130,7 @@ class _Tee:
 
 @contextmanager
 def _log_and_print(path: Path) -> Iterator[IO[str]]:
-    """Copy what Python prints in the block to a file as well; yields the open file."""
+    """Append a copy of the block's stdout and stderr to a file, and yield the open file."""
     with (
         open(path, "a") as log,
         redirect_stdout(_Tee(sys.stdout, log)),
@@ -141,9 +141,9 @@ def _log_and_print(path: Path) -> Iterator[IO[str]]:
 
 @contextmanager
 def _log_only(path: Path) -> Iterator[IO[str]]:
-    """Send the output of the block, that of child processes included, to a file; yields the open file.
+    """Redirect the output of the block and of its child processes to a file, and yield the open file.
 
-    It replaces the file descriptors 1 and 2, since children and C libraries do not use `sys.stdout`.
+    This replaces the file descriptors 1 and 2, since child processes and C libraries do not use `sys.stdout`.
     """
     saved = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
     with open(path, "a", buffering=1) as log:

@@ -28,7 +28,7 @@ def search(overrides: Sequence[str], cfg: DictConfig, context: HydraContext) -> 
     if cfg.rerun != "failed":
         raise UserError(f"rerun={cfg.rerun}: a search goes on where it is; for another one type sweep.seed=1")
     from convline.data.source_cache import (
-        cache_sources,  # imports torch, which takes seconds: first check what is cheap
+        cache_sources,  # imports torch, which takes seconds: the checks above come first
     )
 
     with cache_sources():

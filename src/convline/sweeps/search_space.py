@@ -44,7 +44,7 @@ class Dimension:
         return [numbers.low, numbers.high]
 
     def grid(self) -> list[Any]:
-        """Return all values.
+        """Return all values of a list or a range.
 
         Raises:
             UserError: the dimension is an interval.

@@ -107,10 +107,10 @@ def open_study(
 
 
 def _refuse_password(url: str) -> None:
-    """Check the URL of a storage.
+    """Check that the URL of a storage is valid and holds no password.
 
     Raises:
-        UserError: it is no URL, or holds a password.
+        UserError: it is invalid, or holds a password.
     """
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError

@@ -113,7 +113,7 @@ class Trials:
         return [trial for trial in self.study.get_trials(deepcopy=False) if LOST not in trial.user_attrs]
 
     def _next_trial(self) -> tuple[int, Path] | None:
-        """Return a trial to run, whose process died or which is new; None if there is none at present."""
+        """Return the next trial: one whose process died, or a new one; None if there is none at present."""
         with exclusive_lock(self.folder / ".ask.lock"):
             for trial in self._counted_trials():
                 if trial.state.name == "RUNNING" and (run_dir := self._take_over(trial)):
@@ -148,7 +148,7 @@ class Trials:
         return None
 
     def _find_run(self, trial: optuna.trial.FrozenTrial) -> Path | None:
-        """Return the run directory of a trial, if this machine sees it, possibly mounted under another path."""
+        """Return the run directory of a trial, possibly mounted under another path; None if this machine has none."""
         recorded = Path(trial.user_attrs.get("directory", "?"))
         run_dirs = (self.folder / recorded.name, recorded)
         return next((run_dir for run_dir in run_dirs if (run_dir / "summary.json").is_file()), None)
@@ -223,7 +223,7 @@ class Trials:
 
     @contextmanager
     def _heartbeat(self, number: int) -> Iterator[None]:
-        """Write a heartbeat into the study, for machines that do not see the one in the trial's run directory."""
+        """Write heartbeats into the study, for machines that cannot read those in the trial's run directory."""
         ended = threading.Event()
 
         def beat() -> None:

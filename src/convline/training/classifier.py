@@ -2,9 +2,9 @@
 
 Notable choices:
 - One training step of Lightning takes several optimizer steps (an *execution*), because the Trainer's own work around a
-  training step takes as long as a whole optimizer step of a small network. Lightning calls this manual optimization:
-  accumulation and clipping are written here; precision, strategies, callbacks and loops remain Lightning's.
-- Nothing waits for the device inside an execution. The losses are read once after it.
+  training step takes as long as a whole optimizer step of a small network. This is Lightning's manual optimization:
+  this class implements accumulation and clipping; Lightning does precision, strategies, callbacks and loops.
+- An execution never waits for the device. Its losses are read once, after it.
 - A checkpoint also holds torch's random state and the sums of a half-done epoch, so that a resumed run equals one that
   was never interrupted.
 """
@@ -88,13 +88,13 @@ class Classifier(LightningModule):
         self._rng_state: dict[str, Any] | None = None  # of the checkpoint, until training starts
 
     @property
-    def evaluated(self) -> nn.Module:
-        """Return the network that is validated and tested: the averaged one if there is one."""
+    def evaluated_network(self) -> nn.Module:
+        """Return the network that is validated and tested: the average if `ema_decay` is set."""
         return self.network if self.average is None else self.average.module
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the logits N×classes of the evaluated network."""
-        return self.evaluated(images)
+        return self.evaluated_network(images)
 
     def configure_optimizers(self) -> Any:
         """Build the optimizer, and a schedule over the optimizer steps of the whole run."""
@@ -216,7 +216,7 @@ class Classifier(LightningModule):
         if self.trainer.world_size > 1:
             # DDP synchronizes buffers once an execution, before its first batch. Since then each rank has updated the
             # running statistics of batch norm with its own images.
-            for buffer in self.evaluated.buffers():
+            for buffer in self.evaluated_network.buffers():
                 torch.distributed.broadcast(buffer, src=0)
         self._val_sums = torch.zeros(3, device=self.device)
 

@@ -26,7 +26,7 @@ class LoadedRun:
 
     Args:
         run_dir: the run directory.
-        cfg, data, network: the run's own, where the caller has them already; they are then not read again.
+        cfg, data, network: config, data module and network of the run, if the caller has them; else they are read.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class LoadedRun:
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Return the names of the classes."""
-        # a finished run names them in its summary: the data set need not be read for them
+        # the summary of a finished run holds the names, so that the data set need not be read
         class_accuracy = read_summary(self.run_dir).get("class_accuracy")
         return tuple(class_accuracy["val"]) if class_accuracy else tuple(self.data.classes)
 
@@ -128,7 +128,8 @@ class LoadedRun:
 
         Args:
             split: "val" or "test".
-            indices: in the order of `predictions`; an integer takes that many first images, or all if there are fewer.
+            indices: indices in the order of `predictions`; an integer n takes the first n images, or all if there are
+                fewer.
         """
         self._log_test_set_evaluation(split)
         if isinstance(indices, int):
@@ -153,5 +154,5 @@ RunOrPath = Path | str | LoadedRun  # figures take a run directory, or a run tha
 
 
 def load_run(run: RunOrPath) -> LoadedRun:
-    """Load a run from its directory; a loaded run is returned as it is."""
+    """Load a run from its directory; return a loaded run unchanged."""
     return run if isinstance(run, LoadedRun) else LoadedRun(Path(run))

@@ -19,9 +19,9 @@ class Sums:
 
     Args:
         loss_sum: mean loss of each batch times its number of images.
-        num_correct: correct predictions; a fraction where images are mixed.
-        num_images: images.
-        num_batches: batches.
+        num_correct: number of correct predictions; not an integer if images are mixed (MixUp, CutMix).
+        num_images: number of images.
+        num_batches: number of batches.
     """
 
     loss_sum: float = 0.0
@@ -69,8 +69,8 @@ def count_correct(logits: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         logits: N×classes.
-        targets: labels, N; or, of mixed images, the share of each class, N×classes. A prediction then counts with the
-            share that its class has in the image.
+        targets: labels, N; or soft targets of mixed images, N×classes, in which case a prediction counts by the target
+            of its class.
     Returns:
         A scalar on the device of the logits.
     """

@@ -55,7 +55,7 @@ class Jitter(Augmentation):
     color circle uniform within ±`hue`. Random parameters: the three factors and the hue shift.
 
     Source: Howard, "Some Improvements on Deep Convolutional Neural Network Based Image Classification", 2013; the
-    arithmetic is that of torchvision's `ColorJitter`, which also takes them in random order.
+    computation equals torchvision's `ColorJitter`, which also applies them in random order.
     """
 
     effect = (

@@ -26,10 +26,10 @@ def shift_windows(images: Tensor, corners: Tensor, pad: int, border: Tensor | st
     reflects = isinstance(border, str) and border == "reflect"
     padded = _mirror_padded(images, pad) if reflects else _padded(rows, per_pixel, pad, border)
     num_images, planes, height, width = padded.shape
-    # A gather would need an index for every pixel. Instead, an overlapping view of the padded buffer has one window at
-    # every element of the buffer: window i is the block of rows that begins at element i. Selecting each image's window
-    # from that view copies whole rows. `reach` is the distance from a window's first element to its last, so that no
-    # window of the view reaches beyond the buffer.
+    # A gather would need an index for every pixel. Instead, `as_strided` makes a view of the padded buffer with one
+    # (overlapping) window for every element: window i is the block of rows that begins at element i. Selecting each
+    # image's window from that view copies whole rows. `reach` is the distance from a window's first element to its
+    # last; the view ends that much before the buffer, so that no window exceeds the buffer.
     strides = (1, *padded.stride()[1:])
     shape = (planes, *rows.shape[2:])
     reach = sum((size - 1) * stride for size, stride in zip(shape, strides[1:], strict=True))
@@ -94,7 +94,7 @@ class Crop(Augmentation):
     mode: str = argument("border", "reflect")
 
     def incompatibility(self, input_shape: Shape) -> str:
-        """Refuse a padding that is not smaller than the image: there would be too little to mirror or to keep."""
+        """Refuse a padding of at least the image's side, which is too large for reflection."""
         return _too_wide(self, self.pad, input_shape)
 
     def sample_parameters(self, stream: RandomStream, num_images: int, input_shape: Shape) -> RandomParameters:

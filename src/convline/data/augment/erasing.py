@@ -54,7 +54,7 @@ class Erase(Augmentation):
     """Random erasing: fill a rectangle inside the image, with probability `p`.
 
     Its share of the area is uniform in `min_area` to `max_area`, its height over its width uniform on a logarithmic
-    scale in `ratio` to 1/`ratio`. If none of ten such rectangles fits, the image stays as it is.
+    scale in `ratio` to 1/`ratio`. If none of ten such rectangles fits, the image is not changed.
 
     Random parameters: first row, first column, height and width in pixels; 0 if nothing is erased.
 

@@ -19,8 +19,8 @@ def flip_where(images: Tensor, chosen: Tensor) -> Tensor:
         images: B×C×H×W.
         chosen: bool, B.
     """
-    # Gathered from the batch and its mirrored copy. images[chosen] would have a size that the processor must know, so a
-    # GPU would have to finish everything before it.
+    # Gathered from the batch and its mirrored copy: the size of images[chosen] depends on the data, so the CPU would
+    # wait until the GPU has computed it.
     layout = layout_of(images)
     both = torch.cat([as_rows(version, layout)[0] for version in (images, images.flip(3))])
     index = torch.arange(len(images), device=images.device) + len(images) * chosen

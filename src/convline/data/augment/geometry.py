@@ -24,17 +24,17 @@ def affine_transform(images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor
         float32; what torchvision's `affine` gives for each image with these parameters and a fill of 0.
     """
     height, width = images.shape[2:]
-    x = torch.arange(width, device=images.device) - (width - 1) / 2  # of pixel centers, from the image's
+    x = torch.arange(width, device=images.device) - (width - 1) / 2  # pixel centers relative to the image's center
     y = torch.arange(height, device=images.device) - (height - 1) / 2
     angle, down, right, scale, shear = (column.view(-1, 1, 1) for column in parameters.unbind(1))
     cos, sin, tan = angle.deg2rad().cos(), angle.deg2rad().sin(), shear.deg2rad().tan()
-    # grid_sample wants the inverse map: for each pixel of the result, the position that it comes from
+    # grid_sample takes the inverse map: for each pixel of the result, its position in the original
     along_x = (x - right).view(len(images), 1, width) / scale
     along_y = (y - down.view(-1, 1)).view(len(images), height, 1) / scale
     grid = torch.empty(len(images), height, width, 2, device=images.device)
     torch.add(along_x * (cos - tan * sin) * (2 / width), along_y * (sin + tan * cos) * (2 / width), out=grid[..., 0])
     torch.add(along_x * -sin * (2 / height), along_y * cos * (2 / height), out=grid[..., 1])
-    fill = fill.view(1, -1, 1, 1)  # taken off and put back, since outside of the image grid_sample finds zeros
+    fill = fill.view(1, -1, 1, 1)  # subtracted and added again, since grid_sample pads with zeros
     return F.grid_sample(images - fill, grid, align_corners=False).add_(fill)
 
 

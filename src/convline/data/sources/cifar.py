@@ -1,4 +1,4 @@
-"""Read CIFAR-10 and CIFAR-100: pickles, opened only if they have the MD5 sums that torchvision knows."""
+"""Read CIFAR-10 and CIFAR-100 from their pickle files, after a check of the MD5 sums that torchvision lists."""
 
 import hashlib
 from functools import partial
@@ -39,13 +39,13 @@ def _read(published: Any, name: str, labels_key: str, root: Path, split_name: Sp
         download(partial(published, root=str(root), download=True), name, folder)
     needed = published.train_list if split_name == "train" else published.test_list
     images, labels = None, []
-    for position, (file, md5) in enumerate(needed):
+    for index, (file, md5) in enumerate(needed):
         content = _load(folder / file, md5)
         data = content["data"]
-        if images is None:  # one array for all files, filled one by one
+        if images is None:  # one array for all files, so that memory holds the images once
             images = data if len(needed) == 1 else np.empty((len(needed), *data.shape), dtype=np.uint8)
         if len(needed) > 1:
-            images[position] = data
+            images[index] = data
         labels += content[labels_key]
     classes = tuple(_text(label) for label in _load(folder / meta["filename"], meta["md5"])[meta["key"]])
     assert images is not None
@@ -54,10 +54,10 @@ def _read(published: Any, name: str, labels_key: str, root: Path, split_name: Sp
 
 
 def _load(path: Path, md5: str) -> dict[str, Any]:
-    """Open a pickle if its bytes have the MD5 sum.
+    """Load a pickle file whose MD5 sum is correct.
 
     Raises:
-        UserError: they have another sum.
+        UserError: the MD5 sum is another.
     """
     import pickle
 

@@ -79,7 +79,7 @@ def emnist(root: Path, split_name: SplitName, split: Literal["letters", "balance
 
 
 def _read(root: Path, split_name: SplitName, name: str, split: str | None = None) -> tuple[Tensor, tuple[Path, Tensor]]:
-    """Read images and labels as they are in their files, downloaded by torchvision if they are not there.
+    """Read images and labels from IDX files; let torchvision download missing files.
 
     Args:
         root, split_name: as above.

@@ -54,7 +54,7 @@ def folder(
     layout = find_classes(root)
     files, unused = list_files(root, layout)
     splits = split_files(files, layout, test_fraction, test_seed)
-    every = splits["train"] + splits["test"]
+    all_files = splits["train"] + splits["test"]
     broken_now: dict[str, str] = {}
 
     def make_metadata(array: np.ndarray) -> dict[str, Any]:
@@ -65,20 +65,20 @@ def folder(
         folder=cache_directory() / "folders" / f"{_plain(root.absolute().name)}-{_hash(os.path.realpath(root))}",
         version=_hash([CACHE_VERSION, [_state(root, file) for kept in files.values() for file in kept]]),
         settings=_hash([channels, height, width, resize, "all" in layout.parts and [test_fraction, test_seed]]),
-        max_shape=(len(every), height, width, channels),
-        make_rows=lambda: _decode_with_bar(root, every, (channels, height, width), resize, broken_now),
+        max_shape=(len(all_files), height, width, channels),
+        make_rows=lambda: _decode_with_bar(root, all_files, (channels, height, width), resize, broken_now),
         make_metadata=make_metadata,
     )
     left_out: dict[str, str] = metadata["broken"]
     if left_out and broken == "refuse":
         raise UserError(
-            f"{_describe(root, left_out, len(every))}\n"
+            f"{_describe(root, left_out, len(all_files))}\n"
             "  Mend them or take them away; or go on without them: data.source.broken=skip"
         )
     images = _take(array, splits, left_out, layout.classes, split_name)
     for label in (images.labels.bincount(minlength=len(layout.classes)) == 0).nonzero()[:, 0].tolist():
         raise UserError(f"no {split_name} image of the class {layout.classes[label]} is left without the broken ones.")
-    notices = _unused(root, layout, unused, left_out, len(every))
+    notices = _unused(root, layout, unused, left_out, len(all_files))
     return replace(images, notices=notices, known_fingerprint=metadata["fingerprints"][split_name])
 
 

@@ -45,13 +45,13 @@ def list_files(root: Path, layout: ClassFolders) -> tuple[dict[str, list[File]],
         for label, name in enumerate(layout.classes):
             # the folders above are ancestors too: a link to them would bring the other classes in
             entries = _walk(top / name, within + name, (_identity(root), _identity(top)))
-            before = len(files[split])
+            num_before = len(files[split])
             for path, entry in sorted(entries, key=lambda pair: natural(pair[0])):
                 if path.lower().endswith(IMAGE_SUFFIXES):
                     files[split].append(_file(entry, path, label))
                 else:
                     others.append(path)
-            if len(files[split]) == before:
+            if len(files[split]) == num_before:
                 raise UserError(
                     f"the class folder {top / name} holds no images ({', '.join(IMAGE_SUFFIXES)}).\n"
                     "  Put some there, or take it away"
