@@ -1,1 +1,1 @@
-"""Reproduce what tutorials of ConvNets state: one command per lesson, with figures, intervals and a verdict."""
+"""Reproduce the claims of ConvNet tutorials: one command per lesson, with figures, intervals and a verdict."""

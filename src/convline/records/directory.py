@@ -3,7 +3,8 @@
 config.yaml        the resolved config                 environment.json   command, code, versions, hardware, data
 metrics.csv        one line an epoch                   events.out.*       TensorBoard
 checkpoints/       best.ckpt, last.ckpt                predictions/       val.npz, test.npz: logits, labels
-summary.json       status, identity, final figures, times
+summary.json       status, identity, final metrics, times
+log.txt            tracebacks of figures that failed; of a job of a sweep, all its output
 """
 
 import json

@@ -1,6 +1,6 @@
-"""Map the `_target_`s of configs that the first edition wrote to where these classes and functions are now.
+"""Map each former `_target_` in a stored config to the present import path of the class or function.
 
-A run directory keeps its config as it was written; it is mapped whenever it is read.
+The config.yaml of a run directory is not changed; `with_current_targets` is applied whenever it is read.
 """
 
 from collections.abc import Mapping
