@@ -61,7 +61,7 @@ def _write_report(folders: list[Path], prepare: Callable[[], None] | None) -> No
             report_sweep(folder)
 
 
-def conclude(trials: Trials) -> None:
+def print_best_trials(trials: Trials) -> None:
     """Print the best trial, or the Pareto front of several objectives, with the overrides that train it again.
 
     Raises:

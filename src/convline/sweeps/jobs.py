@@ -13,6 +13,7 @@ from convline.config.overrides import parse_overrides
 from convline.config.schema import is_of_sweeps
 from convline.records.provenance import code_key, identity
 
+# the overrides, swept, cfg and choices of a `Job`
 Composed = tuple[list[str], list[str], DictConfig, dict[str, str]]
 
 
@@ -90,12 +91,12 @@ def plan(combinations: Sequence[Composed]) -> list[Job]:
     fingerprints: dict[str, str] = {}
     jobs: dict[str, Job] = {}
     for combination in combinations:
-        job = describe(*combination, fingerprints)
+        job = build_job(*combination, fingerprints)
         jobs.setdefault(job.identity, job)
     return list(jobs.values())
 
 
-def describe(
+def build_job(
     overrides: list[str], swept: list[str], cfg: DictConfig, choices: dict[str, str], fingerprints: dict[str, str]
 ) -> Job:
     """Build a job: hash its config with the code and the data, which are read if their fingerprint is unknown.

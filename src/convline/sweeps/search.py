@@ -9,7 +9,7 @@ from convline.config import validate
 from convline.errors import UserError
 from convline.sweeps.directory import new_folder_path
 from convline.sweeps.executors import choose_executor
-from convline.sweeps.finish import closing_report, conclude, write_importance
+from convline.sweeps.finish import closing_report, print_best_trials, write_importance
 from convline.sweeps.trials import open_trials
 
 
@@ -38,4 +38,4 @@ def search(overrides: Sequence[str], cfg: DictConfig, context: HydraContext) -> 
             print(trials.summary())
             report_folder(trials.folder)
             choose_executor(cfg, context).run_trials(trials)
-        conclude(trials)
+        print_best_trials(trials)

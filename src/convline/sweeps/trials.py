@@ -27,7 +27,7 @@ from convline.formatting import first_line
 from convline.records.directory import make_new_folder, read_status, read_summary, write_initial_files
 from convline.storage import exclusive_lock, short_hash, write_json
 from convline.sweeps.directory import locked_runs_dir
-from convline.sweeps.jobs import describe
+from convline.sweeps.jobs import build_job
 from convline.sweeps.run_job import run_job
 from convline.sweeps.search_space import Dimension, parse_space
 from convline.sweeps.study import check_optuna, check_settings, default_url, open_study
@@ -175,7 +175,7 @@ class Trials:
             self._set_attribute(number, "error", first_line(error))
             self._finish(number, state="FAIL")
             return None
-        job = describe([*self.fixed, *swept], swept, *composed, self._fingerprints)
+        job = build_job([*self.fixed, *swept], swept, *composed, self._fingerprints)
         if self.settings.pruner:
             self._add_pruning(job.cfg, number)
         run_dir = self.folder / f"{number:03d},{_directory_name(params)}"
@@ -279,7 +279,7 @@ def open_trials(overrides: Sequence[str], settings: DictConfig, path: Path, expl
     if settings.pruner and not composed[0][0].get("callbacks"):
         raise UserError("a pruner is a callback, and ~callbacks leaves none. Leave one of the two out.")
     fingerprints: dict[str, str] = {}
-    identity = describe([], [], *composed[0], fingerprints).identity
+    identity = build_job([], [], *composed[0], fingerprints).identity
     key = _key(identity, settings, dimensions)
     folder = _open_folder(path, explicit, key, overrides)
     url = settings.storage or default_url(folder)

@@ -1,4 +1,4 @@
-"""Train and evaluate: the LightningModule, its metrics and schedules, and runs that are read back."""
+"""Train and evaluate a network (LightningModule, metrics, learning-rate schedules), and load trained runs."""
 
 from convline.training.classifier import Classifier
 from convline.training.evaluation import Evaluation

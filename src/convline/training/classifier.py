@@ -98,7 +98,8 @@ class Classifier(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Build the optimizer, and a schedule over the optimizer steps of the whole run."""
-        # the data module counts the batches: a loader built this early would miss its state when a run is resumed
+        # The data module counts the batches, without a loader: when a run is resumed, the state of its loader is not
+        # restored yet.
         data = datamodule_of(self.trainer)
         num_batches = data.num_train_batches(self.trainer.world_size)
         self.steps_per_epoch = math.ceil(num_batches / self.accumulate_grad_batches)
@@ -151,8 +152,8 @@ class Classifier(LightningModule):
         if self.class_weights is None:
             return F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         weight, smoothing = self.class_weights.to(logits.dtype), self.label_smoothing
-        # divided by the number of images, not by the sum of their weights as torch does, which cancels the weight in a
-        # batch that happens to hold one class alone
+        # Divided by the number of images. reduction="mean" divides by the sum of their weights, which would cancel
+        # the weight in a batch of a single class.
         return F.cross_entropy(logits, targets, weight, reduction="sum", label_smoothing=smoothing) / len(targets)
 
     def _optimizer_step(self, optimizer: LightningOptimizer, scheduler: LambdaLR) -> None:
@@ -211,7 +212,7 @@ class Classifier(LightningModule):
         return rows.tolist()
 
     def on_validation_epoch_start(self) -> None:
-        """Reset the sums, and validate the first rank's network, which is the one that is saved, on every rank."""
+        """Reset the sums, and copy the first rank's buffers to all ranks: its network is the one that is saved."""
         self._read_losses()
         if self.trainer.world_size > 1:
             # DDP synchronizes buffers once an execution, before its first batch. Since then each rank has updated the

@@ -1,7 +1,7 @@
-"""Evaluate a network on a set of images, in the same way during a run and from the command line.
+"""Evaluate a network on a set of images, at the end of a run or from the command line.
 
-Lightning's `Trainer.test` gives metrics alone. A run also keeps the logits of every image, from which later figures,
-comparisons and paired tests are computed.
+Lightning's `Trainer.test` returns only metrics. A run also saves the logits of every image, from which figures,
+comparisons and paired tests are computed later.
 """
 
 from collections.abc import Callable

@@ -22,7 +22,7 @@ from convline.training.setup import build_initial_network, load_data
 
 
 class LoadedRun:
-    """Read the contents of a run directory, each when it is first needed.
+    """Load config, data, network and predictions of a run directory, each at its first use.
 
     Args:
         run_dir: the run directory.
