@@ -14,7 +14,7 @@ from convline.errors import UserError
 class BestAndLast(Checkpoint):
     """Write `last.ckpt` after every epoch, and copy it to `best.ckpt` when the monitored metric improves.
 
-    Lightning's ModelCheckpoint would write the same state twice, remember absolute paths that break when a run
+    Lightning's ModelCheckpoint would write the same state twice, store absolute paths that break when a run
     directory is moved, and forget the other metrics of the best epoch. A checkpoint is
     written to a temporary file and renamed, so that it is never incomplete. `best.ckpt` is a copy and no hard link, so
     that damage to one file leaves the other intact.

@@ -33,10 +33,10 @@ class StopOnSignal(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Replace the signal handlers that Lightning has just registered."""
-        _set_handlers(dict.fromkeys(SIGNALS, self._remember))
+        _set_handlers(dict.fromkeys(SIGNALS, self._record_signal))
 
-    def _remember(self, signum: int, frame: FrameType | None) -> None:
-        # only remembers: Python runs a handler between any two bytecodes, where a checkpoint would not be consistent
+    def _record_signal(self, signum: int, frame: FrameType | None) -> None:
+        # The handler saves nothing: Python runs it between any two bytecodes, where a checkpoint would be inconsistent.
         if self.received is not None and signum == signal.SIGINT:
             raise Interrupted(signum, self.hint)
         self.received = signum

@@ -34,8 +34,8 @@ class Pruning(Callback):
         url = self.storage or f"sqlite:///{Path(trainer.default_root_dir).absolute().parent / 'study.db'}"
         study = optuna.load_study(study_name=self.study, storage=url, pruner=self.pruner)
         stored = study.get_trials(deepcopy=False)[self.number]
-        # Private in Optuna 4.9 to 5.0, which has no public way to go on with a trial that another process has asked
-        # for. If it is renamed, every trial of a search with a pruner fails here with an AttributeError.
+        # Private in Optuna 4.9 to 5.0, which has no public way to continue a trial that another process has created.
+        # If it is renamed, every trial of a search with a pruner fails here with an AttributeError.
         self._trial = None if stored.state.is_finished() else optuna.Trial(study, stored._trial_id)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -79,7 +79,7 @@ def _pasted_image() -> Callable[[Figure, Pixels, float, float], Artist]:
             self._corner = left / width, 1 - (top + len(pixels)) / height
 
         def get_window_extent(self, renderer: RendererBase | None = None) -> Bbox:
-            """Return the image's box; `bbox_inches="tight"` asks for it."""
+            """Return the image's box; `bbox_inches="tight"` needs it."""
             figure = self.get_figure(root=True)
             assert figure is not None
             # savefig changes the figure's DPI while it draws

@@ -21,7 +21,7 @@ def make_grid(
     Args:
         tiles: uint8, N×H×W×3.
         columns: number of columns of the grid; its last row may be shorter.
-        side: pixels of a tile's longer side, at least: tiles are enlarged by a whole factor, or left as they are.
+        side: pixels of a tile's longer side, at least: tiles are enlarged by an integer factor, or left as they are.
         gap: pixels between tiles, or (between rows, between columns).
         color: gray value of the gaps and of missing tiles.
     """
@@ -39,7 +39,7 @@ def make_grid(
 
 
 def enlarged(tiles: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Repeat each pixel of N×H×W×3 by a whole factor, so that the longer side is at least `side`."""
+    """Repeat each pixel of N×H×W×3 by an integer factor, so that the longer side is at least `side`."""
     factor = max(1, -(-side // max(tiles.shape[1:3])))
     return tiles.repeat(factor, axis=1).repeat(factor, axis=2)
 

@@ -140,7 +140,7 @@ def draw(fields: dict[str, Field]) -> Figure:
         axes.set_axis_off()
         brightness = np.sqrt(field.gradient / (field.gradient.max() or 1))
         axes.imshow(colored(brightness, 0, 1, "magma"), interpolation="nearest", aspect="auto")
-        corner = field.left - 0.5, field.top - 0.5  # imshow puts the middle of a pixel at whole coordinates
+        corner = field.left - 0.5, field.top - 0.5  # imshow puts the middle of a pixel at integer coordinates
         axes.add_patch(Rectangle(corner, field.width, field.height, fill=False, edgecolor="#2dd4a7", linewidth=1.6))
         axes.set(xlim=(-0.5, field.gradient.shape[1] - 0.5), ylim=(field.gradient.shape[0] - 0.5, -0.5))
     return figure

@@ -32,7 +32,7 @@ code { background: #f3f4f6; padding: 0 .2em }
 {{ body }}
 </body></html>
 """
-NUM_COLORS = 128  # of a figure's PNG file; more make it larger and look the same
+NUM_COLORS = 128  # of a figure's PNG file; more would enlarge the file without a visible difference
 
 
 def write_page(lesson: Lesson, results: Results, folder: Path, first_runs: Mapping[str, Path]) -> None:

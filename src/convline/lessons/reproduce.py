@@ -177,7 +177,7 @@ def _finished_runs(
     """Match the finished runs of a folder to the labels of a sweep.
 
     A run is matched by its recipe, the hash of all its settings, so that runs of an earlier form of the lesson are
-    never taken for runs of this one.
+    never counted as runs of this one.
 
     Returns:
         For each label: the settings in which its configuration differs, and its run directories in the order of seeds.

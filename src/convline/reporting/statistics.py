@@ -71,7 +71,7 @@ def welch(a: Sample, b: Sample) -> Difference | None:
 
     Returns:
         The difference; None if a sample has fewer than two values, or if the means differ and both standard deviations
-        are 0. Accuracies of a few seeds can be equal by coincidence, since they are counted in whole images; that is no
+        are 0. Accuracies of a few seeds can be equal by coincidence, since they are multiples of one image; that is no
         estimate of the spread over other seeds.
 
     Source: Welch, "The generalization of 'Student's' problem when several different population variances are
