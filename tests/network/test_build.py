@@ -81,8 +81,8 @@ def test_shortcuts_appear_only_where_shapes_differ(shortcut):
         network = build(f"conv(8) -> add{{ conv({filters}, 3, {stride}) | {shortcut}({filters}, {stride}) }} -> fc")
         return [type(module).__name__ for module in network.add1.branch2]
 
-    made = {"project": ["Conv2d", "BatchNorm2d"], "shortcut": ["PadShortcut"]}[shortcut]
-    assert [branch(8, 1), branch(16, 1), branch(8, 2)] == [[], made, made]
+    layer_names = {"project": ["Conv2d", "BatchNorm2d"], "shortcut": ["PadShortcut"]}[shortcut]
+    assert [branch(8, 1), branch(16, 1), branch(8, 2)] == [[], layer_names, layer_names]
 
 
 def test_relu_leaves_its_input_alone():

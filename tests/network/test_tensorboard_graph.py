@@ -26,12 +26,12 @@ def test_forks_join_their_branches() -> None:
     network = build_network(
         "CONV(4, 3) -> add{ CONV(4, 3) | identity } -> concat{ CONV(2, 1) | POOL(3, 1, 1) } -> FC", (1, 4, 4), 3
     )
-    made = {node.name: node for node in nodes(network, (1, 4, 4))}
-    assert made["add1/branch1/conv1"].sources == ("conv1",)
-    assert made["add1/sum"].sources == ("add1/branch1/conv1", "add1/branch2/identity1")
-    assert made["concat1/branch2/pool1"].sources == ("add1/sum",)
-    assert made["concat1/joined"].sources == ("concat1/branch1/conv1", "concat1/branch2/pool1")
-    assert made["concat1/joined"].shape == (6, 4, 4)
+    nodes_by_name = {node.name: node for node in nodes(network, (1, 4, 4))}
+    assert nodes_by_name["add1/branch1/conv1"].sources == ("conv1",)
+    assert nodes_by_name["add1/sum"].sources == ("add1/branch1/conv1", "add1/branch2/identity1")
+    assert nodes_by_name["concat1/branch2/pool1"].sources == ("add1/sum",)
+    assert nodes_by_name["concat1/joined"].sources == ("concat1/branch1/conv1", "concat1/branch2/pool1")
+    assert nodes_by_name["concat1/joined"].shape == (6, 4, 4)
 
 
 def test_a_branch_with_nothing_in_it_passes_on_what_came() -> None:
@@ -60,8 +60,8 @@ def test_foreign_arithmetic_leaves_out_an_edge() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.two(2 * self.one(x))
 
-    made = {node.name: node.sources for node in nodes(Doubled(), (4,))}
-    assert made == {"input": (), "one": ("input",), "two": ()}
+    sources = {node.name: node.sources for node in nodes(Doubled(), (4,))}
+    assert sources == {"input": (), "one": ("input",), "two": ()}
 
 
 def test_tensorboards_form() -> None:

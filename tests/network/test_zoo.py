@@ -178,17 +178,17 @@ def random_state(network):
 def test_torchvisions_logits(name):
     torch.manual_seed(0)
     with torch.device("meta"):
-        theirs = TORCHVISION[name]()
-    ours = meta(f"imagenet/{name}")
-    state = random_state(theirs)
-    theirs.load_state_dict(state, assign=True)
-    names = list(ours.state_dict())
+        reference = TORCHVISION[name]()
+    network = meta(f"imagenet/{name}")
+    state = random_state(reference)
+    reference.load_state_dict(state, assign=True)
+    names = list(network.state_dict())
     assert len(names) == len(state)
-    ours.load_state_dict(dict(zip(names, state.values(), strict=True)), assign=True)
+    network.load_state_dict(dict(zip(names, state.values(), strict=True)), assign=True)
     image = torch.randn(1, 3, 224, 224)
     with torch.no_grad():
-        expected = theirs.eval()(image)
-        torch.testing.assert_close(ours.eval()(image), expected, rtol=1e-5, atol=1e-5)
+        expected = reference.eval()(image)
+        torch.testing.assert_close(network.eval()(image), expected, rtol=1e-5, atol=1e-5)
     assert expected.std() > 0.01
 
 

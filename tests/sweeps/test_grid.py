@@ -1,4 +1,4 @@
-"""Grids by the real command: failures told at once, jobs that leak nothing, seeds, and how a sweep ends."""
+"""Grids by the real command: failures printed at once, jobs that leak nothing, seeds, and how a sweep ends."""
 
 import os
 import signal
@@ -16,31 +16,31 @@ from support.sweeping import TINY, job_dirs, states
 
 
 class TestFailure:
-    def test_a_job_that_fails_is_told_at_once_kept_in_its_log_and_stops_no_other(self, tmp_path: Path) -> None:
+    def test_a_job_that_fails_is_printed_at_once_kept_in_its_log_and_stops_no_other(self, tmp_path: Path) -> None:
         done = train(tmp_path, "-m", *TINY, "optimizer.lr=0.1,1e30,0.01")
         assert done.status == 1
         assert states(tmp_path) == ["finished", "failed", "finished"]
         failed = job_dirs(tmp_path)[1]
         assert "error: 1 failed of 3 jobs" in done.err
-        told = done.err.index("── failed: ")
-        assert "optimizer.lr=1e+30" in done.err[told:]
-        assert "the loss became nan in batch" in done.err[told:]
-        assert str(failed.relative_to(tmp_path) / "log.txt") in done.err[told:]
+        start = done.err.index("── failed: ")
+        assert "optimizer.lr=1e+30" in done.err[start:]
+        assert "the loss became nan in batch" in done.err[start:]
+        assert str(failed.relative_to(tmp_path) / "log.txt") in done.err[start:]
         assert "the loss became nan" in (failed / "log.txt").read_text()
         assert "Traceback" not in done.err
         assert "failed" in done.out[done.out.rindex("finished") - 2000 :]  # in the closing table
 
     @pytest.mark.parametrize(
-        ("error", "told"), [("MemoryError", "MemoryError"), ("torch.OutOfMemoryError", "CUDA out of memory")]
+        ("error", "message"), [("MemoryError", "MemoryError"), ("torch.OutOfMemoryError", "CUDA out of memory")]
     )
     def test_out_of_memory_and_bugs_are_failures_with_their_traceback_in_the_log(
-        self, error: str, told: str, tmp_path: Path
+        self, error: str, message: str, tmp_path: Path
     ) -> None:
-        words = [f"+callbacks.raise={{_target_: support.failing.RaiseIn, seed: 1, error: {error}, text: '{told}'}}"]
+        words = [f"+callbacks.raise={{_target_: support.failing.RaiseIn, seed: 1, error: {error}, text: '{message}'}}"]
         done = train(tmp_path, "-m", *TINY, *words, "seed=range(3)")
         assert done.status == 1
         assert states(tmp_path) == ["finished", "failed", "finished"]
-        assert told in done.err
+        assert message in done.err
         assert "Traceback" not in done.err
         assert "Traceback" in (job_dirs(tmp_path)[1] / "log.txt").read_text()
 
@@ -98,8 +98,8 @@ class TestSeeds:
         deviation = (sum((value - mean) ** 2 for value in accuracies) / 2) ** 0.5
         half = 4.302653 * deviation / 3**0.5  # Student's t for two degrees of freedom, 97.5 %
         low, high = max(mean - half, 0), min(mean + half, 1)
-        said = f"with 95 % confidence, between {100 * low:.2f} and {100 * high:.2f} %."
-        assert said in done.out.split(f"test/acc is {100 * mean:.2f} %;")[1]
+        interval = f"with 95 % confidence, between {100 * low:.2f} and {100 * high:.2f} %."
+        assert interval in done.out.split(f"test/acc is {100 * mean:.2f} %;")[1]
         more = train(tmp_path, *TINY, "seeds=2", "seed=2")
         assert "2 jobs: 1 finished already, 1 to do" in more.out
         assert {path.name for path in run_dirs(tmp_path)} == {"seed=0", "seed=1", "seed=2", "seed=3"}
@@ -122,16 +122,16 @@ class TestEnding:
         monkeypatch.setattr("sys.argv", list(self.WORDS))
 
         def sweep() -> None:
-            with closing_report() as show:
+            with closing_report() as report_folder:
                 if folder is not None:
-                    show(folder)
+                    report_folder(folder)
                 os.kill(os.getpid(), signal.SIGINT)
 
-        with pytest.raises(Interrupted) as told:
+        with pytest.raises(Interrupted) as info:
             sweep()
-        return told.value
+        return info.value
 
-    def test_an_interruption_before_the_first_run_is_told_as_one(
+    def test_an_interruption_before_the_first_run_is_reported_as_one(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert self.stopped(tmp_path, monkeypatch).signum == signal.SIGINT
@@ -165,8 +165,8 @@ class TestEnding:
         (tmp_path / "seed=0").mkdir()
         (tmp_path / "seed=0" / "config.yaml").touch()
         monkeypatch.setattr("convline.reporting.report_sweep", fail)
-        with pytest.raises(UserError, match="the disk is full"), closing_report() as show:
-            show(tmp_path)
+        with pytest.raises(UserError, match="the disk is full"), closing_report() as report_folder:
+            report_folder(tmp_path)
 
 
 def test_combinations_that_compute_the_same_are_one_job(tmp_path: Path) -> None:

@@ -37,10 +37,12 @@ def batches_by_hand(data: DataModule, epoch: int) -> Iterator[tuple[Tensor, Tens
 
 
 def assert_same(one: nn.Module, other: nn.Module, tolerance: float = 1e-5) -> None:
-    theirs = other.state_dict()
-    assert one.state_dict().keys() == theirs.keys()
+    expected = other.state_dict()
+    assert one.state_dict().keys() == expected.keys()
     for key, value in one.state_dict().items():
-        torch.testing.assert_close(value, theirs[key], atol=tolerance, rtol=tolerance, msg=lambda m, k=key: f"{k}: {m}")
+        torch.testing.assert_close(
+            value, expected[key], atol=tolerance, rtol=tolerance, msg=lambda m, k=key: f"{k}: {m}"
+        )
 
 
 def smoothed_loss(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
@@ -133,19 +135,19 @@ def test_accumulated_batches_weigh_the_same_also_a_smaller_last_one(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("accumulate", "per_epoch"), [(1, 5), (2, 3), (3, 2), (5, 1), (7, 1)])
-def test_the_schedule_is_told_the_optimizer_steps_and_asked_once_for_each(
+def test_the_scheduler_gets_the_optimizer_steps_and_is_called_once_for_each(
     accumulate: int, per_epoch: int, tmp_path: Path
 ) -> None:
-    told, asked = [], []
+    run_lengths, steps = [], []
 
     def scheduler(total_steps: int, steps_per_epoch: int) -> Callable[[int], float]:
-        told.append((total_steps, steps_per_epoch))
-        return lambda step: asked.append(step) or 1.0
+        run_lengths.append((total_steps, steps_per_epoch))
+        return lambda step: steps.append(step) or 1.0
 
     data = make_data(steps_per_execution=accumulate)
     classifier = fit(tmp_path, data, make_network(), 2, scheduler=scheduler, accumulate_grad_batches=accumulate)
-    assert told == [(2 * per_epoch, per_epoch)]
-    assert sorted(set(asked)) == list(range(2 * per_epoch + 1))
+    assert run_lengths == [(2 * per_epoch, per_epoch)]
+    assert sorted(set(steps)) == list(range(2 * per_epoch + 1))
     assert classifier.trainer.global_step == 2 * per_epoch
 
 

@@ -97,7 +97,7 @@ def test_a_factor_has_no_memory(name: str) -> None:
 @pytest.mark.parametrize("total_steps", [20, 101])
 @pytest.mark.parametrize(("initial", "final"), [(0.04, 4e-6), (0.1, 1e-3)])
 def test_onecycle_is_torchs(total_steps: int, warmup: float, initial: float, final: float) -> None:
-    theirs = torchs(
+    torch_factors = torchs(
         OneCycleLR,
         total_steps,
         max_lr=1.0,
@@ -107,27 +107,27 @@ def test_onecycle_is_torchs(total_steps: int, warmup: float, initial: float, fin
         final_div_factor=initial / final,
         cycle_momentum=False,
     )
-    ours = sequence(onecycle(total_steps, 5, warmup, initial, final), total_steps)
-    assert ours == pytest.approx(theirs, abs=1e-9)
+    factors = sequence(onecycle(total_steps, 5, warmup, initial, final), total_steps)
+    assert factors == pytest.approx(torch_factors, abs=1e-9)
 
 
 def test_onecycles_defaults_are_torchs() -> None:
-    theirs = torchs(OneCycleLR, 40, max_lr=1.0, total_steps=40, cycle_momentum=False)
-    assert sequence(onecycle(40, 5), 40) == pytest.approx(theirs, abs=1e-9)
+    torch_factors = torchs(OneCycleLR, 40, max_lr=1.0, total_steps=40, cycle_momentum=False)
+    assert sequence(onecycle(40, 5), 40) == pytest.approx(torch_factors, abs=1e-9)
 
 
 @pytest.mark.parametrize("final", [0.0, 0.1])
 def test_cosine_is_torchs_ending_in_the_last_step(final: float) -> None:
-    theirs = torchs(CosineAnnealingLR, 30, T_max=29, eta_min=final)
-    assert sequence(cosine(30, 5, final=final), 30) == pytest.approx(theirs, abs=1e-9)
+    torch_factors = torchs(CosineAnnealingLR, 30, T_max=29, eta_min=final)
+    assert sequence(cosine(30, 5, final=final), 30) == pytest.approx(torch_factors, abs=1e-9)
 
 
 @pytest.mark.parametrize(("every", "gamma"), [(1, 0.5), (2, 0.1), (3, 0.9)])
 def test_step_is_torchs_counted_in_epochs(every: int, gamma: float) -> None:
-    theirs = torchs(StepLR, 35, step_size=every * 5, gamma=gamma)
-    assert sequence(step(35, 5, every=every, gamma=gamma), 35) == pytest.approx(theirs, rel=1e-9)
+    torch_factors = torchs(StepLR, 35, step_size=every * 5, gamma=gamma)
+    assert sequence(step(35, 5, every=every, gamma=gamma), 35) == pytest.approx(torch_factors, rel=1e-9)
 
 
 def test_linear_is_torchs() -> None:
-    theirs = torchs(torch.optim.lr_scheduler.LinearLR, 30, start_factor=1.0, end_factor=0.2, total_iters=29)
-    assert sequence(linear(30, 5, final=0.2), 30) == pytest.approx(theirs, abs=1e-9)
+    torch_factors = torchs(torch.optim.lr_scheduler.LinearLR, 30, start_factor=1.0, end_factor=0.2, total_iters=29)
+    assert sequence(linear(30, 5, final=0.2), 30) == pytest.approx(torch_factors, abs=1e-9)
