@@ -19,6 +19,7 @@ pytest.register_assert_rewrite("support.drawn", "support.pets", "support.pointin
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests start; two of them share the cores
 os.environ["CONVLINE_CACHE"] = tempfile.mkdtemp(prefix="convline-cache-")  # nobody's own
+os.environ["CONVLINE_STATE"] = str(Path(os.environ["CONVLINE_CACHE"]) / "state")
 atexit.register(shutil.rmtree, os.environ["CONVLINE_CACHE"], ignore_errors=True)
 
 REAL_FILES = {

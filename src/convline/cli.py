@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from convline.config.options import use_folders_of
 from convline.main import guarded
 from convline.main import main as train_main
 
@@ -51,10 +52,12 @@ def describe(
     json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the numbers as JSON; - prints them.")] = None,
     draw: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw the network.")] = None,
     multirun: Annotated[bool, typer.Option("-m", help="Accepted, but not needed: a list of values is enough.")] = False,
+    config_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of your own options.")] = None,
 ) -> int:
     """Print a network's layers, parameters, multiply-accumulates and receptive fields, without data or weights."""
     from convline.commands.describe import describe as describe_settings
 
+    use_folders_of([f"--config-dir={config_dir}"] if config_dir else settings or [])
     return describe_settings(settings or [], json, draw)
 
 

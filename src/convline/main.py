@@ -17,11 +17,11 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from convline.config import schema, validate
-from convline.config.compose import choices_of
+from convline.config.compose import check_choices, choices_of
 from convline.config.explain import check_words, explain
 from convline.config.help import help_page
 from convline.config.load import spread_seeds
-from convline.config.options import CONF_DIR
+from convline.config.options import CONF_DIR, use_folders_of
 from convline.config.overrides import quote_units
 from convline.errors import Interrupted, UserError
 from convline.formatting import train_command
@@ -38,12 +38,16 @@ def main(words: list[str] | None = None) -> int:
     words = quote_units(sys.argv[1:] if words is None else words)
     words = sorted(words, key=lambda word: word not in ("-m", "--multirun"))  # Hydra accepts it only at an end
     if "--help" in words or "-h" in words:
-        print(help_page())
-        return 0
+        return guarded(lambda: _print_help(words), words)
     if any(word.startswith("resume=") for word in words):  # a path need not obey Hydra's grammar
         return guarded(lambda: _resume(words), words)
     schema.register()
-    return guarded(lambda: _under_hydra(spread_seeds(words)), words)
+    return guarded(lambda: _under_hydra(words), words)
+
+
+def _print_help(words: list[str]) -> None:
+    use_folders_of(words)
+    print(help_page())
 
 
 def guarded(command: Callable[[], int | None], words: list[str]) -> int:
@@ -74,6 +78,8 @@ def _print_error(text: str) -> None:
 
 def _under_hydra(words: list[str]) -> int:
     """Let Hydra compose the config and call `_run`, or with -m a sweeper of `convline.sweeps`."""
+    use_folders_of(words)
+    words = spread_seeds(words)
     settings = get_args_parser().parse_args(words).overrides
     check_words(settings)
     # Hydra would print a screen of its own for errors of composition and exit; ours names the nearest right word.
@@ -100,6 +106,7 @@ def _run(cfg: DictConfig) -> None:
     from convline.run.train import start  # imports torch, which takes seconds: only for a valid config
 
     choices = choices_of(HydraConfig.get())
+    check_choices(choices)
     name = (cfg.name or f"{choices['model']}_{choices['data']}").replace("/", "-")
     start(cfg, Path(cfg.runs_dir), f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}", choices)
 

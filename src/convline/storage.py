@@ -10,7 +10,15 @@ from typing import Any
 
 from filelock import FileLock
 
-__all__ = ["cache_directory", "exclusive_lock", "replacing", "short_hash", "write_json", "write_text"]
+__all__ = [
+    "cache_directory",
+    "exclusive_lock",
+    "replacing",
+    "short_hash",
+    "state_directory",
+    "write_json",
+    "write_text",
+]
 
 
 @contextmanager
@@ -69,6 +77,14 @@ def cache_directory() -> Path:
     if own:
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convline"
+
+
+def state_directory() -> Path:
+    """Return $CONVLINE_STATE, or else `convline` in $XDG_STATE_HOME, or else in ~/.local/state."""
+    own = os.environ.get("CONVLINE_STATE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "convline"
 
 
 def short_hash(*chunks: str | bytes | memoryview) -> str:

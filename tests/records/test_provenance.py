@@ -121,7 +121,7 @@ def test_identity_sees_changes_of_computing_code_only(tmp_path: Path) -> None:
         assert done.status == 0, done.err
 
     def key() -> str:
-        code = "from convline.records.provenance import code_key; print(code_key())"
+        code = "import omegaconf, convline.records.provenance as p; print(p.code_key(omegaconf.DictConfig({})))"
         done = shell(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
         assert done.status == 0, done.err
         return done.out

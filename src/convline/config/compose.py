@@ -1,7 +1,7 @@
 """Compose the config from `conf/` with Hydra."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -9,15 +9,33 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, open_dict
 
 from convline.config import schema
-from convline.config.options import CONF_DIR
+from convline.config.options import (
+    CONF_DIR,
+    groups,
+    import_folders,
+    make_importable,
+    option_file,
+    own_files,
+    own_folders,
+)
 from convline.config.overrides import expand_sweep
 
 
-@functools.lru_cache(256)
 def compose_config(overrides: tuple[str, ...]) -> tuple[DictConfig, dict[str, str]]:
-    """Compose a config, and return it with the option chosen in each group. The result is cached: do not change it."""
+    """Compose a config, and return it with the option chosen in each group. The result is cached: do not change it.
+
+    Raises:
+        UserError: two folders have a chosen option.
+    """
+    make_importable(import_folders())
+    return _compose_config(overrides, (tuple(own_folders()), own_files()))
+
+
+@functools.lru_cache(256)
+def _compose_config(overrides: tuple[str, ...], _: object) -> tuple[DictConfig, dict[str, str]]:
     cfg = _compose_with_hydra_node(overrides)
     choices = choices_of(cfg.hydra)
+    check_choices(choices)
     with open_dict(cfg):
         del cfg["hydra"]
     return cfg, choices
@@ -39,6 +57,18 @@ def _compose_with_hydra_node(overrides: Sequence[str]) -> DictConfig:
 def choices_of(hydra_cfg: Any) -> dict[str, str]:
     """Return the option chosen in each of our groups, from Hydra's own node."""
     return {k: v for k, v in hydra_cfg.runtime.choices.items() if v and not k.startswith(("hydra", "schema", "sweep"))}
+
+
+def check_choices(choices: Mapping[str, str]) -> None:
+    """Check that each chosen option is in one folder only.
+
+    Raises:
+        UserError: it is in two.
+    """
+    known = groups()
+    for group, option in choices.items():
+        if option in known.get(group, []):
+            option_file(group, option)
 
 
 def sweep_params(overrides: Sequence[str]) -> dict[str, str]:

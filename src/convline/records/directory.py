@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from convline.config.schema import OF_SWEEPS
 from convline.errors import UserError
 from convline.formatting import first_line
+from convline.records import foreign_code
 from convline.records.lock import is_held
 from convline.records.moved_targets import with_current_targets
 from convline.storage import write_json
@@ -72,7 +73,8 @@ def write_initial_files(run_dir: Path, cfg: DictConfig, **summary: Any) -> None:
     for key in OF_SWEEPS:  # they do not concern a single run
         content.pop(key, None)
     OmegaConf.save(content, run_dir / "config.yaml")
-    update_summary(run_dir, status="waiting", seconds=0.0, **summary)
+    folders = foreign_code.trust_code_of(content)
+    update_summary(run_dir, status="waiting", seconds=0.0, **({"code_folders": folders} if folders else {}), **summary)
 
 
 def update_summary(run_dir: Path, **values: Any) -> None:
@@ -122,6 +124,17 @@ def read_config(run_dir: Path) -> DictConfig:
     if not isinstance(cfg, DictConfig) or "model" not in cfg:
         raise _not_a_run(run_dir, "config.yaml", ValueError("it holds no model"))
     return OmegaConf.create(with_current_targets(OmegaConf.to_container(cfg)))
+
+
+def read_trusted_config(run_dir: Path) -> DictConfig:
+    """Read config.yaml to build what it names, and make the user's own code importable.
+
+    Raises:
+        UserError: `run_dir` is no run directory, or its config names code that is not trusted.
+    """
+    cfg = read_config(run_dir)
+    foreign_code.allow_code(run_dir, cfg, read_summary(run_dir).get("code_folders", []))
+    return cfg
 
 
 def check_data(run_dir: Path, fingerprint: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from convline.config.schema import OF_SWEEPS
+from convline.records import foreign_code
 from convline.storage import short_hash
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tensorboard")
@@ -42,17 +43,20 @@ def identity(cfg: DictConfig, code: str, data: str) -> str:
         code: the version of the code, from `code_key`.
         data: the fingerprint of the data.
     """
-    kept: Any = OmegaConf.to_container(
-        cfg, resolve=True
-    )  # resolved as a whole, since values may refer to excluded settings
+    return short_hash(json.dumps([_hashed_part(cfg), code, data], sort_keys=True))
+
+
+def _hashed_part(cfg: DictConfig) -> Any:
+    """Return the config without the settings of `HASH_EXCLUDED`."""
+    # resolved as a whole, since values may refer to excluded settings
+    kept: Any = OmegaConf.to_container(cfg, resolve=True)
     for key in HASH_EXCLUDED:
         node, *path = kept, *key.split(".")
         while len(path) > 1 and isinstance(node, dict):
             node = node.get(path.pop(0))
         if isinstance(node, dict):
             node.pop(path[0], None)
-    text = json.dumps([kept, code, data], sort_keys=True)
-    return short_hash(text)
+    return kept
 
 
 @functools.cache  # this process runs the code that it has loaded, even if a file changes later
@@ -87,10 +91,11 @@ def code_version() -> dict[str, Any]:
     }
 
 
-def code_key() -> str:
-    """Return the version of the code as one string, for the identity of a run."""
+def code_key(cfg: DictConfig) -> str:
+    """Return the version of Convline, and of the foreign code that a config names, as one string for its identity."""
     code = code_version()
-    return f"{code['version']} {code['tree']} {code['changes']}"
+    foreign = foreign_code.code_of(_hashed_part(cfg))
+    return f"{code['version']} {code['tree']} {code['changes']}" + (f" {json.dumps(foreign)}" if foreign else "")
 
 
 def environment(data_fingerprint: str) -> dict[str, Any]:

@@ -28,13 +28,14 @@ from convline.data.datamodule import DataModule
 from convline.errors import Interrupted, Pruned, UserError
 from convline.formatting import first_line, shape_text, train_command
 from convline.network.summary import NetworkSummary, summarize
-from convline.records import provenance, test_log
+from convline.records import foreign_code, provenance, test_log
 from convline.records.checkpoints import load_checkpoint, newest_checkpoint
 from convline.records.directory import (
     check_data,
     create_run_directory,
     read_config,
     read_summary,
+    read_trusted_config,
     update_summary,
     write_initial_files,
 )
@@ -101,7 +102,7 @@ def run_or_resume(run_dir: Path) -> dict[str, Any]:
     Raises:
         UserError: a setting, the data or the checkpoints are wrong.
     """
-    cfg, is_new = read_config(run_dir), read_summary(run_dir)["status"] == "waiting"
+    cfg, is_new = read_trusted_config(run_dir), read_summary(run_dir)["status"] == "waiting"
     checkpoint, complaints = newest_checkpoint(run_dir)
     for complaint in complaints:
         console.print_notice(f"{complaint}\n  Going on from {checkpoint} instead.")
@@ -155,7 +156,7 @@ def fit_rank(run_dir: Path, checkpoint: Path | None) -> None:
 
     The launching process does everything else: it makes the run directory, tests and records.
     """
-    cfg = read_config(run_dir)
+    cfg = read_trusted_config(run_dir)
     _hide_irrelevant_warnings()
     try:
         with stoppable(""):  # the launching process prints the command that continues the run
@@ -253,9 +254,13 @@ def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:
     fingerprint = data.fingerprint()
     check_data(run_dir, fingerprint)
     if not (run_dir / "environment.json").exists():  # a resumed run keeps the environment that it began in
-        environment = {**provenance.environment(fingerprint), "split": data.split_record()}
+        environment = {
+            **provenance.environment(fingerprint),
+            "options": foreign_code.record(cfg),
+            "split": data.split_record(),
+        }
         write_json(run_dir / "environment.json", environment)
-        identity = provenance.identity(cfg, provenance.code_key(), fingerprint)
+        identity = provenance.identity(cfg, provenance.code_key(cfg), fingerprint)
         update_summary(run_dir, identity=identity, started=environment["started"])
 
 

@@ -119,6 +119,6 @@ def build_job(
         cfg,
         choices,
         data,
-        identity=identity(cfg, code_key(), data),
+        identity=identity(cfg, code_key(cfg), data),
         recipe=identity(cfg, "", data),
     )

@@ -16,7 +16,7 @@ from convline.errors import UserError
 from convline.formatting import first_line, train_command
 from convline.records import test_log
 from convline.records.checkpoints import load_checkpoint
-from convline.records.directory import check_data, read_config, read_summary
+from convline.records.directory import check_data, read_summary, read_trusted_config
 from convline.training.evaluation import Evaluation
 from convline.training.setup import build_initial_network, load_data
 
@@ -50,9 +50,9 @@ class LoadedRun:
         """Read the resolved config.
 
         Raises:
-            UserError: `run_dir` is no run directory.
+            UserError: `run_dir` is no run directory, or its config names code that is not trusted.
         """
-        return read_config(self.run_dir)
+        return read_trusted_config(self.run_dir)
 
     @cached_property
     def data(self) -> DataModule:

@@ -1,4 +1,4 @@
-"""Let Hydra find Convline's sweepers: it looks for plugins only in the package `hydra_plugins`.
+"""Let Hydra find Convline's sweepers and the user's folders: it looks for plugins only in the package `hydra_plugins`.
 
 The sweepers call `convline.sweeps`, which they import late, since Hydra imports its plugins for every command.
 """
@@ -6,9 +6,23 @@ The sweepers call `convline.sweeps`, which they import late, since Hydra imports
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+from convline.config.options import CONF_DIR, own_folders
+
+
+class OwnFolders(SearchPathPlugin):
+    """Let Hydra search the user's own folders after Convline's; programs other than Convline are left alone."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append the folders."""
+        if any(str(element.path).removeprefix("file://") == str(CONF_DIR) for element in search_path.get_path()):
+            for folder in own_folders():
+                search_path.append("convline", f"file://{folder}")
 
 
 class Search(Sweeper):
