@@ -134,7 +134,7 @@ class TestTrust:
         [
             "os.system",
             "torch.optim.optimizer.functools.partial",
-            "convline.run.processes.start_module",
+            "convline.run.child_process.start_module",
             "torch.hub.load",
         ],
     )

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from convline.callbacks.tensorboard import file_writer
 from convline.records.directory import read_config, read_summary
-from convline.records.provenance import identity
+from convline.records.identity import identity
 
 METRICS = ("result/val/acc", "result/val/loss", "result/test/acc", "result/test/loss")
 CHOICES = ("data", "data/augment", "model", "optimizer", "scheduler")

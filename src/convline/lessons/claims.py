@@ -167,6 +167,6 @@ class QuotedStatement:
     correction: str
 
     def check(self, results: Results) -> Finding:
-        """Show the evidence beside the statement."""
+        """Return a finding with the evidence, and with the correction if the evidence supports it."""
         evidence, supports_correction = self.evidence(results)
         return Finding(self.text, "–", evidence, self.correction if supports_correction else "not shown")

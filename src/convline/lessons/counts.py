@@ -18,13 +18,13 @@ def network_summary(*overrides: str) -> NetworkSummary:
     return build_meta_network(load_config(overrides))[1]
 
 
-def num_parameters(*overrides: str) -> str:
+def parameters_text(*overrides: str) -> str:
     """Count the parameters of the network that `python train.py OVERRIDES` would train: "61,706"."""
     return f"{network_summary(*overrides).parameters:,}"
 
 
-def num_layer_parameters(name: str, *overrides: str) -> str:
-    """Count the parameters of one layer of the network that `python train.py OVERRIDES` would train."""
+def layer_parameters_text(name: str, *overrides: str) -> str:
+    """Count the parameters of one layer of the network that `python train.py OVERRIDES` would train: "48,120"."""
     return f"{next(layer.parameters for layer in network_summary(*overrides).layers if layer.name == name):,}"
 
 
@@ -47,7 +47,7 @@ def pattern_summary(pattern: str, input_shape: tuple[int, ...]) -> NetworkSummar
     return summarize(network, input_shape)
 
 
-def num_first_layer_parameters(pattern: str, *input_shape: int) -> str:
-    """Count the parameters of a pattern's first layer that has any."""
+def first_layer_parameters_text(pattern: str, *input_shape: int) -> str:
+    """Count the parameters of a pattern's first layer that has any: "34,944"."""
     layers = pattern_summary(pattern, input_shape).layers
     return f"{next(layer.parameters for layer in layers if layer.parameters):,}"

@@ -31,7 +31,7 @@ from convline.lessons.results import (
     read_environment,
 )
 from convline.records.directory import read_config, read_status, read_summary
-from convline.run.processes import forward_signals
+from convline.run.child_process import forward_signals
 
 RESULTS_FILE = "results.json"  # in the folder of a lesson
 _INSTALLED = Path(__file__).parent / "stored_results"  # an installed package holds them; a checkout has them in docs/

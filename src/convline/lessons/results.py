@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from convline.errors import UserError
-from convline.records.provenance import is_excluded_from_hash
+from convline.records.identity import is_excluded_from_hash
 from convline.reporting.statistics import Sample
 
 NUM_CLASSES = 10  # of the data sets of all lessons

@@ -14,7 +14,7 @@ from html import escape
 from torch import nn
 
 from convline.formatting import shape_text
-from convline.network import measures
+from convline.network import windows_and_macs
 from convline.network.layers import Add, Concat
 from convline.network.summary import LayerSummary, NetworkSummary
 
@@ -117,7 +117,7 @@ def _parts_in_call_order(network: nn.Module, summary: NetworkSummary) -> tuple[P
 
 def _append(parts: list[Part], module: nn.Module, layer: LayerSummary) -> None:
     """Append a slab for a layer, or add a note to the part before if the layer keeps its shape."""
-    kind = measures.kind(module)
+    kind = windows_and_macs.kind(module)
     previous = parts[-1] if parts else None
     label = layer.name.rpartition(".")[2].rstrip("0123456789")
     keeps_shape = isinstance(previous, Branches) or (

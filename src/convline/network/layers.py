@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convline.network.measures import MeasuredLayer, Shape, Window, conv2d_macs, dilated, whole_map
+from convline.network.windows_and_macs import MeasuredLayer, Shape, Window, conv2d_macs, dilated, whole_map
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from convline.network import measures
+from convline.network import windows_and_macs
 from convline.network.layers import Add
-from convline.network.measures import Pair, Window
 from convline.network.trace import INPUT, LayerCall, trace
+from convline.network.windows_and_macs import Pair, Window
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def fields_of_calls(calls: Sequence[LayerCall]) -> list[ReceptiveField | None]:
         if first is None or call.input_shape is None:
             fields.append(None)
             continue
-        window = measures.window(call.module, call.input_shape, call.output_shape)
+        window = windows_and_macs.window(call.module, call.input_shape, call.output_shape)
         fields.append(None if window is None else first.through(window))
     return fields
 

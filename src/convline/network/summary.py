@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from convline.formatting import shape_text
-from convline.network import measures
+from convline.network import windows_and_macs
 from convline.network.hooks import ACTIVATIONS
 from convline.network.receptive_field import fields_of_calls
 from convline.network.trace import trace
@@ -101,7 +101,7 @@ def summarize(network: nn.Module, input_shape: Sequence[int]) -> NetworkSummary:
                 kind=type(call.module).__name__,
                 output_shape=call.output_shape,
                 parameters=sum(p.numel() for p in new.values()),
-                macs=measures.macs(call.module, call.input_shape or (), call.output_shape),
+                macs=windows_and_macs.macs(call.module, call.input_shape or (), call.output_shape),
                 activation_bytes=4 * math.prod(call.output_shape),
                 receptive_field=field.longest_side if field else None,
                 stride=max(field.jump) if field and len(call.output_shape) == 3 else None,

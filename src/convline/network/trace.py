@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from convline.formatting import first_line, shape_text
 from convline.network.layers import Add
-from convline.network.measures import Shape
+from convline.network.windows_and_macs import Shape
 
 INPUT = -1  # the index that stands for the image in `LayerCall.sources`
 

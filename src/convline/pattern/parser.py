@@ -39,7 +39,7 @@ class _Parser(CallParser):
         self.depth = 0
 
     def network(self) -> Chain:
-        """["INPUT" "->"] chain end"""
+        """Parse a whole text: `["INPUT" "->"] chain end`."""
         if self.next.kind == "end":
             raise PatternError(
                 "the text is empty; type steps such as CONV(32) -> RELU -> POOL -> FC", self.next.location
@@ -60,14 +60,14 @@ class _Parser(CallParser):
         return chain
 
     def chain(self) -> Chain:
-        """node ("->" node)*"""
+        """Parse nodes in sequence: `node ("->" node)*`."""
         nodes = [self.node()]
         while self.take("->"):
             nodes.append(self.node())
         return Chain(tuple(nodes))
 
     def node(self) -> Node:
-        """(step | group | fork) ["*" count] ["?" [name]], the last two in either order"""
+        """Parse a node: `(step | group | fork) ["*" count] ["?" [name]]`, the last two in either order."""
         node: Node = self.group() if self.next.kind == "[" else self.step_or_fork()
         marks: set[str] = set()  # the kinds of mark that this step has already
         while self.next.kind in ("*", "?"):
@@ -80,12 +80,12 @@ class _Parser(CallParser):
         return node
 
     def group(self) -> Group:
-        """ "[" chain "]" """
+        """Parse a group: `"[" chain "]"`."""
         opening = self.tokens[self.index]
         return Group(self.enclosed("]")[0], opening.location)
 
     def enclosed(self, closing: str) -> list[Chain]:
-        """opening chain ("|" chain)* closing; only a fork's braces may hold more than one chain"""
+        """Parse what brackets enclose: `chain ("|" chain)*`; only the braces of a fork may hold more than one chain."""
         opening = self.tokens[self.index]
         self.index += 1
         self.depth += 1
@@ -106,7 +106,7 @@ class _Parser(CallParser):
         raise PatternError(f"expected '->' or '{closing}', but {self.next} came", self.next.location)
 
     def step_or_fork(self) -> Call | Fork:
-        """name ["(" arguments ")"] | ("add" | "concat") "{" chain ("|" chain)* "}\""""
+        """Parse a step, `name ["(" arguments ")"]`, or a fork."""
         token = self.take("name")
         if token is None:
             self.no_step()
@@ -134,7 +134,7 @@ class _Parser(CallParser):
         raise PatternError(f"expected a step such as CONV(32) or a group [ ... ], but {token} came", token.location)
 
     def fork(self, name: str, token: Token) -> Fork:
-        """("add" | "concat") "{" chain ("|" chain)* "}\""""
+        """Parse a fork: `("add" | "concat") "{" chain ("|" chain)* "}"`."""
         if name not in FORKS:
             raise PatternError(
                 f"'{token.text}' takes no branches{nearest(name, FORKS)}; only add and concat do", token.location
@@ -145,7 +145,7 @@ class _Parser(CallParser):
         return Fork(name, tuple(branches), token.location)
 
     def repeat(self, body: Node, mark: Token) -> Repeat:
-        """count, after "*": number | variable"""
+        """Parse the count after "*": a number, or the name of a variable."""
         token = self.take("number") or self.take("name")
         if token is None:
             raise PatternError(
@@ -157,7 +157,7 @@ class _Parser(CallParser):
         return Repeat(body, count, mark.location)
 
     def optional(self, body: Node, mark: Token) -> Optional:
-        """[variable], after "?"; without it, a step is optional by its own name"""
+        """Parse what follows "?": the name of a variable or nothing, which stands for the step's own name."""
         token = self.take("name")
         if token is not None:
             return Optional(body, Name(token.text, token.location), mark.location)

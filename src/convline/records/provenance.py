@@ -1,105 +1,20 @@
-"""Record where a run comes from: a hash of everything that decides its result, the code version, the hardware."""
+"""Describe what a run runs on: command, code, versions of packages, hardware, data."""
 
-import functools
-import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from convline.config.schema import OF_SWEEPS
-from convline.records import foreign_code
-from convline.storage import short_hash
+from convline.records.identity import code_version
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tensorboard")
-# The code that decides what a run computes: language, network, data, training, and the two files outside
-# of these that join the parts and choose checkpoints. A change of any other file, such as a color in a report, leaves
-# the finished jobs of a sweep finished.
-COMPUTES = ("pattern", "network", "data", "training", "run/train.py", "callbacks/checkpoint.py")
-# Settings that change where a run is written, how it looks and what runs beside it, not what it computes.
-HASH_EXCLUDED = (*OF_SWEEPS, "name", "runs_dir", "debug", "logger", "data.root", "data.loader", "data.num_workers",
-                "trainer.profiler", "trainer.log_every_n_steps", *(f"callbacks.{name}" for name in (
-                "pruning", "progress", "hparams", "throughput", "training_images", "norms", "histograms",
-                "class_accuracy", "memory", "description", "pr_curves", "projector", "pictures")))  # fmt: skip
-
-
-@functools.cache  # a report asks for the same few dozen keys in every run
-def is_excluded_from_hash(key: str) -> bool:
-    """Return whether a setting is left out of the identity of a run, because it changes no result."""
-    return any(key == outside or key.startswith(f"{outside}.") for outside in HASH_EXCLUDED)
-
-
-def identity(cfg: DictConfig, code: str, data: str) -> str:
-    """Hash everything that decides what a run computes, into 16 hexadecimal digits.
-
-    Args:
-        cfg: the config; `HASH_EXCLUDED` is left out.
-        code: the version of the code, from `code_key`.
-        data: the fingerprint of the data.
-    """
-    return short_hash(json.dumps([_hashed_part(cfg), code, data], sort_keys=True))
-
-
-def _hashed_part(cfg: DictConfig) -> Any:
-    """Return the config without the settings of `HASH_EXCLUDED`."""
-    # resolved as a whole, since values may refer to excluded settings
-    kept: Any = OmegaConf.to_container(cfg, resolve=True)
-    for key in HASH_EXCLUDED:
-        node, *path = kept, *key.split(".")
-        while len(path) > 1 and isinstance(node, dict):
-            node = node.get(path.pop(0))
-        if isinstance(node, dict):
-            node.pop(path[0], None)
-    return kept
-
-
-@functools.cache  # this process runs the code that it has loaded, even if a file changes later
-def code_version() -> dict[str, Any]:
-    """Describe the code; the values are None outside a git checkout.
-
-    Returns:
-        `version` of the package; `commit` of the checkout; `tree`, a hash of the committed files of `COMPUTES`, which a
-        commit of anything else leaves alone; `dirty`, whether these have uncommitted changes; `changes`, a hash of
-        such changes, new files included.
-    """
-    folder = Path(__file__).parents[1]
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=20)
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    objects = git("rev-parse", "HEAD", *(f"HEAD:./{path}" for path in COMPUTES))
-    commit, *trees = (objects or "").split("\n")
-    changes = git("diff", "HEAD", "--", *COMPUTES)
-    for name in sorted((git("ls-files", "--others", "--exclude-standard", "--", *COMPUTES) or "").splitlines()):
-        changes = f"{changes}\n{name}\n{(folder / name).read_text(errors='replace')}"
-    return {
-        "version": version("convline"),
-        "commit": commit or None,
-        "tree": short_hash(" ".join(trees)) if trees else None,
-        "dirty": bool(changes),
-        "changes": short_hash(changes) if changes else None,
-    }
-
-
-def code_key(cfg: DictConfig) -> str:
-    """Return the version of Convline, and of the foreign code that a config names, as one string for its identity."""
-    code = code_version()
-    foreign = foreign_code.code_of(_hashed_part(cfg))
-    return f"{code['version']} {code['tree']} {code['changes']}" + (f" {json.dumps(foreign)}" if foreign else "")
 
 
 def environment(data_fingerprint: str) -> dict[str, Any]:
-    """Describe what the run runs on: command, code, versions of packages, hardware, data."""
+    """Return the content of environment.json."""
     import torch
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

@@ -10,7 +10,7 @@ from typing import Any
 from convline.errors import UserError
 from convline.formatting import nearest, setting_text
 from convline.records import test_log
-from convline.records.provenance import is_excluded_from_hash
+from convline.records.identity import is_excluded_from_hash
 from convline.reporting.metric_text import lower_is_better
 from convline.reporting.run_records import RunRecord
 from convline.reporting.statistics import Sample

@@ -28,7 +28,7 @@ from convline.data.datamodule import DataModule
 from convline.errors import Interrupted, Pruned, UserError
 from convline.formatting import first_line, shape_text, train_command
 from convline.network.summary import NetworkSummary, summarize
-from convline.records import foreign_code, provenance, test_log
+from convline.records import foreign_code, identity, provenance, test_log
 from convline.records.checkpoints import load_checkpoint, newest_checkpoint
 from convline.records.directory import (
     check_data,
@@ -40,7 +40,7 @@ from convline.records.directory import (
     write_initial_files,
 )
 from convline.records.lock import locked
-from convline.run import console, launch
+from convline.run import console, ranks
 from convline.storage import write_json
 from convline.training.classifier import Classifier
 from convline.training.evaluation import evaluate
@@ -130,7 +130,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
         if _has_stopped_early(checkpoint):
             pass  # the training is complete; the run was interrupted between early stopping and the test
         elif cfg.trainer.devices > 1:
-            launch.fit_ranks(run_dir, checkpoint, cfg.trainer.devices, _resume_command(run_dir))
+            ranks.fit_ranks(run_dir, checkpoint, cfg.trainer.devices, _resume_command(run_dir))
         else:
             _fit(trainer, classifier, data, checkpoint)
 
@@ -152,7 +152,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
 
 
 def fit_rank(run_dir: Path, checkpoint: Path | None) -> None:
-    """Fit one rank of a run, in a process of its own that `launch.fit_ranks` has started.
+    """Fit one rank of a run, in a process of its own that `ranks.fit_ranks` has started.
 
     The launching process does everything else: it makes the run directory, tests and records.
     """
@@ -260,8 +260,8 @@ def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:
             "split": data.split_record(),
         }
         write_json(run_dir / "environment.json", environment)
-        identity = provenance.identity(cfg, provenance.code_key(cfg), fingerprint)
-        update_summary(run_dir, identity=identity, started=environment["started"])
+        run_identity = identity.identity(cfg, identity.code_key(cfg), fingerprint)
+        update_summary(run_dir, identity=run_identity, started=environment["started"])
 
 
 def _has_stopped_early(checkpoint: Path | None) -> bool:

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from convline.errors import UserError
 from convline.formatting import first_line
 from convline.records.directory import make_new_folder, read_config, read_status, write_initial_files
-from convline.records.provenance import identity, is_excluded_from_hash
+from convline.records.identity import identity, is_excluded_from_hash
 from convline.storage import exclusive_lock, write_json
 from convline.sweeps.jobs import Job
 

@@ -132,7 +132,10 @@ def _print_failures(folder: Path) -> Iterator[None]:
 
 
 def task(cfg: DictConfig) -> None:
-    """Run one task of the launcher: the job in the directory that Hydra names, or the trials of a whole search."""
+    """Run one task of the launcher: the job in the directory that Hydra names, or the trials of a whole search.
+
+    Results go to the run directories; nothing is returned.
+    """
     from convline.callbacks.interrupt import stoppable  # these import torch and Lightning, which take seconds
     from convline.data.source_cache import cache_sources
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from convline.config import expand_sweep, load_configs
 from convline.config.overrides import parse_overrides
 from convline.config.schema import is_of_sweeps
-from convline.records.provenance import code_key, identity
+from convline.records.identity import code_key, identity
 
 # the overrides, swept, cfg and choices of a `Job`
 Composed = tuple[list[str], list[str], DictConfig, dict[str, str]]

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from convline.errors import Interrupted, UserError
 from convline.records import lock
 from convline.records.directory import read_summary, update_summary
-from convline.run.processes import forward_signals, start_module
+from convline.run.child_process import forward_signals, start_module
 from convline.sweeps.run_job import report_failure
 from convline.sweeps.trials import Trials
 

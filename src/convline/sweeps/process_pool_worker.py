@@ -10,7 +10,7 @@ from pathlib import Path
 from convline.callbacks.interrupt import stoppable
 from convline.data.source_cache import cache_sources
 from convline.errors import Interrupted
-from convline.run.processes import exit_with_parent
+from convline.run.child_process import exit_with_parent
 from convline.sweeps.process_pool import FAILED_FAST
 from convline.sweeps.run_job import run_jobs
 from convline.sweeps.trials import reopen_trials

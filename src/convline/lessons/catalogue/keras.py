@@ -31,7 +31,7 @@ def _test_accuracy(label: str, results: Results) -> tuple[str, bool]:
 
 def _mnist_dense_claims() -> list[Claim]:
     return [
-        ExactValue("parameters", "7,850", partial(counts.num_parameters, "experiment=mnist_dense")),
+        ExactValue("parameters", "7,850", partial(counts.parameters_text, "experiment=mnist_dense")),
         PublishedMetric("accuracy in the fifth epoch, on training images", "dense", "train/acc@5", 0.9262),
         QuotedStatement(
             "“the accuracy of the network is 0.9262”",
@@ -69,7 +69,7 @@ MNIST_DENSE = Lesson(
 def _mnist_keras_claims() -> list[Claim]:
     overrides = ("experiment=mnist_keras_convnet",)
     return [
-        ExactValue("parameters", "93,322", partial(counts.num_parameters, *overrides)),
+        ExactValue("parameters", "93,322", partial(counts.parameters_text, *overrides)),
         ExactValue(
             "output shapes",
             "26×26×32, 13×13×32, 11×11×64, 5×5×64, 3×3×64",
@@ -97,7 +97,7 @@ MNIST_KERAS = Lesson(
 def _cifar10_keras_claims() -> list[Claim]:
     overrides = ("experiment=cifar10_keras_convnet",)
     return [
-        ExactValue("parameters", "528,054", partial(counts.num_parameters, *overrides)),
+        ExactValue("parameters", "528,054", partial(counts.parameters_text, *overrides)),
         PublishedMetric("test accuracy of the epoch with the lowest validation loss", "convnet", "test/acc", 0.6485),
         *(
             PublishedMetric(f"validation loss, epoch {epoch}", "convnet", f"val/loss@{epoch}", loss)

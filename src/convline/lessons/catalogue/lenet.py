@@ -11,7 +11,7 @@ PAPER = "LeCun, Bottou, Bengio & Haffner, “Gradient-Based Learning Applied to 
 
 def _lenet_claims() -> list[Claim]:
     return [
-        ExactValue("parameters", "61,706", partial(counts.num_parameters, "experiment=lenet5_mnist")),
+        ExactValue("parameters", "61,706", partial(counts.parameters_text, "experiment=lenet5_mnist")),
         PublishedMetric("test accuracy of the paper's LeNet-5, with an error of 0.95 %", "lenet", "test/acc", 0.9905),
     ]
 
@@ -39,7 +39,7 @@ def _lenet_1998_claims() -> list[Claim]:
         ExactValue(
             "trained parameters",
             "60,000",
-            partial(counts.num_parameters, "experiment=lenet5_1998"),
+            partial(counts.parameters_text, "experiment=lenet5_1998"),
             "61,750",
             "900 more in the second convolution, and 850 in the last layer, which the paper does not train",
         ),

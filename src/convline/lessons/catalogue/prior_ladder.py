@@ -31,7 +31,7 @@ def label(kind: str, size: int) -> str:
 
 
 def _weights() -> str:
-    return f"{int(counts.num_first_layer_parameters('FC(1000) -> FC', 1, 1000, 1000).replace(',', '')) - 1000:,}"
+    return f"{int(counts.first_layer_parameters_text('FC(1000) -> FC', 1, 1000, 1000).replace(',', '')) - 1000:,}"
 
 
 def _claims() -> list[Claim]:
@@ -41,9 +41,9 @@ def _claims() -> list[Claim]:
         ExactValue(
             f"AlexNet's first layer without shared weights ({NOTES})",
             "105,705,600",
-            partial(counts.num_first_layer_parameters, alexnet.replace("CONV", "LOCAL"), 3, 227, 227),
+            partial(counts.first_layer_parameters_text, alexnet.replace("CONV", "LOCAL"), 3, 227, 227),
         ),
-        ExactValue("... and with them", "34,944", partial(counts.num_first_layer_parameters, alexnet, 3, 227, 227)),
+        ExactValue("... and with them", "34,944", partial(counts.first_layer_parameters_text, alexnet, 3, 227, 227)),
         *(
             BetterThan(f"local windows help, {size:,} images", label("local", size), label("dense", size))
             for size in SIZES

@@ -44,7 +44,7 @@ def _published() -> list[Claim]:
         ExactValue(
             "most of VGGNet's are in its first dense layer",
             "102,760,448 weights",
-            lambda: f"{int(counts.num_layer_parameters('fc1', full + 'vgg16').replace(',', '')) - 4096:,} weights",
+            lambda: f"{int(counts.layer_parameters_text('fc1', full + 'vgg16').replace(',', '')) - 4096:,} weights",
         ),
         ExactValue(
             "GoogLeNet has 4M parameters",

@@ -1,4 +1,4 @@
-"""Launch data-parallel training: one process a device, started as `python -m convline.run.launch RUN CHECKPOINT`.
+"""Launch data-parallel training: one process a device, started as `python -m convline.run.ranks RUN CHECKPOINT`.
 
 Lightning's own launcher runs the command line again in every rank. In a sweep, each rank would then repeat the sweep
 instead of training the current job. Here a rank gets the run directory alone, and reads its config there.
@@ -19,7 +19,7 @@ from torch.distributed import TCPStore
 
 from convline.errors import Interrupted, Pruned, UserError
 from convline.formatting import first_line
-from convline.run.processes import exit_with_parent, forward_signals, start_module
+from convline.run.child_process import exit_with_parent, forward_signals, start_module
 
 GRACE_SECONDS = 10  # time for the other ranks to end after one has failed; then they are killed
 PRUNED_STATUS = 3  # exit status of a rank whose run was pruned
@@ -54,7 +54,7 @@ def fit_ranks(run_dir: Path, checkpoint: Path | None, num_ranks: int, hint: str)
     }
     arguments = [str(run_dir), str(checkpoint or "")]
     ranks = [
-        start_module("convline.run.launch", arguments, {**environment, "LOCAL_RANK": str(rank)})
+        start_module("convline.run.ranks", arguments, {**environment, "LOCAL_RANK": str(rank)})
         for rank in range(num_ranks)
     ]
     try:

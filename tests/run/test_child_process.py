@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from convline.run.processes import PARENT_PID, start_module
+from convline.run.child_process import PARENT_PID, start_module
 
 
 def test_a_file_in_the_current_folder_shadows_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +22,7 @@ def test_a_file_in_the_current_folder_shadows_no_module(tmp_path: Path, monkeypa
 
 
 def test_a_child_exits_though_its_parent_died_before_it_began_to_watch() -> None:
-    code = "import time; from convline.run.processes import exit_with_parent; exit_with_parent(); time.sleep(60)"
+    code = "import time; from convline.run.child_process import exit_with_parent; exit_with_parent(); time.sleep(60)"
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     environment = {**os.environ, PARENT_PID: str(dead.pid)}

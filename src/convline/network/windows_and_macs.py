@@ -39,7 +39,9 @@ class MeasuredLayer:
     kind = "other"  # a key of `convline.network.diagram.COLORS`
 
     def window(self, input_shape: Shape, output_shape: Shape) -> Window | None:
-        """Return the window that slides over the input; None if there is no such window.
+        """Return the window of the input that one output position is computed from; None if it is unknown.
+
+        A layer that works on each pixel alone has a window of 1×1.
 
         Args:
             input_shape, output_shape: without the batch.
@@ -147,7 +149,7 @@ def _torch_layer(module: nn.Module) -> _TorchLayer | None:
 
 
 def window(module: nn.Module, input_shape: Shape, output_shape: Shape) -> Window | None:
-    """Return the window that a layer slides over its input; None if it is unknown.
+    """Return the window of a layer's input that one output position is computed from; None if it is unknown.
 
     Args:
         module: a layer without children.

@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from convline.network import measures
+from convline.network import windows_and_macs
 from convline.network.build import build_network
 from convline.network.diagram import COLORS
 from convline.network.layer_builders import LAYER_BUILDERS
-from convline.network.measures import MeasuredLayer, Window
 from convline.network.receptive_field import fields_of_calls
 from convline.network.trace import INPUT, LayerCall, trace
+from convline.network.windows_and_macs import MeasuredLayer, Window
 from convline.pattern.arguments import REQUIRED
 from convline.pattern.vocabulary import UNITS
 
@@ -39,20 +39,20 @@ def test_every_unit_has_a_receptive_field(unit: str) -> None:
     if has_window and unit not in ("lrn", "project", "shortcut"):  # these see one position, or channels
         first = calls[0]
         assert first.input_shape is not None
-        assert measures.window(first.module, first.input_shape, first.output_shape) != Window(), unit
+        assert windows_and_macs.window(first.module, first.input_shape, first.output_shape) != Window(), unit
 
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_every_unit_with_weights_counts_multiply_accumulates(unit: str) -> None:
     for call in calls_of(unit):
         weights = [p for p in call.module.parameters(recurse=False) if p.ndim > 1]  # norms scale by vectors alone
-        count = measures.macs(call.module, call.input_shape or (), call.output_shape)
+        count = windows_and_macs.macs(call.module, call.input_shape or (), call.output_shape)
         assert (count > 0) == bool(weights) or unit == "gausspool", f"{call.name} counts {count}"
 
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_every_unit_has_a_color_or_is_a_note_in_the_drawing(unit: str) -> None:
-    assert {measures.kind(call.module) for call in calls_of(unit)} <= COLORS.keys()
+    assert {windows_and_macs.kind(call.module) for call in calls_of(unit)} <= COLORS.keys()
 
 
 class Halved(MeasuredLayer, nn.Module):
@@ -74,8 +74,8 @@ def test_a_layer_answers_for_itself() -> None:
     calls = trace(nn.Sequential(nn.Conv2d(1, 1, 3), Halved(), nn.Conv2d(1, 1, 3)), (1, 9, 9))
     assert [call.sources for call in calls] == [(INPUT,), (0,), (1,)]
     assert [field.longest_side for field in fields_of_calls(calls) if field] == [3, 3, 7]
-    assert measures.macs(calls[1].module, (1, 7, 7), (1, 4, 4)) == 7
-    assert measures.kind(calls[1].module) == "pool"
+    assert windows_and_macs.macs(calls[1].module, (1, 7, 7), (1, 4, 4)) == 7
+    assert windows_and_macs.kind(calls[1].module) == "pool"
 
 
 def test_a_layer_called_by_keyword_is_counted_too() -> None:
