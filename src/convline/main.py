@@ -1,5 +1,6 @@
 """Run the command `python train.py`: overrides → config → runs; show a user's mistake on one screen."""
 
+import errno
 import os
 import sys
 import time
@@ -16,15 +17,17 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from convline.config import schema, validate
+from convline.config import schema
 from convline.config.compose import check_choices, choices_of
 from convline.config.explain import check_words, explain
 from convline.config.help import help_page
-from convline.config.load import spread_seeds
+from convline.config.load import finish_config, spread_seeds
 from convline.config.options import CONF_DIR, use_folders_of
 from convline.config.overrides import quote_units
+from convline.config.targets import open_targets
 from convline.errors import Interrupted, UserError
 from convline.formatting import train_command
+from convline.stdout import closed_pipe_ignored
 
 
 def main(words: list[str] | None = None) -> int:
@@ -35,7 +38,7 @@ def main(words: list[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 after an error, 128 + the signal's number after an interruption.
     """
-    words = quote_units(sys.argv[1:] if words is None else words)
+    words = open_targets(quote_units(sys.argv[1:] if words is None else words))
     words = sorted(words, key=lambda word: word not in ("-m", "--multirun"))  # Hydra accepts it only at an end
     if "--help" in words or "-h" in words:
         return guarded(lambda: _print_help(words), words)
@@ -56,7 +59,8 @@ def guarded(command: Callable[[], int | None], words: list[str]) -> int:
     Any other error keeps its traceback, for a bug report.
     """
     try:
-        return command() or 0
+        with closed_pipe_ignored():
+            return command() or 0
     except Interrupted as stop:
         _print_error("interrupted" + (f"; to go on, type: {stop.hint}" if stop.hint else ""))
         return 128 + stop.signum
@@ -67,8 +71,11 @@ def guarded(command: Callable[[], int | None], words: list[str]) -> int:
         if "debug=true" in [word.lower() for word in words]:
             traceback.print_exc()
         _print_error(f"error: {error}")
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _print_error(f"error: the disk is full: {error}")
+        else:
+            traceback.print_exc()
     return 1
 
 
@@ -99,14 +106,15 @@ def _under_hydra(words: list[str]) -> int:
 
 def _run(cfg: DictConfig) -> None:
     """Validate the config and train one run."""
-    validate.check(cfg)
-    for word in HydraConfig.get().overrides.task:
+    words = HydraConfig.get().overrides.task
+    choices = choices_of(HydraConfig.get())
+    check_choices(choices)
+    cfg, choices = finish_config(cfg, choices, words)
+    for word in words:
         if schema.is_of_sweeps(word):
             raise UserError(f"{word} has an effect in a sweep only: add -m, or leave it out.")
     from convline.run.train import start  # imports torch, which takes seconds: only for a valid config
 
-    choices = choices_of(HydraConfig.get())
-    check_choices(choices)
     name = (cfg.name or f"{choices['model']}_{choices['data']}").replace("/", "-")
     start(cfg, Path(cfg.runs_dir), f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}", choices)
 

@@ -26,8 +26,8 @@ OVERRIDES = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.lists(OVERRIDES, min_size=1, max_size=4))
+@settings(max_examples=8, deadline=None)
+@given(st.lists(OVERRIDES, min_size=1, max_size=3))
 def test_configs_that_share_a_composition_equal_those_that_hydra_composes(combinations: list[list[str]]) -> None:
     for (cfg, choices), overrides in zip(load_configs(combinations), combinations, strict=True):
         expected, expected_choices = compose_config(tuple(overrides))

@@ -54,6 +54,11 @@ def project(tmp_path: Path) -> Path:
 WAYS = {
     "--config-dir": (".", ["--config-dir", "{project}/conf"], ["model=mine", "optimizer=nadam"]),
     "hydra.searchpath": (".", ["hydra.searchpath=[file://{project}/conf]"], ["model=mine", "optimizer=nadam"]),
+    "_target_": (
+        "project",
+        [],
+        ["model._target_=mine.net.Net", "model.width=4", "optimizer._target_=torch.optim.NAdam"],
+    ),
     "conf in the folder": ("project", [], ["model=mine", "optimizer=nadam"]),
 }
 
@@ -68,7 +73,13 @@ def outputs(done: Done) -> str:
     return done.out
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way",
+    [
+        "conf in the folder",
+        *(pytest.param(way, marks=pytest.mark.slow) for way in ("--config-dir", "hydra.searchpath", "_target_")),
+    ],
+)
 def test_own_code_runs_is_swept_resumed_from_another_folder_and_reported(way: str, project: Path) -> None:
     folder, place, choice = words_of(way, project)
     outputs(train(folder, *place, *choice, *SHORT))
@@ -88,7 +99,7 @@ def test_own_code_runs_is_swept_resumed_from_another_folder_and_reported(way: st
     assert "val/acc" in outputs(convline(folder, "report", "runs"))
 
 
-@pytest.mark.parametrize("changed", ["mine/net.py", "layers.py"])
+@pytest.mark.parametrize("changed", [pytest.param("mine/net.py", marks=pytest.mark.slow), "layers.py"])
 def test_an_edited_network_is_another_one(changed: str, project: Path) -> None:
     sweep = ["model=mine", *SHORT, "-m", "seed=0,1"]
     outputs(train(project, *sweep))

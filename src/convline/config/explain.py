@@ -20,7 +20,12 @@ def check_words(words: Sequence[str]) -> None:
         UserError: names the wrong word and the nearest correct one.
     """
     for override in parse_overrides(words):
-        if override.key_or_group in groups() and (found := _unknown_option(override)):
+        key, text = override.key_or_group, override.input_line
+        if not key:
+            raise UserError(f"'{text}' is not a setting: it names none.\n  Settings are written key=value.")
+        if key in groups() and isinstance(override.value(), list | int | float):
+            raise UserError(f"{text}: {key} takes the name of one option.\n  For a run of each, type: -m {key}=A,B")
+        if key in groups() and (found := _unknown_option(override)):
             raise UserError(found)
         if override.is_sweep_override() and schema.is_of_sweeps(override.input_line or ""):
             raise UserError(f"{override.input_line}: a sweep has one value of this, not several.")

@@ -1,7 +1,8 @@
 """Turn lists of overrides into validated configs, without Hydra's command line."""
 
 import copy
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
@@ -12,6 +13,7 @@ from convline.config.compose import compose_config
 from convline.config.explain import explain
 from convline.config.options import groups
 from convline.config.overrides import expand_sweep, parse_overrides, quote_units
+from convline.config.targets import fit_targets, open_targets
 from convline.errors import UserError
 
 
@@ -21,7 +23,7 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         UserError: an override names what is not there, or a value is out of range.
     """
-    return load_configs([quote_units(overrides)])[0][0]
+    return load_configs([open_targets(quote_units(overrides))])[0][0]
 
 
 def load_configs(combinations: Sequence[Sequence[str]]) -> list[tuple[DictConfig, dict[str, str]]]:
@@ -45,7 +47,7 @@ def load_configs(combinations: Sequence[Sequence[str]]) -> list[tuple[DictConfig
             except OmegaConfBaseException:
                 compose_config(tuple(words))  # raises the same error in Hydra's words
                 raise
-            validate.check(cfg)
+            cfg, chosen = finish_config(cfg, chosen, words)
         except UserError as error:
             raise (error if len(combinations) == 1 else _in_combination(words, str(error))) from error
         except Exception as error:
@@ -53,6 +55,26 @@ def load_configs(combinations: Sequence[Sequence[str]]) -> list[tuple[DictConfig
             raise (UserError(text) if len(combinations) == 1 else _in_combination(words, text)) from error
         found.append((cfg, chosen))
     return found
+
+
+def finish_config(
+    cfg: DictConfig, choices: Mapping[str, str], words: Sequence[str]
+) -> tuple[DictConfig, dict[str, str]]:
+    """Fit the arguments of typed targets, and validate; print once which arguments were dropped.
+
+    Raises:
+        UserError: an argument of a target is wrong, or a value is out of range.
+    """
+    cfg, named, notices = fit_targets(cfg, choices, words)
+    for notice in notices:
+        _print_once(notice)
+    validate.check(cfg)
+    return cfg, named
+
+
+@functools.cache
+def _print_once(text: str) -> None:
+    print(text, flush=True)
 
 
 def _in_combination(words: Sequence[str], text: str) -> UserError:

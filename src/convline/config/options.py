@@ -9,10 +9,14 @@ import functools
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
+from omegaconf import DictConfig, OmegaConf
 
 from convline.errors import UserError
 
@@ -36,12 +40,15 @@ def use_folders_of(words: Sequence[str]) -> None:
         UserError: a folder does not exist.
     """
     named = []
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for index, word in enumerate(words):
         option, _, value = word.partition("=")
         if option in ("--config-dir", "-cd"):
-            named.append(_folder(value or following))
+            named.append(_folder(value or "".join(words[index + 1 : index + 2])))
         elif option.lstrip("+") == "hydra.searchpath":
-            entries = OverridesParser.create().parse_overrides([word])[0].value()
+            try:
+                entries: Any = OverridesParser.create().parse_overrides([word])[0].value()
+            except OverrideParseException as error:
+                raise UserError(f"'{word}' is no list of folders.\n  Type: 'hydra.searchpath=[DIR]'") from error
             named += [_folder(str(entry)) for entry in (entries if isinstance(entries, list) else [entries])]
     if named:
         before = os.environ.get(VARIABLE, "").split(os.pathsep)
@@ -136,3 +143,27 @@ def _files_in(folder: Path) -> dict[str, dict[str, Path]]:
 @functools.cache  # these files do not change while a program runs
 def _convline_files() -> dict[str, dict[str, Path]]:
     return _files_in(CONF_DIR)
+
+
+def targets_of(node: Any) -> set[str]:
+    """Return every `_target_` in a config or a part of it."""
+    if isinstance(node, DictConfig):
+        node = OmegaConf.to_container(node, resolve=True)
+    if isinstance(node, Mapping):
+        own = {node["_target_"]} if isinstance(node.get("_target_"), str) else set()
+        return own.union(*map(targets_of, node.values()))
+    return set().union(*map(targets_of, node)) if isinstance(node, list) else set()
+
+
+def targets_in(file: Path) -> set[str]:
+    """Return every `_target_` in a YAML file; none if it cannot be read."""
+    try:
+        return targets_of(yaml.safe_load(file.read_text()))
+    except (OSError, ValueError, yaml.YAMLError):
+        return set()
+
+
+@functools.cache
+def convline_targets() -> set[str]:
+    """Return every `_target_` that an option of Convline names."""
+    return {target for file in CONF_DIR.rglob("*.yaml") for target in targets_in(file)}

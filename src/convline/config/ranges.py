@@ -47,6 +47,11 @@ def any_with(**ranges: Range) -> Any:
     return field(default=MISSING, metadata={"ranges": ranges})
 
 
+def declared_ranges(schema: type) -> dict[str, Range]:
+    """Return the ranges of the fields of a schema."""
+    return {f.name: f.metadata["range"] for f in fields(schema) if "range" in f.metadata}
+
+
 def ranges_of(cfg: DictConfig, prefix: str = "") -> dict[str, Range]:
     """Find the ranges of all settings of a config, by their dotted keys, in the schemas that it was merged into."""
     found: dict[str, Range] = {}

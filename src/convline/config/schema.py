@@ -21,6 +21,7 @@ from convline.config.ranges import (
     above,
     any_with,
     at_least,
+    declared_ranges,
     one_of,
     within,
 )
@@ -32,35 +33,6 @@ OF_SWEEPS = ("rerun", "fail_fast", "workers", "sweep")  # top-level settings tha
 def is_of_sweeps(word: str) -> bool:
     """Return whether an override, such as `workers=2` or `sweep.trials=5`, sets one of `OF_SWEEPS`."""
     return re.split(r"[=./@]", word.lstrip("+~"), maxsplit=1)[0] in OF_SWEEPS
-
-
-@dataclass
-class Train:
-    """Hold the top level of the config."""
-
-    data: Any = MISSING
-    model: Any = MISSING
-    classifier: Any = MISSING
-    optimizer: Any = MISSING
-    scheduler: Any = MISSING
-    trainer: Any = MISSING
-    callbacks: Any = None  # ~callbacks: none at all
-    logger: Any = None
-    seed: int = within(SEED)  # of weights, order of images and dropout
-    compile: bool = MISSING  # torch.compile the network: pays on a GPU, a loss for small networks on a CPU
-    threads: int | None = within(at_least(1))  # CPU threads of one operator; null: torch decides
-    channels_last: bool = MISSING  # memory format of images and convolutions
-    steps_per_execution: int = within(at_least(1))  # optimizer steps between two calls of the callbacks
-    runs_dir: str = MISSING  # where run directories are made
-    name: str | None = None  # of the run directory; MODEL_DATA if null
-    # test-time augmentation, reported beside the plain figure: flip, flip+shift or null
-    tta: str | None = within(one_of("flip", "flip+shift"))
-    debug: bool = MISSING  # show the traceback of a user's mistake too
-    # which finished jobs run again; none: not even those of another version of the code
-    rerun: str = within(one_of("all", "failed", "none"))
-    fail_fast: bool = MISSING  # end at the first job that fails
-    workers: int = within(at_least(1))  # number of jobs that run at the same time
-    sweep: Any = MISSING
 
 
 @dataclass
@@ -227,6 +199,35 @@ class Sweep:
     space: dict[str, str] = (
         MISSING  # setting: the values to try, in the syntax of an override, such as tag(log, interval(0.001, 0.1))
     )
+
+
+@dataclass
+class Train:
+    """Hold the top level of the config."""
+
+    data: Any = MISSING
+    model: Any = MISSING
+    classifier: Any = MISSING
+    optimizer: Any = any_with(**declared_ranges(Optimizer))  # also of optimizers that have no schema
+    scheduler: Any = MISSING
+    trainer: Any = MISSING
+    callbacks: Any = None  # ~callbacks: none at all
+    logger: Any = None
+    seed: int = within(SEED)  # of weights, order of images and dropout
+    compile: bool = MISSING  # torch.compile the network: pays on a GPU, a loss for small networks on a CPU
+    threads: int | None = within(at_least(1))  # CPU threads of one operator; null: torch decides
+    channels_last: bool = MISSING  # memory format of images and convolutions
+    steps_per_execution: int = within(at_least(1))  # optimizer steps between two calls of the callbacks
+    runs_dir: str = MISSING  # where run directories are made
+    name: str | None = None  # of the run directory; MODEL_DATA if null
+    # test-time augmentation, reported beside the plain figure: flip, flip+shift or null
+    tta: str | None = within(one_of("flip", "flip+shift"))
+    debug: bool = MISSING  # show the traceback of a user's mistake too
+    # which finished jobs run again; none: not even those of another version of the code
+    rerun: str = within(one_of("all", "failed", "none"))
+    fail_fast: bool = MISSING  # end at the first job that fails
+    workers: int = within(at_least(1))  # number of jobs that run at the same time
+    sweep: Any = MISSING
 
 
 SCHEMAS = {

@@ -133,7 +133,11 @@ def read_trusted_config(run_dir: Path) -> DictConfig:
         UserError: `run_dir` is no run directory, or its config names code that is not trusted.
     """
     cfg = read_config(run_dir)
-    foreign_code.allow_code(run_dir, cfg, read_summary(run_dir).get("code_folders", []))
+    try:
+        folders = read_summary(run_dir).get("code_folders", [])
+    except UserError:  # the summary is damaged, which need not stop somebody who only wants the network
+        folders = []
+    foreign_code.allow_code(run_dir, cfg, folders)
     return cfg
 
 

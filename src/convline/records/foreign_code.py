@@ -13,16 +13,22 @@ import importlib.metadata
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from convline.config.options import CONF_DIR, import_folders, make_importable, own_folders
+from convline.config.options import (
+    convline_targets,
+    import_folders,
+    make_importable,
+    own_files,
+    own_folders,
+    targets_in,
+    targets_of,
+)
 from convline.errors import UserError
 from convline.storage import exclusive_lock, short_hash, state_directory
 
@@ -33,16 +39,6 @@ HARMLESS = (
     "torch.nn.modules", "torch.optim", "torchvision.models", "torchvision.datasets", "torchmetrics",
     "lightning.pytorch.callbacks", "lightning.pytorch.loggers", "lightning.pytorch.profilers",
 )  # fmt: skip
-
-
-def targets_of(node: Any) -> set[str]:
-    """Return every `_target_` in a config or a part of it."""
-    if isinstance(node, DictConfig):
-        node = OmegaConf.to_container(node, resolve=True)
-    if isinstance(node, Mapping):
-        own = {node["_target_"]} if isinstance(node.get("_target_"), str) else set()
-        return own.union(*map(targets_of, node.values()))
-    return set().union(*map(targets_of, node)) if isinstance(node, list) else set()
 
 
 def foreign_targets(node: Any) -> list[str]:
@@ -66,7 +62,7 @@ def record(cfg: DictConfig) -> dict[str, Any]:
 
 def trust_code_of(cfg: DictConfig) -> list[str]:
     """Remember that the user trains with the code that a config names; return the folders of the foreign code."""
-    entries = [f"{target} {_origin(target)}" for target in sorted(targets_of(cfg) - _convline_targets())]
+    entries = [f"{target} {_origin(target)}" for target in sorted(targets_of(cfg) - convline_targets())]
     new = [entry for entry in entries if entry not in _trusted()]
     if new:
         try:
@@ -120,20 +116,8 @@ def _is_harmless(target: str) -> bool:
 
 def _named_by_options() -> set[str]:
     """Return every `_target_` that an option file names."""
-    own = {t for folder in own_folders() for file in folder.rglob("*.yaml") for t in _targets_in(file)}
-    return _convline_targets() | own
-
-
-@cache
-def _convline_targets() -> set[str]:
-    return {target for file in CONF_DIR.rglob("*.yaml") for target in _targets_in(file)}
-
-
-def _targets_in(file: Path) -> set[str]:
-    try:
-        return targets_of(yaml.safe_load(file.read_text()))
-    except (OSError, ValueError, yaml.YAMLError):
-        return set()
+    own = {target for file, _ in own_files() for target in targets_in(file)}
+    return convline_targets() | own
 
 
 def _store() -> Path:

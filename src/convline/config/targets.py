@@ -1,0 +1,210 @@
+"""Check the arguments of a `_target_` that Convline has no schema for, against the signature of the target itself.
+
+A target that is typed, such as `optimizer._target_=torch.optim.NAdam`, takes over the arguments of the option that it
+replaces, except for those that it does not have.
+"""
+
+import inspect
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from convline.config.options import CONF_DIR, convline_targets, groups, option_file
+from convline.config.overrides import parse_overrides
+from convline.errors import UserError
+from convline.formatting import first_line, nearest
+
+# The arguments that Convline itself gives: names, or the number of the first positional ones.
+GIVEN: dict[str, tuple[int, tuple[str, ...]]] = {
+    "optimizer": (1, ()),
+    "scheduler": (0, ("total_steps", "steps_per_epoch", "optimizer")),
+    "data.source": (2, ()),
+    "logger": (0, ("save_dir",)),
+}
+
+
+def open_targets(words: Sequence[str]) -> list[str]:
+    """Add `++` to the arguments of a typed target, since Hydra refuses arguments that the replaced option lacks.
+
+    `optimizer._target_=torch.optim.NAdam optimizer.momentum_decay=0.01` needs no `+` of the user's own.
+    """
+    opened = [word.partition("=")[0].lstrip("+").removesuffix("_target_") for word in words if "._target_=" in word]
+    return [
+        f"++{word}" if any(word.startswith(node) and not word.startswith(f"{node}_") for node in opened) else word
+        for word in words
+    ]
+
+
+def fit_targets(
+    cfg: DictConfig, choices: Mapping[str, str], words: Sequence[str]
+) -> tuple[DictConfig, dict[str, str], list[str]]:
+    """Drop the arguments that a typed target does not have, and check the arguments of targets without a schema.
+
+    Args:
+        cfg: the composed config; it is changed.
+        choices: the chosen option of each group.
+        words: the overrides.
+    Returns:
+        The config; the choices, with the name of the target where it replaces an option; and a notice for each target
+        that has dropped arguments.
+    Raises:
+        UserError: a target does not exist, or an argument is unknown, missing or of another type.
+    """
+    keys = [override.key_or_group for override in parse_overrides(words)]
+    typed = [key.removesuffix("._target_") for key in keys if key.endswith("._target_")]
+    notices = []
+    for key in typed:
+        if dropped := _drop_arguments(cfg, key, keys):
+            target = OmegaConf.select(cfg, key)["_target_"]
+            notices.append(f"{target} has no {', '.join(dropped)}: left out of {key}={choices.get(key, '…')}")
+    named = dict(choices)
+    for group in ("model", "optimizer", "scheduler"):
+        if (group in typed or group not in named) and OmegaConf.is_dict(OmegaConf.select(cfg, group)):
+            named[group] = str(cfg[group].get("_target_", group)).rpartition(".")[2]
+    for key, node in _nodes(cfg):
+        if not _has_schema(node, key, choices):
+            _check_arguments(key, node)
+    return cfg, named, notices
+
+
+def _drop_arguments(cfg: DictConfig, key: str, typed_keys: Sequence[str]) -> list[str]:
+    """Take from a node the arguments that its target lacks, unless they were typed; return their names."""
+    node: Any = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=False)
+    parameters = _parameters(locate(node["_target_"], f"{key}._target_"), node["_target_"])
+    if parameters is None:
+        return []
+    names = {p.name for p in parameters}
+    has_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    dropped = [
+        name for name in node
+        if not (name.startswith("_") or has_any or name in names or f"{key}.{name}" in typed_keys)
+    ]  # fmt: skip
+    with open_dict(cfg):  # a plain node: that of a schema cannot lose a field
+        OmegaConf.update(cfg, key, {k: v for k, v in node.items() if k not in dropped}, merge=False, force_add=True)
+    return dropped
+
+
+def _nodes(cfg: DictConfig, prefix: str = "") -> Iterator[tuple[str, DictConfig]]:
+    """Yield every node that has a `_target_`, with its dotted key."""
+    for name in map(str, cfg):
+        child = cfg._get_node(name)
+        if isinstance(child, DictConfig) and not (child._is_none() or child._is_missing() or child._is_interpolation()):
+            if "_target_" in child:
+                yield f"{prefix}{name}", child
+            yield from _nodes(child, f"{prefix}{name}.")
+
+
+def _has_schema(node: DictConfig, key: str, choices: Mapping[str, str]) -> bool:
+    """Return whether a node is one of Convline's own, whose settings a schema or the target itself checks."""
+    if node["_target_"] not in convline_targets():
+        return False
+    group = key.partition(".")[0]
+    option = choices.get(group)
+    is_own_option = option in groups().get(group, []) and not option_file(group, str(option)).is_relative_to(CONF_DIR)
+    return OmegaConf.get_type(node) is not dict or not is_own_option
+
+
+def _check_arguments(key: str, node: DictConfig) -> None:
+    values: Any = OmegaConf.to_container(node, resolve=True)
+    target = values["_target_"]
+    found = locate(target, key)
+    parameters = _parameters(found, target)
+    if parameters is None:  # written in C, with a signature that nobody states
+        return
+    given = {name: value for name, value in values.items() if not name.startswith("_")}
+    num_given, given_names = next((g for group, g in GIVEN.items() if f"{key}.".startswith(f"{group}.")), (0, ()))
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        for name in given:
+            if name not in names:
+                known = ", ".join(names[num_given:]) or "none"
+                raise UserError(
+                    f"{key}.{name}: {target} has no such argument{nearest(name, names)}.\n  It has: {known}"
+                )
+    for parameter in parameters[num_given:]:
+        is_needed = parameter.default is parameter.empty and parameter.name in names
+        # only what Convline calls itself may wait for further arguments
+        if is_needed and parameter.name not in given and parameter.name not in given_names:
+            raise UserError(
+                f"{key}: {target} needs the argument {parameter.name}.\n  Type: {key}.{parameter.name}=VALUE"
+            )
+    _check_types(key, target, found, given)
+
+
+def _check_types(key: str, target: str, found: Any, given: Mapping[str, Any]) -> None:
+    from typeguard import TypeCheckError, check_type  # takes a moment, and is needed for foreign targets alone
+
+    try:
+        # the signature of a class is that of its constructor
+        hints = typing.get_type_hints(found.__init__ if isinstance(found, type) else found)  # type: ignore[misc]
+    except Exception:
+        return  # an annotation that cannot be evaluated states no type
+    for name, value in given.items():
+        if name not in hints or _holds_target(value):
+            continue
+        candidates = [value, tuple(value)] if isinstance(value, list) else [value]  # YAML has no tuples
+        try:
+            failures = []
+            for candidate in candidates:
+                try:
+                    check_type(candidate, hints[name])
+                    break
+                except TypeCheckError as error:
+                    failures.append(error)
+        except Exception:
+            continue
+        if len(failures) == len(candidates):
+            raise UserError(f"{key}.{name}={value}: {target} expects {_type_text(hints[name])}.") from failures[0]
+
+
+def _type_text(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+
+
+def _holds_target(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return "_target_" in value or any(map(_holds_target, value.values()))
+    return isinstance(value, list) and any(map(_holds_target, value))
+
+
+def _parameters(found: Any, target: str) -> list[inspect.Parameter] | None:
+    """Return the parameters of a target; None if it states no signature."""
+    if not callable(found):
+        raise UserError(f"{target} is {type(found).__name__}, which cannot be called: name a class or a function.")
+    try:
+        return list(inspect.signature(found).parameters.values())
+    except ValueError:
+        return None
+
+
+def locate(target: str, key: str) -> Any:
+    """Import the object of a dotted name.
+
+    Raises:
+        UserError: there is none, or its module cannot be imported; names the nearest right name.
+    """
+    parts = target.split(".")
+    for count in range(len(parts), 0, -1):
+        name = ".".join(parts[:count])
+        try:
+            found: Any = import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise UserError(f"{key}: {name} cannot be imported: {first_line(error)}") from error
+            continue
+        except Exception as error:  # a mistake in the user's own module
+            raise UserError(f"{key}: {name} cannot be imported: {type(error).__name__}: {first_line(error)}") from error
+        for index, part in enumerate(parts[count:]):
+            if not hasattr(found, part):
+                where = ".".join(parts[: count + index])
+                names = [entry for entry in dir(found) if not entry.startswith("_")]
+                raise UserError(f"{key}={target}: there is no {part} in {where}{nearest(part, names)}.")
+            found = getattr(found, part)
+        return found
+    raise UserError(
+        f"{key}={target}: there is no module {parts[0]}.\n"
+        "  A module of your own lies in the folder you stand in, or beside your folder of options, or is installed."
+    )

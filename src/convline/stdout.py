@@ -1,0 +1,46 @@
+"""Go on when the reader of the standard output ends, as `head` does: a training must not fail for that."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+
+class _Stdout:
+    """Forward to the standard output; once its reader is gone, as after `| head`, discard the text and go on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text, if somebody reads it."""
+        with self._reader_may_be_gone():
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream, if somebody reads it."""
+        with self._reader_may_be_gone():
+            self._stream.flush()
+
+    @contextmanager
+    def _reader_may_be_gone(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def closed_pipe_ignored() -> Iterator[None]:
+    """Let the block go on if the reader of its standard output ends: a training must not fail for that."""
+    stream, sys.stdout = sys.stdout, _Stdout(sys.stdout)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stdout = stream
