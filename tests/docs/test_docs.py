@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from convline.config.options import groups
 from support.commands import ROOT, SMALL, convline, run_dirs, shell, train
 
 README = (ROOT / "README.md").read_text()
@@ -48,6 +49,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 DATA_PAGE = (ROOT / "docs" / "data.md").read_text()
 SWEEPS_PAGE = (ROOT / "docs" / "sweeps.md").read_text()
+PATTERNS_PAGE = (ROOT / "docs" / "patterns.md").read_text()
+DASHBOARDS_PAGE = (ROOT / "docs" / "dashboards.md").read_text()
+COMMANDS_PAGES = (README, DATA_PAGE, SWEEPS_PAGE, PATTERNS_PAGE, DASHBOARDS_PAGE)  # lessons take hours
 OF_RUNS = (
     "resume=",
     "convline evaluate",
@@ -57,10 +61,18 @@ OF_RUNS = (
     "convline figures",
 )
 # parts of commands that take seconds each
-LONG = ("workers=2", "resnet20", "data.fold=range", "seeds=5", "model=lenet,dense", "hydra/sweeper=search")
+LONG = (
+    "workers=2",
+    "resnet20",
+    "model.K=0,1",
+    "data.fold=range",
+    "seeds=5",
+    "model=lenet,dense",
+    "hydra/sweeper=search",
+)
 TYPED = {
     command: pytest.param(command, marks=pytest.mark.slow if any(part in command for part in LONG) else ())
-    for page in (README, DATA_PAGE, SWEEPS_PAGE)
+    for page in COMMANDS_PAGES
     for command in commands(page)
     if not any(of_runs in command for of_runs in OF_RUNS)
 }
@@ -84,10 +96,22 @@ def test_commands_of_readme_and_data_page_run(
     assert done.status == 0, done.err
 
 
-@pytest.mark.parametrize("page", [README, DATA_PAGE, SWEEPS_PAGE], ids=["README", "data", "sweeps"])
+@pytest.mark.parametrize("page", COMMANDS_PAGES, ids=["README", "data", "sweeps", "patterns", "dashboards"])
 def test_commands_can_be_typed_into_a_shell(page: str) -> None:
     for command in commands(page):
         assert shell("bash", "-n", "-c", command).err == "", command
+
+
+def test_the_first_command_of_the_readme_as_it_stands(tmp_path: Path) -> None:
+    assert commands(README)[0] == "python train.py"
+    done = train(tmp_path)
+    assert done.status == 0, done.err
+    assert "test accuracy" in done.out
+
+
+def test_the_table_of_data_sets_has_every_option() -> None:
+    rows = {line.split("`")[1] for line in DATA_PAGE.splitlines() if line.startswith("| `")}
+    assert set(groups()["data"]) <= rows
 
 
 def make_photographs(folder: Path) -> None:

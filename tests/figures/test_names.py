@@ -28,7 +28,7 @@ def test_former_names_stand_for_the_present_ones(former: str) -> None:
 def test_names_of_the_first_edition_are_complete() -> None:
     names = "filters feature_maps predictions mistakes confusion confusion_normalised reliability explanations "
     names += "receptive_fields preferences shifts"
-    assert {figures.canonical_name(name) for name in names.split()} == set(figures.BY_NAME)
+    assert {figures.canonical_name(name) for name in names.split()} <= set(figures.BY_NAME)
 
 
 def test_scripts_of_the_first_edition_draw_the_same(watched: Path) -> None:

@@ -27,6 +27,7 @@ class TestRerun:
         assert before == {path: path.stat().st_mtime_ns for path in before}
         assert len(run_dirs(tmp_path)) == 3
 
+    @pytest.mark.slow
     def test_none_leaves_failed_jobs_alone_and_all_begins_another_folder(self, tmp_path: Path) -> None:
         train(tmp_path, *self.WORDS)
         none = train(tmp_path, *self.WORDS, "rerun=none")
@@ -140,6 +141,7 @@ class TestRerun:
 
 
 class TestSharing:
+    @pytest.mark.slow
     def test_two_processes_share_the_jobs_of_one_sweep(self, tmp_path: Path) -> None:
         words = ["-m", *TINY, "trainer.limit_train_batches=30", "seed=range(6)"]
         both = [Running(words, tmp_path) for _ in range(2)]
@@ -152,6 +154,7 @@ class TestSharing:
         assert all(jobs), "one of them did everything"
         assert set(states(tmp_path)) == {"finished"}
 
+    @pytest.mark.slow
     def test_different_sweeps_in_the_same_second_do_not_collide(self, tmp_path: Path) -> None:
         both = [Running(["-m", *TINY, "seed=0,1", f"data.batch_size={size}"], tmp_path) for size in (16, 32, 48)]
         assert [process.wait().status for process in both] == [0, 0, 0]

@@ -184,6 +184,7 @@ class TestEnds:
         assert "── failed: optimizer.lr=1e+30" in done.err
         assert sorted(trial.state.name for trial in study_of(tmp_path).trials) == ["COMPLETE", "FAIL"]
 
+    @pytest.mark.slow
     def test_several_objectives_give_a_front(self, tmp_path: Path) -> None:
         words = [word for word in SEARCH if "interval" not in word and "pattern" not in word]
         networks = 'model.pattern="FC","CONV(4) -> RELU -> FC","CONV(8) -> RELU -> FC"'
@@ -218,6 +219,7 @@ class TestEnds:
         assert study_of(tmp_path).trials[0].state.name == "COMPLETE"
 
 
+@pytest.mark.slow
 def test_files_with_spaces_search_by_themselves(tmp_path: Path) -> None:
     words = [word for word in TINY if "pattern" not in word]
     done = train(tmp_path, "-m", "sweep=lenet_lr", *words, "model=dense", "sweep.trials=2", "optimizer.momentum=0.9")
