@@ -6,9 +6,11 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import hydra
+import yaml
 
 # Private in Hydra 1.3.8, which has no public parser of its command line. If it moves, this import fails at every start.
 from hydra._internal.utils import get_args_parser
@@ -42,6 +44,9 @@ def main(words: list[str] | None = None) -> int:
     words = sorted(words, key=lambda word: word not in ("-m", "--multirun"))  # Hydra accepts it only at an end
     if "--help" in words or "-h" in words:
         return guarded(lambda: _print_help(words), words)
+    if "--version" in words:
+        print(f"convline {version('convline')}")
+        return 0
     if any(word.startswith("resume=") for word in words):  # a path need not obey Hydra's grammar
         return guarded(lambda: _resume(words), words)
     schema.register()
@@ -99,6 +104,8 @@ def _under_hydra(words: list[str]) -> int:
     sys.argv = [sys.argv[0], *words]  # Hydra reads it
     try:
         hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(run)()
+    except yaml.YAMLError as error:
+        raise UserError(f"a file of options is no YAML: {' '.join(str(error).split())}") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, settings)) from error
     return max(statuses, default=0)

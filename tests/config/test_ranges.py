@@ -54,6 +54,11 @@ BOUNDS: dict[str, tuple[Any, Any]] = {
     "optimizer.betas": ([0.0, 0.999], [0.9, 1.0]),
     "optimizer.eps": (1e-12, 0.0),
     "optimizer.alpha": (0.0, 1.0),
+    "optimizer.no_decay": (["norms", "biases"], ["weights"]),
+    "optimizer.layer_decay": (1.0, 0.0),
+    "optimizer.rest_lr": (1e-9, 0.0),
+    "optimizer.rest_betas": ([0.0, 0.999], [0.9, 1.0]),
+    "optimizer.rest_weight_decay": (0.0, -1e-9),
     "scheduler.warmup": (0.0, 1.0),
     "scheduler.every": (1, 0),
     "scheduler.gamma": (1e-9, 0.0),
@@ -84,6 +89,7 @@ BOUNDS: dict[str, tuple[Any, Any]] = {
 CONFIGS = (
     ("optimizer=adam", "scheduler=step", "callbacks=early_stopping"),
     ("optimizer=rmsprop", "scheduler=onecycle"),
+    ("optimizer=muon",),
     ("data=emnist_letters",),
     ("data=folder",),
 )

@@ -1,5 +1,6 @@
 """Arguments of foreign targets are checked against their signature before anything is trained."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,9 @@ def test_a_typed_target_keeps_what_it_understands_and_says_what_it_drops(capsys:
         "_partial_": True,
         "lr": 0.05,  # of optimizer=sgd, as is the weight decay
         "weight_decay": 0.0005,
+        "no_decay": [],
+        "layer_decay": None,
+        "groups": None,
         "momentum_decay": 0.01,
     }
     out = capsys.readouterr().out
@@ -115,3 +119,9 @@ def test_lists_are_tuples_and_whole_numbers_are_numbers() -> None:
     )
     assert cfg.model.sizes == [1, 2]
     assert cfg.optimizer.betas == [0.9, 0.99]
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)  # as if it were not installed
+    with pytest.raises(UserError, match=r"pip install 'convline\[optimizers\]'"):
+        load_config(["optimizer=lion"])

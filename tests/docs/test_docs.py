@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from convline import figures
+from convline.cli import app
 from convline.config.options import groups
 from support.commands import ROOT, SMALL, convline, run_dirs, shell, train
 
@@ -45,6 +47,23 @@ def test_the_tree_names_every_folder_and_nothing_that_is_not_there() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_files_that_are_named_exist(page: Path) -> None:
+    package = ROOT / "src" / "convline"
+    for name in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.(?:py|yaml|toml|cfg))`", page.read_text()):
+        assert any((folder / name).exists() for folder in (ROOT, package)), name
+
+
+def test_every_subcommand_and_every_figure_is_on_a_page() -> None:
+    text = "\n".join(page.read_text() for page in PAGES)
+    for command in app.registered_commands:
+        assert command.callback
+        assert f"convline {command.name or command.callback.__name__}" in text, command.callback.__name__
+    dashboards = (ROOT / "docs" / "dashboards.md").read_text()
+    for name in figures.BY_NAME:
+        assert name in dashboards, name
 
 
 DATA_PAGE = (ROOT / "docs" / "data.md").read_text()

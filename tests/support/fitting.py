@@ -1,13 +1,14 @@
 """Small fits of a classifier, to be compared with loops written out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
-from torch import nn
+from torch import Tensor, nn
 
 from convline.data.datamodule import DataModule
 from convline.data.sources import synthetic
@@ -31,6 +32,19 @@ def make_network(batch_norm: bool = False) -> nn.Module:
     torch.manual_seed(0)
     middle: list[nn.Module] = [nn.BatchNorm2d(4)] if batch_norm else []
     return nn.Sequential(nn.Conv2d(1, 4, 2), *middle, nn.Tanh(), nn.Flatten(), nn.Linear(16, NUM_CLASSES))
+
+
+def images_and_labels(data: DataModule, indices: Tensor) -> tuple[Tensor, Tensor]:
+    official = data._source("train")
+    mean, std = data.mean.view(1, -1, 1, 1), data.std.view(1, -1, 1, 1)
+    return ((official.images[indices].double() / 255 - mean) / std).float(), official.labels[indices]
+
+
+def batches_by_hand(data: DataModule, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    data.read()
+    order = np.random.default_rng([data.seed, epoch]).permutation(len(data.train_indices))
+    for start in range(0, len(order), data.batch_size):
+        yield images_and_labels(data, data.train_indices[order[start : start + data.batch_size]])
 
 
 sgd = partial(torch.optim.SGD, lr=0.5, momentum=0.9)

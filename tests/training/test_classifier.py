@@ -1,13 +1,12 @@
 """The classifier's arithmetic, against loops written out here, in full and in mixed precision."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,25 +14,20 @@ from lightning.pytorch import Callback
 from torch import Tensor, nn
 
 from convline.callbacks.checkpoint import BestAndLast
-from convline.data.datamodule import DataModule
 from convline.training.classifier import Classifier
 from convline.training.evaluation import evaluate
 from convline.training.metrics import Sums
 from convline.training.schedules import linear
-from support.fitting import NUM_CLASSES, fit, make_data, make_network, metrics, sgd
-
-
-def images_and_labels(data: DataModule, indices: Tensor) -> tuple[Tensor, Tensor]:
-    official = data._source("train")
-    mean, std = data.mean.view(1, -1, 1, 1), data.std.view(1, -1, 1, 1)
-    return ((official.images[indices].double() / 255 - mean) / std).float(), official.labels[indices]
-
-
-def batches_by_hand(data: DataModule, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    data.read()
-    order = np.random.default_rng([data.seed, epoch]).permutation(len(data.train_indices))
-    for start in range(0, len(order), data.batch_size):
-        yield images_and_labels(data, data.train_indices[order[start : start + data.batch_size]])
+from support.fitting import (
+    NUM_CLASSES,
+    batches_by_hand,
+    fit,
+    images_and_labels,
+    make_data,
+    make_network,
+    metrics,
+    sgd,
+)
 
 
 def assert_same(one: nn.Module, other: nn.Module, tolerance: float = 1e-5) -> None:

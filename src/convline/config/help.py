@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from convline.config.options import CONF_DIR, groups, option_file
+from convline.config.options import CONF_DIR, groups, option_files
 
 HEAD = """\
 train.py: train a ConvNet, test it once, and keep everything that tells the run
@@ -37,7 +37,7 @@ def help_page() -> str:
         lines.append(f"  {group}")
         for option in options:
             mark = "*" if defaults.get(group) == option else " "
-            lines.append(f"   {mark} {option:<22} {_summary(option_file(group, option))}")
+            lines.append(f"   {mark} {option:<22} {_summary(option_files()[group][option][-1])}")
     return "\n".join([*lines, TAIL])
 
 

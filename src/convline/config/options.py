@@ -98,7 +98,7 @@ def own_files() -> tuple[tuple[Path, int], ...]:
 
 def groups() -> dict[str, list[str]]:
     """Return the options of each config group: the files of its folder; a name such as `_common` is no option."""
-    return {group: list(options) for group, options in _option_files().items()}
+    return {group: list(options) for group, options in option_files().items()}
 
 
 def option_file(group: str, option: str) -> Path:
@@ -107,7 +107,7 @@ def option_file(group: str, option: str) -> Path:
     Raises:
         UserError: two folders have an option of this name.
     """
-    files = _option_files()[group][option]
+    files = option_files()[group][option]
     if len(files) > 1:
         raise UserError(
             f"{group}={option} is in two folders: {' and '.join(map(str, files))}.\n"
@@ -116,7 +116,7 @@ def option_file(group: str, option: str) -> Path:
     return files[0]
 
 
-def _option_files() -> dict[str, dict[str, list[Path]]]:
+def option_files() -> dict[str, dict[str, list[Path]]]:
     """Find the files of each option of each group, in Convline's folder first.
 
     Only Convline's groups count; others are left to Hydra.

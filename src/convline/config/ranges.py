@@ -30,6 +30,11 @@ def one_of(*options: str) -> Range:
     return Range(lambda value: value in options, "one of " + ", ".join(options))
 
 
+def some_of(*options: str) -> Range:
+    """Return the range of lists of these words."""
+    return Range(lambda value: set(value) <= set(options), "a list of some of " + ", ".join(options))
+
+
 FRACTION = Range(lambda value: 0 <= value < 1, "at least 0 and below 1")
 OPEN_FRACTION = Range(lambda value: 0 < value < 1, "above 0 and below 1")
 SHARE = Range(lambda value: 0 < value <= 1, "above 0 and at most 1")

@@ -23,6 +23,7 @@ from convline.config.ranges import (
     at_least,
     declared_ranges,
     one_of,
+    some_of,
     within,
 )
 from convline.config.schema_callbacks import CALLBACKS
@@ -97,7 +98,17 @@ class FolderData(Data):
 
 
 @dataclass
-class Optimizer:
+class ParameterGroups:
+    """Configure `convline.training.optimizers.ParameterGroups`."""
+
+    no_decay: list[str] = within(some_of("biases", "norms"))  # kinds of parameters that get no weight decay
+    # factor of the learning rate from each layer to the one before it; null: all layers have the same
+    layer_decay: float | None = within(SHARE)
+    groups: Any = None  # settings by a pattern of parameter names: {fc*: {lr: 0.01}, conv1.*: {frozen: true}}
+
+
+@dataclass
+class Optimizer(ParameterGroups):
     """Configure what SGD and the Adam optimizers of torch.optim share."""
 
     _target_: str = MISSING
@@ -124,7 +135,7 @@ class Adam(Optimizer):
 
 
 @dataclass
-class RmsProp:
+class RmsProp(ParameterGroups):
     """Configure torch.optim.RMSprop, which has no fused implementation."""
 
     _target_: str = MISSING
@@ -134,6 +145,21 @@ class RmsProp:
     alpha: float = within(FRACTION)  # smoothing of the squared gradient (Keras: rho)
     eps: float = within(above(0))
     momentum: float = within(FRACTION)
+
+
+@dataclass
+class Muon(ParameterGroups):
+    """Configure `convline.training.optimizers.Muon`."""
+
+    _target_: str = MISSING
+    _partial_: bool = MISSING
+    lr: float = within(above(0))  # peak learning rate of the matrices
+    momentum: float = within(FRACTION)
+    nesterov: bool = MISSING
+    weight_decay: float = within(at_least(0))
+    rest_lr: float = within(above(0))  # peak learning rate of all other parameters
+    rest_betas: list[float] = within(BETAS)
+    rest_weight_decay: float = within(at_least(0))
 
 
 @dataclass
@@ -239,6 +265,7 @@ SCHEMAS = {
     "sgd": Sgd,
     "adam": Adam,
     "rmsprop": RmsProp,
+    "muon": Muon,
     "schedule": Schedule,
     "step_schedule": StepSchedule,
     "decay_schedule": DecaySchedule,

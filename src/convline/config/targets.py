@@ -25,6 +25,10 @@ GIVEN: dict[str, tuple[int, tuple[str, ...]]] = {
     "logger": (0, ("save_dir",)),
 }
 
+# Arguments that a target need not have, because Convline reads them itself.
+OUR_OWN = {"optimizer": ("no_decay", "layer_decay", "groups"), "scheduler": ("interval", "monitor")}
+EXTRAS = {"pytorch_optimizer": "optimizers"}  # by module, the extra that installs it
+
 
 def open_targets(words: Sequence[str]) -> list[str]:
     """Add `++` to the arguments of a typed target, since Hydra refuses arguments that the replaced option lacks.
@@ -76,7 +80,7 @@ def _drop_arguments(cfg: DictConfig, key: str, typed_keys: Sequence[str]) -> lis
     parameters = _parameters(locate(node["_target_"], f"{key}._target_"), node["_target_"])
     if parameters is None:
         return []
-    names = {p.name for p in parameters}
+    names = {p.name for p in parameters}.union(OUR_OWN.get(key, ()))
     has_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
     dropped = [
         name for name in node
@@ -99,7 +103,7 @@ def _nodes(cfg: DictConfig, prefix: str = "") -> Iterator[tuple[str, DictConfig]
 
 def _has_schema(node: DictConfig, key: str, choices: Mapping[str, str]) -> bool:
     """Return whether a node is one of Convline's own, whose settings a schema or the target itself checks."""
-    if node["_target_"] not in convline_targets():
+    if node["_target_"] not in convline_targets() or node["_target_"].partition(".")[0] in EXTRAS:
         return False
     group = key.partition(".")[0]
     option = choices.get(group)
@@ -114,7 +118,8 @@ def _check_arguments(key: str, node: DictConfig) -> None:
     parameters = _parameters(found, target)
     if parameters is None:  # written in C, with a signature that nobody states
         return
-    given = {name: value for name, value in values.items() if not name.startswith("_")}
+    own = OUR_OWN.get(key, ())
+    given = {name: value for name, value in values.items() if not (name.startswith("_") or name in own)}
     num_given, given_names = next((g for group, g in GIVEN.items() if f"{key}.".startswith(f"{group}.")), (0, ()))
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
@@ -204,6 +209,11 @@ def locate(target: str, key: str) -> Any:
                 raise UserError(f"{key}={target}: there is no {part} in {where}{nearest(part, names)}.")
             found = getattr(found, part)
         return found
+    if parts[0] in EXTRAS:
+        raise UserError(
+            f"{key}={target} needs {parts[0]}, which is not installed.\n"
+            f"  Type: pip install 'convline[{EXTRAS[parts[0]]}]'"
+        )
     raise UserError(
         f"{key}={target}: there is no module {parts[0]}.\n"
         "  A module of your own lies in the folder you stand in, or beside your folder of options, or is installed."

@@ -28,6 +28,12 @@ def check(cfg: DictConfig) -> None:
                 f"'{key}' was taken out or replaced by a value, but a run needs it: choose one with {key}=NAME"
             )
     _check_complete(cfg)
+    for key in ("data", "data.source", "model", "classifier", "optimizer", "scheduler", "trainer"):
+        if not (OmegaConf.select(cfg, f"{key}._target_") or ""):
+            raise UserError(
+                f"'{key}' names no _target_, which says what is built.\n  Put it into the option's file, such as\n"
+                "  _target_: convline.network.build_network for a pattern, or _target_: PACKAGE.CLASS"
+            )
     _check_ranges(cfg)
     if OmegaConf.select(cfg, "optimizer.nesterov") and not cfg.optimizer.momentum:
         raise UserError("optimizer.nesterov=true has no effect without momentum: add optimizer.momentum=0.9")

@@ -80,7 +80,7 @@ def draw(bins: Bins, caption: str) -> Figure:
     mean_confidence = float((bins.counts * bins.confidence).sum() / total)
     mean_accuracy = float((bins.counts * bins.accuracy).sum() / total)
     figure = canvas.blank(460, 560)
-    canvas.write(figure, 12, 10, f"Reliability: ECE {bins.ece:.2%}", canvas.LARGE, bold=True)
+    canvas.write(figure, 12, 10, f"Calibration: ECE {bins.ece:.2%}", canvas.LARGE, bold=True)
     summary = f"{caption}; mean confidence {mean_confidence:.2%}, accuracy {mean_accuracy:.2%}"
     canvas.write(figure, 12, 30, summary, canvas.SMALL, canvas.FAINT)
     axes = canvas.axes_at(figure, 60, 56, 380, 340)

@@ -19,7 +19,8 @@ from convline.storage import short_hash
 COMPUTES = ("pattern", "network", "data", "training", "run/train.py", "callbacks/checkpoint.py")
 # Settings that change where a run is written, how it looks and what runs beside it, not what it computes.
 HASH_EXCLUDED = (*OF_SWEEPS, "name", "runs_dir", "debug", "logger", "data.root", "data.loader", "data.num_workers",
-                "trainer.profiler", "trainer.log_every_n_steps", *(f"callbacks.{name}" for name in (
+                "steps_per_execution", "callbacks.checkpoint.every_n_steps", "trainer.profiler",
+                "trainer.log_every_n_steps", *(f"callbacks.{name}" for name in (
                 "pruning", "progress", "hparams", "throughput", "training_images", "norms", "histograms",
                 "class_accuracy", "memory", "description", "pr_curves", "projector", "pictures")))  # fmt: skip
 

@@ -179,6 +179,7 @@ def _hide_irrelevant_warnings() -> None:
     warnings.filterwarnings("ignore", message=".*torch.distributed.nn.functional.all_gather.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # a run need not be a job of Slurm
+    warnings.filterwarnings("ignore", message=".*lr scheduler dict contains the key.*")  # see Classifier
     warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
 

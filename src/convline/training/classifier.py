@@ -12,22 +12,24 @@ Notable choices:
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from convline.data.datamodule import datamodule_of
 from convline.data.loader import Execution
 from convline.errors import UserError
 from convline.training.metrics import Sums, count_correct
+from convline.training.optimizers import ParameterGroups, needs_closure
 from convline.training.rng_state import gather_rng_state, restore_rng_state
-from convline.training.schedules import Factor
+from convline.training.schedules import Schedule
 
 
 class Classifier(LightningModule):
@@ -37,13 +39,16 @@ class Classifier(LightningModule):
         network: maps images N×C×H×W to logits N×classes.
         optimizer: called with the parameters; returns the optimizer.
         scheduler: called with `total_steps` and `steps_per_epoch`; returns a function from the optimizer step to the
-            factor of the learning rate.
+            factor of the learning rate. Or called with the optimizer; returns a scheduler of torch.optim.
         label_smoothing: probability that is taken from the true class and spread over all classes in the training loss.
         class_weights: weight of each class in the training loss, whose sum over a batch is divided by the number of
             images; None weighs all classes equally. Metrics of validation and test use neither weights nor smoothing.
         accumulate_grad_batches: batches whose gradients are averaged into one optimizer step. The batches that remain
             at the end of an epoch make one more step.
         gradient_clip_norm: maximum L2 norm of the whole gradient.
+        scheduler_interval: when a scheduler of torch.optim is stepped, "epoch" or "step".
+        scheduler_monitor: metric of the epoch by which `ReduceLROnPlateau` decides.
+        parameter_groups: divides the parameters for the optimizer.
         ema_decay: decay per optimizer step of an exponential moving average of the weights and of batch norm's running
             statistics. The averaged network is the one that is validated and tested.
         channels_last: memory format of the convolutions.
@@ -54,7 +59,7 @@ class Classifier(LightningModule):
         self,
         network: nn.Module,
         optimizer: Callable[..., torch.optim.Optimizer],
-        scheduler: Callable[..., Factor],
+        scheduler: Callable[..., Any],
         label_smoothing: float = 0.0,
         class_weights: Tensor | None = None,
         accumulate_grad_batches: int = 1,
@@ -62,6 +67,9 @@ class Classifier(LightningModule):
         ema_decay: float | None = None,
         channels_last: bool = True,
         compile: bool = False,
+        scheduler_interval: Literal["epoch", "step"] = "epoch",
+        scheduler_monitor: str = "val/loss",
+        parameter_groups: ParameterGroups | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -73,7 +81,10 @@ class Classifier(LightningModule):
         )
         if compile:  # in place, so that the names in the state_dict do not change
             self.network.compile()
-        self._make_optimizer, self._make_scheduler = optimizer, scheduler
+        self._make_optimizer = optimizer
+        self._make_schedule = partial(Schedule, scheduler, interval=scheduler_interval, monitor=scheduler_monitor)
+        self._parameter_groups = parameter_groups or ParameterGroups()
+        self._epoch_metrics: dict[str, float] = {}
         self.label_smoothing = label_smoothing
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", class_weights, persistent=False)
@@ -104,9 +115,19 @@ class Classifier(LightningModule):
         num_batches = data.num_train_batches(self.trainer.world_size)
         self.steps_per_epoch = math.ceil(num_batches / self.accumulate_grad_batches)
         total_steps = self.steps_per_epoch * (self.trainer.max_epochs or 1)
-        factor = self._make_scheduler(total_steps=total_steps, steps_per_epoch=self.steps_per_epoch)
-        optimizer = self._make_optimizer([p for p in self.network.parameters() if p.requires_grad])
-        return {"optimizer": optimizer, "lr_scheduler": LambdaLR(optimizer, factor)}
+        optimizer = self._parameter_groups.build(self.network, self._make_optimizer)
+        self._needs_closure = needs_closure(optimizer)
+        if self._needs_closure and self.accumulate_grad_batches > 1:
+            raise UserError(
+                f"{type(optimizer).__name__} computes gradients in its step, which cannot accumulate batches.\n"
+                "  Type: classifier.accumulate_grad_batches=1"
+            )
+        self._schedule = self._make_schedule(optimizer, total_steps, self.steps_per_epoch)
+        # Lightning saves the scheduler's state; it is stepped here, since optimization is manual
+        scheduler: Any = self._schedule.scheduler
+        if isinstance(scheduler, ReduceLROnPlateau):  # for which Lightning wants a metric that it then ignores
+            scheduler = {"scheduler": scheduler, "monitor": "val/loss"}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def on_train_start(self) -> None:
         """Restore the checkpoint's random state, after everything that draws random numbers has been built."""
@@ -117,12 +138,12 @@ class Classifier(LightningModule):
     def on_train_epoch_start(self) -> None:
         """Reset the sums. Lightning does not call this when it resumes within an epoch, whose sums are restored."""
         self.train_sums = Sums()
+        self._set_optimizer_mode("train")
 
     def training_step(self, execution: Execution, batch_idx: int) -> None:
         """Take the optimizer steps of one execution."""
-        optimizer, scheduler = self.optimizers(), self.lr_schedulers()
+        optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
-        assert isinstance(scheduler, LambdaLR)
         losses, logits_by_batch, targets_by_batch, learning_rates = [], [], [], []
         for index, (images, targets) in enumerate(execution):
             index_in_group = index % self.accumulate_grad_batches
@@ -136,7 +157,7 @@ class Classifier(LightningModule):
             targets_by_batch.append(targets)
             if index_in_group == group_size - 1:
                 learning_rates.append(optimizer.param_groups[0]["lr"])
-                self._optimizer_step(optimizer, scheduler)
+                self._optimizer_step(optimizer, images, targets)
         num_correct = torch.stack(
             [count_correct(*pair) for pair in zip(logits_by_batch, targets_by_batch, strict=True)]
         )
@@ -156,12 +177,23 @@ class Classifier(LightningModule):
         # the weight in a batch of a single class.
         return F.cross_entropy(logits, targets, weight, reduction="sum", label_smoothing=smoothing) / len(targets)
 
-    def _optimizer_step(self, optimizer: LightningOptimizer, scheduler: LambdaLR) -> None:
+    def _optimizer_step(self, optimizer: LightningOptimizer, images: Tensor, targets: Tensor) -> None:
+        """Step with the gradients of the last batches; an optimizer with a closure computes those of the last again."""
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            loss = self._training_loss(self.network(images), targets)
+            self.manual_backward(loss)
+            return loss.detach()
+
         if self.gradient_clip_norm is not None:
             self.unclipped_norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip_norm)
-        optimizer.step()
+        if self._needs_closure:
+            optimizer.step(closure)
+        else:
+            optimizer.step()
         optimizer.zero_grad()
-        scheduler.step()
+        self._schedule.step()
         if self.average is not None:
             self.average.update_parameters(self.network)
 
@@ -201,6 +233,16 @@ class Classifier(LightningModule):
         self._read_losses()
         sums = sum((Sums.from_row(row) for row in self._gather_train_sums()), Sums())
         self.log_epoch({"train/loss": sums.loss, "train/acc": sums.accuracy, "lr": self._last_lr})
+        self._schedule.end_epoch(self._epoch_metrics)
+
+    def _set_optimizer_mode(self, mode: str) -> None:
+        """Let an optimizer such as the schedule-free ones put its training or its averaged weights into the network.
+
+        From the validation to the next epoch the network has the averaged weights, which are also those of `best.ckpt`.
+        """
+        optimizer = self.trainer.optimizers[0]
+        if hasattr(optimizer, mode):
+            getattr(optimizer, mode)()
 
     def _gather_train_sums(self) -> list[list[float]]:
         """Gather the epoch's sums, one row a rank; every rank must call it."""
@@ -214,6 +256,8 @@ class Classifier(LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Reset the sums, and copy the first rank's buffers to all ranks: its network is the one that is saved."""
         self._read_losses()
+        if self.trainer.optimizers:
+            self._set_optimizer_mode("eval")
         if self.trainer.world_size > 1:
             # DDP synchronizes buffers once an execution, before its first batch. Since then each rank has updated the
             # running statistics of batch norm with its own images.
@@ -254,6 +298,7 @@ class Classifier(LightningModule):
         The loggers get them at once. Lightning would count executions on the x axis, and would pass the metrics on only
         after the epoch's checkpoint is written, so that a run killed in between would lose them.
         """
+        self._epoch_metrics |= metrics
         self.log_dict(metrics, logger=False)
         for logger in self.trainer.loggers:
             logger.log_metrics({**metrics, "epoch": self.current_epoch + 1}, step=self.trainer.global_step)

@@ -5,10 +5,14 @@ learning rate is `lr * factor(step)`. Steps count from 0 to `total_steps - 1`. T
 steps and epochs, and need `SequentialLR` for a warm-up; a function needs no state, and a test can check its values.
 """
 
+import inspect
 import math
 from collections.abc import Callable
-from functools import wraps
-from typing import Concatenate, ParamSpec
+from functools import partial, wraps
+from typing import Any, Concatenate, Literal, ParamSpec
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 Factor = Callable[[int], float]
 P = ParamSpec("P")
@@ -83,3 +87,58 @@ def onecycle(
         return lowest + (1 - lowest) * (1 - math.cos(math.pi * min(1.0, max(0.0, height)))) / 2
 
     return factor
+
+
+class Schedule:
+    """Step a schedule: a function of this module after each optimizer step, a scheduler of torch as often as it wants.
+
+    Args:
+        make: called with `total_steps` and `steps_per_epoch`, returns a factor; or called with the optimizer, returns a
+            scheduler of torch.optim, or one like it.
+        optimizer: the optimizer.
+        total_steps, steps_per_epoch: optimizer steps of the run and of an epoch.
+        interval: when a scheduler of torch is stepped.
+        monitor: the metric of an epoch that `ReduceLROnPlateau` gets.
+    """
+
+    def __init__(
+        self,
+        make: Callable[..., Any],
+        optimizer: Optimizer,
+        total_steps: int,
+        steps_per_epoch: int,
+        interval: Literal["epoch", "step"] = "epoch",
+        monitor: str = "val/loss",
+    ) -> None:
+        function, keywords = (make.func, make.keywords) if isinstance(make, partial) else (make, {})
+        names = inspect.signature(function, follow_wrapped=False).parameters
+        if "optimizer" in names:
+            counts = {"total_steps": total_steps} if "total_steps" in names and _wants_total(keywords) else {}
+            self.scheduler: LRScheduler = make(optimizer, **counts)
+            self._every_step = interval == "step"
+        else:
+            factor = make(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+            self.scheduler = LambdaLR(optimizer, factor)
+            self._every_step = True
+        self._monitor = monitor
+
+    def step(self) -> None:
+        """Step after an optimizer step."""
+        if self._every_step:
+            self.scheduler.step()
+
+    def end_epoch(self, metrics: dict[str, float]) -> None:
+        """Step after an epoch, with its metrics."""
+        if self._every_step:
+            return
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            if self._monitor not in metrics:
+                raise ValueError(f"scheduler.monitor={self._monitor} is not measured: there are {', '.join(metrics)}")
+            self.scheduler.step(metrics[self._monitor])
+        else:
+            self.scheduler.step()
+
+
+def _wants_total(keywords: dict[str, Any]) -> bool:
+    """Return whether nothing says yet how long the schedule is, as for `OneCycleLR`."""
+    return keywords.get("total_steps") is None and "epochs" not in keywords
