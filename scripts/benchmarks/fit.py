@@ -28,7 +28,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from benchmarks import mnist
 from benchmarks.measure import Comparison, Sample, Stopwatch, Way, compare
 from convline.config import load_config
+from convline.config.targets import OUR_OWN
 from convline.run import train as training
+from convline.training.setup import instantiate_node
 
 FIGURES = ("train/loss", "train/acc", "val/loss", "val/acc")
 
@@ -125,7 +127,7 @@ def bare_fit(cfg: DictConfig, start: Start) -> Outcome:
         start: where that began; its network is left as it is.
     """
     network = copy.deepcopy(start.network)
-    optimizer = instantiate(cfg.optimizer)(network.parameters())
+    optimizer = instantiate_node(cfg, "optimizer", without=OUR_OWN["optimizer"])(network.parameters())
     steps = -(-len(start.train[1]) // cfg.data.batch_size)
     total_steps = steps * cfg.trainer.max_epochs
     scheduler = LambdaLR(optimizer, instantiate(cfg.scheduler)(total_steps=total_steps, steps_per_epoch=steps))

@@ -73,7 +73,6 @@ BOUNDS: dict[str, tuple[Any, Any]] = {
     "trainer.limit_val_batches": (1, 0),
     "trainer.limit_test_batches": (1, 0),
     "trainer.overfit_batches": (0, -1),
-    "callbacks.checkpoint.monitor": ("val/acc", "val/accuracy"),
     "callbacks.checkpoint.every_n_steps": (1, 0),
     "callbacks.training_images.rows": (1, 0),
     "callbacks.training_images.columns": (1, 0),
@@ -81,7 +80,6 @@ BOUNDS: dict[str, tuple[Any, Any]] = {
     "callbacks.histograms.num_images": (1, 0),
     "callbacks.projector.num_images": (3, 2),
     "callbacks.pictures.times": (1, 0),
-    "callbacks.early_stopping.monitor": ("train/loss", "loss"),
     "callbacks.early_stopping.mode": ("max", "up"),
     "callbacks.early_stopping.patience": (0, -1),
 }

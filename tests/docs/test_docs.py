@@ -9,6 +9,7 @@ from PIL import Image
 
 from convline import figures
 from convline.cli import app
+from convline.config.metrics import METRICS
 from convline.config.options import groups
 from support.commands import ROOT, SMALL, convline, run_dirs, shell, train
 
@@ -119,6 +120,28 @@ def test_commands_of_readme_and_data_page_run(
 def test_commands_can_be_typed_into_a_shell(page: str) -> None:
     for command in commands(page):
         assert shell("bash", "-n", "-c", command).err == "", command
+
+
+@pytest.mark.slow
+def test_the_page_of_extensions_works_as_it_is_written(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "extend.md").read_text()
+    for language in ("python", "yaml"):
+        for block in blocks(page, language):
+            path = tmp_path / block.partition("\n")[0].removeprefix("# ")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.partition("\n")[2])
+    for command in commands(page):
+        program, name, *words = shlex.split(command)
+        assert program == "convline"
+        if name == "train":
+            words += ["trainer.max_epochs=2"] + ["callbacks=plain"] * ("callbacks" not in command)
+        done = convline(tmp_path, name, *words)
+        assert done.status == 0, (command, done.err)
+
+
+def test_every_metric_is_on_the_page_of_extensions() -> None:
+    page = (ROOT / "docs" / "extend.md").read_text()
+    assert all(f"`{name}`" in page for name in set(METRICS) - {"acc", "loss"})
 
 
 def test_the_first_command_of_the_readme_as_it_stands(tmp_path: Path) -> None:

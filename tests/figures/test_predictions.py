@@ -82,7 +82,7 @@ class TestCalibration:
 
     def test_the_figure_tells_it(self) -> None:
         bins = binned(np.array([0.75, 0.75]), np.array([True, False]))
-        assert "Reliability: ECE 25.00%" in texts(draw_calibration(bins, "2 images"))
+        assert "Calibration: ECE 25.00%" in texts(draw_calibration(bins, "2 images"))
 
 
 class TestImageGrid:

@@ -115,7 +115,7 @@ def test_many_settings_are_told_by_what_is_unusual(
         "data__batch_size": 64,
         "scheduler__warmup": 0.0,
     }
-    values |= {"trainer__max_epochs": 9, "classifier__label_smoothing": 0.1, "steps_per_execution": 2}
+    values |= {"trainer__max_epochs": 9, "classifier__label_smoothing": 0.1, "classifier__accumulate_grad_batches": 2}
     monkeypatch.setattr(terminal, "console", lambda: Console(width=80))
     made(tmp_path / "usual")
     for number, (key, value) in enumerate(values.items()):

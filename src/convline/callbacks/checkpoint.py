@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from convline.config.metrics import lower_is_better
 from convline.errors import UserError
 
 
@@ -29,7 +30,7 @@ class BestAndLast(Checkpoint):
 
     def __init__(self, monitor: str, every_n_steps: int | None = None) -> None:
         self.monitor = monitor
-        self.sign = -1 if monitor.endswith("loss") else 1
+        self.sign = -1 if lower_is_better(monitor) else 1
         self.every_n_steps = every_n_steps
         self.best_value: float | None = None
         self.best_epoch: int | None = None

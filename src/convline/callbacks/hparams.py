@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
 from convline.callbacks.tensorboard import file_writer
+from convline.config.metrics import declare
 from convline.records.directory import read_config, read_summary
 from convline.records.identity import identity
 
-METRICS = ("result/val/acc", "result/val/loss", "result/test/acc", "result/test/loss")
+MEASURED = ("acc", "loss")  # in every run
 CHOICES = ("data", "data/augment", "model", "optimizer", "scheduler")
 STRINGS = ("classifier.class_weights", "trainer.precision")
 NUMBERS = (
@@ -67,12 +68,17 @@ class HParams(Callback):
             kind = "number" if key in NUMBERS else "string"
             setattr(start.hparams[key], f"{kind}_value", value)
         writer = loggers[0].experiment
-        _add(writer, "_hparams_/experiment", experiment=_columns())
+        names = [*MEASURED, *declare(OmegaConf.to_container(cfg.metrics) if cfg.get("metrics") else None)]
+        _add(writer, "_hparams_/experiment", experiment=_columns(names))
         _add(writer, "_hparams_/session_start_info", session_start_info=start)
 
 
-def _columns() -> Any:
-    """Define the columns of the tab, equally for all runs, since TensorBoard reads the columns of one run only."""
+def _columns(names: Sequence[str]) -> Any:
+    """Define the columns of the tab. TensorBoard reads them from one run of a folder only.
+
+    Args:
+        names: the names of the metrics.
+    """
     from tensorboard.plugins.hparams.api_pb2 import (
         DATA_TYPE_FLOAT64,
         DATA_TYPE_STRING,
@@ -82,10 +88,11 @@ def _columns() -> Any:
         MetricName,
     )
 
+    tags = [f"result/{split}/{name}" for split in ("val", "test") for name in names]
     types = dict.fromkeys((*CHOICES, *STRINGS), DATA_TYPE_STRING) | dict.fromkeys(NUMBERS, DATA_TYPE_FLOAT64)
     return Experiment(
         hparam_infos=[HParamInfo(name=key, type=kind, differs=key in SHOWN) for key, kind in types.items()],
-        metric_infos=[MetricInfo(name=MetricName(tag=tag)) for tag in METRICS],
+        metric_infos=[MetricInfo(name=MetricName(tag=tag)) for tag in tags],
     )
 
 
@@ -104,7 +111,7 @@ def write_outcome(run_dir: Path, metrics: dict[str, float]) -> None:
 
     Args:
         run_dir: the run directory, which holds the event files.
-        metrics: value of each tag in `METRICS`; empty for a run that failed or was interrupted.
+        metrics: value of each tag, such as `result/val/acc`; empty for a run that failed or was interrupted.
     """
     from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
     from tensorboard.plugins.hparams.plugin_data_pb2 import SessionEndInfo

@@ -35,7 +35,10 @@ COLUMNS = 100  # of the Text tab, which does not break the lines of code blocks
 
 
 class Description(Callback):
-    """Write the Text and Graphs tabs of TensorBoard when a run begins, and define the Custom Scalars tab."""
+    """Write pattern, layers, command, environment and graph into TensorBoard when a run begins, not when it is resumed.
+
+    They are in the tabs Text and Graphs; the tab Custom Scalars is defined too.
+    """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write texts, graph and charts, unless the run is resumed."""

@@ -8,6 +8,8 @@ from convline.records import test_log
 from convline.run import console
 from convline.training.evaluation import Evaluation, evaluate
 from convline.training.loaded_run import LoadedRun
+from convline.training.metrics import compute_on_logits
+from convline.training.setup import build_metrics_of
 
 
 def reevaluate(run_dir: Path, tta: str | None = None) -> Evaluation:
@@ -30,6 +32,9 @@ def reevaluate(run_dir: Path, tta: str | None = None) -> Evaluation:
     evaluation = evaluate(network, run.data.eval_loader("test", run.device), cfg.trainer.precision)
     test_log.record(run_dir, "evaluate", run.data.fingerprint())  # before the metrics are shown
     console.print_notice(f"test/acc {evaluation.accuracy:.6f}\ntest/loss {evaluation.loss:.6f}")
+    metrics = build_metrics_of(cfg, run.data)
+    for name, value in compute_on_logits(metrics, evaluation.logits, evaluation.labels).items():
+        console.print_notice(f"test/{name} {value:.6f}")
     if tta is not None:
         augmented = evaluate(network, run.data.eval_loader("test", run.device), cfg.trainer.precision, tta)
         console.print_notice(f"test/acc_tta {augmented.accuracy:.6f}\ntest/loss_tta {augmented.loss:.6f}")

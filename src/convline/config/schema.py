@@ -246,6 +246,7 @@ class Train:
     steps_per_execution: int = within(at_least(1))  # optimizer steps between two calls of the callbacks
     runs_dir: str = MISSING  # where run directories are made
     name: str | None = None  # of the run directory; MODEL_DATA if null
+    metrics: list[Any] = MISSING  # beside loss and accuracy: names of `convline.config.metrics.METRICS`, or _target_s
     # test-time augmentation, reported beside the plain figure: flip, flip+shift or null
     tta: str | None = within(one_of("flip", "flip+shift"))
     debug: bool = MISSING  # show the traceback of a user's mistake too

@@ -12,7 +12,7 @@ class Checkpoint:
     """Configure `convline.callbacks.checkpoint.BestAndLast`."""
 
     _target_: str = MISSING
-    monitor: str = within(one_of("val/acc", "val/loss", "train/acc", "train/loss"))
+    monitor: str = MISSING  # one of `convline.config.metrics.monitors`
     # optimizer steps between two saves within an epoch; null: save at its end only
     every_n_steps: int | None = within(at_least(1))
 
@@ -114,7 +114,7 @@ class EarlyStopping:
     """Configure lightning.pytorch.callbacks.EarlyStopping."""
 
     _target_: str = MISSING
-    monitor: str = within(one_of("val/acc", "val/loss", "train/acc", "train/loss"))
+    monitor: str = MISSING  # one of `convline.config.metrics.monitors`
     mode: str = within(one_of("min", "max"))
     patience: int = within(at_least(0))  # epochs without improvement
     min_delta: float = MISSING

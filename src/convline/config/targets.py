@@ -1,7 +1,7 @@
 """Check the arguments of a `_target_` that Convline has no schema for, against the signature of the target itself.
 
-A target that is typed, such as `optimizer._target_=torch.optim.NAdam`, takes over the arguments of the option that it
-replaces, except for those that it does not have.
+A target given on the command line, such as `optimizer._target_=torch.optim.NAdam`, takes over the arguments of the
+option that it replaces, except for those that it does not have.
 """
 
 import inspect
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from convline.config.options import CONF_DIR, convline_targets, groups, option_file
 from convline.config.overrides import parse_overrides
@@ -26,12 +26,16 @@ GIVEN: dict[str, tuple[int, tuple[str, ...]]] = {
 }
 
 # Arguments that a target need not have, because Convline reads them itself.
-OUR_OWN = {"optimizer": ("no_decay", "layer_decay", "groups"), "scheduler": ("interval", "monitor")}
+OUR_OWN = {
+    "optimizer": ("no_decay", "layer_decay", "groups"),
+    "scheduler": ("interval", "monitor"),
+    "metrics": ("name", "lower_is_better"),
+}
 EXTRAS = {"pytorch_optimizer": "optimizers"}  # by module, the extra that installs it
 
 
 def open_targets(words: Sequence[str]) -> list[str]:
-    """Add `++` to the arguments of a typed target, since Hydra refuses arguments that the replaced option lacks.
+    """Add `++` to the arguments of a `_target_` of the command line, since the replaced option may not have them.
 
     `optimizer._target_=torch.optim.NAdam optimizer.momentum_decay=0.01` needs no `+` of the user's own.
     """
@@ -45,7 +49,9 @@ def open_targets(words: Sequence[str]) -> list[str]:
 def fit_targets(
     cfg: DictConfig, choices: Mapping[str, str], words: Sequence[str]
 ) -> tuple[DictConfig, dict[str, str], list[str]]:
-    """Drop the arguments that a typed target does not have, and check the arguments of targets without a schema.
+    """Drop what a `_target_` of the command line does not have as an argument; check targets without a schema.
+
+    An argument that is on the command line too is not dropped, but refused if it is wrong.
 
     Args:
         cfg: the composed config; it is changed.
@@ -58,15 +64,15 @@ def fit_targets(
         UserError: a target does not exist, or an argument is unknown, missing or of another type.
     """
     keys = [override.key_or_group for override in parse_overrides(words)]
-    typed = [key.removesuffix("._target_") for key in keys if key.endswith("._target_")]
+    given = [key.removesuffix("._target_") for key in keys if key.endswith("._target_")]
     notices = []
-    for key in typed:
+    for key in given:
         if dropped := _drop_arguments(cfg, key, keys):
             target = OmegaConf.select(cfg, key)["_target_"]
             notices.append(f"{target} has no {', '.join(dropped)}: left out of {key}={choices.get(key, '…')}")
     named = dict(choices)
     for group in ("model", "optimizer", "scheduler"):
-        if (group in typed or group not in named) and OmegaConf.is_dict(OmegaConf.select(cfg, group)):
+        if (group in given or group not in named) and OmegaConf.is_dict(OmegaConf.select(cfg, group)):
             named[group] = str(cfg[group].get("_target_", group)).rpartition(".")[2]
     for key, node in _nodes(cfg):
         if not _has_schema(node, key, choices):
@@ -74,8 +80,8 @@ def fit_targets(
     return cfg, named, notices
 
 
-def _drop_arguments(cfg: DictConfig, key: str, typed_keys: Sequence[str]) -> list[str]:
-    """Take from a node the arguments that its target lacks, unless they were typed; return their names."""
+def _drop_arguments(cfg: DictConfig, key: str, given_keys: Sequence[str]) -> list[str]:
+    """Remove from a node the arguments that its target lacks, unless the command line has them; return their names."""
     node: Any = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=False)
     parameters = _parameters(locate(node["_target_"], f"{key}._target_"), node["_target_"])
     if parameters is None:
@@ -84,7 +90,7 @@ def _drop_arguments(cfg: DictConfig, key: str, typed_keys: Sequence[str]) -> lis
     has_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
     dropped = [
         name for name in node
-        if not (name.startswith("_") or has_any or name in names or f"{key}.{name}" in typed_keys)
+        if not (name.startswith("_") or has_any or name in names or f"{key}.{name}" in given_keys)
     ]  # fmt: skip
     with open_dict(cfg):  # a plain node: that of a schema cannot lose a field
         OmegaConf.update(cfg, key, {k: v for k, v in node.items() if k not in dropped}, merge=False, force_add=True)
@@ -95,6 +101,9 @@ def _nodes(cfg: DictConfig, prefix: str = "") -> Iterator[tuple[str, DictConfig]
     """Yield every node that has a `_target_`, with its dotted key."""
     for name in map(str, cfg):
         child = cfg._get_node(name)
+        if isinstance(child, ListConfig) and not (child._is_none() or child._is_missing() or child._is_interpolation()):
+            entries = OmegaConf.create({str(index): entry for index, entry in enumerate(child)}, parent=cfg)
+            yield from _nodes(entries, f"{prefix}{name}.")
         if isinstance(child, DictConfig) and not (child._is_none() or child._is_missing() or child._is_interpolation()):
             if "_target_" in child:
                 yield f"{prefix}{name}", child
@@ -118,7 +127,7 @@ def _check_arguments(key: str, node: DictConfig) -> None:
     parameters = _parameters(found, target)
     if parameters is None:  # written in C, with a signature that nobody states
         return
-    own = OUR_OWN.get(key, ())
+    own = OUR_OWN.get(key.partition(".")[0], ())
     given = {name: value for name, value in values.items() if not (name.startswith("_") or name in own)}
     num_given, given_names = next((g for group, g in GIVEN.items() if f"{key}.".startswith(f"{group}.")), (0, ()))
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]

@@ -6,6 +6,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from convline.config.class_folders import LAYOUT
+from convline.config.metrics import declare, lower_is_better, monitors
 from convline.config.ranges import ranges_of
 from convline.config.schema import Train, is_of_sweeps
 from convline.errors import UserError, user_error_in
@@ -37,13 +38,26 @@ def check(cfg: DictConfig) -> None:
     _check_ranges(cfg)
     if OmegaConf.select(cfg, "optimizer.nesterov") and not cfg.optimizer.momentum:
         raise UserError("optimizer.nesterov=true has no effect without momentum: add optimizer.momentum=0.9")
+    _check_monitors(cfg)
     stopping = OmegaConf.select(cfg, "callbacks.early_stopping")
-    if stopping and (stopping.mode == "min") != stopping.monitor.endswith("loss"):
-        right = "min" if stopping.monitor.endswith("loss") else "max"
+    if stopping and (stopping.mode == "min") != lower_is_better(stopping.monitor):
+        right = "min" if lower_is_better(stopping.monitor) else "max"
         raise UserError(
             f"callbacks.early_stopping.mode={stopping.mode} would stop when {stopping.monitor} gets better.\n"
             f"  Type: callbacks.early_stopping.mode={right}"
         )
+
+
+def _check_monitors(cfg: DictConfig) -> None:
+    """Refuse a monitor that the run does not measure."""
+    known = monitors(declare(OmegaConf.to_container(cfg.metrics, resolve=True) if cfg.get("metrics") else None))
+    for key in ("callbacks.checkpoint.monitor", "callbacks.early_stopping.monitor", "scheduler.monitor"):
+        value = OmegaConf.select(cfg, key)
+        if value is not None and value not in known:
+            raise UserError(
+                f"{key}={value} is not measured{nearest(value, known)}.\n  It may be {', '.join(known)};\n"
+                "  the setting metrics adds others, such as metrics=[f1,auroc]"
+            )
 
 
 def check_of_sweeps(cfg: DictConfig) -> None:

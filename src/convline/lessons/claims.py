@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from convline.config.metrics import is_share
 from convline.lessons.results import Results
-from convline.reporting.metric_text import is_share, mean_and_spread, value_with_unit
+from convline.reporting.metric_text import mean_and_spread, value_with_unit
 from convline.reporting.statistics import CONFIDENCE, Sample, welch
 
 REPRODUCED, HOLDS, EXACT = "reproduced", "holds", "exact"

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+from convline.config.targets import OUR_OWN
 from convline.lessons.lesson import LessonSweep
 
 HEADER = (
@@ -55,5 +56,10 @@ def _row(experiment: str, *overrides: str) -> tuple[str, ...]:
 
 def _call(node: Any) -> str:
     """Write a config node as the call that Hydra makes of it: `SGD(lr=0.05, momentum=0.9)`."""
-    arguments = (f"{key}={value}" for key, value in node.items() if not key.startswith("_"))
+    arguments = (
+        f"{key}={value}"
+        for key, value in node.items()
+        # the grouping of the parameters is an argument of Convline's, named only where it is used
+        if not (key.startswith("_") or (key in OUR_OWN["optimizer"] and not value))
+    )
     return f"{node['_target_'].rpartition('.')[2]}({', '.join(arguments)})"

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convline.config.metrics import is_share
 from convline.lessons.results import Results
-from convline.reporting.metric_text import is_share
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

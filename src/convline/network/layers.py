@@ -305,5 +305,5 @@ class Concat(Add):
     """Concatenate the outputs of branches along the channels."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Concatenate N×C₁×H×W, N×C₂×H×W, ... to N×(C₁+C₂+...)×H×W."""
+        """Apply each branch to `x`, and concatenate their outputs N×C₁×H×W, N×C₂×H×W, … to N×(C₁+C₂+…)×H×W."""
         return torch.cat([cast(nn.Module, branch)(x) for branch in self._modules.values()], 1)

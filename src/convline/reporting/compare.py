@@ -10,10 +10,11 @@ from typing import Any
 from rich.table import Table as Grid
 from rich.text import Text
 
+from convline.config.metrics import is_share
 from convline.errors import UserError
 from convline.reporting import verdict
 from convline.reporting.comparison import Comparison, comparison
-from convline.reporting.metric_text import is_share, mean_and_spread, name_with_unit, signed_text
+from convline.reporting.metric_text import mean_and_spread, name_with_unit, signed_text
 from convline.reporting.paired_tests import ImageComparison
 from convline.reporting.statistics import Difference
 from convline.reporting.terminal import console
@@ -34,7 +35,7 @@ def compare(
         arguments: the folders of the two sides; see `two_groups`.
         by: setting by whose values the runs of one folder are split into two sides.
         split: "test" or "val".
-        metric_name: "acc" or "loss".
+        metric_name: "acc", "loss" or another metric of the runs.
         json_file: file that receives the comparison as JSON; None: no file.
     Raises:
         UserError: there are not two groups, or they were evaluated on different images.

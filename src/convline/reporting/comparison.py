@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from convline.config.metrics import ALWAYS, lower_is_better
 from convline.errors import UserError
 from convline.formatting import nearest, plural, setting_text
 from convline.records import test_log
@@ -16,7 +17,6 @@ from convline.reporting.configurations import (
     short_names,
     varying_keys,
 )
-from convline.reporting.metric_text import lower_is_better
 from convline.reporting.paired_tests import ImageComparison, compare_on_images
 from convline.reporting.run_records import RunRecord
 from convline.reporting.statistics import Difference, Sample, paired, seeds_needed, welch
@@ -171,13 +171,14 @@ def comparison(arguments: Sequence[str], by: str | None, split: str, metric_name
     Args:
         arguments, by: name the groups; see `two_groups`.
         split: "test" or "val".
-        metric_name: "acc" or "loss".
+        metric_name: "acc", "loss" or another metric of the runs.
     Raises:
         UserError: there are not two groups, or they were evaluated on different images.
     """
     metric = f"{split}/{metric_name}"
     a, b = two_groups(arguments, by, metric)
-    images = compare_on_images(a.runs, b.runs, split, metric_name)
+    # other metrics are no means over images
+    images = compare_on_images(a.runs, b.runs, split, metric_name) if metric_name in ALWAYS else None
     names = {run.data for run in [*a.runs, *b.runs]}
     if images is None and len({(run.data, run.fingerprint) for run in [*a.runs, *b.runs]}) > 1:
         raise UserError(f"the runs are not on the same data ({', '.join(sorted(names))}), or not on the same split.")

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from convline.config.metrics import lower_is_better
 from convline.errors import UserError
 from convline.formatting import nearest, setting_text
 from convline.records import test_log
 from convline.records.identity import is_excluded_from_hash
-from convline.reporting.metric_text import lower_is_better
 from convline.reporting.run_records import RunRecord
 from convline.reporting.statistics import Sample
 
@@ -85,6 +85,14 @@ class ReportTable:
     def test_metric(self) -> str:
         """Return the name of the metric on the test set. Tables are never sorted by it."""
         return f"test/{self.metric.partition('/')[2]}"
+
+    @property
+    def shown_metrics(self) -> list[str]:
+        """Return the metrics with a column: the one that sorts, that of the test, and those that `metrics` added."""
+        measured = {name for row in self.rows for run in row.runs for name in run.metrics if name.startswith("test/")}
+        usual = {"test/acc", "test/loss", self.test_metric}
+        added = sorted(name for name in measured - usual if not name.endswith("_tta"))
+        return [self.metric, self.test_metric, *added]
 
     @property
     def measured_rows(self) -> list[Configuration]:

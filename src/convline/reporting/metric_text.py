@@ -2,18 +2,9 @@
 
 import math
 
+from convline.config.metrics import is_share
 from convline.formatting import UNKNOWN
 from convline.reporting.statistics import Sample
-
-
-def lower_is_better(metric: str) -> bool:
-    """Return whether a lower value of the metric is better, as for a loss."""
-    return metric.endswith("loss")
-
-
-def is_share(metric: str) -> bool:
-    """Return whether the metric is an accuracy, which is shown in per cent."""
-    return metric.endswith("acc")
 
 
 def name_with_unit(metric: str) -> str:

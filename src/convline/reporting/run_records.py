@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from convline.config.metrics import declare
 from convline.errors import UserError
 from convline.formatting import first_line, train_command
 from convline.records import test_log
@@ -118,6 +120,8 @@ def read_run(folder: Path) -> RunRecord:
     """Read one run directory. Damaged and missing files are problems in the record, never an exception."""
     problems: list[str] = []
     config = with_current_targets(_mapping(folder / "config.yaml", problems))
+    with suppress(UserError, TypeError):  # for the directions of the user's own metrics
+        declare(config.get("metrics"))
     summary = _mapping(folder / "summary.json", problems)
     environment = _mapping(folder / "environment.json", [])  # written late: a run that failed early has none
     status, metrics = str(summary.get("status", INCOMPLETE)), _numbers(summary.get("metrics"))

@@ -2,17 +2,18 @@
 
 import math
 
+from convline.config.metrics import is_share
 from convline.formatting import count_text, duration, plural, setting_text
 from convline.records.directory import UNKNOWN_DATA
 from convline.reporting.configurations import Configuration, ReportTable
-from convline.reporting.metric_text import is_share, mean_and_spread, name_with_unit, value_text, value_with_unit
+from convline.reporting.metric_text import mean_and_spread, name_with_unit, value_text, value_with_unit
 from convline.reporting.run_records import RunRecord, seconds_since_written
 
 
 def column_names(table: ReportTable) -> list[str]:
     """List the names of the columns: rank, varying settings, metrics, costs."""
-    results = [name_with_unit(table.metric), name_with_unit(table.test_metric), "runs", "time", "parameters", "MACs"]
-    return ["#", *table.columns.values(), *results]
+    results = [name_with_unit(metric) for metric in table.shown_metrics]
+    return ["#", *table.columns.values(), *results, "runs", "time", "parameters", "MACs"]
 
 
 def cells(table: ReportTable, row: Configuration, rank: int) -> list[str]:
@@ -23,8 +24,7 @@ def cells(table: ReportTable, row: Configuration, rank: int) -> list[str]:
 def _result_cells(table: ReportTable, row: Configuration) -> list[str]:
     """Format the cells after the settings; the time is the mean over runs."""
     return [
-        mean_and_spread(table.metric, row.sample(table.metric)),
-        mean_and_spread(table.test_metric, row.sample(table.test_metric)),
+        *(mean_and_spread(name, row.sample(name)) for name in table.shown_metrics),
         status_text(row),
         duration(row.mean("seconds")),
         count_text(row.mean("parameters")),

@@ -1,8 +1,9 @@
 """Write the verdict of a comparison: whether the data support a difference, and what limits the verdict."""
 
+from convline.config.metrics import lower_is_better
 from convline.formatting import plural, train_command
 from convline.reporting.comparison import Comparison
-from convline.reporting.metric_text import lower_is_better, signed_text
+from convline.reporting.metric_text import signed_text
 from convline.reporting.statistics import ALPHA, MAX_SEEDS, POWER, Difference
 
 _NO_SPREAD = (

@@ -9,6 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from convline.config.metrics import is_share
 from convline.data.datamodule import DataModule
 from convline.formatting import shape_text
 from convline.network.summary import NetworkSummary, short_text
@@ -55,6 +56,10 @@ def print_outcome(run_dir: Path, summary: dict[str, Any]) -> None:
     grid.add_row("test accuracy", Text(f"{metrics['test/acc']:.2%}", style="bold"))
     if "test/acc_tta" in metrics:
         grid.add_row("... averaged over views", f"{metrics['test/acc_tta']:.2%}")
+    for key, value in metrics.items():
+        name = key.removeprefix("test/")
+        if key.startswith("test/") and name not in ("acc", "loss", "acc_tta", "loss_tta"):
+            grid.add_row(f"test {name}", f"{value:.2%}" if is_share(key) else f"{value:.4f}")
     best_epoch = f" (best epoch: {summary['best_epoch']})" if summary["best_epoch"] else ""
     grid.add_row("validation accuracy", f"{metrics['val/acc']:.2%}{best_epoch}")
     grid.add_row("time", f"{summary['seconds']:.1f} s")

@@ -45,9 +45,8 @@ from convline.storage import write_json
 from convline.training.classifier import Classifier
 from convline.training.evaluation import evaluate
 from convline.training.loaded_run import LoadedRun
+from convline.training.metrics import compute_on_logits
 from convline.training.setup import LIMITS, build, instantiate_node
-
-RESULT_METRICS = ("val/acc", "val/loss", "test/acc", "test/loss")  # of the HParams tab
 
 
 def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> dict[str, Any]:
@@ -140,7 +139,8 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
         raise
     seconds = time.perf_counter() - begin
     update_summary(run_dir, status="finished", error=None, seconds=seconds, **results)
-    _record_hparams(cfg, run_dir, {f"result/{key}": results["metrics"][key] for key in RESULT_METRICS})
+    outcome = {f"result/{key}": value for key, value in results["metrics"].items() if not key.startswith("train/")}
+    _record_hparams(cfg, run_dir, outcome)
     summary = read_summary(run_dir)
     try:
         # The run is finished. An interruption only skips the remaining figures, which the command can draw later.
@@ -299,6 +299,8 @@ def _test(
             test_log.record(run_dir, "train", data.fingerprint())
         evaluation.save(run_dir / "predictions" / f"{split}.npz")
         metrics[f"{split}/acc"], metrics[f"{split}/loss"] = evaluation.accuracy, evaluation.loss
+        further = compute_on_logits(classifier.metrics, evaluation.logits, evaluation.labels)
+        metrics |= {f"{split}/{name}": value for name, value in further.items()}
         if cfg.tta is not None:
             augmented = evaluate(
                 classifier.evaluated_network, data.eval_loader(split, device), cfg.trainer.precision, cfg.tta

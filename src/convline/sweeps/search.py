@@ -32,7 +32,7 @@ def search(overrides: Sequence[str], cfg: DictConfig, context: HydraContext) -> 
     )
 
     with cache_sources():
-        trials = open_trials(overrides, cfg.sweep, *new_folder_path(cfg))
+        trials = open_trials(overrides, cfg, *new_folder_path(cfg))
         # the report plots the importance of each setting, so that is written first
         with closing_report(prepare=lambda: write_importance(trials)) as report_folder:
             print(trials.summary())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from convline.config.metrics import lower_is_better, monitors
 from convline.errors import UserError
 from convline.formatting import first_line
 from convline.sweeps.search_space import Dimension
@@ -19,13 +20,7 @@ if TYPE_CHECKING:
     import optuna
 
 MAX_TRIES = 4  # to open a storage: if two processes create its tables at the same moment, one of them fails
-OBJECTIVES: dict[str, Literal["minimize", "maximize"]] = {
-    "val/acc": "maximize",
-    "val/loss": "minimize",
-    "parameters": "minimize",
-    "macs": "minimize",
-    "seconds": "minimize",
-}
+COSTS = ("parameters", "macs", "seconds")  # objectives that are minimized, beside the validation metrics
 
 
 def check_optuna() -> None:
@@ -42,22 +37,27 @@ def check_optuna() -> None:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
-def check_settings(settings: DictConfig) -> None:
+def check_settings(settings: DictConfig, names: Sequence[str] = ()) -> None:
     """Check that the objectives of a search are no test metrics, and that sampler and pruner suit the objectives.
+
+    Args:
+        settings: the config's node `sweep`.
+        names: metrics that the runs measure beside loss and accuracy.
 
     Raises:
         UserError: an objective, the sampler or the pruner is not allowed.
     """
+    known = [*(monitor for monitor in monitors(names) if monitor.startswith("val/")), *COSTS]
     if not settings.objectives:
-        raise UserError(f"sweep.objectives is empty: name one or more of {', '.join(OBJECTIVES)}")
+        raise UserError(f"sweep.objectives is empty: name one or more of {', '.join(known)}")
     for name in settings.objectives:
         if name.startswith("test/"):
             raise UserError(
                 f"sweep.objectives has {name}, but what is chosen by the test set has seen it: its test accuracy would "
                 f"mean nothing.\n  Type: sweep.objectives=[val/{name.removeprefix('test/')}]"
             )
-        if name not in OBJECTIVES:
-            raise UserError(f"sweep.objectives has {name}, but it may have: {', '.join(OBJECTIVES)}")
+        if name not in known:
+            raise UserError(f"sweep.objectives has {name}, but it may have: {', '.join(known)}")
     if settings.pruner and (len(settings.objectives) > 1 or not settings.objectives[0].startswith("val/")):
         raise UserError("a pruner compares one validation metric: choose sweep.objectives=[val/acc], or no pruner.")
     sampler = settings.sampler["_target_"].rpartition(".")[2] if settings.sampler else ""
@@ -65,6 +65,10 @@ def check_settings(settings: DictConfig) -> None:
         raise UserError("a search needs a sampler: choose one with sweep/sampler=NAME")
     if sampler == "CmaEsSampler" and len(settings.objectives) > 1:
         raise UserError("CMA-ES has one objective; for several there is sweep/sampler=nsgaii")
+
+
+def _direction(objective: str) -> Literal["minimize", "maximize"]:
+    return "minimize" if objective in COSTS or lower_is_better(objective) else "maximize"
 
 
 def open_study(
@@ -94,7 +98,7 @@ def open_study(
                 load_if_exists=True,
                 sampler=_seeded_sampler(settings, dimensions),
                 pruner=instantiate(settings.pruner) if settings.pruner else optuna.pruners.NopPruner(),
-                directions=[OBJECTIVES[objective] for objective in settings.objectives],
+                directions=[_direction(objective) for objective in settings.objectives],
             )
             return study, storage
         except Exception as error:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from convline.config import load_config, load_configs
+from convline.config.metrics import declare
 from convline.config.overrides import parse_overrides
 from convline.errors import UserError
 from convline.formatting import first_line
@@ -254,19 +255,20 @@ def _directory_name(params: dict[str, Any]) -> str:
     return "".join(c if c.isalnum() or c in "=.,_-+" else "-" for c in ",".join(parts))[:100]
 
 
-def open_trials(overrides: Sequence[str], settings: DictConfig, path: Path, explicit: bool) -> Trials:
+def open_trials(overrides: Sequence[str], cfg: DictConfig, path: Path, explicit: bool) -> Trials:
     """Check all settings of a search, and find or create its folder and its study.
 
     Args:
         overrides: overrides of the command line.
-        settings: the config's node `sweep`.
+        cfg: the config that the trials share.
         path: path of a new folder; its parent is searched for an existing folder of the same search.
         explicit: the user named this folder, so that no other folder may be used.
     Raises:
         UserError: a setting is invalid, or the folder holds another sweep.
     """
     check_optuna()
-    check_settings(settings)
+    settings = cfg.sweep
+    check_settings(settings, declare(OmegaConf.to_container(cfg.metrics)))
     fixed, dimensions = parse_space(overrides, settings.space)
     lowest = [dimension.override(dimension.extremes()[0]) for dimension in dimensions]
     extremes = [
@@ -291,7 +293,7 @@ def reopen_trials(folder: Path) -> Trials:
     """Open the trials of a search that another process has opened in this folder."""
     overrides = json.loads((folder / "sweep.json").read_text())["words"]
     single = [o.input_line or "" for o in parse_overrides(overrides) if not o.is_sweep_override()]
-    return open_trials(overrides, load_config(single).sweep, folder, explicit=True)
+    return open_trials(overrides, load_config(single), folder, explicit=True)
 
 
 def _key(identity: str, settings: DictConfig, dimensions: Sequence[Dimension]) -> str:

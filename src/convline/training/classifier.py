@@ -22,11 +22,12 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torchmetrics import MetricCollection
 
 from convline.data.datamodule import datamodule_of
 from convline.data.loader import Execution
 from convline.errors import UserError
-from convline.training.metrics import Sums, count_correct
+from convline.training.metrics import Sums, computed, count_correct
 from convline.training.optimizers import ParameterGroups, needs_closure
 from convline.training.rng_state import gather_rng_state, restore_rng_state
 from convline.training.schedules import Schedule
@@ -49,6 +50,7 @@ class Classifier(LightningModule):
         scheduler_interval: when a scheduler of torch.optim is stepped, "epoch" or "step".
         scheduler_monitor: metric of the epoch by which `ReduceLROnPlateau` decides.
         parameter_groups: divides the parameters for the optimizer.
+        metrics: measured in validation, beside loss and accuracy.
         ema_decay: decay per optimizer step of an exponential moving average of the weights and of batch norm's running
             statistics. The averaged network is the one that is validated and tested.
         channels_last: memory format of the convolutions.
@@ -70,6 +72,7 @@ class Classifier(LightningModule):
         scheduler_interval: Literal["epoch", "step"] = "epoch",
         scheduler_monitor: str = "val/loss",
         parameter_groups: ParameterGroups | None = None,
+        metrics: MetricCollection | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -85,6 +88,7 @@ class Classifier(LightningModule):
         self._make_schedule = partial(Schedule, scheduler, interval=scheduler_interval, monitor=scheduler_monitor)
         self._parameter_groups = parameter_groups or ParameterGroups()
         self._epoch_metrics: dict[str, float] = {}
+        self.metrics = metrics if metrics is not None else MetricCollection({})
         self.label_smoothing = label_smoothing
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", class_weights, persistent=False)
@@ -264,6 +268,7 @@ class Classifier(LightningModule):
             for buffer in self.evaluated_network.buffers():
                 torch.distributed.broadcast(buffer, src=0)
         self._val_sums = torch.zeros(3, device=self.device)
+        self.metrics.reset()
 
     def validation_step(self, execution: Execution, batch_idx: int) -> dict[str, Tensor]:
         """Add an execution to the sums, and return its logits and labels for the callbacks."""
@@ -275,7 +280,10 @@ class Classifier(LightningModule):
             labels_by_batch.append(labels)
             loss = F.cross_entropy(logits, labels, reduction="sum")
             self._val_sums += torch.stack([loss, count_correct(logits, labels), loss.new_tensor(len(labels))])
-        return {"logits": torch.cat(logits_by_batch), "labels": torch.cat(labels_by_batch)}
+        logits, labels = torch.cat(logits_by_batch), torch.cat(labels_by_batch)
+        if self.metrics:  # once an execution: an update costs more than a batch of a small network
+            self.metrics.update(logits.float().softmax(dim=1), labels)
+        return {"logits": logits, "labels": labels}
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics over all ranks.
@@ -290,7 +298,8 @@ class Classifier(LightningModule):
                 f"the validation loss became {loss_sum} in epoch {self.current_epoch + 1}.\n"
                 "  Type a smaller learning rate (optimizer.lr=…) or a limit (classifier.gradient_clip_norm=1)."
             )
-        self.log_epoch({"val/loss": loss_sum / num_images, "val/acc": num_correct / num_images})
+        further = {f"val/{name}": value for name, value in computed(self.metrics).items()} if self.metrics else {}
+        self.log_epoch({"val/loss": loss_sum / num_images, "val/acc": num_correct / num_images, **further})
 
     def log_epoch(self, metrics: dict[str, float]) -> None:
         """Log metrics of an epoch, for the loggers and for callbacks that monitor them.

@@ -154,5 +154,5 @@ RunOrPath = Path | str | LoadedRun  # figures take a run directory, or a run tha
 
 
 def load_run(run: RunOrPath) -> LoadedRun:
-    """Load a run from its directory; return a loaded run unchanged."""
+    """Return a `LoadedRun`, which reads each part of the run directory at its first use; keep one that is given."""
     return run if isinstance(run, LoadedRun) else LoadedRun(Path(run))

@@ -1,4 +1,4 @@
-"""Sum the losses and the correct predictions of an epoch.
+"""Sum the losses and the correct predictions of an epoch, and build the further metrics of a run.
 
 torchmetrics' `MeanMetric` and `MulticlassAccuracy` would keep the same sums on the device. Here the losses of an
 execution are read anyway, to find one that is not finite. Their sums are then plain numbers of Python: they cost
@@ -6,11 +6,17 @@ nothing more, have 64 bits on every device, and fit into a checkpoint as a list.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from hydra.utils import instantiate
 from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+
+from convline.config.metrics import ALWAYS, METRICS, lower_is_better, metric_name
+from convline.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -78,3 +84,68 @@ def count_correct(logits: Tensor, targets: Tensor) -> Tensor:
     if targets.is_floating_point():
         return targets.gather(1, predictions.unsqueeze(1)).sum()
     return (predictions == targets).sum().to(torch.float32)
+
+
+def build_metrics(entries: Sequence[Any], num_classes: int) -> MetricCollection:
+    """Build the metrics that a config names beside loss and accuracy.
+
+    Args:
+        entries: the setting `metrics`: names of `METRICS`, or nodes with `_target_`.
+        num_classes: number of classes.
+    Returns:
+        A collection whose `update` takes probabilities N×classes and labels N, by the names of the metrics.
+    Raises:
+        UserError: a metric cannot be built, or its direction is not the one that the config states.
+    """
+    built: dict[str, Metric | MetricCollection] = {}
+    for entry in entries:
+        if isinstance(entry, Mapping):
+            name = metric_name(entry)
+            arguments = {key: value for key, value in entry.items() if key not in ("name", "lower_is_better")}
+        elif entry in ALWAYS:
+            continue
+        else:
+            name, spec = str(entry), METRICS[entry]
+            arguments = {"_target_": spec.target, "num_classes": num_classes, **spec.arguments}
+            if spec.arguments.get("top_k", 0) >= num_classes:
+                raise UserError(f"metrics: {name} of {num_classes} classes would always be 1; take it out.")
+        metric = instantiate(arguments, _convert_="all")
+        if not isinstance(metric, Metric):
+            raise UserError(
+                f"metrics: {arguments['_target_']} is no metric of torchmetrics, but {type(metric).__name__}."
+            )
+        if metric.higher_is_better is not None and metric.higher_is_better == lower_is_better(name):
+            right = str(not metric.higher_is_better).lower()
+            raise UserError(f"metrics: {name} states the other direction: add lower_is_better: {right} to its entry.")
+        built[name] = metric
+    return MetricCollection(built, compute_groups=False)
+
+
+def computed(metrics: MetricCollection) -> dict[str, float]:
+    """Compute the metrics, each one number.
+
+    Raises:
+        UserError: a metric gives several numbers.
+    """
+    values = metrics.compute()
+    for name, value in values.items():
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            kind = f"{value.numel()} numbers" if isinstance(value, Tensor) else type(value).__name__
+            raise UserError(f"metrics: {name} gives {kind} instead of one: choose an average of its classes.")
+    return {name: float(value) for name, value in values.items()}
+
+
+def compute_on_logits(metrics: MetricCollection, logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Compute the metrics of a whole set of images.
+
+    Args:
+        metrics: a collection; a copy of it is used.
+        logits: N×classes.
+        labels: N.
+    """
+    if not metrics:
+        return {}
+    fresh = metrics.clone().to(logits.device)
+    fresh.reset()
+    fresh.update(logits.float().softmax(dim=1), labels)
+    return computed(fresh)

@@ -9,15 +9,18 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
+from torchmetrics import MetricCollection
 
+from convline.config.metrics import declare
+from convline.config.targets import OUR_OWN
 from convline.data.datamodule import DataModule
 from convline.data.source_cache import cached_source
 from convline.errors import UserError
 from convline.training.classifier import Classifier
+from convline.training.metrics import build_metrics
 from convline.training.optimizers import ParameterGroups
 
 # settings of the trainer that limit batches; the data module applies them, since it builds the loaders
-GROUPING = ("no_decay", "layer_decay", "groups")  # settings of the optimizer that divide its parameters
 LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches")
 
 
@@ -36,20 +39,26 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
     if cfg.tta == "flip+shift" and min(data.input_shape[1:]) < 2:
         raise UserError("tta=flip+shift moves images by a pixel, for which they need at least 2×2.\n  Type: tta=flip")
     network = instantiate_node(cfg, "model")
-    grouping: Any = OmegaConf.to_container(
-        OmegaConf.masked_copy(cfg.optimizer, [k for k in GROUPING if k in cfg.optimizer])
-    )
+    grouping: Any = OmegaConf.to_container(cfg.optimizer, resolve=True)
     classifier = instantiate_node(cfg, "classifier")(
         network=network,
         class_weights=data.class_weights() if cfg.classifier.class_weights == "balanced" else None,
-        optimizer=instantiate_node(cfg, "optimizer", without=GROUPING, _partial_=True),
-        scheduler=instantiate_node(cfg, "scheduler", without=("interval", "monitor"), _partial_=True),
-        parameter_groups=ParameterGroups(**{key: grouping[key] for key in GROUPING if key in grouping}),
-        **{f"scheduler_{key}": cfg.scheduler[key] for key in ("interval", "monitor") if key in cfg.scheduler},
+        optimizer=instantiate_node(cfg, "optimizer", without=OUR_OWN["optimizer"], _partial_=True),
+        scheduler=instantiate_node(cfg, "scheduler", without=OUR_OWN["scheduler"], _partial_=True),
+        parameter_groups=ParameterGroups(**{key: grouping[key] for key in OUR_OWN["optimizer"] if key in grouping}),
+        **{f"scheduler_{key}": cfg.scheduler[key] for key in OUR_OWN["scheduler"] if key in cfg.scheduler},
+        metrics=build_metrics_of(cfg, data),
         channels_last=cfg.channels_last,
         compile=cfg.compile,
     )
     return data, classifier
+
+
+def build_metrics_of(cfg: DictConfig, data: DataModule) -> MetricCollection:
+    """Build the metrics that a config names beside loss and accuracy; see `build_metrics`."""
+    entries: Any = OmegaConf.to_container(cfg.metrics, resolve=True) if cfg.get("metrics") else []
+    declare(entries)
+    return build_metrics(entries, data.num_classes)
 
 
 def load_data(cfg: DictConfig) -> DataModule:

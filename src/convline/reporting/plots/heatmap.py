@@ -4,8 +4,9 @@ import itertools
 import math
 from collections.abc import Sequence
 
+from convline.config.metrics import is_share
 from convline.reporting.configurations import ReportTable
-from convline.reporting.metric_text import is_share, name_with_unit
+from convline.reporting.metric_text import name_with_unit
 from convline.reporting.plots.axes import Scale, effect, has_setting, position
 from convline.reporting.plots.style import HALF, INK, Plot, Point, as_svg, colormap, drawing
 

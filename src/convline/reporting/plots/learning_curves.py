@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from convline.config.metrics import is_share
 from convline.formatting import shortened
 from convline.reporting.configurations import Configuration, ReportTable
-from convline.reporting.metric_text import is_share, name_with_unit
+from convline.reporting.metric_text import name_with_unit
 from convline.reporting.plots.style import FULL, SERIES, Plot, Point, as_svg, drawing, robust_limits
 from convline.reporting.statistics import Sample
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from convline.config.metrics import lower_is_better
 from convline.formatting import count_text, duration
 from convline.reporting.configurations import ReportTable
-from convline.reporting.metric_text import lower_is_better
 from convline.reporting.plots.axes import spreads_over_decades
 from convline.reporting.plots.scatter import clipped_note, metric_axes, scatter
 from convline.reporting.plots.style import BEST, HALF, INK, Plot, Point, as_svg, drawing

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from convline.reporting.metric_text import lower_is_better, name_with_unit
+from convline.config.metrics import lower_is_better
+from convline.reporting.metric_text import name_with_unit
 from convline.reporting.plots.style import BEST, DOT, FAINT, FEW, Point, robust_limits
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from convline.config.metrics import is_share, lower_is_better
 from convline.reporting.configurations import Configuration, ReportTable
-from convline.reporting.metric_text import is_share, lower_is_better
 
 if TYPE_CHECKING:  # takes half a second to import: only when a page is drawn
     from matplotlib.colors import Colormap, Normalize
