@@ -52,7 +52,7 @@ def plural(number: int, singular: str, several: str = "") -> str:
 
 
 def setting_text(value: Any) -> str:
-    """Write a setting's value: numbers with four digits, `null` and `true` as in YAML, texts on one line."""
+    """Write a setting's value: floats with four significant digits, `null` and `true` as in YAML, texts on one line."""
     if value is None:
         return "null"
     if isinstance(value, bool):

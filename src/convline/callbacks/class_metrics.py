@@ -28,7 +28,7 @@ class ClassAccuracy(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Count the correct images of an execution, and all its images, by class."""
+        """Count the correct and all images of an execution, Lightning's batch here, by class, from `outputs`."""
         labels = outputs["labels"]
         is_correct = (outputs["logits"].argmax(dim=1) == labels).float()
         self._counts[0].index_add_(0, labels, is_correct)

@@ -9,7 +9,7 @@ from convline.run import console
 from convline.training.evaluation import Evaluation, evaluate
 from convline.training.loaded_run import LoadedRun
 from convline.training.metrics import compute_on_logits
-from convline.training.setup import build_metrics_of
+from convline.training.setup import build_loss, build_metrics_of
 
 
 def reevaluate(run_dir: Path, tta: str | None = None) -> Evaluation:
@@ -31,13 +31,14 @@ def reevaluate(run_dir: Path, tta: str | None = None) -> Evaluation:
         network.compile()
     evaluation = evaluate(network, run.data.eval_loader("test", run.device), cfg.trainer.precision)
     test_log.record(run_dir, "evaluate", run.data.fingerprint())  # before the metrics are shown
-    console.print_notice(f"test/acc {evaluation.accuracy:.6f}\ntest/loss {evaluation.loss:.6f}")
+    loss = build_loss(cfg)
+    console.print_notice(f"test/acc {evaluation.accuracy:.6f}\ntest/loss {evaluation.mean_loss(loss):.6f}")
     metrics = build_metrics_of(cfg, run.data)
     for name, value in compute_on_logits(metrics, evaluation.logits, evaluation.labels).items():
         console.print_notice(f"test/{name} {value:.6f}")
     if tta is not None:
         augmented = evaluate(network, run.data.eval_loader("test", run.device), cfg.trainer.precision, tta)
-        console.print_notice(f"test/acc_tta {augmented.accuracy:.6f}\ntest/loss_tta {augmented.loss:.6f}")
+        console.print_notice(f"test/acc_tta {augmented.accuracy:.6f}\ntest/loss_tta {augmented.mean_loss(loss):.6f}")
     for name, accuracy in zip(run.data.classes, evaluation.class_accuracy(), strict=True):
         console.print_notice(f"test/acc of {name}: {accuracy:.4f}")
     return evaluation

@@ -234,6 +234,7 @@ class Train:
     data: Any = MISSING
     model: Any = MISSING
     classifier: Any = MISSING
+    loss: Any = MISSING
     optimizer: Any = any_with(**declared_ranges(Optimizer))  # also of optimizers that have no schema
     scheduler: Any = MISSING
     trainer: Any = MISSING

@@ -23,6 +23,7 @@ GIVEN: dict[str, tuple[int, tuple[str, ...]]] = {
     "scheduler": (0, ("total_steps", "steps_per_epoch", "optimizer")),
     "data.source": (2, ()),
     "logger": (0, ("save_dir",)),
+    "loss": (2, ()),  # of a function; a class gets them when it is called
 }
 
 # Arguments that a target need not have, because Convline reads them itself.
@@ -130,6 +131,8 @@ def _check_arguments(key: str, node: DictConfig) -> None:
     own = OUR_OWN.get(key.partition(".")[0], ())
     given = {name: value for name, value in values.items() if not (name.startswith("_") or name in own)}
     num_given, given_names = next((g for group, g in GIVEN.items() if f"{key}.".startswith(f"{group}.")), (0, ()))
+    if key == "loss" and isinstance(found, type):
+        num_given = 0
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
         for name in given:

@@ -23,22 +23,34 @@ def check(cfg: DictConfig) -> None:
     for key in map(str, cfg):
         if key not in known:
             raise UserError(f"'{key}': nothing reads a setting of this name{nearest(key, known)}.")
-    for key in ("data", "model", "classifier", "optimizer", "scheduler", "trainer"):
+    for key in ("data", "model", "classifier", "loss", "optimizer", "scheduler", "trainer"):
         if OmegaConf.is_missing(cfg, key) or not OmegaConf.is_dict(cfg[key]):
             raise UserError(
                 f"'{key}' was taken out or replaced by a value, but a run needs it: choose one with {key}=NAME"
             )
     _check_complete(cfg)
-    for key in ("data", "data.source", "model", "classifier", "optimizer", "scheduler", "trainer"):
+    for key in ("data", "data.source", "model", "classifier", "loss", "optimizer", "scheduler", "trainer"):
         if not (OmegaConf.select(cfg, f"{key}._target_") or ""):
             raise UserError(
                 f"'{key}' names no _target_, which says what is built.\n  Put it into the option's file, such as\n"
                 "  _target_: convline.network.build_network for a pattern, or _target_: PACKAGE.CLASS"
             )
     _check_ranges(cfg)
+    _check_monitors(cfg)
+    _check_combinations(cfg)
+
+
+def _check_combinations(cfg: DictConfig) -> None:
+    """Refuse settings that contradict each other."""
     if OmegaConf.select(cfg, "optimizer.nesterov") and not cfg.optimizer.momentum:
         raise UserError("optimizer.nesterov=true has no effect without momentum: add optimizer.momentum=0.9")
-    _check_monitors(cfg)
+    loss = cfg.loss._target_
+    for key, without in (("label_smoothing", 0), ("class_weights", "none")):
+        if not loss.endswith(".losses.CrossEntropy") and cfg.classifier[key] != without:
+            raise UserError(
+                f"classifier.{key}={cfg.classifier[key]} belongs to loss=cross_entropy: {loss} has no such setting.\n"
+                f"  Type: classifier.{key}={without}, or loss=cross_entropy"
+            )
     stopping = OmegaConf.select(cfg, "callbacks.early_stopping")
     if stopping and (stopping.mode == "min") != lower_is_better(stopping.monitor):
         right = "min" if lower_is_better(stopping.monitor) else "max"

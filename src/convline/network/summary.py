@@ -121,7 +121,7 @@ def short_text(summary: NetworkSummary) -> str:
 
 
 def remarks(summary: NetworkSummary) -> list[str]:
-    """Warn of a layer that dominates the totals, a receptive field below the image size, or a wrong last layer."""
+    """Warn of a layer with most of the totals, a receptive field below the image size, or logits after a softmax."""
     return [*_dominant_layers(summary), *_small_receptive_field(summary), *_wrong_last_layer(summary)]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from convline.config.metrics import ALWAYS, lower_is_better
+from convline.config.metrics import lower_is_better
 from convline.errors import UserError
 from convline.formatting import nearest, plural, setting_text
 from convline.records import test_log
@@ -177,8 +177,12 @@ def comparison(arguments: Sequence[str], by: str | None, split: str, metric_name
     """
     metric = f"{split}/{metric_name}"
     a, b = two_groups(arguments, by, metric)
-    # other metrics are no means over images
-    images = compare_on_images(a.runs, b.runs, split, metric_name) if metric_name in ALWAYS else None
+    # other metrics are no means over images, and other losses than cross-entropy are not computed from saved logits
+    is_cross_entropy = all(
+        str(run.settings.get("loss._target_", ".CrossEntropy")).endswith(".CrossEntropy") for run in [*a.runs, *b.runs]
+    )
+    is_per_image = metric_name == "acc" or (metric_name == "loss" and is_cross_entropy)
+    images = compare_on_images(a.runs, b.runs, split, metric_name) if is_per_image else None
     names = {run.data for run in [*a.runs, *b.runs]}
     if images is None and len({(run.data, run.fingerprint) for run in [*a.runs, *b.runs]}) > 1:
         raise UserError(f"the runs are not on the same data ({', '.join(sorted(names))}), or not on the same split.")

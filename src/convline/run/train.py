@@ -298,14 +298,17 @@ def _test(
         if split == "test":
             test_log.record(run_dir, "train", data.fingerprint())
         evaluation.save(run_dir / "predictions" / f"{split}.npz")
-        metrics[f"{split}/acc"], metrics[f"{split}/loss"] = evaluation.accuracy, evaluation.loss
+        metrics[f"{split}/acc"], metrics[f"{split}/loss"] = evaluation.accuracy, evaluation.mean_loss(classifier.loss)
         further = compute_on_logits(classifier.metrics, evaluation.logits, evaluation.labels)
         metrics |= {f"{split}/{name}": value for name, value in further.items()}
         if cfg.tta is not None:
             augmented = evaluate(
                 classifier.evaluated_network, data.eval_loader(split, device), cfg.trainer.precision, cfg.tta
             )
-            metrics[f"{split}/acc_tta"], metrics[f"{split}/loss_tta"] = augmented.accuracy, augmented.loss
+            metrics[f"{split}/acc_tta"], metrics[f"{split}/loss_tta"] = (
+                augmented.accuracy,
+                augmented.mean_loss(classifier.loss),
+            )
         class_accuracy[split] = dict(zip(data.classes, evaluation.class_accuracy(), strict=True))
     return {"metrics": metrics, "best_epoch": best_epoch, "class_accuracy": class_accuracy}
 

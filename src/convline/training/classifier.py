@@ -34,13 +34,15 @@ from convline.training.schedules import Schedule
 
 
 class Classifier(LightningModule):
-    """Train a network to classify images, by cross-entropy.
+    """Train a network to classify images.
 
     Args:
         network: maps images N×C×H×W to logits N×classes.
         optimizer: called with the parameters; returns the optimizer.
         scheduler: called with `total_steps` and `steps_per_epoch`; returns a function from the optimizer step to the
             factor of the learning rate. Or called with the optimizer; returns a scheduler of torch.optim.
+        loss: maps logits N×classes and targets to the mean over the images; see `convline.training.losses`. None is
+            cross-entropy, which alone has the next two settings.
         label_smoothing: probability that is taken from the true class and spread over all classes in the training loss.
         class_weights: weight of each class in the training loss, whose sum over a batch is divided by the number of
             images; None weighs all classes equally. Metrics of validation and test use neither weights nor smoothing.
@@ -62,6 +64,7 @@ class Classifier(LightningModule):
         network: nn.Module,
         optimizer: Callable[..., torch.optim.Optimizer],
         scheduler: Callable[..., Any],
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         label_smoothing: float = 0.0,
         class_weights: Tensor | None = None,
         accumulate_grad_batches: int = 1,
@@ -89,6 +92,7 @@ class Classifier(LightningModule):
         self._parameter_groups = parameter_groups or ParameterGroups()
         self._epoch_metrics: dict[str, float] = {}
         self.metrics = metrics if metrics is not None else MetricCollection({})
+        self.loss = loss
         self.label_smoothing = label_smoothing
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", class_weights, persistent=False)
@@ -174,6 +178,8 @@ class Classifier(LightningModule):
             self._read_losses()
 
     def _training_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        if self.loss is not None:
+            return self.loss(logits, targets)
         if self.class_weights is None:
             return F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         weight, smoothing = self.class_weights.to(logits.dtype), self.label_smoothing
@@ -278,7 +284,11 @@ class Classifier(LightningModule):
             logits = self(images)
             logits_by_batch.append(logits)
             labels_by_batch.append(labels)
-            loss = F.cross_entropy(logits, labels, reduction="sum")
+            loss = (
+                self.loss(logits, labels) * len(labels)
+                if self.loss
+                else F.cross_entropy(logits, labels, reduction="sum")
+            )
             self._val_sums += torch.stack([loss, count_correct(logits, labels), loss.new_tensor(len(labels))])
         logits, labels = torch.cat(logits_by_batch), torch.cat(labels_by_batch)
         if self.metrics:  # once an execution: an update costs more than a batch of a small network

@@ -41,6 +41,10 @@ class Evaluation:
         """Compute the mean cross-entropy in nats."""
         return F.cross_entropy(self.logits.double(), self.labels).item()
 
+    def mean_loss(self, loss: Callable[[Tensor, Tensor], Tensor] | None) -> float:
+        """Compute the mean of another loss; None is the cross-entropy."""
+        return self.loss if loss is None else float(loss(self.logits, self.labels))
+
     def class_accuracy(self) -> list[float]:
         """Compute the accuracy within each class; a class without images gets 0."""
         per_class = multiclass_accuracy(self.logits, self.labels, num_classes=self.logits.shape[1], average="none")

@@ -1,6 +1,7 @@
 """Build data module, network and classifier from a config."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
@@ -8,11 +9,11 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from convline.config.metrics import declare
-from convline.config.targets import OUR_OWN
+from convline.config.targets import OUR_OWN, locate
 from convline.data.datamodule import DataModule
 from convline.data.source_cache import cached_source
 from convline.errors import UserError
@@ -42,6 +43,7 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
     grouping: Any = OmegaConf.to_container(cfg.optimizer, resolve=True)
     classifier = instantiate_node(cfg, "classifier")(
         network=network,
+        loss=build_loss(cfg),
         class_weights=data.class_weights() if cfg.classifier.class_weights == "balanced" else None,
         optimizer=instantiate_node(cfg, "optimizer", without=OUR_OWN["optimizer"], _partial_=True),
         scheduler=instantiate_node(cfg, "scheduler", without=OUR_OWN["scheduler"], _partial_=True),
@@ -52,6 +54,14 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
         compile=cfg.compile,
     )
     return data, classifier
+
+
+def build_loss(cfg: DictConfig) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """Build the loss of a config; None is cross-entropy, which the classifier computes itself."""
+    if not cfg.get("loss") or cfg.loss._target_.endswith(".losses.CrossEntropy"):  # runs of version 0.1 have no loss
+        return None
+    is_class = isinstance(locate(cfg.loss._target_, "loss._target_"), type)
+    return instantiate_node(cfg, "loss", _partial_=not is_class)
 
 
 def build_metrics_of(cfg: DictConfig, data: DataModule) -> MetricCollection:

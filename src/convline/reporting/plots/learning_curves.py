@@ -11,7 +11,7 @@ from convline.reporting.statistics import Sample
 
 
 def learning_curves(table: ReportTable, points: Sequence[Point]) -> Plot | None:
-    """Draw the learning curves of the best configurations; None if no run has any epoch."""
+    """Draw `table.metric` by epoch for the best configurations, the first of `points`; None if no run has any epoch."""
     curves = [
         (point, samples_by_epoch)
         for point in points[: len(SERIES)]
