@@ -47,6 +47,16 @@ def train(context: typer.Context) -> int:
 
 
 @app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder; its name is the project's.")],
+) -> None:
+    """Write a project of your own that runs at once: options, a package that they name, and tests."""
+    from convline.commands.new import new_project
+
+    new_project(folder)
+
+
+@app.command()
 def describe(
     settings: Annotated[list[str] | None, typer.Argument(help="As for train.py: model=vgg16 data=cifar10")] = None,
     json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the numbers as JSON; - prints them.")] = None,
