@@ -201,7 +201,7 @@ class Trainer:
     _target_: str = MISSING
     accelerator: str = within(one_of("auto", "cpu", "gpu", "cuda", "mps"))
     devices: int = within(at_least(1))
-    precision: str = within(one_of("32-true", "bf16-mixed"))
+    precision: str = within(one_of("32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"))
     max_epochs: int = within(at_least(1))
     deterministic: bool = MISSING
     log_every_n_steps: int = within(at_least(1))  # optimizer steps between two points of the step curves

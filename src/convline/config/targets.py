@@ -32,7 +32,8 @@ OUR_OWN = {
     "scheduler": ("interval", "monitor"),
     "metrics": ("name", "lower_is_better"),
 }
-EXTRAS = {"pytorch_optimizer": "optimizers"}  # by module, the extra that installs it
+# By module or target, the extra that installs it.
+EXTRAS = {"pytorch_optimizer": "optimizers"}
 
 
 def open_targets(words: Sequence[str]) -> list[str]:

@@ -321,7 +321,10 @@ class DataModule(LightningDataModule):
 def datamodule_of(trainer: Trainer) -> DataModule:
     """Return the data module that a trainer is attached to.
 
-    Lightning sets `Trainer.datamodule` at run time and declares no type for it.
+    Raises:
+        UserError: it is no `DataModule` of Convline.
     """
-    data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
+    data = getattr(trainer, "datamodule", None)  # Lightning sets it at run time, and declares no type for it
+    if not isinstance(data, DataModule):
+        raise UserError("this callback needs convline.data.DataModule, which knows the images and the classes.")
     return data

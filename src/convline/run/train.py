@@ -11,19 +11,23 @@ import shlex
 import shutil
 import time
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import LightningEnvironment
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from convline.callbacks import after_test
 from convline.callbacks.checkpoint import BestAndLast
+from convline.callbacks.failures import failures_reported
 from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal, stoppable
+from convline.config.targets import locate
 from convline.data.datamodule import DataModule
 from convline.errors import Interrupted, Pruned, UserError
 from convline.formatting import first_line, shape_text, train_command
@@ -40,7 +44,7 @@ from convline.records.directory import (
     write_initial_files,
 )
 from convline.records.lock import locked
-from convline.run import console, ranks
+from convline.run import console, ranks, trackers
 from convline.storage import write_json
 from convline.training.classifier import Classifier
 from convline.training.evaluation import evaluate
@@ -116,36 +120,46 @@ def run_or_resume(run_dir: Path) -> dict[str, Any]:
 def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str, Any]:
     """Fit, test and record a run; a failure is recorded in summary.json too, and raised again."""
     begin = time.perf_counter() - read_summary(run_dir)["seconds"]  # a resumed run adds to its earlier time
+    loggers: dict[str, Logger] = {}
     try:
         _hide_irrelevant_warnings()
-        data, classifier = build(cfg)
+        data, classifier = build(_with_executions(cfg))
         network_summary = _check_fit(classifier.network, data, cfg.trainer.devices)
-        trainer = _make_trainer(cfg, run_dir, checkpoint)
+        loggers = _make_loggers(cfg, run_dir, checkpoint)
+        trainer = _make_trainer(cfg, run_dir, loggers.values())
         device = trainer.strategy.root_device
         _record_identity(cfg, run_dir, data)
         update_summary(run_dir, parameters=network_summary.parameters, macs=network_summary.macs)
         console.print_header(run_dir, data, network_summary, data.loader_choice(device).reason)
 
+        trackers.begin(loggers, cfg, run_dir)
         if _has_stopped_early(checkpoint):
             pass  # the training is complete; the run was interrupted between early stopping and the test
         elif cfg.trainer.devices > 1:
+            trackers.close(loggers.values())  # the first rank goes on with their runs
             ranks.fit_ranks(run_dir, checkpoint, cfg.trainer.devices, _resume_command(run_dir))
+            loggers = _make_loggers(cfg, run_dir, None)
         else:
             _fit(trainer, classifier, data, checkpoint)
 
         results = _test(cfg, run_dir, device, classifier, data)
     except BaseException as error:
         _record_failure(cfg, run_dir, error, time.perf_counter() - begin)
+        with failures_reported("ending the trackers", LoadedRun(run_dir, cfg)):
+            trackers.end(loggers.values(), run_dir, read_summary(run_dir)["status"], {})
         raise
     seconds = time.perf_counter() - begin
     update_summary(run_dir, status="finished", error=None, seconds=seconds, **results)
     outcome = {f"result/{key}": value for key, value in results["metrics"].items() if not key.startswith("train/")}
     _record_hparams(cfg, run_dir, outcome)
     summary = read_summary(run_dir)
+    run = LoadedRun(run_dir, cfg, data, classifier.evaluated_network)
     try:
         # The run is finished. An interruption only skips the remaining figures, which the command can draw later.
         with stoppable(f"convline figures {shlex.quote(str(run_dir))}"):
-            after_test.run_after_test(trainer, LoadedRun(run_dir, cfg, data, classifier.evaluated_network))
+            after_test.run_after_test(trainer, run)
+            with failures_reported("ending the trackers", run):
+                trackers.end(loggers.values(), run_dir, "finished", summary["metrics"])
     finally:
         console.print_outcome(run_dir, summary)
     return summary
@@ -160,8 +174,10 @@ def fit_rank(run_dir: Path, checkpoint: Path | None) -> None:
     _hide_irrelevant_warnings()
     try:
         with stoppable(""):  # the launching process prints the command that continues the run
-            data, classifier = build(cfg)
-            _fit(_make_trainer(cfg, run_dir, checkpoint), classifier, data, checkpoint)
+            data, classifier = build(_with_executions(cfg))
+            loggers = _make_loggers(cfg, run_dir, checkpoint)
+            _fit(_make_trainer(cfg, run_dir, loggers.values()), classifier, data, checkpoint)
+            trackers.close(loggers.values())
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
@@ -182,6 +198,23 @@ def _hide_irrelevant_warnings() -> None:
     warnings.filterwarnings("ignore", message=".*lr scheduler dict contains the key.*")  # see Classifier
     warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
+
+
+def _with_executions(cfg: DictConfig) -> DictConfig:
+    """Return the config with one step an execution if a foreign callback looks at single batches.
+
+    Such a callback would otherwise see an execution of several optimizer steps as one batch. No result changes by it.
+    """
+    hooks = ("on_train_batch_start", "on_train_batch_end")  # the hooks of a step itself are called in each
+    for name, node in (cfg.callbacks or {}).items():
+        target = node["_target_"] if node else "convline."
+        if not target.startswith("convline."):
+            found = locate(target, f"callbacks.{name}._target_")
+            if any(getattr(found, hook, None) is not getattr(pl.Callback, hook) for hook in hooks):
+                if cfg.steps_per_execution > 1:
+                    console.print_notice(f"callbacks.{name} looks at single batches: one optimizer step an execution")
+                return OmegaConf.merge(cfg, {"steps_per_execution": 1})  # type: ignore[return-value]
+    return cfg
 
 
 def _check_fit(network: nn.Module, data: DataModule, num_ranks: int) -> NetworkSummary:
@@ -220,30 +253,38 @@ def _can_train_on_one_image(network: nn.Module, input_shape: tuple[int, ...]) ->
     return True
 
 
-def _make_trainer(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> pl.Trainer:
+def _make_trainer(cfg: DictConfig, run_dir: Path, loggers: Iterable[Logger]) -> pl.Trainer:
+    if cfg.trainer.precision == "16-mixed" and not torch.cuda.is_available():  # Lightning would take another precision
+        raise UserError("trainer.precision=16-mixed needs a GPU.\n  Type: trainer.precision=bf16-mixed")
     callbacks = [instantiate_node(cfg, f"callbacks.{name}") for name, node in (cfg.callbacks or {}).items() if node]
     checkpoint_callback = next((c for c in callbacks if isinstance(c, BestAndLast)), None)
-    loggers = []
-    for name in [name for name, node in (cfg.logger or {}).items() if node]:
-        extra: dict[str, Any] = {"save_dir": str(run_dir)}
-        if checkpoint is not None and cfg.logger[name]["_target_"].endswith("TensorBoardLogger"):
-            # a killed run logged steps after its last checkpoint; TensorBoard drops them, as they are logged again
-            extra["purge_step"] = load_checkpoint(checkpoint)["global_step"] + 1
-        loggers.append(instantiate_node(cfg, f"logger.{name}", **extra))
     return instantiate_node(
         cfg,
         "trainer",
         without=LIMITS,  # the data module counts the batches, and applies them
         callbacks=[*callbacks, StopOnSignal(checkpoint_callback, _resume_command(run_dir))],
-        logger=loggers,
+        logger=list(loggers),
         default_root_dir=str(run_dir),
         strategy="ddp" if cfg.trainer.devices > 1 else "auto",
         plugins=[LightningEnvironment()],
-        enable_checkpointing=checkpoint_callback is not None,
+        enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
         enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
+
+
+def _make_loggers(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str, Logger]:
+    """Build the loggers of a config, by their names."""
+    loggers = {}
+    for name in [name for name, node in (cfg.logger or {}).items() if node]:
+        target = cfg.logger[name]["_target_"]
+        extra: dict[str, Any] = {"save_dir": str(run_dir), **trackers.arguments_of(run_dir, name, target)}
+        if checkpoint is not None and target.endswith("TensorBoardLogger"):
+            # a killed run logged steps after its last checkpoint; TensorBoard drops them, as they are logged again
+            extra["purge_step"] = load_checkpoint(checkpoint)["global_step"] + 1
+        loggers[name] = instantiate_node(cfg, f"logger.{name}", **extra)
+    return loggers
 
 
 def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:

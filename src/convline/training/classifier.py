@@ -19,13 +19,14 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchmetrics import MetricCollection
 
-from convline.data.datamodule import datamodule_of
-from convline.data.loader import Execution
+from convline.data.datamodule import DataModule
+from convline.data.loader import Batch, Execution
 from convline.errors import UserError
 from convline.training.metrics import Sums, computed, count_correct
 from convline.training.optimizers import ParameterGroups, needs_closure
@@ -119,8 +120,15 @@ class Classifier(LightningModule):
         """Build the optimizer, and a schedule over the optimizer steps of the whole run."""
         # The data module counts the batches, without a loader: when a run is resumed, the state of its loader is not
         # restored yet.
-        data = datamodule_of(self.trainer)
-        num_batches = data.num_train_batches(self.trainer.world_size)
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, DataModule):
+            num_batches = data.num_train_batches(self.trainer.world_size)
+        else:
+            if self.accumulate_grad_batches > 1:
+                raise UserError(
+                    "accumulate_grad_batches needs convline's DataModule; here take larger batches instead."
+                )
+            num_batches = int(self.trainer.estimated_stepping_batches) // (self.trainer.max_epochs or 1)
         self.steps_per_epoch = math.ceil(num_batches / self.accumulate_grad_batches)
         total_steps = self.steps_per_epoch * (self.trainer.max_epochs or 1)
         optimizer = self._parameter_groups.build(self.network, self._make_optimizer)
@@ -148,8 +156,18 @@ class Classifier(LightningModule):
         self.train_sums = Sums()
         self._set_optimizer_mode("train")
 
-    def training_step(self, execution: Execution, batch_idx: int) -> None:
-        """Take the optimizer steps of one execution."""
+    def _batches(self, batch: Any) -> Execution | list[Batch]:
+        """Return the batches of an execution of our loader, or the one batch of any other loader."""
+        if not isinstance(batch, Execution):
+            return [batch]
+        if self.dtype == torch.float32:
+            return batch
+        # of a precision such as bf16-true; Lightning casts the tensors of ordinary batches alone
+        return [(images.to(self.dtype), targets) for images, targets in batch]
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        """Take the optimizer steps of one execution, or of one batch `(images, targets)` of an ordinary loader."""
+        execution = self._batches(batch)
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
         losses, logits_by_batch, targets_by_batch, learning_rates = [], [], [], []
@@ -197,6 +215,9 @@ class Classifier(LightningModule):
             return loss.detach()
 
         if self.gradient_clip_norm is not None:
+            scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+            if scaler is not None:  # of 16-mixed: the norm is that of the gradient itself
+                scaler.unscale_(optimizer.optimizer)
             self.unclipped_norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip_norm)
         if self._needs_closure:
             optimizer.step(closure)
@@ -276,8 +297,9 @@ class Classifier(LightningModule):
         self._val_sums = torch.zeros(3, device=self.device)
         self.metrics.reset()
 
-    def validation_step(self, execution: Execution, batch_idx: int) -> dict[str, Tensor]:
-        """Add an execution to the sums, and return its logits and labels for the callbacks."""
+    def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
+        """Add an execution, or a batch, to the sums, and return its logits and labels for the callbacks."""
+        execution = self._batches(batch)
         assert self._val_sums is not None
         logits_by_batch, labels_by_batch = [], []
         for images, labels in execution:
@@ -301,15 +323,44 @@ class Classifier(LightningModule):
         Raises:
             NotFiniteLossError: the loss is not a finite number.
         """
-        assert self._val_sums is not None
-        loss_sum, num_correct, num_images = self.trainer.strategy.reduce(self._val_sums, reduce_op="sum").tolist()
-        if not math.isfinite(loss_sum):
+        metrics = self._evaluation_metrics("val")
+        if not math.isfinite(metrics["val/loss"]):
             raise NotFiniteLossError(
-                f"the validation loss became {loss_sum} in epoch {self.current_epoch + 1}.\n"
+                f"the validation loss became {metrics['val/loss']} in epoch {self.current_epoch + 1}.\n"
                 "  Type a smaller learning rate (optimizer.lr=…) or a limit (classifier.gradient_clip_norm=1)."
             )
-        further = {f"val/{name}": value for name, value in computed(self.metrics).items()} if self.metrics else {}
-        self.log_epoch({"val/loss": loss_sum / num_images, "val/acc": num_correct / num_images, **further})
+        if self.trainer.state.fn == TrainerFn.VALIDATING:  # `Trainer.validate` returns what is logged the usual way
+            self.log_dict(metrics)
+        else:
+            self.log_epoch(metrics)
+
+    def on_test_epoch_start(self) -> None:
+        """Reset the sums; the Trainer's test measures what validation measures, on the batches that it gets."""
+        self._val_sums = torch.zeros(3, device=self.device)
+        self.metrics.reset()
+
+    def test_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
+        """Add an execution, or a batch, to the sums."""
+        return self.validation_step(batch, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        """Log loss, accuracy and the further metrics over all ranks."""
+        self.log_dict(self._evaluation_metrics("test"))
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Compute the probabilities N×classes of an execution, of a batch `(images, targets)`, or of images alone."""
+        if isinstance(batch, Tensor):
+            return self(batch).float().softmax(dim=1)
+        return torch.cat([self(images) for images, *_ in self._batches(batch)]).float().softmax(dim=1)
+
+    def _evaluation_metrics(self, split: str) -> dict[str, float]:
+        """Reduce the sums over all ranks to the metrics of a split."""
+        assert self._val_sums is not None
+        loss_sum, num_correct, num_images = self.trainer.strategy.reduce(self._val_sums, reduce_op="sum").tolist()
+        values = {"loss": loss_sum / num_images, "acc": num_correct / num_images}
+        if self.metrics:
+            values |= computed(self.metrics)
+        return {f"{split}/{name}": value for name, value in values.items()}
 
     def log_epoch(self, metrics: dict[str, float]) -> None:
         """Log metrics of an epoch, for the loggers and for callbacks that monitor them.

@@ -63,15 +63,17 @@ def evaluate(network: nn.Module, loader: Loader, precision: str, tta: str | None
     Args:
         network: on the loader's device; it is left in evaluation mode.
         loader: neither shuffled nor augmented.
-        precision: "32-true", or "bf16-mixed" for autocast as in training.
+        precision: that of the training; "bf16-mixed" and "16-mixed" evaluate under autocast too.
         tta: test-time augmentation; see `average_over_views`.
     """
     network.eval()
     logits, labels = [], []
-    with torch.autocast(loader.device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
+    low_precision = torch.float16 if precision == "16-mixed" else torch.bfloat16
+    dtype = next((p.dtype for p in network.parameters()), torch.float32)
+    with torch.autocast(loader.device.type, low_precision, enabled=precision.endswith("-mixed")):
         for execution in loader:
             for images, targets in execution:
-                logits.append(average_over_views(network, images, tta))
+                logits.append(average_over_views(network, images.to(dtype), tta))
                 labels.append(targets)
     return Evaluation(torch.cat(logits).cpu(), torch.cat(labels).cpu())
 

@@ -20,6 +20,8 @@ from convline.records.directory import check_data, read_summary, read_trusted_co
 from convline.training.evaluation import Evaluation
 from convline.training.setup import build_initial_network, load_data
 
+DTYPES = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}  # of the weights
+
 
 class LoadedRun:
     """Load config, data, network and predictions of a run directory, each at its first use.
@@ -77,6 +79,7 @@ class LoadedRun:
         prefix = "average.module." if any(key.startswith("average.module.") for key in state) else "network."
         network = build_initial_network(cfg)
         network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        network = network.to(DTYPES.get(cfg.trainer.precision, torch.float32))
         if cfg.channels_last:
             network = network.to(memory_format=torch.channels_last)
         gpu = cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()

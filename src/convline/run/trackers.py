@@ -1,0 +1,88 @@
+"""Give trackers, such as Weights & Biases and MLflow, what Lightning's Trainer does not.
+
+They get the config before training, and at the end the final metrics, the figures and the status; then their run is
+closed, so that the next job of a sweep begins another one. A resumed run goes on in the same run of the tracker, whose
+id is in summary.json.
+"""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from omegaconf import DictConfig, OmegaConf
+
+from convline.records.directory import read_summary, update_summary
+from convline.training.csv_logger import MetricsCsv
+
+# The argument of a logger that continues a run of its tracker, by the name of its class.
+RUN_ID = {"WandbLogger": "id", "MLFlowLogger": "run_id", "CometLogger": "experiment_key"}
+ENDED = {"finished": "success", "failed": "failed", "pruned": "success", "interrupted": "failed"}
+
+
+def arguments_of(run_dir: Path, name: str, target: str) -> dict[str, Any]:
+    """Return the arguments by which a logger continues its tracker's run; none for a new run.
+
+    Args:
+        run_dir: the run directory.
+        name: name of the logger in the config.
+        target: its `_target_`.
+    """
+    kind = target.rpartition(".")[2]
+    run_id = read_summary(run_dir).get("trackers", {}).get(name)
+    arguments: dict[str, Any] = {RUN_ID[kind]: run_id} if kind in RUN_ID and run_id else {}
+    if kind == "WandbLogger":
+        arguments |= {"resume": "allow", "name": run_dir.name}
+    elif kind == "MLFlowLogger":
+        arguments["run_name"] = run_dir.name
+    return arguments
+
+
+def is_tracker(logger: Logger) -> bool:
+    """Return whether a logger is none of the two that write into the run directory."""
+    return not isinstance(logger, TensorBoardLogger | MetricsCsv)
+
+
+def begin(loggers: Mapping[str, Logger], cfg: DictConfig, run_dir: Path) -> None:
+    """Log the config to each tracker, and keep the id of its run."""
+    ids = {}
+    for name, logger in loggers.items():
+        if is_tracker(logger):
+            settings: Any = OmegaConf.to_container(cfg, resolve=True)
+            logger.log_hyperparams(settings)
+            ids[name] = str(logger.version)
+    if ids:
+        update_summary(run_dir, trackers=ids)
+
+
+def end(loggers: Iterable[Logger], run_dir: Path, status: str, metrics: Mapping[str, float]) -> None:
+    """Log the final metrics and the figures to each tracker, and close its run with the status of ours."""
+    final = {key: value for key, value in metrics.items() if not key.startswith("train/")}
+    figures = sorted((run_dir / "pictures").glob("*.png"))
+    for logger in filter(is_tracker, loggers):
+        kind = type(logger).__name__
+        if final:
+            logger.log_metrics(final)
+        if kind == "WandbLogger":
+            for path in figures:
+                logger.log_image(f"figures/{path.stem}", [str(path)])  # type: ignore[attr-defined]
+            run = logger.experiment  # type: ignore[attr-defined]
+            run.summary.update({**final, "status": status})
+            run.finish(exit_code=0 if ENDED[status] == "success" else 1)
+        elif kind == "MLFlowLogger":
+            client, run_id = logger.experiment, logger.run_id  # type: ignore[attr-defined]
+            for path in figures:
+                client.log_artifact(run_id, str(path), "figures")
+            client.set_tag(run_id, "status", status)
+            client.set_terminated(run_id, {"success": "FINISHED", "failed": "FAILED"}[ENDED[status]])
+        else:
+            logger.finalize(ENDED[status])
+
+
+def close(loggers: Iterable[Logger]) -> None:
+    """Close the runs of the trackers in this process, for another process to go on with them."""
+    for logger in filter(is_tracker, loggers):
+        if type(logger).__name__ == "WandbLogger":
+            with suppress(Exception):  # it may not have begun
+                logger.experiment.finish()  # type: ignore[attr-defined]

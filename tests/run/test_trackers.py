@@ -1,0 +1,116 @@
+"""Weights & Biases offline and MLflow in a local database: what a run leaves there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.commands import run_dirs, train
+
+FIGURES = "convline.callbacks.figures.Pictures, at_end: [confusion_matrix], at_epochs: [], times: 1"
+SHORT = [
+    "callbacks=plain",
+    f"+callbacks.pictures={{_target_: {FIGURES}}}",
+    "trainer=cpu",
+    "trainer.max_epochs=2",
+    "data.per_class=20",
+]
+mlflow = pytest.importorskip("mlflow")
+wandb = pytest.importorskip("wandb")
+
+
+class TestMlflow:
+    @pytest.fixture(autouse=True)
+    def no_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def runs(self, folder: Path) -> list[Any]:
+        client = mlflow.MlflowClient(f"sqlite:///{folder / 'runs' / 'mlflow.db'}")
+        experiment = client.get_experiment_by_name("convline")
+        assert experiment is not None
+        return client.search_runs([experiment.experiment_id])
+
+    def test_a_run_has_config_curves_test_metrics_figures_and_status(self, tmp_path: Path) -> None:
+        done = train(tmp_path, "logger=mlflow", "optimizer.lr=0.03", *SHORT)
+        assert done.status == 0, done.err
+        (run,) = self.runs(tmp_path)
+        (run_dir,) = run_dirs(tmp_path)
+        metrics = json.loads((run_dir / "summary.json").read_text())["metrics"]
+        assert run.info.status == "FINISHED"
+        assert run.info.run_name == run_dir.name
+        assert run.data.params["optimizer/lr"] == "0.03"
+        assert run.data.metrics["test/acc"] == pytest.approx(metrics["test/acc"])
+        client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
+        curve = client.get_metric_history(run.info.run_id, "train/loss")
+        assert len(curve) == 2
+
+    def test_each_job_of_a_sweep_is_a_run_and_a_failed_one_is_failed(self, tmp_path: Path) -> None:
+        train(tmp_path, "-m", "logger=mlflow", "optimizer.lr=0.03,1e9", *SHORT)
+        assert sorted(run.info.status for run in self.runs(tmp_path)) == ["FAILED", "FINISHED"]
+
+    def test_a_resumed_run_goes_on_in_the_same_run(self, tmp_path: Path) -> None:
+        kill = "+callbacks.kill={_target_: support.kill_at.KillAt, step: 9, signum: 15}"
+        stopped = train(tmp_path, "logger=mlflow", kill, *SHORT)
+        assert stopped.status == 143, stopped.err
+        (run,) = self.runs(tmp_path)
+        assert run.info.status == "FAILED"
+        (run_dir,) = run_dirs(tmp_path)
+        assert train(tmp_path, f"resume={run_dir}").status == 0
+        (again,) = self.runs(tmp_path)
+        assert again.info.run_id == run.info.run_id
+        assert again.info.status == "FINISHED"
+
+
+class TestWandb:
+    @pytest.fixture(autouse=True)
+    def offline(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("WANDB_MODE", "offline")
+        monkeypatch.setenv("WANDB_SILENT", "true")
+
+    @staticmethod
+    def records(folder: Path) -> list[Any]:
+        """The records of the one offline run in a run directory: LevelDB's log format, after a header of 7 bytes."""
+        from wandb.proto import wandb_internal_pb2
+
+        (file,) = folder.rglob("run-*.wandb")
+        data, position, content, records = file.read_bytes(), 7, b"", []
+        while position < len(data):
+            left_in_block = 32768 - position % 32768
+            if left_in_block < 7:
+                position += left_in_block
+                continue
+            length, kind = int.from_bytes(data[position + 4 : position + 6], "little"), data[position + 6]
+            content += data[position + 7 : position + 7 + length]
+            position += 7 + length
+            if kind in (1, 4):  # a whole record, or the last part of one
+                records.append(wandb_internal_pb2.Record.FromString(content))
+                content = b""
+        return records
+
+    def test_a_run_has_config_curves_test_metrics_figures_and_status(self, tmp_path: Path) -> None:
+        done = train(tmp_path, "logger=wandb", "optimizer.lr=0.03", *SHORT)
+        assert done.status == 0, done.err
+        (run_dir,) = run_dirs(tmp_path)
+        metrics = json.loads((run_dir / "summary.json").read_text())["metrics"]
+        records = self.records(run_dir)
+        updates = [item for r in records for item in (*r.config.update, *r.run.config.update)]
+        config = {item.key or "/".join(item.nested_key): item.value_json for item in updates}
+        assert json.loads(config["optimizer"])["lr"] == 0.03
+        history = [
+            {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in r.history.item}
+            for r in records
+            if r.HasField("history")
+        ]
+        assert len([row for row in history if "train/loss" in row]) == 2
+        assert any(row.get("test/acc") == pytest.approx(metrics["test/acc"]) for row in history)
+        assert any(r.HasField("exit") and r.exit.exit_code == 0 for r in records)
+        assert list(run_dir.rglob("media/images/figures/confusion_matrix*.png"))
+
+    def test_each_job_of_a_sweep_is_a_run(self, tmp_path: Path) -> None:
+        done = train(tmp_path, "-m", "logger=wandb", "seed=0,1", *SHORT)
+        assert done.status == 0, done.err
+        ids = {json.loads((path / "summary.json").read_text())["trackers"]["wandb"] for path in run_dirs(tmp_path)}
+        assert len(ids) == 2
+        for path in run_dirs(tmp_path):
+            assert len(list(path.rglob("run-*.wandb"))) == 1
