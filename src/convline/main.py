@@ -3,7 +3,6 @@
 import errno
 import os
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from importlib.metadata import version
@@ -120,10 +119,9 @@ def _run(cfg: DictConfig) -> None:
     for word in words:
         if schema.is_of_sweeps(word):
             raise UserError(f"{word} has an effect in a sweep only: add -m, or leave it out.")
-    from convline.run.train import start  # imports torch, which takes seconds: only for a valid config
+    from convline.run.train import run_name, start  # imports torch, which takes seconds: only for a valid config
 
-    name = (cfg.name or f"{choices['model']}_{choices['data']}").replace("/", "-")
-    start(cfg, Path(cfg.runs_dir), f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}", choices)
+    start(cfg, Path(cfg.runs_dir), run_name(cfg, choices), choices)
 
 
 def _resume(words: list[str]) -> int:

@@ -76,6 +76,8 @@ def fit_targets(
     for group in ("model", "optimizer", "scheduler"):
         if (group in given or group not in named) and OmegaConf.is_dict(OmegaConf.select(cfg, group)):
             named[group] = str(cfg[group].get("_target_", group)).rpartition(".")[2]
+    if "data.source" in given:
+        named["data"] = str(cfg.data.source["_target_"]).rpartition(".")[2]
     for key, node in _nodes(cfg):
         if not _has_schema(node, key, choices):
             _check_arguments(key, node)

@@ -11,7 +11,7 @@ import shlex
 import shutil
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +53,20 @@ from convline.training.metrics import compute_on_logits
 from convline.training.setup import LIMITS, build, instantiate_node
 
 
-def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> dict[str, Any]:
-    """Train a new run in a new directory.
+def run_name(cfg: DictConfig, choices: Mapping[str, str]) -> str:
+    """Return the name of a new run directory: the time, and `name` or the network and the data set."""
+    name = (cfg.name or f"{choices['model']}_{choices['data']}").replace("/", "-")
+    return f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}"
+
+
+def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> Path:
+    """Train a new run in a new directory, and return it.
 
     Args:
         cfg: the whole config.
         parent: folder in which the run directory is made.
         name: name of the run directory; it gets a number if the name is taken.
         choices: the chosen option of each config group.
-    Returns:
-        The content of summary.json at the end.
     Raises:
         UserError: a setting or the data are wrong. If training has not started by then, the directory is removed.
     """
@@ -70,11 +74,12 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> 
     write_initial_files(run_dir, cfg, choices=choices)
     with locked(run_dir), stoppable(_resume_command(run_dir)):
         try:
-            return run_or_resume(run_dir)
+            run_or_resume(run_dir)
         except UserError:
             if "started" not in read_summary(run_dir):
                 shutil.rmtree(run_dir)
             raise
+    return run_dir
 
 
 def resume(run_dir: Path) -> dict[str, Any]:

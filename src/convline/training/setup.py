@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
@@ -10,12 +11,14 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 from torchmetrics import MetricCollection
 
 from convline.config.metrics import declare
 from convline.config.targets import OUR_OWN, locate
 from convline.data.datamodule import DataModule
 from convline.data.source_cache import cached_source
+from convline.data.sources.from_dataset import from_dataset
 from convline.errors import UserError
 from convline.training.classifier import Classifier
 from convline.training.metrics import build_metrics
@@ -83,7 +86,7 @@ def load_data(cfg: DictConfig) -> DataModule:
         cfg,
         "data",
         without=("source", "channels", "image_size"),  # input_shape is computed from the last two
-        source=cached_source(instantiate_node(cfg, "data.source"), json.dumps(source_settings)),
+        source=cached_source(_source_of(cfg), json.dumps(source_settings)),
         seed=cfg.seed,
         steps_per_execution=cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches,
         channels_last=cfg.channels_last,
@@ -91,6 +94,14 @@ def load_data(cfg: DictConfig) -> DataModule:
     )
     data.read()
     return data
+
+
+def _source_of(cfg: DictConfig) -> Callable[..., Any]:
+    """Build the source of a config; a torch Dataset is read through `from_dataset`."""
+    target = locate(cfg.data.source._target_, "data.source._target_")
+    source = instantiate_node(cfg, "data.source", _partial_=True)
+    is_dataset = isinstance(target, type) and issubclass(target, Dataset)
+    return partial(from_dataset, make=source) if is_dataset else source
 
 
 def build_initial_network(cfg: DictConfig) -> nn.Module:

@@ -1,0 +1,34 @@
+"""Train from Python, in a notebook or a script."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from convline.config.load import load_configs
+from convline.config.options import use_folders_of
+from convline.config.overrides import parse_overrides, quote_units
+from convline.config.targets import open_targets
+from convline.errors import UserError
+from convline.run.train import run_name, start
+from convline.training.loaded_run import LoadedRun
+
+
+def train(overrides: str | Sequence[str] = ()) -> LoadedRun:
+    """Train a network as `python train.py OVERRIDES` does, and return its run.
+
+    The run gives the network, the data, the predictions and the figures; see `LoadedRun`. Ctrl-C, and the interrupt of
+    a notebook's kernel, save the state and raise `convline.errors.Interrupted`.
+
+    Args:
+        overrides: as on the command line, a text or a list: `"model=lenet data=digits"`.
+    Raises:
+        UserError: an override names what is not there, a value is out of range, or several values are given.
+    """
+    words = shlex.split(overrides) if isinstance(overrides, str) else list(overrides)
+    words = open_targets(quote_units(words))
+    use_folders_of(words)
+    for override in parse_overrides(words):
+        if override.is_sweep_override():
+            raise UserError(f"{override.input_line}: this trains one run; a sweep is a command: convline train -m …")
+    ((cfg, choices),) = load_configs([words])
+    return LoadedRun(start(cfg, Path(cfg.runs_dir), run_name(cfg, choices), choices))
