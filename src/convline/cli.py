@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from convline.config.options import use_folders_of
+from convline.config.options import groups, use_folders_of
 from convline.main import guarded
 from convline.main import main as train_main
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 
 
 class Views(StrEnum):
@@ -28,6 +28,15 @@ def _print_version(requested: bool) -> None:
         raise typer.Exit
 
 
+def complete_override(incomplete: str) -> list[str]:
+    """Complete a group, or an option of a group, for the shell: "model=le" to "model=lenet"."""
+    use_folders_of([])
+    group, equals, value = incomplete.partition("=")
+    if not equals:
+        return [f"{name}=" for name in groups() if name.startswith(group)]
+    return [f"{group}={option}" for option in groups().get(group, []) if option.startswith(value)]
+
+
 @app.callback()
 def _describe(
     show_version: Annotated[
@@ -38,12 +47,14 @@ def _describe(
 
 
 @app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
     add_help_option=False,
 )
-def train(context: typer.Context) -> int:
+def train(
+    overrides: Annotated[list[str] | None, typer.Argument(autocompletion=complete_override)] = None,
+) -> int:
     """Train a network: `convline train model=lenet data=mnist`; the same as `python train.py`, with its own --help."""
-    return train_main(context.args)
+    return train_main(overrides or [])
 
 
 @app.command()
@@ -58,7 +69,10 @@ def new(
 
 @app.command()
 def describe(
-    settings: Annotated[list[str] | None, typer.Argument(help="As for train.py: model=vgg16 data=cifar10")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(help="As for train.py: model=vgg16 data=cifar10", autocompletion=complete_override),
+    ] = None,
     json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the numbers as JSON; - prints them.")] = None,
     draw: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw the network.")] = None,
     multirun: Annotated[bool, typer.Option("-m", help="Accepted, but not needed: a list of values is enough.")] = False,

@@ -103,6 +103,10 @@ def _under_hydra(words: list[str]) -> int:
     sys.argv = [sys.argv[0], *words]  # Hydra reads it
     try:
         hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(run)()
+    except ValueError as error:
+        if not str(error).startswith("Only one of"):  # Hydra's own words for two of its flags at once
+            raise
+        raise UserError(str(error)) from error
     except yaml.YAMLError as error:
         raise UserError(f"a file of options is no YAML: {' '.join(str(error).split())}") from error
     except (HydraException, OmegaConfBaseException) as error:

@@ -52,6 +52,7 @@ CASES = {
     "model for other classes": (["model=dense", "model.num_classes=7"], ["gives 7 numbers", "model.num_classes=10"]),
     "pattern that does not end": (['model.pattern="CONV(8) -> POOL*9 -> FC"'], ["column 12", "^", "drop a POOL"]),
     "no callbacks, wrongly": (["callbacks=null"], ["callbacks=null", "~callbacks"]),
+    "two flags at once": (["-m", "--cfg", "job", "seed=0,1"], ["Only one of"]),
     "no value": (["optimizer.lr=???"], ["no value", "lr"]),
     "bad combination of a sweep": (["-m", "optimizer=sgd,adam", "optimizer.nesterov=true"], ["optimizer=adam"]),
     "early stopping the wrong way": (
