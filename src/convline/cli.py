@@ -85,6 +85,23 @@ def describe(
     return describe_settings(settings or [], json, draw)
 
 
+@app.command("lr-find")
+def find_lr(
+    settings: Annotated[
+        list[str] | None, typer.Argument(help="As for train.py: model=lenet", autocompletion=complete_override)
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Optimizer steps.")] = 100,
+    low: Annotated[float, typer.Option(help="First learning rate.")] = 1e-5,
+    high: Annotated[float, typer.Option(help="Last learning rate.")] = 10.0,
+    file: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw loss against rate.")] = None,
+) -> None:
+    """Find a learning rate: train a few steps with one that grows, and print where the loss falls fastest."""
+    from convline.commands.lr_find import lr_find
+
+    use_folders_of(settings or [])
+    lr_find(settings or [], steps, low, high, file)
+
+
 @app.command()
 def evaluate(
     run_dir: Annotated[Path, typer.Argument(help="A run's directory.")],

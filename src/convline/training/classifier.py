@@ -131,7 +131,7 @@ class Classifier(LightningModule):
             num_batches = int(self.trainer.estimated_stepping_batches) // (self.trainer.max_epochs or 1)
         self.steps_per_epoch = math.ceil(num_batches / self.accumulate_grad_batches)
         total_steps = self.steps_per_epoch * (self.trainer.max_epochs or 1)
-        optimizer = self._parameter_groups.build(self.network, self._make_optimizer)
+        optimizer = self.build_optimizer()
         self._needs_closure = needs_closure(optimizer)
         if self._needs_closure and self.accumulate_grad_batches > 1:
             raise UserError(
@@ -144,6 +144,10 @@ class Classifier(LightningModule):
         if isinstance(scheduler, ReduceLROnPlateau):  # for which Lightning wants a metric that it then ignores
             scheduler = {"scheduler": scheduler, "monitor": "val/loss"}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def build_optimizer(self) -> torch.optim.Optimizer:
+        """Build the optimizer of the network's parameters in their groups."""
+        return self._parameter_groups.build(self.network, self._make_optimizer)
 
     def on_train_start(self) -> None:
         """Restore the checkpoint's random state, after everything that draws random numbers has been built."""
@@ -176,7 +180,7 @@ class Classifier(LightningModule):
             if index_in_group == 0:  # the batches of one optimizer step; fewer at the end of an epoch
                 group_size = min(self.accumulate_grad_batches, len(execution) - index)
             logits = self.network(images)
-            loss = self._training_loss(logits, targets)
+            loss = self.training_loss(logits, targets)
             self.manual_backward(loss / group_size if group_size > 1 else loss)
             losses.append(loss.detach())
             logits_by_batch.append(logits.detach())
@@ -195,7 +199,8 @@ class Classifier(LightningModule):
         if losses[0].device.type == "cpu":  # nothing to wait for
             self._read_losses()
 
-    def _training_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def training_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Compute the loss of a batch as training does: with smoothing and class weights, the mean over images."""
         if self.loss is not None:
             return self.loss(logits, targets)
         if self.class_weights is None:
@@ -210,7 +215,7 @@ class Classifier(LightningModule):
 
         def closure() -> Tensor:
             optimizer.zero_grad()
-            loss = self._training_loss(self.network(images), targets)
+            loss = self.training_loss(self.network(images), targets)
             self.manual_backward(loss)
             return loss.detach()
 
