@@ -144,9 +144,9 @@ class TestTrust:
         "target",
         [
             "os.system",
-            "torch.optim.optimizer.functools.partial",
+            pytest.param("torch.optim.optimizer.functools.partial", marks=pytest.mark.slow),
             "convline.run.child_process.start_module",
-            "torch.hub.load",
+            pytest.param("torch.hub.load", marks=pytest.mark.slow),
         ],
     )
     def test_a_config_that_names_other_code_is_refused(self, target: str, run_dir: Path, tmp_path: Path) -> None:

@@ -45,10 +45,12 @@ class TestMlflow:
         curve = client.get_metric_history(run.info.run_id, "train/loss")
         assert len(curve) == 2
 
+    @pytest.mark.slow
     def test_each_job_of_a_sweep_is_a_run_and_a_failed_one_is_failed(self, tmp_path: Path) -> None:
         train(tmp_path, "-m", "logger=mlflow", "optimizer.lr=0.03,1e9", *SHORT)
         assert sorted(run.info.status for run in self.runs(tmp_path)) == ["FAILED", "FINISHED"]
 
+    @pytest.mark.slow
     def test_a_resumed_run_goes_on_in_the_same_run(self, tmp_path: Path) -> None:
         kill = "+callbacks.kill={_target_: support.kill_at.KillAt, step: 9, signum: 15}"
         stopped = train(tmp_path, "logger=mlflow", kill, *SHORT)
@@ -107,6 +109,7 @@ class TestWandb:
         assert any(r.HasField("exit") and r.exit.exit_code == 0 for r in records)
         assert list(run_dir.rglob("media/images/figures/confusion_matrix*.png"))
 
+    @pytest.mark.slow
     def test_each_job_of_a_sweep_is_a_run(self, tmp_path: Path) -> None:
         done = train(tmp_path, "-m", "logger=wandb", "seed=0,1", *SHORT)
         assert done.status == 0, done.err

@@ -65,7 +65,15 @@ def doubled(logits, targets, factor=2.0):
 WORDS = ["callbacks=plain", "trainer=cpu", "trainer.max_epochs=1"]
 
 
-@pytest.mark.parametrize("choice", ["loss=focal", "loss=bce", "loss=mse", "loss._target_=own_losses.doubled"])
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "loss=focal",
+        pytest.param("loss=bce", marks=pytest.mark.slow),
+        pytest.param("loss=mse", marks=pytest.mark.slow),
+        "loss._target_=own_losses.doubled",
+    ],
+)
 def test_a_run_is_trained_validated_tested_and_evaluated_with_its_loss(choice: str, tmp_path: Path) -> None:
     (tmp_path / "own_losses.py").write_text(OWN)
     done = train(tmp_path, choice, *WORDS)

@@ -23,7 +23,7 @@ def test_a_weight_multiplies_the_loss_of_its_class() -> None:
     labels = torch.tensor([0, 0, 1, 2])
     weighted = classifier(class_weights=torch.tensor([2.0, 1.0, 0.5]))
     # each image alone costs ln 3
-    assert weighted._training_loss(logits, labels).item() == pytest.approx(math.log(3) * (2 + 2 + 1 + 0.5) / 4)
+    assert weighted.training_loss(logits, labels).item() == pytest.approx(math.log(3) * (2 + 2 + 1 + 0.5) / 4)
 
 
 def test_weights_of_one_change_nothing() -> None:
@@ -34,7 +34,7 @@ def test_weights_of_one_change_nothing() -> None:
         ones = classifier(label_smoothing=smoothing, class_weights=torch.ones(3))
         for targets in (labels, mixed):
             torch.testing.assert_close(
-                ones._training_loss(logits, targets), plain._training_loss(logits, targets), rtol=1e-5, atol=1e-6
+                ones.training_loss(logits, targets), plain.training_loss(logits, targets), rtol=1e-5, atol=1e-6
             )
 
 
@@ -44,7 +44,7 @@ def test_a_mixed_images_loss_is_the_mixture_of_the_losses() -> None:
     targets = share * F.one_hot(first, 3) + (1 - share) * F.one_hot(second, 3)
     losses = [F.cross_entropy(logits, labels, reduction="none") for labels in (first, second)]
     expected = (share.squeeze() * losses[0] + (1 - share.squeeze()) * losses[1]).mean()
-    torch.testing.assert_close(classifier()._training_loss(logits, targets), expected)
+    torch.testing.assert_close(classifier().training_loss(logits, targets), expected)
 
 
 def test_a_mixed_image_is_a_hit_as_far_as_the_predicted_class_is_in_it() -> None:

@@ -99,7 +99,9 @@ def load_data(cfg: DictConfig) -> DataModule:
 def _source_of(cfg: DictConfig) -> Callable[..., Any]:
     """Build the source of a config; a torch Dataset is read through `from_dataset`."""
     target = locate(cfg.data.source._target_, "data.source._target_")
-    source = instantiate_node(cfg, "data.source", _partial_=True)
+    # a class whose objects are sources says `_partial_: false`
+    partial_by_default: dict[str, Any] = {} if "_partial_" in cfg.data.source else {"_partial_": True}
+    source = instantiate_node(cfg, "data.source", **partial_by_default)
     is_dataset = isinstance(target, type) and issubclass(target, Dataset)
     return partial(from_dataset, make=source) if is_dataset else source
 
