@@ -112,6 +112,7 @@ def test_our_fit_is_measured_with_everything_on(dense: SimpleNamespace) -> None:
     assert dense.drawn > 0, "no progress bar"
 
 
+@pytest.mark.slow
 def test_data_path_on_made_up_images() -> None:
     measured = data_path.compare_data(target=20, num_rounds=1, num_images=300)
     assert measured.clock == "wall"

@@ -56,6 +56,7 @@ class TestRerun:
         assert len(list((tmp_path / "runs").glob("*_sweep*"))) == 2
         assert len(run_dirs(tmp_path)) == 4
 
+    @pytest.mark.slow
     def test_an_interrupted_job_goes_on_and_ends_as_if_it_had_never_stopped(self, tmp_path: Path) -> None:
         words = [*SMALL, "seed=0,1,2", "trainer.max_epochs=2"]
         assert train(tmp_path / "reference", "-m", *words).status == 0
@@ -161,6 +162,7 @@ class TestSharing:
         assert len(list((tmp_path / "runs").glob("*_sweep*"))) == 3
         assert len(run_dirs(tmp_path)) == 6
 
+    @pytest.mark.slow
     def test_a_job_of_a_process_that_dies_is_taken_over(self, tmp_path: Path) -> None:
         slow = "+callbacks.slow={_target_: support.failing.Sleep, seed: 0, seconds: 60, unless: awake}"
         words = ["-m", *TINY, "seed=0,1,2", slow]
