@@ -172,6 +172,21 @@ class TestTrust:
         monkeypatch.setenv("CONVLINE_TRUST", "1")
         assert "test/acc" in outputs(convline(tmp_path, "evaluate", str(run_dir)))
 
+    def test_no_module_of_a_strangers_folder_is_imported(self, run_dir: Path, tmp_path: Path) -> None:
+        """Neither of the folder that the run names nor of the current one, with an option that names the code."""
+        other = tmp_path / "stranger"
+        write_project(other)
+        (other / "mine" / "net.py").write_text(f"open({str(tmp_path / 'opened')!r}, 'w')\n{NETWORK}")
+        summary = json.loads((run_dir / "summary.json").read_text())
+        (run_dir / "summary.json").write_text(json.dumps({**summary, "code_folders": [str(other)]}))
+        (run_dir.parents[1] / "mine" / "net.py").unlink()
+        config = (run_dir / "config.yaml").read_text()
+        for target in ("mine.net.Net", "hydra.utils.get_class"):
+            (run_dir / "config.yaml").write_text(config.replace("mine.net.Net", target))
+            done = convline(other, "evaluate", str(run_dir))
+            assert_one_screen(done, f"names the code {target}", "CONVLINE_TRUST=1")
+        assert not (tmp_path / "opened").exists()
+
     @staticmethod
     def interrupted(run_dir: Path) -> Path:
         summary = json.loads((run_dir / "summary.json").read_text())

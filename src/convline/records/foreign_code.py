@@ -3,7 +3,7 @@
 The identity of a run contains this code: its version if it is an installed package, else a hash of its source. So an
 edited network of one's own is not taken for the one that was trained.
 
-A run directory may come from somebody else, and its config could name any function. What an option file names is
+A run directory may come from somebody else, and its config could name any function. What Convline's options name is
 trusted, what the user has trained with is too, and so are harmless classes of torch and the libraries around it.
 """
 
@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,7 @@ from convline.config.options import (
     convline_targets,
     import_folders,
     make_importable,
-    own_files,
     own_folders,
-    targets_in,
     targets_of,
 )
 from convline.errors import UserError
@@ -63,7 +62,8 @@ def record(cfg: DictConfig) -> dict[str, Any]:
 def trust_code_of(cfg: DictConfig) -> list[str]:
     """Remember that the user trains with the code that a config names; return the folders of the foreign code."""
     entries = [f"{target} {_origin(target)}" for target in sorted(targets_of(cfg) - convline_targets())]
-    new = [entry for entry in entries if entry not in _trusted()]
+    known = _trusted()
+    new = [entry for entry in entries if entry not in known]
     if new:
         try:
             _store().parent.mkdir(parents=True, exist_ok=True)
@@ -78,21 +78,24 @@ def trust_code_of(cfg: DictConfig) -> list[str]:
 def allow_code(run_dir: Path, cfg: DictConfig, folders: Sequence[str]) -> None:
     """Make the code of a run directory importable, if all of it is trusted.
 
+    A folder that holds no trusted code is not importable: a library that looks for an optional module would run it.
+
     Args:
         run_dir: the run directory.
         cfg: its config.
         folders: the folders that held its foreign code.
     Raises:
-        UserError: the config names code that neither an option names nor the user has trained with.
+        UserError: the config names code that neither an option of Convline names nor the user has trained with.
     """
-    before = list(sys.path)
-    make_importable([*import_folders(), *map(Path, folders)])
+    candidates = [*import_folders(), *map(Path, folders)]
     if os.environ.get(TRUST) == "1":
+        make_importable(candidates)
         return
-    trusted, named = _trusted(), _named_by_options()
-    for target in sorted(targets_of(cfg) - named):
+    trusted = _trusted()
+    origins = {entry.partition(" ")[2] for entry in trusted}
+    make_importable([folder for folder in candidates if str(folder) in origins])
+    for target in sorted(targets_of(cfg) - convline_targets()):
         if f"{target} {_origin(target)}" not in trusted and not _is_harmless(target):
-            sys.path[:] = before
             raise UserError(
                 f"{run_dir} names the code {target}, which no option names and nobody has trained with here.\n"
                 f"  A run of somebody else could do anything by it. If you trust it, type {TRUST}=1 before the command."
@@ -112,12 +115,6 @@ def _is_harmless(target: str) -> bool:
     module = getattr(found, "__module__", "")  # of the object itself: torch.nn.modules.module.os.system is of `posix`
     is_class_or_model = isinstance(found, type) or module.startswith("torchvision.models")
     return is_class_or_model and any(module == name or module.startswith(f"{name}.") for name in HARMLESS)
-
-
-def _named_by_options() -> set[str]:
-    """Return every `_target_` that an option file names."""
-    own = {target for file, _ in own_files() for target in targets_in(file)}
-    return convline_targets() | own
 
 
 def _store() -> Path:
@@ -145,6 +142,7 @@ def _origin(target: str) -> str:
     return str(place.parent)
 
 
+@cache  # this process runs the code that it has loaded, even if a file changes later
 def _version(name: str) -> str:
     """Return the version of a top-level module: `NAME VERSION` if it is installed, else a hash of its source."""
     for distribution in importlib.metadata.packages_distributions().get(name, []):

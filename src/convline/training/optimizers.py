@@ -108,6 +108,18 @@ def needs_closure(optimizer: Optimizer) -> bool:
     return is_required or hasattr(optimizer, "first_step")  # the two passes of Foret et al., "SAM", ICLR 2021
 
 
+def torch_optimizer(name: str) -> type[Optimizer]:
+    """Return a class of torch.optim, for optimizers that wrap another one.
+
+    Raises:
+        UserError: torch.optim has no optimizer of this name.
+    """
+    found = getattr(torch.optim, name, None)
+    if not (isinstance(found, type) and issubclass(found, Optimizer)):
+        raise UserError(f"torch.optim has no optimizer {name}{nearest(name, dir(torch.optim))}.")
+    return found
+
+
 class Muon(Optimizer):
     """Optimize weight matrices and convolutions by Muon, and all other parameters by AdamW.
 
