@@ -22,10 +22,8 @@ from convline.config import schema
 from convline.config.compose import check_choices, choices_of
 from convline.config.explain import check_words, explain
 from convline.config.help import help_page
-from convline.config.load import finish_config, spread_seeds
+from convline.config.load import finish_config, prepare, spread_seeds
 from convline.config.options import CONF_DIR, use_folders_of
-from convline.config.overrides import quote_units
-from convline.config.targets import open_targets
 from convline.errors import Interrupted, UserError
 from convline.formatting import train_command
 from convline.stdout import closed_pipe_ignored
@@ -39,7 +37,7 @@ def main(words: list[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 after an error, 128 + the signal's number after an interruption.
     """
-    words = open_targets(quote_units(sys.argv[1:] if words is None else words))
+    words = prepare(sys.argv[1:] if words is None else words)
     words = sorted(words, key=lambda word: word not in ("-m", "--multirun"))  # Hydra accepts it only at an end
     if "--help" in words or "-h" in words:
         return guarded(lambda: _print_help(words), words)

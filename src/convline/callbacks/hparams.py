@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
 from convline.callbacks.tensorboard import file_writer
-from convline.config.metrics import declare
+from convline.config.metrics import declare, entries_of
 from convline.records.directory import read_config, read_summary
 from convline.records.identity import identity
 
@@ -68,7 +68,7 @@ class HParams(Callback):
             kind = "number" if key in NUMBERS else "string"
             setattr(start.hparams[key], f"{kind}_value", value)
         writer = loggers[0].experiment
-        names = [*MEASURED, *declare(OmegaConf.to_container(cfg.metrics) if cfg.get("metrics") else None)]
+        names = [*MEASURED, *declare(entries_of(cfg))]
         _add(writer, "_hparams_/experiment", experiment=_columns(names))
         _add(writer, "_hparams_/session_start_info", session_start_info=start)
 

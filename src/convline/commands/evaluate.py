@@ -6,9 +6,8 @@ import torch
 
 from convline.records import test_log
 from convline.run import console
-from convline.training.evaluation import Evaluation, evaluate
+from convline.training.evaluation import Evaluation, evaluate, measure
 from convline.training.loaded_run import LoadedRun
-from convline.training.metrics import compute_on_logits
 from convline.training.setup import build_loss, build_metrics_of
 
 
@@ -32,13 +31,12 @@ def reevaluate(run_dir: Path, tta: str | None = None) -> Evaluation:
     evaluation = evaluate(network, run.data.eval_loader("test", run.device), cfg.trainer.precision)
     test_log.record(run_dir, "evaluate", run.data.fingerprint())  # before the metrics are shown
     loss = build_loss(cfg)
-    console.print_notice(f"test/acc {evaluation.accuracy:.6f}\ntest/loss {evaluation.mean_loss(loss):.6f}")
-    metrics = build_metrics_of(cfg, run.data)
-    for name, value in compute_on_logits(metrics, evaluation.logits, evaluation.labels).items():
+    for name, value in measure(evaluation, loss, build_metrics_of(cfg, run.data)).items():
         console.print_notice(f"test/{name} {value:.6f}")
     if tta is not None:
         augmented = evaluate(network, run.data.eval_loader("test", run.device), cfg.trainer.precision, tta)
-        console.print_notice(f"test/acc_tta {augmented.accuracy:.6f}\ntest/loss_tta {augmented.mean_loss(loss):.6f}")
+        for name, value in measure(augmented, loss).items():
+            console.print_notice(f"test/{name}_tta {value:.6f}")
     for name, accuracy in zip(run.data.classes, evaluation.class_accuracy(), strict=True):
         console.print_notice(f"test/acc of {name}: {accuracy:.4f}")
     return evaluation

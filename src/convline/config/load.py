@@ -23,7 +23,12 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         UserError: an override names what is not there, or a value is out of range.
     """
-    return load_configs([open_targets(quote_units(overrides))])[0][0]
+    return load_configs([prepare(overrides)])[0][0]
+
+
+def prepare(words: Sequence[str]) -> list[str]:
+    """Rewrite what users may type and Hydra does not accept: augmentations without quotes, arguments of new targets."""
+    return open_targets(quote_units(words))
 
 
 def load_configs(combinations: Sequence[Sequence[str]]) -> list[tuple[DictConfig, dict[str, str]]]:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
 from convline.errors import UserError
 from convline.formatting import nearest
 
@@ -47,7 +49,7 @@ ALWAYS = ("acc", "loss")
 _foreign: dict[str, Metric] = {}  # those of `_target_`, from the configs that this process has read
 
 
-def declare(entries: Iterable[Any] | None) -> list[str]:
+def declare(entries: Iterable[Any]) -> list[str]:
     """Read the setting `metrics`, remember the directions of foreign metrics, and return the names without `ALWAYS`.
 
     Args:
@@ -56,7 +58,7 @@ def declare(entries: Iterable[Any] | None) -> list[str]:
         UserError: a name is unknown or occurs twice.
     """
     names: list[str] = []
-    for entry in entries or ():
+    for entry in entries:
         if isinstance(entry, Mapping):
             name = metric_name(entry)
             _foreign[name] = Metric(str(entry["_target_"]), {}, bool(entry.get("lower_is_better", False)), False)
@@ -72,6 +74,12 @@ def declare(entries: Iterable[Any] | None) -> list[str]:
             raise UserError(f"metrics has {name} twice: give one of them another name.")
         names.append(name)
     return [name for name in names if name not in ALWAYS]
+
+
+def entries_of(cfg: DictConfig) -> list[Any]:
+    """Return the setting `metrics` of a config; runs of version 0.1 have none."""
+    entries: Any = OmegaConf.to_container(cfg.metrics, resolve=True) if cfg.get("metrics") else []
+    return entries
 
 
 def metric_name(entry: Mapping[str, Any]) -> str:

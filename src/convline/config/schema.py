@@ -31,6 +31,9 @@ from convline.config.schema_callbacks import CALLBACKS
 OF_SWEEPS = ("rerun", "fail_fast", "workers", "sweep")  # top-level settings that do not change what a single run does
 
 
+CROSS_ENTROPY = "convline.training.losses.CrossEntropy"  # the loss that has label smoothing and class weights
+
+
 def is_of_sweeps(word: str) -> bool:
     """Return whether an override, such as `workers=2` or `sweep.trials=5`, sets one of `OF_SWEEPS`."""
     return re.split(r"[=./@]", word.lstrip("+~"), maxsplit=1)[0] in OF_SWEEPS

@@ -6,9 +6,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from convline.config.class_folders import LAYOUT
-from convline.config.metrics import declare, lower_is_better, monitors
+from convline.config.metrics import declare, entries_of, lower_is_better, monitors
 from convline.config.ranges import ranges_of
-from convline.config.schema import Train, is_of_sweeps
+from convline.config.schema import CROSS_ENTROPY, Train, is_of_sweeps
 from convline.errors import UserError, user_error_in
 from convline.formatting import first_line, nearest
 
@@ -46,7 +46,7 @@ def _check_combinations(cfg: DictConfig) -> None:
         raise UserError("optimizer.nesterov=true has no effect without momentum: add optimizer.momentum=0.9")
     loss = cfg.loss._target_
     for key, without in (("label_smoothing", 0), ("class_weights", "none")):
-        if not loss.endswith(".losses.CrossEntropy") and cfg.classifier[key] != without:
+        if loss != CROSS_ENTROPY and cfg.classifier[key] != without:
             raise UserError(
                 f"classifier.{key}={cfg.classifier[key]} belongs to loss=cross_entropy: {loss} has no such setting.\n"
                 f"  Type: classifier.{key}={without}, or loss=cross_entropy"
@@ -62,7 +62,7 @@ def _check_combinations(cfg: DictConfig) -> None:
 
 def _check_monitors(cfg: DictConfig) -> None:
     """Refuse a monitor that the run does not measure."""
-    known = monitors(declare(OmegaConf.to_container(cfg.metrics, resolve=True) if cfg.get("metrics") else None))
+    known = monitors(declare(entries_of(cfg)))
     for key in ("callbacks.checkpoint.monitor", "callbacks.early_stopping.monitor", "scheduler.monitor"):
         value = OmegaConf.select(cfg, key)
         if value is not None and value not in known:

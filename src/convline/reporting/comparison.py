@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from convline.config.metrics import lower_is_better
+from convline.config.schema import CROSS_ENTROPY
 from convline.errors import UserError
 from convline.formatting import nearest, plural, setting_text
 from convline.records import test_log
@@ -178,10 +179,8 @@ def comparison(arguments: Sequence[str], by: str | None, split: str, metric_name
     metric = f"{split}/{metric_name}"
     a, b = two_groups(arguments, by, metric)
     # other metrics are no means over images, and other losses than cross-entropy are not computed from saved logits
-    is_cross_entropy = all(
-        str(run.settings.get("loss._target_", ".CrossEntropy")).endswith(".CrossEntropy") for run in [*a.runs, *b.runs]
-    )
-    is_per_image = metric_name == "acc" or (metric_name == "loss" and is_cross_entropy)
+    losses = {run.settings.get("loss._target_", CROSS_ENTROPY) for run in [*a.runs, *b.runs]}
+    is_per_image = metric_name == "acc" or (metric_name == "loss" and losses == {CROSS_ENTROPY})
     images = compare_on_images(a.runs, b.runs, split, metric_name) if is_per_image else None
     names = {run.data for run in [*a.runs, *b.runs]}
     if images is None and len({(run.data, run.fingerprint) for run in [*a.runs, *b.runs]}) > 1:

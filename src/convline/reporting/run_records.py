@@ -121,7 +121,7 @@ def read_run(folder: Path) -> RunRecord:
     problems: list[str] = []
     config = with_current_targets(_mapping(folder / "config.yaml", problems))
     with suppress(UserError, TypeError):  # for the directions of the user's own metrics
-        declare(config.get("metrics"))
+        declare(config.get("metrics") or ())
     summary = _mapping(folder / "summary.json", problems)
     environment = _mapping(folder / "environment.json", [])  # written late: a run that failed early has none
     status, metrics = str(summary.get("status", INCOMPLETE)), _numbers(summary.get("metrics"))

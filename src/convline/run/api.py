@@ -4,10 +4,9 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from convline.config.load import load_configs
+from convline.config.load import load_configs, prepare
 from convline.config.options import use_folders_of
-from convline.config.overrides import parse_overrides, quote_units
-from convline.config.targets import open_targets
+from convline.config.overrides import parse_overrides
 from convline.errors import UserError
 from convline.run.train import run_name, start
 from convline.training.loaded_run import LoadedRun
@@ -24,8 +23,7 @@ def train(overrides: str | Sequence[str] = ()) -> LoadedRun:
     Raises:
         UserError: an override names what is not there, a value is out of range, or several values are given.
     """
-    words = shlex.split(overrides) if isinstance(overrides, str) else list(overrides)
-    words = open_targets(quote_units(words))
+    words = prepare(shlex.split(overrides) if isinstance(overrides, str) else overrides)
     use_folders_of(words)
     for override in parse_overrides(words):
         if override.is_sweep_override():

@@ -47,9 +47,8 @@ from convline.records.lock import locked
 from convline.run import console, ranks, trackers
 from convline.storage import write_json
 from convline.training.classifier import Classifier
-from convline.training.evaluation import evaluate
+from convline.training.evaluation import evaluate, measure
 from convline.training.loaded_run import LoadedRun
-from convline.training.metrics import compute_on_logits
 from convline.training.setup import LIMITS, build, instantiate_node
 
 
@@ -344,17 +343,14 @@ def _test(
         if split == "test":
             test_log.record(run_dir, "train", data.fingerprint())
         evaluation.save(run_dir / "predictions" / f"{split}.npz")
-        metrics[f"{split}/acc"], metrics[f"{split}/loss"] = evaluation.accuracy, evaluation.mean_loss(classifier.loss)
-        further = compute_on_logits(classifier.metrics, evaluation.logits, evaluation.labels)
-        metrics |= {f"{split}/{name}": value for name, value in further.items()}
+        measured = measure(evaluation, classifier.loss, classifier.metrics)
+        metrics |= {f"{split}/{name}": value for name, value in measured.items()}
         if cfg.tta is not None:
             augmented = evaluate(
                 classifier.evaluated_network, data.eval_loader(split, device), cfg.trainer.precision, cfg.tta
             )
-            metrics[f"{split}/acc_tta"], metrics[f"{split}/loss_tta"] = (
-                augmented.accuracy,
-                augmented.mean_loss(classifier.loss),
-            )
+            measured = measure(augmented, classifier.loss)
+            metrics |= {f"{split}/{name}_tta": value for name, value in measured.items()}
         class_accuracy[split] = dict(zip(data.classes, evaluation.class_accuracy(), strict=True))
     return {"metrics": metrics, "best_epoch": best_epoch, "class_accuracy": class_accuracy}
 

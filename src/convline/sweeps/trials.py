@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from convline.config import load_config, load_configs
-from convline.config.metrics import declare
+from convline.config.metrics import declare, entries_of
 from convline.config.overrides import parse_overrides
 from convline.errors import UserError
 from convline.formatting import first_line
@@ -268,7 +268,7 @@ def open_trials(overrides: Sequence[str], cfg: DictConfig, path: Path, explicit:
     """
     check_optuna()
     settings = cfg.sweep
-    check_settings(settings, declare(OmegaConf.to_container(cfg.metrics)))
+    check_settings(settings, declare(entries_of(cfg)))
     fixed, dimensions = parse_space(overrides, settings.space)
     lowest = [dimension.override(dimension.extremes()[0]) for dimension in dimensions]
     extremes = [

@@ -12,9 +12,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchmetrics import MetricCollection
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from convline.data.loader import Loader
+from convline.training.metrics import compute_on_logits
 
 Network = Callable[[Tensor], Tensor]
 
@@ -54,6 +56,20 @@ class Evaluation:
         """Write `logits` and `labels` as an .npz archive."""
         path.parent.mkdir(exist_ok=True)
         np.savez(path, logits=self.logits.numpy(), labels=self.labels.numpy())
+
+
+def measure(
+    evaluation: Evaluation, loss: Callable[[Tensor, Tensor], Tensor] | None, metrics: MetricCollection | None = None
+) -> dict[str, float]:
+    """Compute accuracy, loss and further metrics of an evaluation, by their names without the split.
+
+    Args:
+        evaluation: logits and labels.
+        loss: see `Classifier`; None is the cross-entropy.
+        metrics: further metrics; see `build_metrics`.
+    """
+    further = compute_on_logits(metrics, evaluation.logits, evaluation.labels) if metrics else {}
+    return {"acc": evaluation.accuracy, "loss": evaluation.mean_loss(loss), **further}
 
 
 @torch.inference_mode()

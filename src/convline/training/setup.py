@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torchmetrics import MetricCollection
 
-from convline.config.metrics import declare
+from convline.config.metrics import declare, entries_of
+from convline.config.schema import CROSS_ENTROPY
 from convline.config.targets import OUR_OWN, locate
 from convline.data.datamodule import DataModule
 from convline.data.source_cache import cached_source
@@ -61,7 +62,7 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
 
 def build_loss(cfg: DictConfig) -> Callable[[Tensor, Tensor], Tensor] | None:
     """Build the loss of a config; None is cross-entropy, which the classifier computes itself."""
-    if not cfg.get("loss") or cfg.loss._target_.endswith(".losses.CrossEntropy"):  # runs of version 0.1 have no loss
+    if not cfg.get("loss") or cfg.loss._target_ == CROSS_ENTROPY:  # runs of version 0.1 have no loss
         return None
     is_class = isinstance(locate(cfg.loss._target_, "loss._target_"), type)
     return instantiate_node(cfg, "loss", _partial_=not is_class)
@@ -69,7 +70,7 @@ def build_loss(cfg: DictConfig) -> Callable[[Tensor, Tensor], Tensor] | None:
 
 def build_metrics_of(cfg: DictConfig, data: DataModule) -> MetricCollection:
     """Build the metrics that a config names beside loss and accuracy; see `build_metrics`."""
-    entries: Any = OmegaConf.to_container(cfg.metrics, resolve=True) if cfg.get("metrics") else []
+    entries = entries_of(cfg)
     declare(entries)
     return build_metrics(entries, data.num_classes)
 
