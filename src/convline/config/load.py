@@ -90,12 +90,13 @@ def _values_and_others(words: Sequence[str]) -> tuple[list[Override], tuple[str,
     """Separate the overrides that only set a value, which need no composition, from all other words."""
     parsed = parse_overrides(words)
     keys = [override.key_or_group for override in parsed]
+    known_groups = groups()
 
     def sets_a_value(override: Override) -> bool:
         key = override.key_or_group
         plain = override.type is OverrideType.CHANGE and override.package is None
         related = [k for k in keys if k == key or k.startswith(f"{key}.") or key.startswith(f"{k}.")]
-        return plain and len(related) == 1 and key.partition("/")[0] not in groups() and not key.startswith("hydra")
+        return plain and len(related) == 1 and key.partition("/")[0] not in known_groups and not key.startswith("hydra")
 
     values = [override for override in parsed if sets_a_value(override)]
     return values, tuple(word for word, override in zip(words, parsed, strict=True) if override not in values)

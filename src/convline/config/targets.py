@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from convline.config.options import CONF_DIR, convline_targets, groups, option_file
+from convline.config.options import CONF_DIR, convline_targets, groups, option_file, own_folders
 from convline.config.overrides import parse_overrides
 from convline.errors import UserError
 from convline.formatting import first_line, nearest
@@ -78,8 +78,13 @@ def fit_targets(
             named[group] = str(cfg[group].get("_target_", group)).rpartition(".")[2]
     if "data.source" in given:
         named["data"] = str(cfg.data.source["_target_"]).rpartition(".")[2]
-    for key, node in _nodes(cfg):
-        if not _has_schema(node, key, choices):
+    own_groups = _groups_of_own_options(choices)
+    # as plain containers: a walk over OmegaConf's nodes takes as long as all else of a config, in sweeps of thousands
+    for key, target in _targets_by_key(OmegaConf.to_container(cfg, resolve=False)):
+        is_ours = target in convline_targets() and target.partition(".")[0] not in EXTRAS
+        node = None if is_ours and key.partition(".")[0] not in own_groups else OmegaConf.select(cfg, key)
+        # a node with a schema is checked by it
+        if node is not None and not (is_ours and OmegaConf.get_type(node) is not dict):
             _check_arguments(key, node)
     return cfg, named, notices
 
@@ -101,30 +106,26 @@ def _drop_arguments(cfg: DictConfig, key: str, given_keys: Sequence[str]) -> lis
     return dropped
 
 
-def _nodes(cfg: DictConfig, prefix: str = "") -> Iterator[tuple[str, DictConfig]]:
-    """Yield every node that has a `_target_`, with its dotted key."""
-    for name in map(str, cfg):
-        child = cfg._get_node(name)
-        if isinstance(child, ListConfig) and not (child._is_none() or child._is_missing() or child._is_interpolation()):
-            entries = OmegaConf.create({str(index): entry for index, entry in enumerate(child)}, parent=cfg)
-            yield from _nodes(entries, f"{prefix}{name}.")
-        if isinstance(child, DictConfig) and not (child._is_none() or child._is_missing() or child._is_interpolation()):
-            if "_target_" in child:
-                yield f"{prefix}{name}", child
-            yield from _nodes(child, f"{prefix}{name}.")
+def _targets_by_key(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the dotted key and the `_target_` of every node of a config as plain containers."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, child in items:
+        if isinstance(child, dict) and "_target_" in child:
+            yield f"{prefix}{name}", str(child["_target_"])
+        yield from _targets_by_key(child, f"{prefix}{name}.")
 
 
-def _has_schema(node: DictConfig, key: str, choices: Mapping[str, str]) -> bool:
-    """Return whether a node is one of Convline's own, whose settings a schema or the target itself checks."""
-    if node["_target_"] not in convline_targets() or node["_target_"].partition(".")[0] in EXTRAS:
-        return False
-    group = key.partition(".")[0]
-    option = choices.get(group)
-    is_own_option = option in groups().get(group, []) and not option_file(group, str(option)).is_relative_to(CONF_DIR)
-    return OmegaConf.get_type(node) is not dict or not is_own_option
+def _groups_of_own_options(choices: Mapping[str, str]) -> set[str]:
+    """Return the groups whose chosen option lies in a folder of the user's own."""
+    if not own_folders():
+        return set()
+    known = groups()
+    chosen = {group: option for group, option in choices.items() if option in known.get(group, [])}
+    return {group for group, option in chosen.items() if not option_file(group, option).is_relative_to(CONF_DIR)}
 
 
 def _check_arguments(key: str, node: DictConfig) -> None:
+    """Check the arguments of one node against the signature of its target."""
     values: Any = OmegaConf.to_container(node, resolve=True)
     target = values["_target_"]
     found = locate(target, key)
