@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from convline.config import schema
 from convline.config.compose import check_choices, choices_of
-from convline.config.explain import check_words, explain
+from convline.config.explain import check_overrides, explain
 from convline.config.help import help_page
 from convline.config.load import finish_config, prepare, spread_seeds
 from convline.config.options import CONF_DIR, use_folders_of
@@ -29,33 +29,33 @@ from convline.formatting import train_command
 from convline.stdout import closed_pipe_ignored
 
 
-def main(words: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run one command line.
 
     Args:
-        words: the words after `train.py`; those of `sys.argv` if None.
+        arguments: what stands after `train.py`; those of `sys.argv` if None.
     Returns:
         The exit status: 0, 1 after an error, 128 + the signal's number after an interruption.
     """
-    words = prepare(sys.argv[1:] if words is None else words)
-    words = sorted(words, key=lambda word: word not in ("-m", "--multirun"))  # Hydra accepts it only at an end
-    if "--help" in words or "-h" in words:
-        return guarded(lambda: _print_help(words), words)
-    if "--version" in words:
+    arguments = prepare(sys.argv[1:] if arguments is None else arguments)
+    arguments = sorted(arguments, key=lambda word: word not in ("-m", "--multirun"))  # Hydra accepts it only at an end
+    if "--help" in arguments or "-h" in arguments:
+        return guarded(lambda: _print_help(arguments), arguments)
+    if "--version" in arguments:
         print(f"convline {version('convline')}")
         return 0
-    if any(word.startswith("resume=") for word in words):  # a path need not obey Hydra's grammar
-        return guarded(lambda: _resume(words), words)
+    if any(word.startswith("resume=") for word in arguments):  # a path need not obey Hydra's grammar
+        return guarded(lambda: _resume(arguments), arguments)
     schema.register()
-    return guarded(lambda: _under_hydra(words), words)
+    return guarded(lambda: _under_hydra(arguments), arguments)
 
 
-def _print_help(words: list[str]) -> None:
-    use_folders_of(words)
+def _print_help(arguments: list[str]) -> None:
+    use_folders_of(arguments)
     print(help_page())
 
 
-def guarded(command: Callable[[], int | None], words: list[str]) -> int:
+def guarded(command: Callable[[], int | None], arguments: list[str]) -> int:
     """Run a command and return its exit status; show a user's mistake on one screen.
 
     Any other error keeps its traceback, for a bug report.
@@ -70,7 +70,7 @@ def guarded(command: Callable[[], int | None], words: list[str]) -> int:
         _print_error("interrupted")
         return 130
     except UserError as error:
-        if "debug=true" in [word.lower() for word in words]:
+        if "debug=true" in [word.lower() for word in arguments]:
             traceback.print_exc()
         _print_error(f"error: {error}")
     except Exception as error:
@@ -85,20 +85,20 @@ def _print_error(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _under_hydra(words: list[str]) -> int:
+def _under_hydra(arguments: list[str]) -> int:
     """Let Hydra compose the config and call `_run`, or with -m a sweeper of `convline.sweeps`."""
-    use_folders_of(words)
-    words = spread_seeds(words)
-    settings = get_args_parser().parse_args(words).overrides
-    check_words(settings)
+    use_folders_of(arguments)
+    arguments = spread_seeds(arguments)
+    overrides = get_args_parser().parse_args(arguments).overrides
+    check_overrides(overrides)
     # Hydra would print a screen of its own for errors of composition and exit; ours names the nearest right word.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     statuses: list[int] = []
 
     def run(cfg: DictConfig) -> None:
-        statuses.append(guarded(lambda: _run(cfg), words))
+        statuses.append(guarded(lambda: _run(cfg), arguments))
 
-    sys.argv = [sys.argv[0], *words]  # Hydra reads it
+    sys.argv = [sys.argv[0], *arguments]  # Hydra reads it
     try:
         hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(run)()
     except ValueError as error:
@@ -108,27 +108,27 @@ def _under_hydra(words: list[str]) -> int:
     except yaml.YAMLError as error:
         raise UserError(f"a file of options is no YAML: {' '.join(str(error).split())}") from error
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error, settings)) from error
+        raise UserError(explain(error, overrides)) from error
     return max(statuses, default=0)
 
 
 def _run(cfg: DictConfig) -> None:
     """Validate the config and train one run."""
-    words = HydraConfig.get().overrides.task
+    overrides = HydraConfig.get().overrides.task
     choices = choices_of(HydraConfig.get())
     check_choices(choices)
-    cfg, choices = finish_config(cfg, choices, words)
-    for word in words:
-        if schema.is_of_sweeps(word):
-            raise UserError(f"{word} has an effect in a sweep only: add -m, or leave it out.")
+    cfg, choices = finish_config(cfg, choices, overrides)
+    for override in overrides:
+        if schema.is_of_sweeps(override):
+            raise UserError(f"{override} has an effect in a sweep only: add -m, or leave it out.")
     from convline.run.train import run_name, start  # imports torch, which takes seconds: only for a valid config
 
     start(cfg, Path(cfg.runs_dir), run_name(cfg, choices), choices)
 
 
-def _resume(words: list[str]) -> int:
-    run_dir = next(word for word in words if word.startswith("resume=")).removeprefix("resume=").strip("'\"")
-    others = [word for word in words if not word.startswith(("resume=", "debug="))]
+def _resume(arguments: list[str]) -> int:
+    run_dir = next(word for word in arguments if word.startswith("resume=")).removeprefix("resume=").strip("'\"")
+    others = [word for word in arguments if not word.startswith(("resume=", "debug="))]
     if others:
         raise UserError(
             f"resume={run_dir} goes on with that run's own settings, so {' '.join(others)} would have no effect.\n"

@@ -19,7 +19,7 @@ from convline.figures.canvas import png
 from convline.records.directory import read_config, read_summary
 from convline.training.loaded_run import LoadedRun
 from convline.training.setup import build, build_initial_network
-from support.commands import SMALL, convline, run_dirs, train
+from support.commands import SMALL, Done, convline, run_dirs, train
 from support.run_files import checkpoint
 from support.watched_run import STEPS_PER_EPOCH, WORDS
 
@@ -78,22 +78,22 @@ class TestPictures:
         assert "in draw\n" in (tmp_path / "log.txt").read_text()
         assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["feature_maps.png"]
 
-    def test_with_debug_the_traceback_is_on_stderr(self, tmp_path: Path) -> None:
-        words = [word for word in WORDS if not word.startswith("model.pattern")]
-        done = train(
-            tmp_path, *words, "model=dense", "trainer.max_epochs=1", "callbacks.pictures.at_end=[receptive_fields]",
-            "debug=true",
-        )  # fmt: skip
+    @staticmethod
+    def run_without_windows(folder: Path, *words: str) -> Done:
+        """Train a dense network, of which receptive fields cannot be drawn."""
+        others = [word for word in WORDS if not word.startswith("model.pattern")]
+        done = train(folder, *others, "model=dense", *words)
         assert done.status == 0, done.err
+        return done
+
+    def test_with_debug_the_traceback_is_on_stderr(self, tmp_path: Path) -> None:
+        drawn = "callbacks.pictures.at_end=[receptive_fields]"
+        done = self.run_without_windows(tmp_path, "trainer.max_epochs=1", drawn, "debug=true")
         assert "UserError: the network has no layer with a window" in done.err
 
     def test_a_failure_at_an_epochs_end_does_not_fail_the_run(self, tmp_path: Path) -> None:
-        words = [word for word in WORDS if not word.startswith("model.pattern")]
-        done = train(
-            tmp_path, *words, "model=dense", "trainer.max_epochs=2", "callbacks.pictures.at_end=[]",
-            "callbacks.pictures.at_epochs=[receptive_fields]",
-        )  # fmt: skip
-        assert done.status == 0, done.err
+        drawn = ["callbacks.pictures.at_end=[]", "callbacks.pictures.at_epochs=[receptive_fields]"]
+        done = self.run_without_windows(tmp_path, "trainer.max_epochs=2", *drawn)
         assert "drawing receptive_fields failed: the network has no layer with a window" in done.err
 
     def test_a_picture_is_added_also_to_an_event_file_that_was_closed(self, watched: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from convline.cli import complete_override
-from support.commands import convline
+from support.commands import Running, convline
 
 
 def test_groups_and_options_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,5 +22,9 @@ def test_the_command_passes_every_word_on(tmp_path: Path) -> None:
     done = convline(tmp_path, "train", "--cfg", "job", "--package", "scheduler", "scheduler=linear")
     assert done.status == 0, done.err
     assert "schedules.linear" in done.out
-    script = convline(tmp_path, "--show-completion", "bash")
-    assert script.status == 0
+
+
+def test_the_shell_is_answered(tmp_path: Path) -> None:
+    environment = {"_CONVLINE_COMPLETE": "complete_bash", "COMP_WORDS": "convline train model=len", "COMP_CWORD": "2"}
+    done = Running([], tmp_path, "convline", environment).wait()
+    assert done.out.split() == ["model=lenet", "model=lenet_1998"], done.err

@@ -13,13 +13,13 @@ from convline.errors import UserError, user_error_in
 from convline.formatting import nearest
 
 
-def check_words(words: Sequence[str]) -> None:
-    """Refuse unknown options, and words that are no settings, before Hydra composes anything.
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Refuse unknown options, and arguments that are no settings, before Hydra composes anything.
 
     Raises:
         UserError: names the wrong word and the nearest correct one.
     """
-    for override in parse_overrides(words):
+    for override in parse_overrides(overrides):
         key, text = override.key_or_group, override.input_line
         if not key:
             raise UserError(f"'{text}' is not a setting: it names none.\n  Settings are written key=value.")

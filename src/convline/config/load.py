@@ -26,9 +26,9 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
     return load_configs([prepare(overrides)])[0][0]
 
 
-def prepare(words: Sequence[str]) -> list[str]:
+def prepare(overrides: Sequence[str]) -> list[str]:
     """Rewrite what users may type and Hydra does not accept: augmentations without quotes, arguments of new targets."""
-    return open_targets(quote_units(words))
+    return open_targets(quote_units(overrides))
 
 
 def load_configs(combinations: Sequence[Sequence[str]]) -> list[tuple[DictConfig, dict[str, str]]]:
@@ -42,35 +42,35 @@ def load_configs(combinations: Sequence[Sequence[str]]) -> list[tuple[DictConfig
             message names the one.
     """
     found = []
-    for words in combinations:
+    for overrides in combinations:
         try:
-            values, others = _values_and_others(words)
+            values, others = _values_and_others(overrides)
             cfg, chosen = copy.deepcopy(compose_config(others))
             try:
                 for override in values:
                     OmegaConf.update(cfg, override.key_or_group, override.value(), merge=True)
             except OmegaConfBaseException:
-                compose_config(tuple(words))  # raises the same error in Hydra's words
+                compose_config(tuple(overrides))  # raises the same error in Hydra's words
                 raise
-            cfg, chosen = finish_config(cfg, chosen, words)
+            cfg, chosen = finish_config(cfg, chosen, overrides)
         except UserError as error:
-            raise (error if len(combinations) == 1 else _in_combination(words, str(error))) from error
+            raise (error if len(combinations) == 1 else _in_combination(overrides, str(error))) from error
         except Exception as error:
-            text = explain(error, words)
-            raise (UserError(text) if len(combinations) == 1 else _in_combination(words, text)) from error
+            text = explain(error, overrides)
+            raise (UserError(text) if len(combinations) == 1 else _in_combination(overrides, text)) from error
         found.append((cfg, chosen))
     return found
 
 
 def finish_config(
-    cfg: DictConfig, choices: Mapping[str, str], words: Sequence[str]
+    cfg: DictConfig, choices: Mapping[str, str], overrides: Sequence[str]
 ) -> tuple[DictConfig, dict[str, str]]:
     """Fit the arguments of typed targets, and validate; print once which arguments were dropped.
 
     Raises:
         UserError: an argument of a target is wrong, or a value is out of range.
     """
-    cfg, named, notices = fit_targets(cfg, choices, words)
+    cfg, named, notices = fit_targets(cfg, choices, overrides)
     for notice in notices:
         _print_once(notice)
     validate.check(cfg)
@@ -82,13 +82,13 @@ def _print_once(text: str) -> None:
     print(text, flush=True)
 
 
-def _in_combination(words: Sequence[str], text: str) -> UserError:
-    return UserError(f"in the combination {' '.join(words)}:\n  {text}")
+def _in_combination(overrides: Sequence[str], text: str) -> UserError:
+    return UserError(f"in the combination {' '.join(overrides)}:\n  {text}")
 
 
-def _values_and_others(words: Sequence[str]) -> tuple[list[Override], tuple[str, ...]]:
-    """Separate the overrides that only set a value, which need no composition, from all other words."""
-    parsed = parse_overrides(words)
+def _values_and_others(overrides: Sequence[str]) -> tuple[list[Override], tuple[str, ...]]:
+    """Separate the overrides that only set a value, which need no composition, from all other overrides."""
+    parsed = parse_overrides(overrides)
     keys = [override.key_or_group for override in parsed]
     known_groups = groups()
 
@@ -99,19 +99,19 @@ def _values_and_others(words: Sequence[str]) -> tuple[list[Override], tuple[str,
         return plain and len(related) == 1 and key.partition("/")[0] not in known_groups and not key.startswith("hydra")
 
     values = [override for override in parsed if sets_a_value(override)]
-    return values, tuple(word for word, override in zip(words, parsed, strict=True) if override not in values)
+    return values, tuple(word for word, override in zip(overrides, parsed, strict=True) if override not in values)
 
 
-def spread_seeds(words: Sequence[str]) -> list[str]:
-    """Replace `seeds=N` by a sweep over N seeds from `seed` upwards; without it, return the words unchanged.
+def spread_seeds(overrides: Sequence[str]) -> list[str]:
+    """Replace `seeds=N` by a sweep over N seeds from `seed` upwards; without it, return the overrides unchanged.
 
     Raises:
         UserError: N is no whole number above 0, or another word sweeps the seeds already.
     """
-    short = [word for word in words if word.startswith("seeds=")]
+    short = [word for word in overrides if word.startswith("seeds=")]
     if not short:
-        return list(words)
-    others = [word for word in words if word not in short]
+        return list(overrides)
+    others = [word for word in overrides if word not in short]
     text = short[-1].removeprefix("seeds=")
     if not (text.isdecimal() and int(text) > 0):
         raise UserError(f"{short[-1]}: how many seeds must be a whole number above 0, such as seeds=5")

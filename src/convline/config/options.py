@@ -33,22 +33,22 @@ def own_folders() -> list[Path]:
     return [path for path in dict.fromkeys(found) if path.is_dir() and not path.samefile(CONF_DIR)]
 
 
-def use_folders_of(words: Sequence[str]) -> None:
+def use_folders_of(arguments: Sequence[str]) -> None:
     """Take the user's folders from a command line, and make the packages beside them importable.
 
     Raises:
         UserError: a folder does not exist.
     """
     named = []
-    for index, word in enumerate(words):
-        option, _, value = word.partition("=")
+    for index, argument in enumerate(arguments):
+        option, _, value = argument.partition("=")
         if option in ("--config-dir", "-cd"):
-            named.append(_folder(value or "".join(words[index + 1 : index + 2])))
+            named.append(_folder(value or "".join(arguments[index + 1 : index + 2])))
         elif option.lstrip("+") == "hydra.searchpath":
             try:
-                entries: Any = OverridesParser.create().parse_overrides([word])[0].value()
+                entries: Any = OverridesParser.create().parse_overrides([argument])[0].value()
             except OverrideParseException as error:
-                raise UserError(f"'{word}' is no list of folders.\n  Type: 'hydra.searchpath=[DIR]'") from error
+                raise UserError(f"'{argument}' is no list of folders.\n  Type: 'hydra.searchpath=[DIR]'") from error
             named += [_folder(str(entry)) for entry in (entries if isinstance(entries, list) else [entries])]
     if named:
         before = os.environ.get(VARIABLE, "").split(os.pathsep)

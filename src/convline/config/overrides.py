@@ -17,7 +17,7 @@ _SWEEP = re.compile(r"(choice|shuffle|tag)\s*\(")  # Hydra's functions over valu
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[Override]:
-    """Parse the `key=value` words of a command line.
+    """Parse the overrides of a command line.
 
     Raises:
         UserError: a word is no override.
@@ -89,13 +89,13 @@ def _typed(override: Override, text: str) -> str:
     return text
 
 
-def quote_units(words: Sequence[str]) -> list[str]:
+def quote_units(overrides: Sequence[str]) -> list[str]:
     """Put quotes around augmentations with arguments, because `crop(4)` is a function call in Hydra's grammar.
 
     `data.augment=[flip,crop(4)],[flip]` becomes `data.augment=[flip,"crop(4)"],[flip]`. Hydra's own functions, quoted
-    elements and other words stay the same, and so do words with unmatched brackets or quotes, which Hydra refuses.
+    elements stay the same, and so do overrides with unmatched brackets or quotes, which Hydra refuses.
     """
-    return [_quoted_word(word) for word in words]
+    return [_quoted_word(word) for word in overrides]
 
 
 def _quoted_word(word: str) -> str:

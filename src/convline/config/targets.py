@@ -36,20 +36,20 @@ OUR_OWN = {
 EXTRAS = {"pytorch_optimizer": "optimizers"}
 
 
-def open_targets(words: Sequence[str]) -> list[str]:
+def open_targets(overrides: Sequence[str]) -> list[str]:
     """Add `++` to the arguments of a `_target_` of the command line, since the replaced option may not have them.
 
     `optimizer._target_=torch.optim.NAdam optimizer.momentum_decay=0.01` needs no `+` of the user's own.
     """
-    opened = [word.partition("=")[0].lstrip("+").removesuffix("_target_") for word in words if "._target_=" in word]
+    opened = [word.partition("=")[0].lstrip("+").removesuffix("_target_") for word in overrides if "._target_=" in word]
     return [
         f"++{word}" if any(word.startswith(node) and not word.startswith(f"{node}_") for node in opened) else word
-        for word in words
+        for word in overrides
     ]
 
 
 def fit_targets(
-    cfg: DictConfig, choices: Mapping[str, str], words: Sequence[str]
+    cfg: DictConfig, choices: Mapping[str, str], overrides: Sequence[str]
 ) -> tuple[DictConfig, dict[str, str], list[str]]:
     """Drop what a `_target_` of the command line does not have as an argument; check targets without a schema.
 
@@ -58,14 +58,14 @@ def fit_targets(
     Args:
         cfg: the composed config; it is changed.
         choices: the chosen option of each group.
-        words: the overrides.
+        overrides: those that the config was composed from.
     Returns:
         The config; the choices, with the name of the target where it replaces an option; and a notice for each target
         that has dropped arguments.
     Raises:
         UserError: a target does not exist, or an argument is unknown, missing or of another type.
     """
-    keys = [override.key_or_group for override in parse_overrides(words)]
+    keys = [override.key_or_group for override in parse_overrides(overrides)]
     given = [key.removesuffix("._target_") for key in keys if key.endswith("._target_")]
     notices = []
     for key in given:

@@ -23,10 +23,10 @@ def train(overrides: str | Sequence[str] = ()) -> LoadedRun:
     Raises:
         UserError: an override names what is not there, a value is out of range, or several values are given.
     """
-    words = prepare(shlex.split(overrides) if isinstance(overrides, str) else overrides)
-    use_folders_of(words)
-    for override in parse_overrides(words):
+    overrides = prepare(shlex.split(overrides) if isinstance(overrides, str) else overrides)
+    use_folders_of(overrides)
+    for override in parse_overrides(overrides):
         if override.is_sweep_override():
             raise UserError(f"{override.input_line}: this trains one run; a sweep is a command: convline train -m …")
-    ((cfg, choices),) = load_configs([words])
+    ((cfg, choices),) = load_configs([overrides])
     return LoadedRun(start(cfg, Path(cfg.runs_dir), run_name(cfg, choices), choices))

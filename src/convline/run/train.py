@@ -258,7 +258,8 @@ def _can_train_on_one_image(network: nn.Module, input_shape: tuple[int, ...]) ->
 
 
 def _make_trainer(cfg: DictConfig, run_dir: Path, loggers: Iterable[Logger]) -> pl.Trainer:
-    if cfg.trainer.precision == "16-mixed" and not torch.cuda.is_available():  # Lightning would take another precision
+    on_cpu = cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available()
+    if cfg.trainer.precision == "16-mixed" and on_cpu:  # Lightning would take another precision
         raise UserError("trainer.precision=16-mixed needs a GPU.\n  Type: trainer.precision=bf16-mixed")
     callbacks = [instantiate_node(cfg, f"callbacks.{name}") for name, node in (cfg.callbacks or {}).items() if node]
     checkpoint_callback = next((c for c in callbacks if isinstance(c, BestAndLast)), None)

@@ -291,7 +291,7 @@ def open_trials(overrides: Sequence[str], cfg: DictConfig, path: Path, explicit:
 
 def reopen_trials(folder: Path) -> Trials:
     """Open the trials of a search that another process has opened in this folder."""
-    overrides = json.loads((folder / "sweep.json").read_text())["words"]
+    overrides = json.loads((folder / "sweep.json").read_text())["overrides"]
     single = [o.input_line or "" for o in parse_overrides(overrides) if not o.is_sweep_override()]
     return open_trials(overrides, load_config(single), folder, explicit=True)
 
@@ -322,7 +322,7 @@ def _open_folder(path: Path, explicit: bool, key: str, overrides: Sequence[str])
         else:
             path.mkdir(exist_ok=True)
         folder = folder or make_new_folder(path.parent, path.name)
-        write_json(folder / "sweep.json", {"search": key, "words": list(overrides), "command": sys.argv})
+        write_json(folder / "sweep.json", {"search": key, "overrides": list(overrides), "command": sys.argv})
         return folder
 
 
