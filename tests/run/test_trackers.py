@@ -1,12 +1,16 @@
-"""Weights & Biases offline and MLflow in a local database: what a run leaves there."""
+"""Weights & Biases and Comet offline, MLflow in a local database and on a server: what a run leaves there."""
 
 import json
+import sys
+import urllib.request
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.commands import run_dirs, train
+from support.commands import run_dirs, train, wait_for
+from support.services import free_port, program
 
 FIGURES = "convline.callbacks.figures.Pictures, at_end: [confusion_matrix], at_epochs: [], times: 1"
 SHORT = [
@@ -18,6 +22,8 @@ SHORT = [
 ]
 mlflow = pytest.importorskip("mlflow")
 wandb = pytest.importorskip("wandb")
+comet_ml = pytest.importorskip("comet_ml")
+KILL = "+callbacks.kill={_target_: support.kill_at.KillAt, step: 9, signum: 15}"
 
 
 class TestMlflow:
@@ -52,8 +58,7 @@ class TestMlflow:
 
     @pytest.mark.slow
     def test_a_resumed_run_goes_on_in_the_same_run(self, tmp_path: Path) -> None:
-        kill = "+callbacks.kill={_target_: support.kill_at.KillAt, step: 9, signum: 15}"
-        stopped = train(tmp_path, "logger=mlflow", kill, *SHORT)
+        stopped = train(tmp_path, "logger=mlflow", KILL, *SHORT)
         assert stopped.status == 143, stopped.err
         (run,) = self.runs(tmp_path)
         assert run.info.status == "FAILED"
@@ -62,6 +67,107 @@ class TestMlflow:
         (again,) = self.runs(tmp_path)
         assert again.info.run_id == run.info.run_id
         assert again.info.status == "FINISHED"
+
+    @pytest.mark.slow
+    def test_a_server_gets_all_of_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A server on the loopback, which keeps the figures itself."""
+        url = f"http://127.0.0.1:{free_port()}"
+        stores = [
+            "--backend-store-uri",
+            f"sqlite:///{tmp_path}/server.db",
+            "--artifacts-destination",
+            f"{tmp_path}/kept",
+        ]
+        command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--port",
+            url.rpartition(":")[2],
+            "--workers",
+            "1",
+            *stores,
+        ]
+
+        def answers() -> bool:
+            try:
+                return urllib.request.urlopen(f"{url}/health", timeout=1).status == 200
+            except OSError:
+                return False
+
+        with program(*command, folder=tmp_path, environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}):
+            wait_for(answers, f"server of MLflow; see {tmp_path}")
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+            done = train(tmp_path, "logger=mlflow", "optimizer.lr=0.03", *SHORT)
+            assert done.status == 0, done.err
+            client = mlflow.MlflowClient(url)
+            (run,) = client.search_runs([client.get_experiment_by_name("convline").experiment_id])
+            assert (run.info.status, run.data.params["optimizer/lr"]) == ("FINISHED", "0.03")
+            assert "test/acc" in run.data.metrics
+            assert [file.path for file in client.list_artifacts(run.info.run_id, "figures")] == [
+                "figures/confusion_matrix.png"
+            ]
+        assert list((tmp_path / "kept").rglob("confusion_matrix.png"))
+
+
+class TestComet:
+    @pytest.fixture(autouse=True)
+    def offline(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COMET_START_ONLINE", "0")
+
+    @staticmethod
+    def messages(archive: Path) -> list[tuple[str, dict[str, Any]]]:
+        """Kind and content of what an offline experiment would upload."""
+        with zipfile.ZipFile(archive) as file:
+            lines = [json.loads(line) for line in file.read("messages.json").splitlines()]
+        return [(line["type"], line["payload"]) for line in lines]
+
+    def test_a_run_has_config_curves_test_metrics_figures_and_status(self, tmp_path: Path) -> None:
+        done = train(tmp_path, "logger=comet", "optimizer.lr=0.03", *SHORT)
+        assert done.status == 0, done.err
+        (run_dir,) = run_dirs(tmp_path)
+        metrics = json.loads((run_dir / "summary.json").read_text())["metrics"]
+        (archive,) = run_dir.glob("comet/*/*.zip")
+        messages = self.messages(archive)
+        sent = [m["param"] for kind, m in messages if kind == "parameter_msg" and "param" in m]
+        parameters = {parameter["paramName"]: parameter["paramValue"] for parameter in sent}
+        assert parameters["optimizer|lr"] == 0.03
+        values = [
+            (m["metric"]["metricName"], m["metric"]["metricValue"]) for kind, m in messages if kind == "metric_msg"
+        ]
+        assert len([value for name, value in values if name == "train/loss"]) == 2
+        assert dict(values)["test/acc"] == pytest.approx(metrics["test/acc"])
+        others = {m["key"]: m["value"] for kind, m in messages if kind == "log_other"}
+        assert (others["status"], others["Name"]) == ("finished", run_dir.name)
+        uploads = [m["additional_params"] for _, m in messages if "additional_params" in m]
+        assert [upload["figName"] for upload in uploads if "figName" in upload] == ["figures/confusion_matrix"]
+        assert not [upload for upload in uploads if upload.get("type") == "source_code"]
+
+    @pytest.mark.slow
+    def test_a_failed_job_of_a_sweep_and_the_next_are_experiments_of_their_own(self, tmp_path: Path) -> None:
+        train(tmp_path, "-m", "logger=comet", "optimizer.lr=1e9,0.03", *SHORT)
+        keys, statuses = set(), []
+        for run_dir in run_dirs(tmp_path):
+            (archive,) = run_dir.glob("comet/*/*.zip")
+            keys.add(archive.name.partition("-")[0])
+            statuses += [
+                m["value"] for kind, m in self.messages(archive) if kind == "log_other" and m["key"] == "status"
+            ]
+        assert len(keys) == 2
+        assert sorted(statuses) == ["failed", "finished"]
+
+    @pytest.mark.slow
+    def test_a_resumed_run_goes_on_in_the_same_experiment(self, tmp_path: Path) -> None:
+        """Offline it is a second archive with the same key, which `comet upload` adds to the experiment."""
+        assert train(tmp_path, "logger=comet", KILL, *SHORT).status == 143
+        (run_dir,) = run_dirs(tmp_path)
+        assert train(tmp_path, f"resume={run_dir}").status == 0
+        archives = list(run_dir.glob("comet/*/*.zip"))
+        assert len(archives) == 2
+        assert {path.name.partition("-")[0] for path in archives} == {
+            json.loads((run_dir / "summary.json").read_text())["trackers"]["comet"]
+        }
 
 
 class TestWandb:

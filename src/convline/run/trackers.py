@@ -1,4 +1,4 @@
-"""Give trackers, such as Weights & Biases and MLflow, what Lightning's Trainer does not.
+"""Give trackers, such as Weights & Biases, MLflow and Comet, what Lightning's Trainer does not.
 
 They get the config before training, and at the end the final metrics, the figures and the status; then their run is
 closed, so that the next job of a sweep begins another one. A resumed run goes on in the same run of the tracker, whose
@@ -22,7 +22,7 @@ ENDED = {"finished": "success", "failed": "failed", "pruned": "success", "interr
 
 
 def arguments_of(run_dir: Path, name: str, target: str) -> dict[str, Any]:
-    """Return the arguments by which a logger continues its tracker's run; none for a new run.
+    """Return the arguments by which a logger writes into the run directory, and continues its tracker's run if any.
 
     Args:
         run_dir: the run directory.
@@ -31,9 +31,18 @@ def arguments_of(run_dir: Path, name: str, target: str) -> dict[str, Any]:
     """
     kind = target.rpartition(".")[2]
     run_id = read_summary(run_dir).get("trackers", {}).get(name)
-    arguments: dict[str, Any] = {RUN_ID[kind]: run_id} if kind in RUN_ID and run_id else {}
+    arguments = {"save_dir": str(run_dir)}
+    if kind in RUN_ID and run_id:
+        arguments[RUN_ID[kind]] = run_id
     if kind == "WandbLogger":
         arguments |= {"resume": "allow", "name": run_dir.name}
+    elif kind == "CometLogger":
+        # A folder of its own for each start: Comet draws the names of its archives from Python's random module, which
+        # the run has seeded, so that a resumed run would overwrite the archive of its beginning.
+        folder = run_dir / "comet" / str(len(list((run_dir / "comet").glob("*"))))
+        folder.mkdir(parents=True, exist_ok=True)
+        del arguments["save_dir"]
+        arguments |= {"offline_directory": str(folder), "name": run_dir.name}
     elif kind == "MLFlowLogger":
         arguments["run_name"] = run_dir.name
     return arguments
@@ -76,6 +85,12 @@ def end(loggers: Iterable[Logger], run_dir: Path, status: str, metrics: Mapping[
                 client.log_artifact(run_id, str(path), "figures")
             client.set_tag(run_id, "status", status)
             client.set_terminated(run_id, {"success": "FINISHED", "failed": "FAILED"}[ENDED[status]])
+        elif kind == "CometLogger":
+            experiment = logger.experiment  # type: ignore[attr-defined]
+            for path in figures:
+                experiment.log_image(str(path), f"figures/{path.stem}")
+            experiment.log_other("status", status)
+            experiment.end()
         else:
             logger.finalize(ENDED[status])
 
@@ -83,6 +98,7 @@ def end(loggers: Iterable[Logger], run_dir: Path, status: str, metrics: Mapping[
 def close(loggers: Iterable[Logger]) -> None:
     """Close the runs of the trackers in this process, for another process to go on with them."""
     for logger in filter(is_tracker, loggers):
-        if type(logger).__name__ == "WandbLogger":
+        end_of_kind = {"WandbLogger": "finish", "CometLogger": "end"}.get(type(logger).__name__)
+        if end_of_kind:
             with suppress(Exception):  # it may not have begun
-                logger.experiment.finish()  # type: ignore[attr-defined]
+                getattr(logger.experiment, end_of_kind)()  # type: ignore[attr-defined]

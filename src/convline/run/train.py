@@ -284,7 +284,7 @@ def _make_loggers(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> di
     loggers = {}
     for name in [name for name, node in (cfg.logger or {}).items() if node]:
         target = cfg.logger[name]["_target_"]
-        extra: dict[str, Any] = {"save_dir": str(run_dir), **trackers.arguments_of(run_dir, name, target)}
+        extra = trackers.arguments_of(run_dir, name, target)
         if checkpoint is not None and target.endswith("TensorBoardLogger"):
             # a killed run logged steps after its last checkpoint; TensorBoard drops them, as they are logged again
             extra["purge_step"] = load_checkpoint(checkpoint)["global_step"] + 1
