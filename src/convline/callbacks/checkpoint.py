@@ -61,18 +61,31 @@ class BestAndLast(Checkpoint):
         return True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write `last.ckpt`, and copy it to `best.ckpt` if this epoch is better than all before it."""
-        metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
-        if self.monitor not in metrics:
+        """Write `last.ckpt`, and copy it to `best.ckpt` if this epoch is better than all before it.
+
+        As long as no epoch has been validated, the last one counts as the best.
+        """
+        # the Trainer keeps the metrics of an earlier validation
+        is_stale = not getattr(pl_module, "is_validated", True)
+        metrics = {
+            key: float(value)
+            for key, value in trainer.callback_metrics.items()
+            if not (is_stale and key.startswith("val/"))
+        }
+        awaits_validation = is_stale and trainer.check_val_every_n_epoch != 1 and self.monitor.startswith("val/")
+        if self.monitor not in metrics and not awaits_validation:
             raise UserError(
                 f"callbacks.checkpoint.monitor={self.monitor} is not measured; there are: {', '.join(sorted(metrics))}"
             )
-        value = metrics[self.monitor]
-        is_best = self.best_value is None or self.sign * value > self.sign * self.best_value
+        value = metrics.get(self.monitor)
+        is_best = value is not None and (self.best_value is None or self.sign * value > self.sign * self.best_value)
         if is_best:
             self.best_value, self.best_epoch, self.best_metrics = value, trainer.current_epoch + 1, metrics
-        self._stopped = trainer.should_stop
-        self._save_last(trainer, is_best)
+        may_stop = trainer.current_epoch + 1 >= (trainer.min_epochs or 0) and trainer.global_step >= (
+            trainer.min_steps or 0
+        )
+        self._stopped = trainer.should_stop and may_stop
+        self._save_last(trainer, is_best or self.best_value is None)
 
     def _save_last(self, trainer: Trainer, is_best: bool = False) -> None:
         self._last_saved_step = trainer.global_step

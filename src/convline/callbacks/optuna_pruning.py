@@ -45,7 +45,7 @@ class Pruning(Callback):
             Pruned: the pruner rejects the trial; raised on all ranks.
         """
         is_pruned = False
-        if self._trial is not None:
+        if self._trial is not None and getattr(pl_module, "is_validated", True):
             epoch = trainer.current_epoch + 1
             # a resumed run repeats the epoch that was interrupted, and Optuna ignores a second report with a warning
             if epoch not in self._trial.study.get_trials(deepcopy=False)[self.number].intermediate_values:

@@ -26,6 +26,7 @@ class Progress(ProgressBar):
         self._enabled = True
         self._drawn = 0.0
         self._finished_epoch: int | None = None
+        self._is_validated = True
 
     def disable(self) -> None:
         """Disable bar and lines; Lightning calls this on every rank except the first."""
@@ -78,6 +79,7 @@ class Progress(ProgressBar):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the number of the epoch; its line is printed later, since its metrics are logged after this hook."""
         self._finished_epoch = trainer.current_epoch + 1
+        self._is_validated = getattr(pl_module, "is_validated", True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line of the last epoch."""
@@ -90,7 +92,7 @@ class Progress(ProgressBar):
         metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
         line = f"epoch {epoch:>3}/{trainer.max_epochs}"
         line += f"  train loss {metrics['train/loss']:.4f} acc {metrics['train/acc']:.4f}"
-        if "val/acc" in metrics:
+        if "val/acc" in metrics and self._is_validated:
             line += f"  val loss {metrics['val/loss']:.4f} acc [bold]{metrics['val/acc']:.4f}[/bold]"
         if "images/s" in metrics:
             line += f"  {metrics['images/s']:,.0f} images/s"

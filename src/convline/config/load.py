@@ -14,6 +14,7 @@ from convline.config.explain import explain
 from convline.config.options import groups
 from convline.config.overrides import expand_sweep, parse_overrides, quote_units
 from convline.config.targets import fit_targets, open_targets
+from convline.config.trainer_settings import open_trainer_settings
 from convline.errors import UserError
 
 
@@ -27,8 +28,9 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
 
 
 def prepare(overrides: Sequence[str]) -> list[str]:
-    """Rewrite what users may type and Hydra does not accept: augmentations without quotes, arguments of new targets."""
-    return open_targets(quote_units(overrides))
+    """Rewrite what users may type and Hydra does not accept: augmentations without quotes, arguments of new targets
+    and of Lightning's Trainer."""
+    return open_trainer_settings(open_targets(quote_units(overrides)))
 
 
 def load_configs(combinations: Sequence[Sequence[str]]) -> list[tuple[DictConfig, dict[str, str]]]:

@@ -1,6 +1,7 @@
 """Refuse what the types of the schemas allow and no run could use."""
 
 from dataclasses import fields
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -8,7 +9,8 @@ from omegaconf.errors import OmegaConfBaseException
 from convline.config.class_folders import LAYOUT
 from convline.config.metrics import declare, entries_of, lower_is_better, monitors
 from convline.config.ranges import ranges_of
-from convline.config.schema import CROSS_ENTROPY, Train, is_of_sweeps
+from convline.config.schema import CROSS_ENTROPY, Train, Trainer, is_of_sweeps
+from convline.config.trainer_settings import REFUSED, WORKING, complaint_about
 from convline.errors import UserError, user_error_in
 from convline.formatting import first_line, nearest
 
@@ -36,8 +38,23 @@ def check(cfg: DictConfig) -> None:
                 "  _target_: convline.network.build_network for a pattern, or _target_: PACKAGE.CLASS"
             )
     _check_ranges(cfg)
+    _check_trainer(cfg)
     _check_monitors(cfg)
     _check_combinations(cfg)
+
+
+def _check_trainer(cfg: DictConfig) -> None:
+    """Refuse arguments of Lightning's Trainer that have no effect, or another one, and what it does not have."""
+    if cfg.trainer._target_ != "lightning.pytorch.Trainer":  # one of the user's own, with arguments of its own
+        return
+    fields_of_schema = {field.name for field in fields(Trainer)}
+    known = {*fields_of_schema, *WORKING, *REFUSED, "strategy", "num_nodes", "sync_batchnorm"}
+    settings: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
+    for name, value in settings.items():
+        if name not in known:
+            raise UserError(f"trainer.{name}: Lightning's Trainer has no such argument{nearest(name, known)}.")
+        if (name in WORKING or name in REFUSED) and (complaint := complaint_about(name, value)):
+            raise UserError(complaint)
 
 
 def _check_combinations(cfg: DictConfig) -> None:

@@ -92,6 +92,7 @@ class Classifier(LightningModule):
         self._make_schedule = partial(Schedule, scheduler, interval=scheduler_interval, monitor=scheduler_monitor)
         self._parameter_groups = parameter_groups or ParameterGroups()
         self._epoch_metrics: dict[str, float] = {}
+        self.is_validated = False  # whether the current epoch has been
         self.metrics = metrics if metrics is not None else MetricCollection({})
         self.loss = loss
         self.label_smoothing = label_smoothing
@@ -128,9 +129,11 @@ class Classifier(LightningModule):
                 raise UserError(
                     "accumulate_grad_batches needs convline's DataModule; here take larger batches instead."
                 )
-            num_batches = int(self.trainer.estimated_stepping_batches) // (self.trainer.max_epochs or 1)
+            self.trainer.fit_loop.setup_data()  # as `trainer.estimated_stepping_batches` does, for the next number
+            counted = self.trainer.num_training_batches
+            num_batches = int(counted) if math.isfinite(counted) else max(1, self.trainer.max_steps)
         self.steps_per_epoch = math.ceil(num_batches / self.accumulate_grad_batches)
-        total_steps = self.steps_per_epoch * (self.trainer.max_epochs or 1)
+        total_steps = self._total_steps()
         optimizer = self.build_optimizer()
         self._needs_closure = needs_closure(optimizer)
         if self._needs_closure and self.accumulate_grad_batches > 1:
@@ -145,6 +148,25 @@ class Classifier(LightningModule):
             scheduler = {"scheduler": scheduler, "monitor": "val/loss"}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
+    def _total_steps(self) -> int:
+        """Compute the optimizer steps of the whole run.
+
+        Raises:
+            UserError: `max_steps` of the Trainer is never reached.
+        """
+        max_epochs, max_steps = self.trainer.max_epochs or 1, self.trainer.max_steps
+        if max_steps == -1:
+            return self.steps_per_epoch * max_epochs
+        if max_epochs == -1:
+            return max_steps
+        if max_steps > self.steps_per_epoch * max_epochs:
+            raise UserError(
+                f"trainer.max_steps={max_steps:,} is never reached: {max_epochs} epochs have "
+                f"{self.steps_per_epoch * max_epochs:,} optimizer steps.\n"
+                f"  Type: trainer.max_epochs={math.ceil(max_steps / self.steps_per_epoch)}"
+            )
+        return max_steps
+
     def build_optimizer(self) -> torch.optim.Optimizer:
         """Build the optimizer of the network's parameters in their groups."""
         return self._parameter_groups.build(self.network, self._make_optimizer)
@@ -158,6 +180,7 @@ class Classifier(LightningModule):
     def on_train_epoch_start(self) -> None:
         """Reset the sums. Lightning does not call this when it resumes within an epoch, whose sums are restored."""
         self.train_sums = Sums()
+        self._epoch_metrics, self.is_validated = {}, False
         self._set_optimizer_mode("train")
 
     def _batches(self, batch: Any) -> Execution | list[Batch]:
@@ -176,6 +199,8 @@ class Classifier(LightningModule):
         assert isinstance(optimizer, LightningOptimizer)
         losses, logits_by_batch, targets_by_batch, learning_rates = [], [], [], []
         for index, (images, targets) in enumerate(execution):
+            if self._has_all_steps():  # within an execution, which Lightning does not look into
+                break
             index_in_group = index % self.accumulate_grad_batches
             if index_in_group == 0:  # the batches of one optimizer step; fewer at the end of an epoch
                 group_size = min(self.accumulate_grad_batches, len(execution) - index)
@@ -198,6 +223,11 @@ class Classifier(LightningModule):
         self._unread = _Unread(torch.stack(losses), num_correct, sizes, learning_rates, self.trainer.global_step)
         if losses[0].device.type == "cpu":  # nothing to wait for
             self._read_losses()
+        if self._has_all_steps():
+            self.trainer.should_stop = True  # so that this last epoch, which may be cut short, is validated too
+
+    def _has_all_steps(self) -> bool:
+        return self.trainer.max_steps != -1 and self.trainer.global_step >= self.trainer.max_steps
 
     def training_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Compute the loss of a batch as training does: with smoothing and class weights, the mean over images."""
@@ -337,6 +367,7 @@ class Classifier(LightningModule):
         if self.trainer.state.fn == TrainerFn.VALIDATING:  # `Trainer.validate` returns what is logged the usual way
             self.log_dict(metrics)
         else:
+            self.is_validated = True
             self.log_epoch(metrics)
 
     def on_test_epoch_start(self) -> None:

@@ -128,10 +128,12 @@ class Schedule:
             self.scheduler.step()
 
     def end_epoch(self, metrics: dict[str, float]) -> None:
-        """Step after an epoch, with its metrics."""
+        """Step after an epoch, with its metrics; without validation, what depends on that is not stepped."""
         if self._every_step:
             return
         if isinstance(self.scheduler, ReduceLROnPlateau):
+            if self._monitor.startswith("val/") and not any(name.startswith("val/") for name in metrics):
+                return
             if self._monitor not in metrics:
                 raise ValueError(f"scheduler.monitor={self._monitor} is not measured: there are {', '.join(metrics)}")
             self.scheduler.step(metrics[self._monitor])
