@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from convline.config import load_config
-from convline.config.class_folders import count_classes, find_classes, natural
+from convline.config.class_folders import find_classes, natural
+from convline.config.label_files import count_classes
 from convline.errors import UserError
 
 
@@ -45,6 +46,13 @@ def test_train_and_test_with_the_same_classes(tmp_path: Path) -> None:
     assert found.unread == ("docs", "val")
 
 
+def test_without_a_test_set_that_for_validation_is_it(tmp_path: Path) -> None:
+    make(tmp_path, "train/b", "train/a", "validation/a", "validation/b")
+    found = find_classes(tmp_path)
+    assert found.parts == {"train": tmp_path / "train", "test": tmp_path / "validation"}
+    assert (found.test_split, found.unread) == ("validation", ())
+
+
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     make(tmp_path, "train/1.png", "plane/1.png", "test/1.png")
     assert find_classes(tmp_path).classes == ("plane", "test", "train")
@@ -65,7 +73,7 @@ MISTAKES = {
     "one class": (["cats/1.png"], "", ["one folder only, cats", "at least two classes"]),
     "one folder too high": (["pets/cats", "pets/dogs"], "", ["one folder only, pets", "data.root={root}/pets"]),
     "train without test": (["train/a", "train/b"], "", ["no folder test", "Make one, or", "data.root={root}/train"]),
-    "train and val": (["train/a", "train/b", "val/a"], "", ["train and val, but no", "rename it to test"]),
+    "train and val": (["train/a", "train/b", "val/a"], "", ["{root}/val holds one folder only, a"]),
     "test without train": (["test/a", "test/b"], "", ["no folder train"]),
     "other classes": (
         ["train/a", "train/b", "test/b", "test/c"],

@@ -101,6 +101,7 @@ def test_commands_of_readme_and_data_page_run(
     monkeypatch.setenv("CONVLINE_DATA", str(data_root))
     monkeypatch.setenv("CONVLINE_CACHE", str(tmp_path / "cache"))
     make_photographs(tmp_path / "photos")
+    make_lists(tmp_path)
     program, *words = shlex.split(command.removeprefix("python "))
     short = ["trainer.max_epochs=1", *(f"trainer.limit_{part}_batches=1" for part in ("train", "val", "test"))]
     short += ["callbacks=plain"] * ("callbacks" not in command)  # pictures take most of a short run
@@ -157,6 +158,25 @@ def make_photographs(folder: Path) -> None:
         path = folder / ("cat" if number % 2 else "dog") / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.effect_noise((40, 30), 40 + number).save(path)
+
+
+def make_lists(folder: Path) -> None:
+    """Images that files of labels list, as docs/data.md has them."""
+    lines = ["image,red,green,blue", *(f"{i}.jpg,{i % 2},{i // 2 % 2},{i // 4 % 2}" for i in range(200))]
+    for number in range(200):
+        path = folder / "movies" / "images" / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((40, 30), 40 + number).save(path)
+    (folder / "movies" / "labels.csv").write_text("\n".join(lines) + "\n")
+    for split, count in (("train", 160), ("validation", 20)):
+        (folder / "birds" / split).mkdir(parents=True)
+        for number in range(count):
+            Image.effect_noise((40, 30), 40 + number).save(folder / "birds" / split / f"{number}.png")
+        lines = [
+            "file_name,label",
+            *(f"{number}.png,{'great tit' if number % 2 else 'wren'}" for number in range(count)),
+        ]
+        (folder / "birds" / split / "metadata.csv").write_text("\n".join(lines) + "\n")
 
 
 def test_resume_and_evaluate_as_the_readme_types_them(tmp_path: Path) -> None:

@@ -131,10 +131,9 @@ class TestPredictions:
         assert misclassified_by_loss(said).tolist() == [1, 2, 3]  # losses 3.05, 1.31, 1.31
 
     def test_captions(self) -> None:
-        assert caption(["0", "1"], 1, 0, 0.987) == ["1 (0) 99%"]
-        named = ["cat", "automobile", "a very long name of a class"]
-        assert caption(named, 0, 1, 0.5) == ["cat 50%", "(automobile)"]
-        assert caption(named, 2, 0, 0.5) == ["a very long n… 50%", "(cat)"]
+        assert caption("1", "0", 0.987, 1) == ["1 (0) 99%"]
+        assert caption("cat", "automobile", 0.5, 27) == ["cat 50%", "(automobile)"]
+        assert caption("a very long name of a class", "cat", 0.5, 27) == ["a very long n… 50%", "(cat)"]
 
     def test_blue_is_right_and_red_is_wrong(self) -> None:
         tiles = np.zeros((2, 4, 4, 3), np.uint8)

@@ -38,15 +38,38 @@ EXPECTED = {
     "recall": sklearn_metrics.recall_score(TRUE, PREDICTED, average="macro"),
     "f1": sklearn_metrics.f1_score(TRUE, PREDICTED, average="macro"),
     "auroc": sklearn_metrics.roc_auc_score(TRUE, PROBABILITIES, multi_class="ovr"),
+    "map": sklearn_metrics.average_precision_score(np.eye(8)[TRUE], PROBABILITIES, average="macro"),
     "kappa": sklearn_metrics.cohen_kappa_score(TRUE, PREDICTED),
     "ece": ece_by_hand(),
 }
 
 
 def test_every_metric_is_that_of_scikit_learn() -> None:
-    assert set(EXPECTED) == set(METRICS) - {"acc", "loss"}
+    assert set(EXPECTED) == set(METRICS) - {"acc", "loss", "exact_match"}
     values = compute_on_logits(build_metrics(list(EXPECTED), 8), LOGITS, LABELS)
     assert values == pytest.approx(EXPECTED, abs=2e-6)
+
+
+def test_every_metric_of_multilabel_images_is_that_of_scikit_learn() -> None:
+    generator = torch.Generator().manual_seed(1)
+    labels = (torch.rand(300, 5, generator=generator) < 0.3).float()
+    logits = torch.randn(300, 5, generator=generator) + 1.5 * labels - 0.5
+    true, predicted, probability = labels.numpy(), (logits > 0).numpy(), logits.sigmoid().double().numpy()
+    expected = {
+        "precision": sklearn_metrics.precision_score(true, predicted, average="macro"),
+        "recall": sklearn_metrics.recall_score(true, predicted, average="macro"),
+        "f1": sklearn_metrics.f1_score(true, predicted, average="macro"),
+        "auroc": sklearn_metrics.roc_auc_score(true, probability, average="macro"),
+        "map": sklearn_metrics.average_precision_score(true, probability, average="macro"),
+        "exact_match": sklearn_metrics.accuracy_score(true, predicted),
+    }
+    assert set(expected) == {name for name, metric in METRICS.items() if metric.multilabel_target}
+    values = compute_on_logits(build_metrics(list(expected), 5, is_multilabel=True), logits, labels)
+    assert values == pytest.approx(expected, abs=2e-6)
+    with pytest.raises(UserError, match="metrics=kappa is not defined for images with several labels"):
+        build_metrics(["kappa"], 5, is_multilabel=True)
+    with pytest.raises(UserError, match="metrics=exact_match is not defined for images with one label each"):
+        build_metrics(["exact_match"], 5)
 
 
 def test_directions_and_units() -> None:

@@ -30,6 +30,10 @@ class ClassAccuracy(Callback):
     ) -> None:  # fmt: skip
         """Count the correct and all images of an execution, Lightning's batch here, by class, from `outputs`."""
         labels = outputs["labels"]
+        if labels.ndim == 2:  # multi-label: each label of each image counts
+            self._counts[0] += ((outputs["logits"] > 0) == (labels > 0)).float().sum(dim=0)
+            self._counts[1] += len(labels)
+            return
         is_correct = (outputs["logits"].argmax(dim=1) == labels).float()
         self._counts[0].index_add_(0, labels, is_correct)
         self._counts[1].index_add_(0, labels, torch.ones_like(is_correct))
@@ -57,7 +61,7 @@ def tag(name: str) -> str:
 class PrCurves(AfterTest):
     """Fill TensorBoard's PR Curves tab with a precision-recall curve of each class on the validation images.
 
-    Each class is compared with all others by its predicted probability.
+    Each class is compared with all others by its predicted probability; a label, with its absence.
     """
 
     def after_test(self, run: LoadedRun, writer: SummaryWriter | None, step: int) -> None:
@@ -65,6 +69,7 @@ class PrCurves(AfterTest):
         if writer is None:
             return
         evaluation = run.predictions("val")
-        labels, probabilities = evaluation.labels.numpy(), evaluation.logits.softmax(dim=1).numpy()
+        labels, probabilities = evaluation.labels.numpy(), evaluation.probabilities.numpy()
         for index, name in enumerate(run.classes):
-            writer.add_pr_curve(f"validation/{name}", labels == index, probabilities[:, index], step)
+            is_class = labels[:, index] > 0 if evaluation.is_multilabel else labels == index
+            writer.add_pr_curve(f"validation/{name}", is_class, probabilities[:, index], step)

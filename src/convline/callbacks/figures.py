@@ -77,7 +77,10 @@ class Pictures(AfterTest):
         """Draw figures of the network that was tested, and write them."""
         folder = run.run_dir / "pictures"
         folder.mkdir(exist_ok=True)
-        for name in self.at_end:
+        left_out = [name for name in self.at_end if name in figures.ONE_LABEL and run.data.is_multilabel]
+        if left_out:
+            print(f"not drawn of images with several labels: {', '.join(left_out)}", flush=True)
+        for name in [name for name in self.at_end if name not in left_out]:
             with failures_reported(f"drawing {name}", run):
                 content = png(figures.BY_NAME[name](run))
                 (folder / f"{name}.png").write_bytes(content)

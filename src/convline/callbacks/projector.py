@@ -43,8 +43,8 @@ class Projector(AfterTest):
         if writer is not None:
             samples = run.samples("val", self.num_images)
             points, logits = embeddings(run.network, samples.images, run.data.eval_batch_size)
-            predicted = [run.classes[index] for index in logits.argmax(dim=1).tolist()]
-            write(run.run_dir, points, samples, predicted, run.classes)
+            predicted = run.label_names(logits > 0 if run.data.is_multilabel else logits.argmax(dim=1))
+            write(run.run_dir, points, samples, predicted, run.label_names(samples.labels))
 
 
 @torch.no_grad()
@@ -72,9 +72,7 @@ def embeddings(network: nn.Module, images: Tensor, batch_size: int) -> tuple[NDA
     return torch.cat(features).float().cpu().numpy(), logits.cpu()
 
 
-def write(
-    run_dir: Path, points: NDArray[np.float32], samples: Samples, predicted: list[str], classes: tuple[str, ...]
-) -> None:
+def write(run_dir: Path, points: NDArray[np.float32], samples: Samples, predicted: list[str], true: list[str]) -> None:
     """Write points, labels and sprites into the folder `projector`, and the config file that names them."""
     from google.protobuf import text_format
     from PIL import Image
@@ -83,7 +81,6 @@ def write(
     folder = run_dir / FOLDER
     folder.mkdir(exist_ok=True)
     (folder / "points.tsv").write_text("".join("\t".join(map("{:.4g}".format, row)) + "\n" for row in points.tolist()))
-    true = [classes[label] for label in samples.labels.tolist()]
     lines = [f"{'yes' if p == t else 'no'}\t{p}\t{t}" for p, t in zip(predicted, true, strict=True)]
     lines.insert(0, "correct\tpredicted\ttrue")  # the last column labels the points
     (folder / "labels.tsv").write_text("\n".join(lines) + "\n")

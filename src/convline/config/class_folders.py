@@ -1,7 +1,8 @@
 """Which folders of a user's images are the classes.
 
 Two layouts: ROOT/<class>/<images>, of which the source keeps a part for the test, and ROOT/train/<class>/<images> with
-ROOT/test/<class>/<images>. Only folders are looked at here, so that a config can count its classes when it is composed.
+ROOT/test/<class>/<images>; without a folder test, one for validation is the test set. Only folders are looked at here,
+so that a config can count its classes when it is composed.
 """
 
 import os
@@ -25,20 +26,13 @@ class ClassFolders:
         classes: the classes' names, which are their folders', in natural order: "class 2" before "class 10".
         parts: the folder of each part that holds the class folders: of "train" and "test", or of "all".
         unread: folders beside train and test.
+        test_split: the folder that is the test set; "" if there is none.
     """
 
     classes: tuple[str, ...]
     parts: dict[str, Path]
     unread: tuple[str, ...] = ()
-
-
-def count_classes(root: str) -> int:
-    """How many classes the images below `root` have.
-
-    Raises:
-        UserError: see `find_classes`.
-    """
-    return len(find_classes(root).classes)
+    test_split: str = ""
 
 
 def find_classes(root: str | Path) -> ClassFolders:
@@ -65,32 +59,27 @@ def find_classes(root: str | Path) -> ClassFolders:
 
 
 def _official(top: Path, names: list[str], parts: list[str]) -> ClassFolders:
-    if "test" not in parts:
-        lacking = "but no folder test with the same classes"
-        validation = next((name for name in parts if name in VALIDATION), None)
-        advice = f"type data.root={top / 'train'}: a part of it is then kept for the test"
-        if validation:
-            raise UserError(
-                f"{top} has the folders train and {validation}, {lacking}.\n"
-                f"  Validation images are taken from train. If {validation} is to be the test set, rename it to test;\n"
-                f"  or {advice}"
-            )
-        raise UserError(f"{top} has the folder train, {lacking}.\n  Make one, or {advice}")
+    test = next((name for name in ("test", *VALIDATION) if name in parts), "")
+    if not test:
+        raise UserError(
+            f"{top} has the folder train, but no folder test with the same classes.\n"
+            f"  Make one, or type data.root={top / 'train'}: a part of it is then kept for the test"
+        )
     if "train" not in parts:
         raise UserError(f"{top} has the folder test, but no folder train with the same classes.\n  Make one")
-    classes, tested = (_checked(top / part, _folders_in(top / part)) for part in ("train", "test"))
+    classes, tested = (_checked(top / part, _folders_in(top / part)) for part in ("train", test))
     if classes != tested:
         only = [
             f"{', '.join(sorted(set(here) - set(there))[:5])} only in {part}"
-            for part, here, there in (("train", classes, tested), ("test", tested, classes))
+            for part, here, there in (("train", classes, tested), (test, tested, classes))
             if set(here) - set(there)
         ]
         raise UserError(
-            f"the classes of {top / 'train'} and {top / 'test'} differ: {'; '.join(only)}.\n"
+            f"the classes of {top / 'train'} and {top / test} differ: {'; '.join(only)}.\n"
             "  Give both the same class folders"
         )
-    unread = tuple(name for name in names if name not in ("train", "test"))
-    return ClassFolders(classes, {part: top / part for part in ("train", "test")}, unread)
+    unread = tuple(name for name in names if name not in ("train", test))
+    return ClassFolders(classes, {"train": top / "train", "test": top / test}, unread, test)
 
 
 def _checked(top: Path, names: list[str]) -> tuple[str, ...]:

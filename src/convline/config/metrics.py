@@ -14,6 +14,7 @@ from convline.errors import UserError
 from convline.formatting import nearest
 
 MULTICLASS = "torchmetrics.classification.Multiclass"
+MULTILABEL = "torchmetrics.classification.Multilabel"
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,19 @@ class Metric:
     """Describe a metric.
 
     Args:
-        target: class of torchmetrics; it gets the number of classes too.
+        target: class of torchmetrics; it gets the number of classes too. "" if it is not defined for images with one
+            label each.
         arguments: its further arguments.
         lower_is_better: whether a lower value is better.
         is_share: whether it is a share, which is shown in per cent.
+        multilabel_target: class of torchmetrics for multi-label images; "" if it is not defined for them.
     """
 
     target: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     lower_is_better: bool = False
     is_share: bool = True
+    multilabel_target: str = ""
 
 
 METRICS: dict[str, Metric] = {
@@ -38,10 +42,17 @@ METRICS: dict[str, Metric] = {
     "loss": Metric("", lower_is_better=True, is_share=False),
     "top5": Metric(f"{MULTICLASS}Accuracy", {"top_k": 5, "average": "micro"}),
     "balanced_acc": Metric(f"{MULTICLASS}Accuracy", {"average": "macro"}),  # mean over classes
-    "precision": Metric(f"{MULTICLASS}Precision", {"average": "macro"}),
-    "recall": Metric(f"{MULTICLASS}Recall", {"average": "macro"}),
-    "f1": Metric(f"{MULTICLASS}F1Score", {"average": "macro"}),
-    "auroc": Metric(f"{MULTICLASS}AUROC", {"average": "macro"}),
+    **{
+        name: Metric(f"{MULTICLASS}{metric}", {"average": "macro"}, multilabel_target=f"{MULTILABEL}{metric}")
+        for name, metric in (
+            ("precision", "Precision"),
+            ("recall", "Recall"),
+            ("f1", "F1Score"),
+            ("auroc", "AUROC"),
+            ("map", "AveragePrecision"),  # mean average precision
+        )
+    },
+    "exact_match": Metric("", multilabel_target=f"{MULTILABEL}ExactMatch"),  # all labels of an image
     "kappa": Metric(f"{MULTICLASS}CohenKappa", is_share=False),
     "ece": Metric(f"{MULTICLASS}CalibrationError", {"n_bins": 15, "norm": "l1"}, lower_is_better=True),
 }

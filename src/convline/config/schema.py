@@ -11,7 +11,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-from convline.config.class_folders import count_classes
+from convline.config.label_files import count_classes
 from convline.config.ranges import (
     BETAS,
     FRACTION,
@@ -32,6 +32,8 @@ OF_SWEEPS = ("rerun", "fail_fast", "workers", "sweep")  # top-level settings tha
 
 
 CROSS_ENTROPY = "convline.training.losses.CrossEntropy"  # the loss that has label smoothing and class weights
+# losses of a softmax, in which the classes exclude each other
+ONE_LABEL_LOSSES = (CROSS_ENTROPY, "convline.training.losses.Focal", "convline.training.losses.SquaredError")
 
 
 def is_of_sweeps(word: str) -> bool:

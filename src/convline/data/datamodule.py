@@ -55,7 +55,8 @@ class DataModule(LightningDataModule):
     Attributes:
         notices: messages about the data, printed before training.
         train_indices, val_indices: indices of the splits into the official training set; int64.
-        train_labels: labels of the whole official training set, including label noise; int64.
+        train_labels: labels of the whole official training set, including label noise; int64, or of multi-label images
+            float32, N×classes.
         mean, std: mean and standard deviation by which each channel is normalized, for pixel values 0 to 1; float64.
         classes: names of the classes.
         pipeline: augmentation of the training images; None if there is none.
@@ -136,6 +137,11 @@ class DataModule(LightningDataModule):
         self.std = std if is_standard else torch.ones_like(std)
         self.classes = images.classes
         self.notices.extend(images.notices)
+        if images.is_multilabel:
+            self.notices.append(
+                "multi-label images: the accuracy is the mean over all labels, each predicted if its probability is "
+                "above 0.5"
+            )
         self._train_set = images
         self.pipeline = self._make_pipeline(images, mean)
 
@@ -184,6 +190,16 @@ class DataModule(LightningDataModule):
         return self._train_set.images
 
     @property
+    def is_multilabel(self) -> bool:
+        """Return whether an image may have several labels, or none."""
+        return self.train_labels.ndim == 2
+
+    @property
+    def val_labels(self) -> Tensor:
+        """Return the labels of the validation split, in the order of evaluation."""
+        return self.train_labels[self.val_indices]
+
+    @property
     def flip_invariant(self) -> bool:
         """Return whether a mirrored image still shows its class."""
         assert self._train_set is not None
@@ -191,6 +207,8 @@ class DataModule(LightningDataModule):
 
     def class_weights(self) -> Tensor:
         """Return class weights that balance the classes, with mean 1 over the training images; float32."""
+        if self.is_multilabel:
+            raise UserError("class weights belong to images with one label each: type classifier.class_weights=none")
         counts = self.train_labels[self.train_indices].bincount(minlength=self.num_classes)
         return len(self.train_indices) / (self.num_classes * counts.clamp(min=1)).float()
 

@@ -59,7 +59,7 @@ class Preprocessor:
 
         Args:
             images: uint8, B×C×H×W.
-            labels: int64, B.
+            labels: int64, B; of multi-label images float32, B×classes.
             index: indices of the images in the whole set.
         Returns:
             float32 B×C×H×W, and the labels or, if images are mixed, soft targets B×classes, float32.

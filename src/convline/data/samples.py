@@ -16,7 +16,7 @@ class Samples:
     Args:
         images: normalized, the network's input; float32, N×C×H×W, on the requested device.
         pictures: the same images as pixels, for display; uint8, N×C×H×W, on the host.
-        labels: int64, N, on the host.
+        labels: int64, N, on the host; of multi-label images float32, N×classes.
     """
 
     images: Tensor

@@ -4,9 +4,11 @@ Notable choices:
 - The order in which a class's images are taken is a random permutation that depends on the seed and the class alone. A
   smaller subset is therefore inside a larger one, whatever happens to the other classes.
 - Subsets, imbalance and label noise come after the validation split and change the training images alone.
+- Multi-label images, whose labels are N×classes, are stratified by the iterative algorithm of Sechidis et al. Settings
+  that count the images of one class are refused: an image has several.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +29,8 @@ class Split:
 
     Args:
         train, val: indices into the official training set, ascending; int64.
-        train_labels: labels of the whole official training set, including label noise; int64.
+        train_labels: labels of the whole official training set, including label noise; int64, or of multi-label images
+            float32, N×classes.
     """
 
     train: Tensor
@@ -76,6 +79,8 @@ class SplitConfig:
             UserError: settings contradict each other, or leave a class without training or validation images.
         """
         self._check(len(labels))
+        if labels.ndim == 2:
+            self._check_multilabel()
         train, val = self._validation(labels)
         train = self._subset(labels, train)
         return Split(train, val, self._noisy(labels, train))
@@ -100,6 +105,15 @@ class SplitConfig:
                 f"{num_images:,} images."
             )
 
+    def _check_multilabel(self) -> None:
+        for key, without in (("per_class", None), ("imbalance", 1), ("label_noise", 0)):
+            if getattr(self, key) != without:
+                raise UserError(
+                    f"data.{key}={getattr(self, key)} is defined for images with one label each, but these have "
+                    f"several.\n  Type: data.{key}={'null' if without is None else without}; data.train_fraction=0.1 "
+                    "trains on fewer"
+                )
+
     def _validation(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         settings = f"data.val_size={self.val_size}" if self.val_size else f"data.val_fraction={self.val_fraction}"
         if self.fold is not None:
@@ -116,6 +130,8 @@ class SplitConfig:
         _check_classes(labels, train, f"{settings} leaves class {{}} without training images; choose another value.")
         if self.val == "first":
             settings = f"data.val=first with {settings}"  # files may well be sorted by class
+        if labels.ndim == 2:  # a rare label may be in training images alone
+            return train, val
         _check_classes(labels, val, f"{settings} leaves class {{}} without validation images; choose another value.")
         return train, val
 
@@ -125,6 +141,14 @@ class SplitConfig:
         # end, so a smaller setting gives a subset of what a larger one gives.
         if self.train_fraction is None and self.per_class is None and self.imbalance == 1:
             return train
+        if labels.ndim == 2:
+            order = np.random.default_rng([self.split_seed, _SUBSET]).permutation(len(labels))
+            ranks = np.argsort(order)[train.numpy()]
+            size = round((self.train_fraction or 1) * len(train))
+            kept = train[torch.from_numpy(np.sort(np.argsort(ranks)[:size]))]
+            settings = f"data.train_fraction={self.train_fraction}"
+            _check_classes(labels, kept, f"{settings} leaves class {{}} without training images; choose another value.")
+            return kept
         orders = dict(_class_orders(labels, train, self.split_seed))
         if self.per_class is not None:
             for label, members in orders.items():
@@ -179,6 +203,8 @@ class SplitConfig:
 
 def _stratified(labels: Tensor, size: int, seed: int) -> Tensor:
     """Return a mask of `size` images, each class in proportion by largest remainder."""
+    if labels.ndim == 2:
+        return torch.from_numpy(_iterative_stratification(labels.numpy() > 0, [size, len(labels) - size], seed) == 0)
     rng = np.random.default_rng(seed)
     values = labels.numpy()
     classes, counts = np.unique(values, return_counts=True)
@@ -194,11 +220,52 @@ def _stratified(labels: Tensor, size: int, seed: int) -> Tensor:
 
 def _fold(labels: Tensor, fold: int, num_folds: int, seed: int) -> Tensor:
     """Return a mask of one stratified fold; the sizes of folds differ by one at most."""
+    if labels.ndim == 2:
+        sizes = [(len(labels) + num_folds - 1 - index) // num_folds for index in range(num_folds)]
+        return torch.from_numpy(_iterative_stratification(labels.numpy() > 0, sizes, seed) == fold)
     # ordered by class: taking every num_folds-th image gives each fold an equal number of each class, up to one
     by_class = np.concatenate([m for _, m in _class_orders(labels, torch.arange(len(labels)), seed, _FOLDS)])
     chosen = np.zeros(len(by_class), dtype=bool)
     chosen[by_class[fold::num_folds]] = True
     return torch.from_numpy(chosen)
+
+
+def _iterative_stratification(labels: np.ndarray, sizes: Sequence[int], seed: int) -> np.ndarray:
+    """Divide multi-label images into subsets of exact sizes, each label in proportion, the rarest label first.
+
+    Args:
+        labels: bool, N×classes.
+        sizes: number of images of each subset; they sum to N.
+        seed: seed of the order in which images are taken.
+    Returns:
+        The index of each image's subset; int64, N.
+
+    Source: Sechidis, Tsoumakas & Vlahavas, "On the Stratification of Multi-Label Data", ECML PKDD 2011, algorithm 1;
+    a subset that is full takes no more.
+    """
+    room = np.array(sizes, dtype=np.float64)
+    wanted = np.outer(room / len(labels), labels.sum(axis=0))  # images of each label that each subset still needs
+    subset = np.full(len(labels), -1)
+    remaining = np.random.default_rng(seed).permutation(len(labels))
+
+    def place(image: int, preference: np.ndarray) -> None:
+        # of equally suitable subsets the one with more room; a full one never
+        chosen = max(np.flatnonzero(room > 0), key=lambda index: (round(float(preference[index]), 9), room[index]))
+        subset[image] = chosen
+        room[chosen] -= 1
+        wanted[chosen, labels[image]] -= 1
+
+    while len(remaining):
+        counts = labels[remaining].sum(axis=0)
+        if not counts.any():
+            break
+        rarest = int(np.where(counts > 0, counts, len(labels) + 1).argmin())
+        for image in remaining[labels[remaining, rarest]]:
+            place(image, wanted[:, rarest])
+        remaining = remaining[~labels[remaining, rarest]]
+    for image in remaining:  # without any label
+        place(image, room)
+    return subset
 
 
 def _class_orders(labels: Tensor, among: Tensor, seed: int, purpose: int = _SUBSET) -> Iterator[tuple[int, np.ndarray]]:
@@ -216,6 +283,9 @@ def _check_classes(labels: Tensor, indices: Tensor, message: str) -> None:
     Raises:
         UserError: with `message`, in which "{}" is replaced by the first missing class.
     """
-    missing = np.setdiff1d(labels.numpy(), labels[indices].numpy())
+    if labels.ndim == 2:
+        missing = np.flatnonzero(labels.any(dim=0).numpy() & ~labels[indices].any(dim=0).numpy())
+    else:
+        missing = np.setdiff1d(labels.numpy(), labels[indices].numpy())
     if len(missing):
         raise UserError(message.format(missing[0]))

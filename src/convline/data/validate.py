@@ -24,6 +24,13 @@ def check_images(images: Images, channels: int, num_classes: int) -> None:
         raise UserError(
             f"the data are in {classes} classes, but the config says {num_classes}.\n  Type: data.num_classes={classes}"
         )
+    if images.is_multilabel and (
+        images.labels.shape[1] != classes or not ((images.labels == 0) | (images.labels == 1)).all()
+    ):
+        raise UserError(
+            f"the labels of these data are {shape_text(images.labels.shape)}, but multi-label images need a column of "
+            f"0 and 1 for each of the {classes} classes."
+        )
 
 
 def check_batch_size(batch_size: int, num_train: int) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "BY_NAME",
     "FORMER_NAMES",
     "NEED_PREDICTIONS",
+    "ONE_LABEL",
     "attribution",
     "by_name",
     "calibration",
@@ -66,6 +67,8 @@ BY_NAME: dict[str, Callable[[RunOrPath], Figure]] = {
 NEED_PREDICTIONS = frozenset(
     draw.__name__ for draw in (predictions, top_losses, confusion_matrix, confusion_matrix_normalized, calibration)
 )
+# Figures of images with one label each.
+ONE_LABEL = frozenset(draw.__name__ for draw in (confusion_matrix, confusion_matrix_normalized))
 # Names of the first edition: configs of older runs and scripts still use them.
 FORMER_NAMES = {
     "mistakes": "top_losses",

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from convline.figures import canvas
 from convline.figures.image_grid import as_tiles, colored, enlarged, make_grid
-from convline.figures.predictions import caption
+from convline.figures.predictions import LONG, caption
 from convline.network.hooks import evaluating, layers
 from convline.network.summary import summarize
 from convline.training.loaded_run import RunOrPath, load_run
+from convline.training.metrics import probabilities
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,8 +39,9 @@ def attribution(run: RunOrPath, num_images: int = 8) -> Figure:
     """
     run = load_run(run)
     samples = run.one_sample_per_class(num_images)
+    is_multilabel = samples.labels.ndim == 2
     with torch.no_grad(), evaluating(run.network):
-        probabilities, predicted = run.network.forward(samples.images).softmax(dim=1).max(dim=1)
+        probability, predicted = probabilities(run.network.forward(samples.images), is_multilabel).max(dim=1)
     tiles = enlarged(as_tiles(samples.pictures.numpy()), SIDE)
     rows = [(["image"], tiles)]
     if (name := last_map(run.network, samples.images.shape[1:])) is not None:
@@ -47,11 +49,15 @@ def attribution(run: RunOrPath, num_images: int = 8) -> Figure:
         rows.append((["Grad-CAM", f"at {name}"], overlaid(tiles, heat)))
     bright = saliency(run.network, samples.images, predicted)
     rows.append((["saliency"], enlarged(colored(bright, 0, 1, "inferno"), SIDE)))
-    captions = [
-        caption(run.classes, *values)
-        for values in zip(predicted.tolist(), samples.labels.tolist(), probabilities.tolist(), strict=True)
-    ]
-    return draw(rows, captions, (predicted.cpu() == samples.labels).tolist())
+    predicted = predicted.cpu()
+    names = zip(run.label_names(predicted), run.label_names(samples.labels), probability.tolist(), strict=True)
+    longest = max(map(len, run.classes)) if not is_multilabel else LONG
+    captions = [caption(*values, longest) for values in names]
+    # of several labels the most probable one is explained
+    is_correct = (
+        samples.labels.gather(1, predicted[:, None])[:, 0] > 0 if is_multilabel else predicted == samples.labels
+    )
+    return draw(rows, captions, is_correct.tolist())
 
 
 def last_map(network: nn.Module, input_shape: tuple[int, ...]) -> str | None:

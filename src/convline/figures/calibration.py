@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from convline.figures import canvas
@@ -27,6 +28,11 @@ def calibration(run: RunOrPath, split: str = "val") -> Figure:
         UserError: the run's predictions are missing.
     """
     evaluation = load_run(run).predictions(split)
+    if evaluation.is_multilabel:  # each label is a prediction: shown or not, with the probability of that
+        shown = evaluation.logits.double().sigmoid()
+        is_correct = (evaluation.logits > 0) == (evaluation.labels > 0)
+        caption = f"{evaluation.labels.numel():,} labels of {len(shown):,} {canvas.SPLIT_NAMES[split]} images"
+        return draw(binned(torch.maximum(shown, 1 - shown).flatten().numpy(), is_correct.flatten().numpy()), caption)
     probabilities, predicted = evaluation.logits.double().softmax(dim=1).max(dim=1)
     return draw(
         binned(probabilities.numpy(), (predicted == evaluation.labels).numpy()),

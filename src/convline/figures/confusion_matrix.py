@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from convline.errors import UserError
 from convline.figures import canvas
 from convline.training.loaded_run import RunOrPath, load_run
 
@@ -27,10 +28,15 @@ def confusion_matrix(run: RunOrPath, split: str = "val", normalized: bool = Fals
         split: "val" or "test".
         normalized: write per cent of each true class into the cells, instead of numbers of images.
     Raises:
-        UserError: the run's predictions are missing.
+        UserError: the run's predictions are missing, or its images have several labels.
     """
     run = load_run(run)
     evaluation = run.predictions(split)
+    if evaluation.is_multilabel:
+        raise UserError(
+            "a confusion matrix counts images with one label each, but these have several: TensorBoard's PR Curves tab "
+            "shows each label."
+        )
     counts = matrix(evaluation.labels.numpy(), evaluation.logits.argmax(dim=1).numpy(), evaluation.logits.shape[1])
     return draw(counts, run.classes, normalized, f"{len(evaluation.labels):,} {canvas.SPLIT_NAMES[split]} images")
 

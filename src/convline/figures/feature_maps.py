@@ -41,7 +41,7 @@ def feature_maps(run: RunOrPath, num_images: int = 3, num_channels: int = 8) -> 
     run = load_run(run)
     samples = run.one_sample_per_class(num_images)
     maps = outputs(run.network, samples.images, lambda module: not isinstance(module, UNCHANGED), _to_numpy)
-    names = [run.classes[label] for label in samples.labels.tolist()]
+    names = run.label_names(samples.labels)
     return draw(as_tiles(samples.pictures.numpy()), names, choose_layers(maps), num_channels)
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from convline.figures import canvas
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 SIDE = 56  # pixels of an image, at least
 MAX_LENGTH_ON_ONE_LINE = 3  # characters of the longest class's name that still fits on one line with the rest
+LONG = 14  # characters of a name that is not cut off
 
 
 def predictions(run: RunOrPath, split: str = "val", rows: int = 3, columns: int = 8) -> Figure:
@@ -63,34 +63,44 @@ def top_losses(run: RunOrPath, split: str = "val", rows: int = 3, columns: int =
 
 def misclassified_by_loss(evaluation: Evaluation) -> torch.Tensor:
     """Return the indices of all misclassified images, ordered by decreasing cross-entropy."""
-    losses = F.cross_entropy(evaluation.logits.double(), evaluation.labels, reduction="none")
-    misclassified = (evaluation.logits.argmax(dim=1) != evaluation.labels).nonzero().flatten()
-    return misclassified[losses[misclassified].argsort(descending=True, stable=True)]
+    misclassified = (~evaluation.is_correct).nonzero().flatten()
+    return misclassified[evaluation.losses[misclassified].argsort(descending=True, stable=True)]
 
 
 def _draw_images(
     run: LoadedRun, split: str, evaluation: Evaluation, indices: torch.Tensor, columns: int, title: str
 ) -> Figure:
     samples = run.samples(split, indices)
-    probabilities, predicted = evaluation.logits[indices].softmax(dim=1).max(dim=1)
-    captions = [
-        caption(run.classes, *values)
-        for values in zip(predicted.tolist(), samples.labels.tolist(), probabilities.tolist(), strict=True)
-    ]
-    is_correct = (predicted == samples.labels).tolist()
+    logits, probabilities = evaluation.logits[indices], evaluation.probabilities[indices]
+    if evaluation.is_multilabel:
+        predicted, longest = logits > 0, LONG
+        # of all labels together, if they are independent
+        probability = torch.where(predicted, probabilities, 1 - probabilities).prod(dim=1)
+    else:
+        predicted, longest = logits.argmax(dim=1), max(map(len, run.classes))
+        probability = probabilities.amax(dim=1)
+    names = zip(run.label_names(predicted), run.label_names(samples.labels), probability.tolist(), strict=True)
+    captions = [caption(*values, longest) for values in names]
+    is_correct = evaluation.is_correct[indices].tolist()
     return draw(as_tiles(samples.pictures.numpy()), captions, is_correct, columns, title)
 
 
-def caption(classes: Sequence[str], predicted: int, label: int, probability: float) -> list[str]:
-    """Write the caption of an image: `predicted (true) probability`, on two lines if the names are long."""
+def caption(predicted: str, true: str, probability: float, longest: int) -> list[str]:
+    """Write the caption of an image: `predicted (true) probability`, on two lines if names are long.
+
+    Args:
+        predicted, true: names of the classes.
+        probability: of the prediction.
+        longest: characters of the longest name that a caption of the figure may hold.
+    """
     percent = f"{100 * probability:.0f}%"
-    if max(map(len, classes)) <= MAX_LENGTH_ON_ONE_LINE:
-        return [f"{classes[predicted]} ({classes[label]}) {percent}"]
-    return [f"{_cut(classes[predicted])} {percent}", f"({_cut(classes[label])})"]
+    if longest <= MAX_LENGTH_ON_ONE_LINE:
+        return [f"{predicted} ({true}) {percent}"]
+    return [f"{_cut(predicted)} {percent}", f"({_cut(true)})"]
 
 
 def _cut(name: str) -> str:
-    return name if len(name) <= 14 else f"{name[:13]}…"
+    return name if len(name) <= LONG else f"{name[: LONG - 1]}…"
 
 
 def draw(

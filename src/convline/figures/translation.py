@@ -73,23 +73,27 @@ def shift_curve(network: nn.Module, images: Tensor, labels: Tensor, batch_size: 
     Args:
         network: maps images to logits.
         images: float32, N×C×H×W, on the network's device.
-        labels: int64, N, on the CPU.
+        labels: int64, N, on the CPU; of multi-label images float32, N×classes.
         batch_size: number of images in a forward pass.
     """
     with evaluating(network):
-        unmoved = _predictions(network, images, batch_size)
+        is_multilabel = labels.ndim == 2
+        unmoved = _predictions(network, images, batch_size, is_multilabel)
         curve = ShiftCurve([], [], [])
         for distance in range(-MAX_SHIFT, MAX_SHIFT + 1):
             translations = [(distance, 0), (0, distance)]
-            predicted = torch.cat([_predictions(network, translated(images, *t), batch_size) for t in translations])
+            moved = [translated(images, *translation) for translation in translations]
+            predicted = torch.cat([_predictions(network, each, batch_size, is_multilabel) for each in moved])
             curve.distances.append(distance)
-            curve.accuracy.append((predicted == labels.repeat(2)).double().mean().item())
-            curve.agreement.append((predicted == unmoved.repeat(2)).double().mean().item())
+            # repeated along the images alone: multi-label predictions are N×classes
+            curve.accuracy.append((predicted == torch.cat([labels, labels])).double().mean().item())
+            curve.agreement.append((predicted == torch.cat([unmoved, unmoved])).double().mean().item())
     return curve
 
 
-def _predictions(network: nn.Module, images: Tensor, batch_size: int) -> Tensor:
-    return torch.cat([network.forward(batch).argmax(dim=1) for batch in images.split(batch_size)]).cpu()
+def _predictions(network: nn.Module, images: Tensor, batch_size: int, is_multilabel: bool) -> Tensor:
+    logits = torch.cat([network.forward(batch) for batch in images.split(batch_size)]).cpu()
+    return (logits > 0).float() if is_multilabel else logits.argmax(dim=1)
 
 
 def translated(images: Tensor, right: int, down: int) -> Tensor:

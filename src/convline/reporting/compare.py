@@ -88,7 +88,7 @@ def _show(result: Comparison) -> None:
     terminal.print()
     if result.over_seeds or result.images:
         terminal.print(_differences(result))
-    if result.images:
+    if result.images and result.images.pairs:
         terminal.print(_pairs(result.images))
     terminal.print()
     for index, paragraph in enumerate(verdict.paragraphs(result)):

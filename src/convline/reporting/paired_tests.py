@@ -47,6 +47,7 @@ class ImageComparison:
         difference: difference between the mean metrics of the two sides, with a bootstrap interval over images; its p
             is nan.
         pairs: McNemar's test of each pair of networks.
+            None of multi-label images, of which a prediction is not either correct or incorrect.
         by_seed: whether the networks of a pair have the same seed; otherwise they are paired in their order.
     """
 
@@ -89,7 +90,7 @@ def compare_on_images(
     return ImageComparison(
         num_images=len(loaded[first_run.folder][1]),
         difference=bootstrap(means[0] - means[1]),
-        pairs=[_mcnemar(run_a, run_b, loaded) for run_a, run_b in pairs],
+        pairs=[] if loaded[first_run.folder][1].ndim == 2 else [_mcnemar(x, y, loaded) for x, y in pairs],
         by_seed=by_seed,
     )
 
@@ -138,9 +139,14 @@ def _mcnemar(
 
 
 def _metric_per_image(logits: "NDArray[np.float32]", labels: "NDArray[np.int64]", metric: str) -> "NDArray[np.float64]":
-    """Compute the metric of each image: 1 or 0 for a correct or incorrect prediction, or the cross-entropy in nats."""
+    """Compute the metric of each image: 1 or 0 for a correct or incorrect prediction, or the cross-entropy in nats.
+
+    The accuracy of a multi-label image is its share of correct labels.
+    """
     import numpy as np
 
+    if labels.ndim == 2:
+        return ((logits > 0) == (labels > 0)).mean(axis=1)
     if metric == "acc":
         return (logits.argmax(axis=1) == labels).astype(np.float64)
     from scipy.special import logsumexp
@@ -156,7 +162,7 @@ def _load(run: RunRecord, split: str) -> "tuple[NDArray[np.float32], NDArray[np.
     try:
         with np.load(path, allow_pickle=False) as file:
             logits, labels = file["logits"], file["labels"]
-        if logits.ndim != 2 or labels.shape != logits.shape[:1] or not len(labels):
+        if logits.ndim != 2 or labels.shape not in (logits.shape[:1], logits.shape) or not len(labels):
             raise ValueError(f"logits {logits.shape} and labels {labels.shape} do not belong together")
         return logits, labels
     except Exception as error:  # NumPy and zipfile raise many kinds

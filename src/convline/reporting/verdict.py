@@ -84,7 +84,7 @@ def _on_images(result: Comparison) -> list[str]:
     if images is None:
         return ["Some runs have no saved logits (predictions/*.npz), so nothing is said about single images."]
     difference, split = images.difference, result.metric.partition("/")[0]
-    if len(result.a.runs) == len(result.b.runs) == 1:
+    if images.pairs and len(result.a.runs) == len(result.b.runs) == 1:
         pair = images.pairs[0]
         support = "support" if pair.p < ALPHA else "do not support"
         return [

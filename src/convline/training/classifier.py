@@ -28,7 +28,7 @@ from torchmetrics import MetricCollection
 from convline.data.datamodule import DataModule
 from convline.data.loader import Batch, Execution
 from convline.errors import UserError
-from convline.training.metrics import Sums, computed, count_correct
+from convline.training.metrics import Sums, computed, count_correct, probabilities
 from convline.training.optimizers import ParameterGroups, needs_closure
 from convline.training.rng_state import gather_rng_state, restore_rng_state
 from convline.training.schedules import Schedule
@@ -54,6 +54,7 @@ class Classifier(LightningModule):
         scheduler_monitor: metric of the epoch by which `ReduceLROnPlateau` decides.
         parameter_groups: divides the parameters for the optimizer.
         metrics: measured in validation, beside loss and accuracy.
+        is_multilabel: whether images may have several labels: targets are N×classes, and accuracy is that of labels.
         ema_decay: decay per optimizer step of an exponential moving average of the weights and of batch norm's running
             statistics. The averaged network is the one that is validated and tested.
         channels_last: memory format of the convolutions.
@@ -77,6 +78,7 @@ class Classifier(LightningModule):
         scheduler_monitor: str = "val/loss",
         parameter_groups: ParameterGroups | None = None,
         metrics: MetricCollection | None = None,
+        is_multilabel: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -95,6 +97,7 @@ class Classifier(LightningModule):
         self.is_validated = False  # whether the current epoch has been
         self.metrics = metrics if metrics is not None else MetricCollection({})
         self.loss = loss
+        self.is_multilabel = is_multilabel
         self.label_smoothing = label_smoothing
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", class_weights, persistent=False)
@@ -214,7 +217,7 @@ class Classifier(LightningModule):
                 learning_rates.append(optimizer.param_groups[0]["lr"])
                 self._optimizer_step(optimizer, images, targets)
         num_correct = torch.stack(
-            [count_correct(*pair) for pair in zip(logits_by_batch, targets_by_batch, strict=True)]
+            [count_correct(*pair, self.is_multilabel) for pair in zip(logits_by_batch, targets_by_batch, strict=True)]
         )
         # Read the execution before this one, which the device has finished long ago: reading this one would wait for
         # the device, and leave it idle until the next execution is enqueued.
@@ -346,10 +349,11 @@ class Classifier(LightningModule):
                 if self.loss
                 else F.cross_entropy(logits, labels, reduction="sum")
             )
-            self._val_sums += torch.stack([loss, count_correct(logits, labels), loss.new_tensor(len(labels))])
+            num_correct = count_correct(logits, labels, self.is_multilabel)
+            self._val_sums += torch.stack([loss, num_correct, loss.new_tensor(len(labels))])
         logits, labels = torch.cat(logits_by_batch), torch.cat(labels_by_batch)
         if self.metrics:  # once an execution: an update costs more than a batch of a small network
-            self.metrics.update(logits.float().softmax(dim=1), labels)
+            self.metrics.update(probabilities(logits.float(), self.is_multilabel), labels.long())
         return {"logits": logits, "labels": labels}
 
     def on_validation_epoch_end(self) -> None:
@@ -386,8 +390,9 @@ class Classifier(LightningModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Compute the probabilities N×classes of an execution, of a batch `(images, targets)`, or of images alone."""
         if isinstance(batch, Tensor):
-            return self(batch).float().softmax(dim=1)
-        return torch.cat([self(images) for images, *_ in self._batches(batch)]).float().softmax(dim=1)
+            return probabilities(self(batch).float(), self.is_multilabel)
+        logits = torch.cat([self(images) for images, *_ in self._batches(batch)])
+        return probabilities(logits.float(), self.is_multilabel)
 
     def _evaluation_metrics(self, split: str) -> dict[str, float]:
         """Reduce the sums over all ranks to the metrics of a split."""

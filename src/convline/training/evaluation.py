@@ -16,7 +16,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from convline.data.loader import Loader
-from convline.training.metrics import compute_on_logits
+from convline.training.metrics import compute_on_logits, label_accuracy, probabilities
 
 Network = Callable[[Tensor], Tensor]
 
@@ -27,7 +27,7 @@ class Evaluation:
 
     Args:
         logits: N×classes, float32.
-        labels: N, int64.
+        labels: N, int64; of multi-label images N×classes, 0 or 1, float32.
     """
 
     logits: Tensor
@@ -35,8 +35,35 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """Compute the fraction of images whose highest logit belongs to the label."""
+        """Compute the fraction of images whose highest logit belongs to the label; of multi-label images, of labels."""
+        if self.is_multilabel:
+            return label_accuracy(self.logits, self.labels.double()).double().mean().item()
         return (self.logits.argmax(dim=1) == self.labels).double().mean().item()
+
+    @property
+    def is_multilabel(self) -> bool:
+        """Return whether an image may have several labels, or none."""
+        return self.labels.ndim == 2
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Compute the probability of each class; N×classes."""
+        return probabilities(self.logits, self.is_multilabel)
+
+    @property
+    def is_correct(self) -> Tensor:
+        """Return whether each image is predicted correctly, a multi-label one in all its labels; bool, N."""
+        if self.is_multilabel:
+            return ((self.logits > 0) == (self.labels > 0)).all(dim=1)
+        return self.logits.argmax(dim=1) == self.labels
+
+    @property
+    def losses(self) -> Tensor:
+        """Compute the cross-entropy of each image in nats, a mean over labels if it has several; float64, N."""
+        if self.is_multilabel:
+            pairs = self.logits.double(), self.labels.double()
+            return F.binary_cross_entropy_with_logits(*pairs, reduction="none").mean(dim=1)
+        return F.cross_entropy(self.logits.double(), self.labels, reduction="none")
 
     @property
     def loss(self) -> float:
@@ -48,7 +75,10 @@ class Evaluation:
         return self.loss if loss is None else float(loss(self.logits, self.labels))
 
     def class_accuracy(self) -> list[float]:
-        """Compute the accuracy within each class; a class without images gets 0."""
+        """Compute the accuracy within each class, 0 without images; of multi-label images, that of each label."""
+        if self.is_multilabel:
+            per_label = ((self.logits > 0) == (self.labels > 0)).double().mean(dim=0)
+            return [round(value, 6) for value in per_label.tolist()]
         per_class = multiclass_accuracy(self.logits, self.labels, num_classes=self.logits.shape[1], average="none")
         return [round(value, 6) for value in per_class.double().tolist()]
 

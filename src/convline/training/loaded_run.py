@@ -147,10 +147,22 @@ class LoadedRun:
 
     def one_sample_per_class(self, num_classes: int) -> Samples:
         """Take the first validation image of each of the first `num_classes` classes; always the same images."""
-        labels = self.data.train_labels[self.data.val_indices[: num_eval_samples(self.data, "val")]]
-        indices_by_class = [(labels == label).nonzero() for label in range(self.data.num_classes)]
-        firsts = [int(indices[0]) for indices in indices_by_class if len(indices)][:num_classes]
-        return self.samples("val", torch.tensor(firsts))
+        labels = self.data.val_labels[: num_eval_samples(self.data, "val")]
+        shown = [labels[:, k] > 0 if self.data.is_multilabel else labels == k for k in range(self.data.num_classes)]
+        # the first image of two classes is shown once
+        firsts = list(dict.fromkeys(int(is_of_class.nonzero()[0]) for is_of_class in shown if is_of_class.any()))
+        return self.samples("val", torch.tensor(firsts[:num_classes], dtype=torch.int64))
+
+    def label_names(self, labels: Tensor) -> list[str]:
+        """Write the labels of images as text: the class's name, or those of a multi-label image, or "none".
+
+        Args:
+            labels: N, or of multi-label images N×classes.
+        """
+        if labels.ndim == 1:
+            return [self.classes[label] for label in labels.tolist()]
+        rows = [[name for name, is_shown in zip(self.classes, row, strict=True) if is_shown] for row in labels.tolist()]
+        return [", ".join(row) or "none" for row in rows]
 
 
 RunOrPath = Path | str | LoadedRun  # figures take a run directory, or a run that is loaded already

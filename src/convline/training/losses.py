@@ -1,7 +1,7 @@
 """Compute the loss of a batch: modules that `loss=NAME` chooses.
 
 A loss maps logits N×classes and targets to the mean over the images, a scalar. Targets are labels N; for mixed images
-(mixup, CutMix) they are the share of each class, N×classes.
+(mixup, CutMix) they are the share of each class, N×classes; for multi-label images they are 0 or 1 for each class.
 """
 
 import torch.nn.functional as F

@@ -70,30 +70,52 @@ class Sums:
         return self.num_correct / self.num_images if self.num_images else math.nan
 
 
-def count_correct(logits: Tensor, targets: Tensor) -> Tensor:
+def count_correct(logits: Tensor, targets: Tensor, is_multilabel: bool = False) -> Tensor:
     """Count the correct predictions of a batch, without waiting for the device.
 
     Args:
         logits: N×classes.
         targets: labels, N; or soft targets of mixed images, N×classes, in which case a prediction counts by the target
-            of its class.
+            of its class; or of multi-label images N×classes.
+        is_multilabel: whether each class is predicted by itself. An image then counts by its share of correct labels,
+            so that the mean over images is the label accuracy, 1 − the Hamming loss.
     Returns:
         A scalar on the device of the logits.
     """
+    if is_multilabel:
+        return label_accuracy(logits, targets).sum()
     predictions = logits.argmax(dim=1)
     if targets.is_floating_point():
         return targets.gather(1, predictions.unsqueeze(1)).sum()
     return (predictions == targets).sum().to(torch.float32)
 
 
-def build_metrics(entries: Sequence[Any], num_classes: int) -> MetricCollection:
+def label_accuracy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the share of correct labels of each multi-label image, N; a label is predicted above a probability of 0.5.
+
+    Args:
+        logits: N×classes.
+        targets: N×classes, 0 or 1; or of mixed images the share of each label, by which its prediction counts.
+    """
+    return torch.where(logits > 0, targets, 1 - targets).float().mean(dim=1)
+
+
+def probabilities(logits: Tensor, is_multilabel: bool) -> Tensor:
+    """Return the probability of each class, N×classes: by softmax, or of each label by itself; float32 at least."""
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    return logits.sigmoid() if is_multilabel else logits.softmax(dim=1)
+
+
+def build_metrics(entries: Sequence[Any], num_classes: int, is_multilabel: bool = False) -> MetricCollection:
     """Build the metrics that a config names beside loss and accuracy.
 
     Args:
         entries: the setting `metrics`: names of `METRICS`, or nodes with `_target_`.
         num_classes: number of classes.
+        is_multilabel: whether an image may have several labels.
     Returns:
-        A collection whose `update` takes probabilities N×classes and labels N, by the names of the metrics.
+        A collection whose `update` takes probabilities N×classes and labels N, or N×classes, by the names of the
+        metrics.
     Raises:
         UserError: a metric cannot be built, or its direction is not the one that the config states.
     """
@@ -106,7 +128,15 @@ def build_metrics(entries: Sequence[Any], num_classes: int) -> MetricCollection:
             continue
         else:
             name, spec = str(entry), METRICS[entry]
-            arguments = {"_target_": spec.target, "num_classes": num_classes, **spec.arguments}
+            target = spec.multilabel_target if is_multilabel else spec.target
+            if not target:
+                kind = "several labels" if is_multilabel else "one label each"
+                usable = [n for n, m in METRICS.items() if (m.multilabel_target if is_multilabel else m.target)]
+                raise UserError(
+                    f"metrics={name} is not defined for images with {kind}.\n  Metrics of these: {', '.join(usable)}"
+                )
+            count = "num_labels" if is_multilabel else "num_classes"
+            arguments = {"_target_": target, count: num_classes, **spec.arguments}
             if spec.arguments.get("top_k", 0) >= num_classes:
                 raise UserError(f"metrics: {name} of {num_classes} classes would always be 1; take it out.")
         metric = instantiate(arguments, _convert_="all")
@@ -141,11 +171,11 @@ def compute_on_logits(metrics: MetricCollection, logits: Tensor, labels: Tensor)
     Args:
         metrics: a collection; a copy of it is used.
         logits: N×classes.
-        labels: N.
+        labels: N, or of multi-label images N×classes.
     """
     if not metrics:
         return {}
     fresh = metrics.clone().to(logits.device)
     fresh.reset()
-    fresh.update(logits.float().softmax(dim=1), labels)
+    fresh.update(probabilities(logits, labels.ndim == 2).float(), labels.long())
     return computed(fresh)

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from torchmetrics import MetricCollection
 
 from convline.config.metrics import declare, entries_of
-from convline.config.schema import CROSS_ENTROPY
+from convline.config.schema import CROSS_ENTROPY, ONE_LABEL_LOSSES
 from convline.config.targets import OUR_OWN, locate
 from convline.data.datamodule import DataModule
 from convline.data.source_cache import cached_source
@@ -54,6 +54,7 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
         parameter_groups=ParameterGroups(**{key: grouping[key] for key in OUR_OWN["optimizer"] if key in grouping}),
         **{f"scheduler_{key}": cfg.scheduler[key] for key in OUR_OWN["scheduler"] if key in cfg.scheduler},
         metrics=build_metrics_of(cfg, data),
+        is_multilabel=data.is_multilabel,
         channels_last=cfg.channels_last,
         compile=cfg.compile,
     )
@@ -72,7 +73,7 @@ def build_metrics_of(cfg: DictConfig, data: DataModule) -> MetricCollection:
     """Build the metrics that a config names beside loss and accuracy; see `build_metrics`."""
     entries = entries_of(cfg)
     declare(entries)
-    return build_metrics(entries, data.num_classes)
+    return build_metrics(entries, data.num_classes, data.is_multilabel)
 
 
 def load_data(cfg: DictConfig) -> DataModule:
@@ -94,7 +95,22 @@ def load_data(cfg: DictConfig) -> DataModule:
         **{key: cfg.trainer[key] for key in LIMITS},
     )
     data.read()
+    _check_loss(cfg, data)
     return data
+
+
+def _check_loss(cfg: DictConfig, data: DataModule) -> None:
+    """Refuse a loss whose classes exclude each other for images with several labels; one of the user's own may be any.
+
+    Raises:
+        UserError: names the loss, and the one to type.
+    """
+    target = cfg.loss._target_ if cfg.get("loss") else CROSS_ENTROPY
+    if data.is_multilabel and target in ONE_LABEL_LOSSES:
+        name = str(target).rpartition(".")[2]
+        raise UserError(
+            f"these images have several labels each, but {name} takes one label an image.\n  Type: loss=bce"
+        )
 
 
 def _source_of(cfg: DictConfig) -> Callable[..., Any]:

@@ -22,8 +22,14 @@ def partners(batch: Tensor) -> Tensor:
 
 
 def soft_targets(labels: Tensor, shares: Tensor, num_classes: int) -> Tensor:
-    """Return targets B×num_classes that sum to 1: `shares` for the own label, the remainder for the partner's."""
-    own = F.one_hot(labels, num_classes).float()
+    """Return targets B×num_classes: `shares` of the own labels, the remainder of the partner's.
+
+    Args:
+        labels: B, or of multi-label images B×num_classes; then targets need not sum to 1.
+        shares: B.
+        num_classes: number of classes.
+    """
+    own = labels if labels.ndim == 2 else F.one_hot(labels, num_classes).float()
     shares = shares.view(-1, 1)
     return own * shares + partners(own) * (1 - shares)
 

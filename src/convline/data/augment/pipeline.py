@@ -64,11 +64,11 @@ class Pipeline:
 
         Args:
             images: uint8, B×C×H×W, in either memory format; not changed.
-            labels: int64, B, on the same device.
+            labels: int64, B, on the same device; of multi-label images float32, B×num_classes.
             parameters: of each step the rows of these images, B×k, on the same device.
         Returns:
             Images, uint8 or float32, still in 0…255; and the labels, or with a mixing step float32 targets
-            B×num_classes that add up to 1 for each image.
+            B×num_classes, which add up to 1 for an image with one label.
         """
         self._fill = self._fill.to(images.device)
         targets = labels

@@ -20,7 +20,7 @@ class Images:
     Args:
         images: uint8, N×C×H×W, in channels-last memory format: other tensors are copied into it. Batches of images
             whose channels lie together are normalized and made ready for convolutions several times as fast.
-        labels: int64, N; each below `len(classes)`.
+        labels: int64, N, each below `len(classes)`; or of multi-label images float32, N×classes, 0 or 1.
         classes: the classes' names, in order of their numbers.
         flip_invariant: whether a mirrored image still shows its class; no for digits, letters and other characters.
         notices: messages about the images, printed before training.
@@ -40,6 +40,11 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def is_multilabel(self) -> bool:
+        """Return whether an image may have several labels, or none."""
+        return self.labels.ndim == 2
 
     def fingerprint(self) -> str:
         """Hash every pixel and label to 16 hexadecimal digits."""

@@ -21,7 +21,8 @@ def from_dataset(*root_and_split: Any, make: Callable[..., Dataset]) -> Images:
         root_and_split: the folder, if there is one, and the name of the official split, "train" or "test".
         make: builds the dataset; it gets `root` if it has such an argument, and `train=True` or `split="train"`.
     Returns:
-        The images as they are; an item is an image and a label. Images are PIL images, uint8 arrays or tensors, or
+        The images as they are; an item is an image and a label, or a tensor that holds 0 or 1 for each class. Images
+        are PIL images, uint8 arrays or tensors, or
         floats from 0 to 1, all of one shape.
     Raises:
         UserError: the dataset has no splits, cannot be built, or its items are something else.
@@ -31,19 +32,24 @@ def from_dataset(*root_and_split: Any, make: Callable[..., Dataset]) -> Images:
     name = type(dataset).__name__
     if not hasattr(dataset, "__len__"):
         raise UserError(f"data.source: {name} has no length; write a function of the split that returns Images.")
-    images, labels = [], []
+    images, items = [], []
     for index in range(len(dataset)):
         image, label = dataset[index][:2]
         images.append(_pixels(image, name))
-        labels.append(int(label))
+        items.append(torch.as_tensor(label))
+    if len(sizes := {item.numel() if item.ndim else 0 for item in items}) > 1:
+        raise UserError(f"data.source: {name} has labels of several sizes: {', '.join(map(str, sorted(sizes)))}.")
+    labels = torch.stack(items)
+    is_multilabel = labels.ndim == 2 and labels.shape[1] > 1
+    labels = labels.float() if is_multilabel else labels.flatten().long()
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
         raise UserError(
             f"data.source: {name} has images of several shapes, such as {' and '.join(map(str, sorted(shapes)[:2]))}.\n"
             "  Give it a transform that makes them equal, or use data=folder, which resizes."
         )
-    classes = getattr(dataset, "classes", None) or range(max(labels) + 1)
-    return Images(torch.stack(images), torch.tensor(labels), tuple(map(str, classes)))
+    classes = getattr(dataset, "classes", None) or range(labels.shape[1] if is_multilabel else int(labels.max()) + 1)
+    return Images(torch.stack(images), labels, tuple(map(str, classes)))
 
 
 def _arguments(make: Callable[..., Dataset], root: Path | None, split_name: SplitName) -> dict[str, Any]:
