@@ -23,6 +23,7 @@ BOUNDS: dict[str, tuple[Any, Any]] = {
     "classifier.label_smoothing": (0.0, 1.0),
     "classifier.class_weights": ("balanced", "inverse"),
     "classifier.accumulate_grad_batches": (1, 0),
+    "classifier.loss_reduction": ("sum", "max"),
     "classifier.gradient_clip_norm": (1e-9, 0.0),
     "classifier.ema_decay": (0.999, 1.0),
     "data.batch_size": (1, 0),

@@ -294,3 +294,23 @@ def test_a_rank_restores_its_own_sums_also_from_a_checkpoint_of_version_0_1(
     classifier.trainer = SimpleNamespace(world_size=2, global_rank=rank)  # type: ignore[assignment]
     classifier.on_load_checkpoint({"train_sums": train_sums, "rng": {}})
     assert classifier.train_sums == expected
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_summed_loss_has_the_gradient_of_the_sum_over_all_images_of_a_step(accumulate: int, tmp_path: Path) -> None:
+    """The first step in a loop written out; the curve stays the mean an image."""
+    plain = partial(torch.optim.SGD, lr=0.01)
+    data = make_data()
+    data.limit_train_batches, data.steps_per_execution = accumulate, accumulate
+    summed = fit(
+        tmp_path, data, make_network(), optimizer=plain, loss_reduction="sum", accumulate_grad_batches=accumulate
+    )
+    network = make_network()
+    batches = list(batches_by_hand(make_data(), epoch=0))[:accumulate]
+    loss = sum(F.cross_entropy(network(images), labels, reduction="sum") for images, labels in batches)
+    loss.backward()  # type: ignore[union-attr]
+    for trained, parameter in zip(summed.network.parameters(), network.parameters(), strict=True):
+        assert parameter.grad is not None
+        torch.testing.assert_close(trained, parameter - 0.01 * parameter.grad)
+    num_images = sum(len(labels) for _, labels in batches)
+    assert metrics(summed)["train/loss"] == pytest.approx(float(loss) / num_images, rel=1e-5)

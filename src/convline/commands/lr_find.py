@@ -76,7 +76,7 @@ def range_test(cfg: DictConfig, rates: Sequence[float]) -> tuple[list[float], li
         images, targets = next(batches)
         optimizer.zero_grad()
         loss = classifier.training_loss(classifier.network(images), targets)
-        loss.backward()
+        classifier.reduced(loss, len(targets)).backward()
         value = loss.item()
         smoothed = SMOOTHING * smoothed + (1 - SMOOTHING) * value
         mean = smoothed / (1 - SMOOTHING**step)  # without the bias towards the zero that it began with

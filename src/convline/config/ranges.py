@@ -62,11 +62,12 @@ def ranges_of(cfg: DictConfig, prefix: str = "") -> dict[str, Range]:
     found: dict[str, Range] = {}
     schema = OmegaConf.get_type(cfg)
     declared = {f.name: f.metadata for f in fields(schema)} if is_dataclass(schema) else {}
-    for name in map(str, cfg):
+    for key in cfg:  # a number in a foreign node such as {0: 2}
+        name = str(key)
         metadata: Mapping[str, Any] = declared.get(name, {})
         if "range" in metadata:
             found[f"{prefix}{name}"] = metadata["range"]
-        node = cfg._get_node(name)
+        node = cfg._get_node(key)
         if isinstance(node, DictConfig) and OmegaConf.is_dict(node) and not (node._is_none() or node._is_missing()):
             inner = {key: allowed for key, allowed in metadata.get("ranges", {}).items() if key in set(node)}
             found |= {f"{prefix}{name}.{key}": allowed for key, allowed in inner.items()}

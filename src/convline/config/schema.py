@@ -51,6 +51,8 @@ class Classifier:
     # none, or balanced: rare classes count as much as frequent ones in the training loss
     class_weights: str = within(one_of("none", "balanced"))
     accumulate_grad_batches: int = within(at_least(1))  # batches whose gradients are averaged into one optimizer step
+    # mean or sum, over the images of an optimizer step: what the gradient is taken of; metrics are means
+    loss_reduction: str = within(one_of("mean", "sum"))
     gradient_clip_norm: float | None = within(above(0))  # largest L2 norm of the whole gradient; null: no clipping
     ema_decay: float | None = within(OPEN_FRACTION)  # per optimizer step; null: evaluate the trained weights themselves
 

@@ -3,6 +3,7 @@
 It works as Lightning documents it, within a range, or it is refused with the setting that has its effect here.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,15 @@ from convline.config.ranges import Range, at_least
 
 _BOOL = Range(lambda value: isinstance(value, bool), "true or false")
 _STEPS = Range(lambda value: isinstance(value, int) and value >= 1, "a whole number, at least 1")
-_TIME = Range(lambda value: isinstance(value, str | dict), "DD:HH:MM:SS, or such as {hours: 2}")
+
+
+def _is_time(value: Any) -> bool:
+    if isinstance(value, dict):
+        return sum(value.values()) > 0
+    return isinstance(value, str) and bool(re.fullmatch(r"\d+:\d\d:\d\d:\d\d", value) and re.search("[1-9]", value))
+
+
+_TIME = Range(_is_time, "DD:HH:MM:SS, or such as {hours: 2}")
 
 WORKING: dict[str, Range] = {
     "max_steps": _STEPS,  # optimizer steps, at which training ends if the epochs do not end before; schedules follow

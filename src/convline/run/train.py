@@ -48,6 +48,7 @@ from convline.run import console, ranks, trackers
 from convline.storage import write_json
 from convline.training.classifier import Classifier
 from convline.training.evaluation import evaluate, measure
+from convline.training.lightning_callbacks import check_callbacks_of_run
 from convline.training.loaded_run import LoadedRun
 from convline.training.setup import LIMITS, build, instantiate_node
 
@@ -261,8 +262,10 @@ def _make_trainer(cfg: DictConfig, run_dir: Path, loggers: Iterable[Logger]) -> 
     on_cpu = cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available()
     if cfg.trainer.precision == "16-mixed" and on_cpu:  # Lightning would take another precision
         raise UserError("trainer.precision=16-mixed needs a GPU.\n  Type: trainer.precision=bf16-mixed")
-    callbacks = [instantiate_node(cfg, f"callbacks.{name}") for name, node in (cfg.callbacks or {}).items() if node]
+    named = {name: instantiate_node(cfg, f"callbacks.{name}") for name, node in (cfg.callbacks or {}).items() if node}
+    callbacks = list(named.values())
     checkpoint_callback = next((c for c in callbacks if isinstance(c, BestAndLast)), None)
+    check_callbacks_of_run(named, checkpoint_callback is not None)
     return instantiate_node(
         cfg,
         "trainer",

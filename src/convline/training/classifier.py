@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ from torchmetrics import MetricCollection
 from convline.data.datamodule import DataModule
 from convline.data.loader import Batch, Execution
 from convline.errors import UserError
+from convline.training.lightning_callbacks import check_callbacks
 from convline.training.metrics import Sums, computed, count_correct, probabilities
 from convline.training.optimizers import ParameterGroups, needs_closure
 from convline.training.rng_state import gather_rng_state, restore_rng_state
@@ -49,6 +50,8 @@ class Classifier(LightningModule):
             images; None weighs all classes equally. Metrics of validation and test use neither weights nor smoothing.
         accumulate_grad_batches: batches whose gradients are averaged into one optimizer step. The batches that remain
             at the end of an epoch make one more step.
+        loss_reduction: "mean" or "sum": whether the gradient is that of the mean loss over the images of an optimizer
+            step, or of its sum, over accumulated batches and all ranks too. Metrics are means in any case.
         gradient_clip_norm: maximum L2 norm of the whole gradient.
         scheduler_interval: when a scheduler of torch.optim is stepped, "epoch" or "step".
         scheduler_monitor: metric of the epoch by which `ReduceLROnPlateau` decides.
@@ -79,6 +82,7 @@ class Classifier(LightningModule):
         parameter_groups: ParameterGroups | None = None,
         metrics: MetricCollection | None = None,
         is_multilabel: bool = False,
+        loss_reduction: Literal["mean", "sum"] = "mean",
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -102,6 +106,7 @@ class Classifier(LightningModule):
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.accumulate_grad_batches = accumulate_grad_batches
+        self.loss_reduction = loss_reduction
         self.gradient_clip_norm = gradient_clip_norm
         self.steps_per_epoch = 0  # optimizer steps; set once the trainer is known
         self.train_sums = Sums()
@@ -119,6 +124,11 @@ class Classifier(LightningModule):
     def forward(self, images: Tensor) -> Tensor:
         """Compute the logits N×classes of the evaluated network."""
         return self.evaluated_network(images)
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Refuse callbacks of the Trainer that would do something else than they say; add none."""
+        check_callbacks(type(callback) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
+        return []
 
     def configure_optimizers(self) -> Any:
         """Build the optimizer, and a schedule over the optimizer steps of the whole run."""
@@ -209,7 +219,7 @@ class Classifier(LightningModule):
                 group_size = min(self.accumulate_grad_batches, len(execution) - index)
             logits = self.network(images)
             loss = self.training_loss(logits, targets)
-            self.manual_backward(loss / group_size if group_size > 1 else loss)
+            self.manual_backward(self.reduced(loss, len(targets), group_size, self.trainer.world_size))
             losses.append(loss.detach())
             logits_by_batch.append(logits.detach())
             targets_by_batch.append(targets)
@@ -243,13 +253,26 @@ class Classifier(LightningModule):
         # the weight in a batch of a single class.
         return F.cross_entropy(logits, targets, weight, reduction="sum", label_smoothing=smoothing) / len(targets)
 
+    def reduced(self, loss: Tensor, num_images: int, num_batches: int = 1, num_ranks: int = 1) -> Tensor:
+        """Scale the mean loss of a batch to its term in the loss of an optimizer step, by `loss_reduction`.
+
+        Args:
+            loss: the mean over the images of the batch.
+            num_images: images of the batch.
+            num_batches: batches of the optimizer step.
+            num_ranks: ranks, over which DDP averages the gradients.
+        """
+        if self.loss_reduction == "sum":
+            return loss * (num_images * num_ranks)
+        return loss / num_batches if num_batches > 1 else loss
+
     def _optimizer_step(self, optimizer: LightningOptimizer, images: Tensor, targets: Tensor) -> None:
         """Step with the gradients of the last batches; an optimizer with a closure computes those of the last again."""
 
         def closure() -> Tensor:
             optimizer.zero_grad()
             loss = self.training_loss(self.network(images), targets)
-            self.manual_backward(loss)
+            self.manual_backward(self.reduced(loss, len(targets), 1, self.trainer.world_size))
             return loss.detach()
 
         if self.gradient_clip_norm is not None:
