@@ -102,6 +102,21 @@ def find_lr(
     lr_find(settings or [], steps, low, high, file)
 
 
+@app.command("batch-size-find")
+def find_batch_size(
+    settings: Annotated[
+        list[str] | None, typer.Argument(help="As for train.py: model=lenet", autocompletion=complete_override)
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Optimizer steps of each size that are timed.")] = 3,
+    largest: Annotated[int, typer.Option(help="The largest size to try.")] = 8192,
+) -> None:
+    """Find the largest batch size that fits into memory, by real training steps, and print the speed of each size."""
+    from convline.commands.batch_size_find import batch_size_find
+
+    use_folders_of(settings or [])
+    batch_size_find(settings or [], steps, largest)
+
+
 @app.command()
 def evaluate(
     run_dir: Annotated[Path, typer.Argument(help="A run's directory.")],

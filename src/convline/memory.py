@@ -24,6 +24,19 @@ def memory_limit(cgroup_file: Path = Path("/proc/self/cgroup"), cgroup_root: Pat
     return min([physical, *_cgroup_limits(cgroup_file, cgroup_root)])
 
 
+def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int:
+    """Return the bytes of memory that this process may still take: what is free, and no more than `memory_limit`.
+
+    Args:
+        meminfo: names the free memory of the machine; where it is missing, as on macOS, the limit counts.
+    """
+    try:
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+    except OSError:
+        return memory_limit()
+    return min(memory_limit(), int(lines["MemAvailable"].split()[0]) * 1024)
+
+
 def _cgroup_limits(cgroup_file: Path, cgroup_root: Path) -> list[int]:
     """Return the limits of this process's control group and of every group around it."""
     try:

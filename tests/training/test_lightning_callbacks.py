@@ -156,7 +156,7 @@ class TestRun:
                 for row in [
                     ("StochasticWeightAveraging", "swa_lrs: 0.1", "Type: classifier.ema_decay=0.999"),
                     ("LearningRateFinder", "", "Type: convline lr-find"),
-                    ("BatchSizeFinder", "", "Type: data.batch_size=N"),
+                    ("BatchSizeFinder", "", "Type: convline batch-size-find"),
                     ("BackboneFinetuning", "", "optimizer.groups"),
                     ("ModelPruning", "pruning_fn: l1_unstructured", "masks are not in checkpoints"),
                     ("TQDMProgressBar", "", "Type: '~callbacks.progress'"),

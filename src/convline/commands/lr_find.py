@@ -61,12 +61,11 @@ def range_test(cfg: DictConfig, rates: Sequence[float]) -> tuple[list[float], li
         The rates that were tried, and the smoothed loss before each step.
     """
     data, classifier = build(cfg)
-    gpu = cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    device = torch.device("cuda" if gpu else "cpu")
+    device = device_of(cfg)
     classifier.to(device).train()
     optimizer = classifier.build_optimizer()
     base = [group["lr"] for group in optimizer.param_groups]
-    batches = _endless(data.training_loader(device, LoaderConfig(data.batch_size, cfg.seed)))
+    batches = endless_batches(data.training_loader(device, LoaderConfig(data.batch_size, cfg.seed)))
     smoothed = 0.0
     tried: list[float] = []
     losses: list[float] = []
@@ -86,6 +85,12 @@ def range_test(cfg: DictConfig, rates: Sequence[float]) -> tuple[list[float], li
         losses.append(mean)
         optimizer.step()
     return tried, losses
+
+
+def device_of(cfg: DictConfig) -> torch.device:
+    """Return the device on which a config trains."""
+    gpu = cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return torch.device("cuda" if gpu else "cpu")
 
 
 def steepest(rates: Sequence[float], losses: Sequence[float]) -> float:
@@ -108,7 +113,8 @@ def lowest(rates: Sequence[float], losses: Sequence[float]) -> float:
     return rates[int(np.argmin(losses))]
 
 
-def _endless(loader: Loader) -> Iterator[Batch]:
+def endless_batches(loader: Loader) -> Iterator[Batch]:
+    """Yield the batches of one epoch after another."""
     while True:
         for execution in loader:
             yield from execution

@@ -21,7 +21,7 @@ REFUSED: dict[type[Callback], str] = {
     "averaged weights further in the pass for batch normalization.\n"
     "  Type: classifier.ema_decay=0.999, in a script Classifier(ema_decay=0.999); or take Lightning's WeightAveraging",
     LearningRateFinder: "Classifier has no attribute lr that it could set.\n  Type: convline lr-find",
-    BatchSizeFinder: "it counts executions of several batches as batches.\n  Type: data.batch_size=N",
+    BatchSizeFinder: "it counts executions of several batches as batches.\n  Type: convline batch-size-find",
     GradientAccumulationScheduler: "Classifier accumulates gradients itself, as many in every epoch.\n"
     "  Type: classifier.accumulate_grad_batches=4",
     BaseFinetuning: "it adds parameter groups that the learning-rate schedule does not know.\n"
