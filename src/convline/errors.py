@@ -26,7 +26,8 @@ class Interrupted(BaseException):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"stopped by {signal.Signals(self.signum).name}"
+        to_type = f"\n  To go on, type: {self.hint}" if self.hint else ""
+        return f"stopped by {signal.Signals(self.signum).name}{to_type}"
 
 
 class Pruned(Exception):  # noqa: N818  (no error: the search decided that the run is not worth going on with)

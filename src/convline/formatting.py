@@ -2,14 +2,15 @@
 
 import difflib
 import math
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 __all__ = [
-    "UNKNOWN", "count_text", "duration", "first_line", "nearest", "plural", "setting_text", "shape_text", "shortened",
-    "train_command",
+    "UNKNOWN", "count_text", "duration", "first_line", "nearest", "plural", "resume_command", "setting_text",
+    "shape_text", "shortened", "train_command",
 ]  # fmt: skip
 
 UNKNOWN = "–"  # stands for a number that nobody knows
@@ -18,6 +19,13 @@ UNKNOWN = "–"  # stands for a number that nobody knows
 def train_command() -> str:
     """Return the words that start a training, in the form in which this program was started."""
     return "convline train" if Path(sys.argv[0]).stem in ("convline", "__main__") else "python train.py"
+
+
+def resume_command(run_dir: Path) -> str:
+    """Return what to type to continue a run: a command, or a line of Python in the kernel of a notebook."""
+    if Path(sys.argv[0]).stem == "ipykernel_launcher":
+        return f"convline.train({f'resume={run_dir}'!r})"
+    return f"{train_command()} {shlex.quote(f'resume={run_dir}')}"
 
 
 def shape_text(shape: Iterable[int]) -> str:

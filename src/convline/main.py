@@ -24,8 +24,8 @@ from convline.config.explain import check_overrides, explain
 from convline.config.help import help_page
 from convline.config.load import finish_config, prepare, spread_seeds
 from convline.config.options import CONF_DIR, use_folders_of
+from convline.config.overrides import resumed_run
 from convline.errors import Interrupted, UserError
-from convline.formatting import train_command
 from convline.stdout import closed_pipe_ignored
 
 
@@ -127,14 +127,9 @@ def _run(cfg: DictConfig) -> None:
 
 
 def _resume(arguments: list[str]) -> int:
-    run_dir = next(word for word in arguments if word.startswith("resume=")).removeprefix("resume=").strip("'\"")
-    others = [word for word in arguments if not word.startswith(("resume=", "debug="))]
-    if others:
-        raise UserError(
-            f"resume={run_dir} goes on with that run's own settings, so {' '.join(others)} would have no effect.\n"
-            f"  Type: {train_command()} resume={run_dir}"
-        )
+    run_dir = resumed_run(arguments)
+    assert run_dir is not None  # as one of the words is resume=
     from convline.run.train import resume
 
-    resume(Path(run_dir))
+    resume(run_dir)
     return 0

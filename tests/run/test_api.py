@@ -34,3 +34,14 @@ def test_a_run_from_python_is_that_of_the_command(tmp_path: Path, monkeypatch: p
 def test_wrong_overrides_are_refused(overrides: str | list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         convline.train(overrides)
+
+
+def test_an_interrupted_run_is_continued_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill = "+callbacks.kill={_target_: support.kill_at.KillAt, step: 3, signum: 15}"
+    assert train(tmp_path, *WORDS.split(), kill).status == 143
+    (run_dir,) = run_dirs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert convline.train(f"resume={run_dir}").predictions("test").accuracy > 0
+    assert json.loads((run_dir / "summary.json").read_text())["status"] == "finished"
+    with pytest.raises(UserError, match=r"seed=1 would have no effect"):
+        convline.train([f"resume={run_dir}", "seed=1"])

@@ -4,6 +4,7 @@ import functools
 import itertools
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
@@ -11,6 +12,7 @@ from hydra.errors import HydraException, OverrideParseException
 
 from convline.config.options import groups
 from convline.errors import UserError
+from convline.formatting import resume_command
 
 _KEY = re.compile(r"\+{0,2}data\.augment=")
 _SWEEP = re.compile(r"(choice|shuffle|tag)\s*\(")  # Hydra's functions over values, which may themselves need quotes
@@ -153,3 +155,21 @@ def _split(value: str) -> list[str] | None:
             continue
         parts[-1] += char
     return None if quote or open_brackets else parts
+
+
+def resumed_run(words: Sequence[str]) -> Path | None:
+    """Return the run directory that a word `resume=RUN_DIR` of a command names; None if there is no such word.
+
+    Raises:
+        UserError: there are settings beside it, which would have no effect.
+    """
+    given = [word for word in words if word.startswith("resume=")]
+    if not given:
+        return None
+    run_dir = Path(given[0].removeprefix("resume=").strip("'\""))
+    if others := [word for word in words if not word.startswith(("resume=", "debug="))]:
+        raise UserError(
+            f"resume={run_dir} goes on with that run's own settings, so {' '.join(others)} would have no effect.\n"
+            f"  Type: {resume_command(run_dir)}"
+        )
+    return run_dir

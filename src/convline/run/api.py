@@ -6,9 +6,9 @@ from pathlib import Path
 
 from convline.config.load import load_configs, prepare
 from convline.config.options import use_folders_of
-from convline.config.overrides import parse_overrides
+from convline.config.overrides import parse_overrides, resumed_run
 from convline.errors import UserError
-from convline.run.train import run_name, start
+from convline.run.train import resume, run_name, start
 from convline.training.loaded_run import LoadedRun
 
 
@@ -19,11 +19,16 @@ def train(overrides: str | Sequence[str] = ()) -> LoadedRun:
     a notebook's kernel, save the state and raise `convline.errors.Interrupted`.
 
     Args:
-        overrides: as on the command line, a text or a list: `"model=lenet data=digits"`.
+        overrides: as on the command line, a text or a list: `"model=lenet data=digits"`; or `"resume=RUN_DIR"`, which
+            continues an interrupted run.
     Raises:
         UserError: an override names what is not there, a value is out of range, or several values are given.
     """
-    overrides = prepare(shlex.split(overrides) if isinstance(overrides, str) else overrides)
+    words = shlex.split(overrides) if isinstance(overrides, str) else list(overrides)
+    if (run_dir := resumed_run(words)) is not None:
+        resume(run_dir)
+        return LoadedRun(run_dir)
+    overrides = prepare(words)
     use_folders_of(overrides)
     for override in parse_overrides(overrides):
         if override.is_sweep_override():

@@ -30,7 +30,7 @@ from convline.callbacks.interrupt import StopOnSignal, stoppable
 from convline.config.targets import locate
 from convline.data.datamodule import DataModule
 from convline.errors import Interrupted, Pruned, UserError
-from convline.formatting import first_line, shape_text, train_command
+from convline.formatting import first_line, resume_command, shape_text
 from convline.network.summary import NetworkSummary, summarize
 from convline.records import foreign_code, identity, provenance, test_log
 from convline.records.checkpoints import load_checkpoint, newest_checkpoint
@@ -72,7 +72,7 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> 
     """
     run_dir = create_run_directory(parent, name)
     write_initial_files(run_dir, cfg, choices=choices)
-    with locked(run_dir), stoppable(_resume_command(run_dir)):
+    with locked(run_dir), stoppable(resume_command(run_dir)):
         try:
             run_or_resume(run_dir)
         except UserError:
@@ -96,7 +96,7 @@ def resume(run_dir: Path) -> dict[str, Any]:
         console.print_notice(f"{run_dir} is finished already; nothing was done.")
         console.print_outcome(run_dir, summary)
         return summary
-    with locked(run_dir), stoppable(_resume_command(run_dir)):
+    with locked(run_dir), stoppable(resume_command(run_dir)):
         return run_or_resume(run_dir)
 
 
@@ -142,7 +142,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
             pass  # the training is complete; the run was interrupted between early stopping and the test
         elif cfg.trainer.devices > 1:
             trackers.close(loggers.values())  # the first rank goes on with their runs
-            ranks.fit_ranks(run_dir, checkpoint, cfg.trainer.devices, _resume_command(run_dir))
+            ranks.fit_ranks(run_dir, checkpoint, cfg.trainer.devices, resume_command(run_dir))
             loggers = _make_loggers(cfg, run_dir, None)
         else:
             _fit(trainer, classifier, data, checkpoint)
@@ -270,7 +270,7 @@ def _make_trainer(cfg: DictConfig, run_dir: Path, loggers: Iterable[Logger]) -> 
         cfg,
         "trainer",
         without=LIMITS,  # the data module counts the batches, and applies them
-        callbacks=[*callbacks, StopOnSignal(checkpoint_callback, _resume_command(run_dir))],
+        callbacks=[*callbacks, StopOnSignal(checkpoint_callback, resume_command(run_dir))],
         logger=list(loggers),
         default_root_dir=str(run_dir),
         strategy="ddp" if cfg.trainer.devices > 1 else "auto",
@@ -375,7 +375,3 @@ def _record_hparams(cfg: DictConfig, run_dir: Path, metrics: dict[str, float]) -
     """Write the run's results into TensorBoard's HParams tab, if its callback is configured and training has begun."""
     if (cfg.callbacks or {}).get("hparams") and any(run_dir.glob("events.out.tfevents.*")):
         write_outcome(run_dir, metrics)
-
-
-def _resume_command(run_dir: Path) -> str:
-    return f"{train_command()} {shlex.quote(f'resume={run_dir}')}"
