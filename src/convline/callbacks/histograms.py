@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from convline.callbacks.tensorboard import chosen_epochs, event_writer
 from convline.data.datamodule import datamodule_of
-from convline.data.samples import load_samples, num_eval_samples
+from convline.data.samples import load_samples
 from convline.network.hooks import ACTIVATIONS, layers, outputs
 from convline.training.classifier import Classifier
 
@@ -86,7 +86,7 @@ class Histograms(Callback):
         for name, gradient in gradients.items():
             write_histogram(writer, f"gradients/{name}", gradient, step)
         data = datamodule_of(trainer)
-        count = min(self.num_images, data.eval_batch_size, num_eval_samples(data, "val"))
+        count = min(self.num_images, data.eval_batch_size, data.num_eval_images("val"))
         images = load_samples(data, "val", torch.arange(count), pl_module.device).images
         for name, (values, dead) in outputs(pl_module.network, images, _is_shown, _sampled).items():
             write_histogram(writer, f"activations/{name}", values, step)

@@ -11,6 +11,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
+from convline.config.first_batch import first_batch
 from convline.config.label_files import count_classes
 from convline.config.ranges import (
     BETAS,
@@ -102,6 +103,18 @@ class FolderData(Data):
     """Configure `convline.data.datamodule.DataModule` with a source that reads, or downloads, files below `root`."""
 
     root: str = MISSING
+
+
+@dataclass
+class ModuleData:
+    """Configure `convline.data.from_datamodule.FromDataModule`."""
+
+    _target_: str = MISSING
+    module: Any = MISSING  # a LightningDataModule of the user's own
+    input_shape: list[int] = MISSING  # channels, height, width
+    channels: int = within(at_least(1))  # the first of them, for networks of the user's own
+    num_classes: int = within(at_least(2))
+    augment: Any = MISSING  # none: the module transforms its images itself
 
 
 @dataclass
@@ -271,6 +284,7 @@ SCHEMAS = {
     "classifier": Classifier,
     "data": Data,
     "folder_data": FolderData,
+    "module_data": ModuleData,
     "sgd": Sgd,
     "adam": Adam,
     "rmsprop": RmsProp,
@@ -290,3 +304,4 @@ def register() -> None:
     for name, node in SCHEMAS.items():
         store.store(group="schema", name=name, node=node)
     OmegaConf.register_new_resolver("count_classes", count_classes, replace=True)
+    OmegaConf.register_new_resolver("first_batch", first_batch, replace=True)

@@ -67,6 +67,7 @@ def fit_targets(
     """
     keys = [override.key_or_group for override in parse_overrides(overrides)]
     given = [key.removesuffix("._target_") for key in keys if key.endswith("._target_")]
+    _check_data_target(cfg, given)
     notices = []
     for key in given:
         if dropped := _drop_arguments(cfg, key, keys):
@@ -76,8 +77,9 @@ def fit_targets(
     for group in ("model", "optimizer", "scheduler"):
         if (group in given or group not in named) and OmegaConf.is_dict(OmegaConf.select(cfg, group)):
             named[group] = str(cfg[group].get("_target_", group)).rpartition(".")[2]
-    if "data.source" in given:
-        named["data"] = str(cfg.data.source["_target_"]).rpartition(".")[2]
+    for key in ("data.source", "data.module"):
+        if key in given:
+            named["data"] = str(OmegaConf.select(cfg, key)["_target_"]).rpartition(".")[2]
     own_groups = _groups_of_own_options(choices)
     # as plain containers: a walk over OmegaConf's nodes takes as long as all else of a config, in sweeps of thousands
     for key, target in _targets_by_key(OmegaConf.to_container(cfg, resolve=False)):
@@ -87,6 +89,22 @@ def fit_targets(
         if node is not None and not (is_ours and OmegaConf.get_type(node) is not dict):
             _check_arguments(key, node)
     return cfg, named, notices
+
+
+def _check_data_target(cfg: DictConfig, given: Sequence[str]) -> None:
+    """Refuse a target in the place of Convline's own data module, and one of the user's own that has no name."""
+    if "data" in given:
+        target = cfg.data["_target_"]
+        raise UserError(
+            f"data._target_={target}: images of your own come in at another place.\n"
+            f"  Type, for a LightningDataModule: data=datamodule data.module._target_={target}\n"
+            f"  for a torch Dataset, or a function that returns images: data.source._target_={target}"
+        )
+    is_module = OmegaConf.is_dict(cfg.get("data")) and OmegaConf.is_dict(cfg.data.get("module"))
+    if is_module and OmegaConf.is_missing(cfg.data.module, "_target_"):
+        raise UserError(
+            "data=datamodule names no LightningDataModule.\n  Type: data=datamodule data.module._target_=PACKAGE.CLASS"
+        )
 
 
 def _drop_arguments(cfg: DictConfig, key: str, given_keys: Sequence[str]) -> list[str]:

@@ -31,7 +31,8 @@ def check(cfg: DictConfig) -> None:
                 f"'{key}' was taken out or replaced by a value, but a run needs it: choose one with {key}=NAME"
             )
     _check_complete(cfg)
-    for key in ("data", "data.source", "model", "classifier", "loss", "optimizer", "scheduler", "trainer"):
+    images = "data.module" if "module" in cfg.data else "data.source"
+    for key in ("data", images, "model", "classifier", "loss", "optimizer", "scheduler", "trainer"):
         if not (OmegaConf.select(cfg, f"{key}._target_") or ""):
             raise UserError(
                 f"'{key}' names no _target_, which says what is built.\n  Put it into the option's file, such as\n"

@@ -291,6 +291,20 @@ class DataModule(LightningDataModule):
             )
         return test.images, test.labels, torch.arange(len(test))
 
+    def eval_images(self, split: str, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return images of a split, normalized, and their labels, by their positions in the order of evaluation."""
+        stored, labels, indices = self.stored(split)
+        index = indices[positions]
+        cpu = torch.device("cpu")
+        preprocessor = Preprocessor(self.mean, self.std, self.input_shape, cpu, self.channels_last)
+        return preprocessor(stored[index], labels[index], index)
+
+    def num_eval_images(self, split: str) -> int:
+        """Count the images of a split ("val" or "test") that are evaluated."""
+        limit = self.limit_val_batches if split == "val" else self.limit_test_batches
+        num_images = len(self.stored(split)[2])
+        return min(num_images, limit * self.eval_batch_size) if limit else num_images
+
     @property
     def stored_shape(self) -> tuple[int, ...]:
         """Return channels, height and width of the source's images, before any resizing."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from convline.data.datamodule import DataModule
+from convline.data.from_datamodule import FromDataModule
 from convline.data.preprocess import Preprocessor
 
 
@@ -26,17 +27,8 @@ class Samples:
 
 def load_samples(data: DataModule, split: str, positions: Tensor, device: torch.device) -> Samples:
     """Load images of a split ("val" or "test") by their positions in the order of evaluation."""
-    stored, labels, indices = data.stored(split)
-    index = indices[positions]
-    images, _ = _preprocessor(data)(stored[index], labels[index], index)
-    return Samples(images.to(device), denormalize(data, images), labels[index])
-
-
-def num_eval_samples(data: DataModule, split: str) -> int:
-    """Count the images of a split ("val" or "test") that are evaluated."""
-    limit = data.limit_val_batches if split == "val" else data.limit_test_batches
-    num_images = len(data.stored(split)[2])
-    return min(num_images, limit * data.eval_batch_size) if limit else num_images
+    images, labels = data.eval_images(split, positions)
+    return Samples(images.to(device), denormalize(data, images), labels)
 
 
 def denormalize(data: DataModule, images: Tensor) -> Tensor:
@@ -55,8 +47,8 @@ def preview(data: DataModule, num_rows: int, num_columns: int) -> Tensor:
     """Return a few training images with their augmentation, for display; uint8, rows×columns×C×H×W.
 
     With augmentation each row is one image: first without augmentation, then as in the first epochs (except for mixing,
-    which depends on the other images of the batch). Without augmentation every image is a different one. The random
-    state of the training is not changed.
+    which depends on the other images of the batch). Without augmentation every image is a different one, and of a data
+    module of the user's own they are the first ones of the training. The random state of the training is not changed.
 
     Args:
         data: a data module after `read()`.
@@ -64,6 +56,8 @@ def preview(data: DataModule, num_rows: int, num_columns: int) -> Tensor:
     """
     cpu, pipeline = torch.device("cpu"), data.pipeline
     plain = Preprocessor(data.mean, data.std, data.input_shape, cpu, False)
+    if isinstance(data, FromDataModule):
+        return _grid(plain.denormalize(data.first_train_images(num_rows * num_columns)), num_rows, num_columns)
     index = data.mixed_train_indices()[: num_rows if pipeline else num_rows * num_columns]
     images, labels = data.train_images[index], data.train_labels[index]
     columns = [plain(images, labels, index)[0]]
@@ -72,7 +66,10 @@ def preview(data: DataModule, num_rows: int, num_columns: int) -> Tensor:
         for epoch in range(num_columns - 1):
             augmented.start_epoch(epoch, len(data.train_labels))
             columns.append(augmented(images, labels, index)[0])
-    pictures = plain.denormalize(torch.stack(columns, dim=1).flatten(0, 1))
+    return _grid(plain.denormalize(torch.stack(columns, dim=1).flatten(0, 1)), num_rows, num_columns)
+
+
+def _grid(pictures: Tensor, num_rows: int, num_columns: int) -> Tensor:
     blank = torch.full((num_rows * num_columns - len(pictures), *pictures.shape[1:]), 255, dtype=torch.uint8)
     return torch.cat([pictures, blank]).unflatten(0, (num_rows, num_columns))
 

@@ -49,7 +49,7 @@ class StreamingLoader(Loader):
             num_workers=num_workers,
             pin_memory=preprocessor.device.type == "cuda",
             persistent_workers=num_workers > 0,
-            worker_init_fn=_keep_out_of_signals,
+            worker_init_fn=keep_out_of_signals,
             generator=torch.Generator(),  # else the workers' seeds would be drawn from torch's global generator
         )
 
@@ -94,7 +94,7 @@ class _RemainingBatches(Sampler[Tensor]):
         return iter(self.batches)
 
 
-def _keep_out_of_signals(worker: int) -> None:
+def keep_out_of_signals(worker: int) -> None:
     """Protect a worker from signals that are meant for the training process.
 
     The training process handles an interruption, and still needs the batches that the workers gather. So a worker

@@ -158,14 +158,15 @@ def check_data(run_dir: Path, fingerprint: str) -> None:
 
 
 def data_name(choices: Mapping[str, Any], cfg: Mapping[str, Any]) -> str:
-    """Return the name of a run's data set: the chosen option of the group, or else the function that reads the images.
+    """Return the name of a run's data set: the chosen option of the group, or else what reads the images.
 
     Args:
         choices: the chosen option of each config group.
         cfg: the config, which may be incomplete.
     """
     try:
-        return str(choices.get("data") or cfg["data"]["source"]["_target_"].rpartition(".")[2])
+        data = cfg["data"]
+        return str(choices.get("data") or (data.get("source") or data["module"])["_target_"].rpartition(".")[2])
     except (KeyError, TypeError, AttributeError):
         return UNKNOWN_DATA
 

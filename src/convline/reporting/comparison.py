@@ -88,7 +88,8 @@ def _two_sides(arguments: Sequence[str]) -> list[list[Path]]:
 def _split(runs: list[RunRecord], by: str) -> tuple[list[str], list[list[RunRecord]]]:
     """Split runs into two groups by the values of a setting."""
     setting, _, values = by.partition("=")
-    settings = {run.folder: display_settings(run) for run in runs if run.settings}
+    # `data` is no column of a table, which holds the runs of one data set
+    settings = {run.folder: {"data": run.data, **display_settings(run)} for run in runs if run.settings}
     keys = list(dict.fromkeys(key for flat in settings.values() for key in flat))
     matching = [key for key in keys if key == setting] or [key for key in keys if key.endswith(f".{setting}")]
     if len(matching) != 1:

@@ -83,7 +83,7 @@ def compare_on_images(
             raise UserError(
                 f"{run.folder} and {first_run.folder} were not evaluated on the same {split} images: "
                 "their labels differ.\n"
-                "  Compare runs on the same data, with the same data.split_seed and limits."
+                "  Compare runs on the same images, with the same data.split_seed and limits."
             )
     means = [np.mean([_metric_per_image(*loaded[run.folder], metric) for run in side], axis=0) for side in (a, b)]
     pairs, by_seed = _pairs(a, b)

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from convline.data.datamodule import DataModule
-from convline.data.samples import Samples, load_samples, num_eval_samples
+from convline.data.samples import Samples, load_samples
 from convline.errors import UserError
 from convline.formatting import first_line, train_command
 from convline.records import test_log
@@ -136,7 +136,7 @@ class LoadedRun:
         """
         self._log_test_set_evaluation(split)
         if isinstance(indices, int):
-            indices = torch.arange(min(indices, num_eval_samples(self.data, split)))
+            indices = torch.arange(min(indices, self.data.num_eval_images(split)))
         return load_samples(self.data, split, indices, self.device)
 
     def _log_test_set_evaluation(self, split: str) -> None:
@@ -147,7 +147,7 @@ class LoadedRun:
 
     def one_sample_per_class(self, num_classes: int) -> Samples:
         """Take the first validation image of each of the first `num_classes` classes; always the same images."""
-        labels = self.data.val_labels[: num_eval_samples(self.data, "val")]
+        labels = self.data.val_labels[: self.data.num_eval_images("val")]
         shown = [labels[:, k] > 0 if self.data.is_multilabel else labels == k for k in range(self.data.num_classes)]
         # the first image of two classes is shown once
         firsts = list(dict.fromkeys(int(is_of_class.nonzero()[0]) for is_of_class in shown if is_of_class.any()))

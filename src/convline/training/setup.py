@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torchmetrics import MetricCollection
 
+from convline.config.first_batch import build_module
 from convline.config.metrics import declare, entries_of
 from convline.config.schema import CROSS_ENTROPY, ONE_LABEL_LOSSES
 from convline.config.targets import OUR_OWN, locate
@@ -83,12 +84,36 @@ def load_data(cfg: DictConfig) -> DataModule:
         UserError: the files are missing or damaged, or do not fit the config.
     """
     settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
+    if "module" in settings:
+        return _load_module(cfg, settings["module"])
     source_settings = {key: settings[key] for key in ("source", "root") if key in settings}
     data = instantiate_node(
         cfg,
         "data",
         without=("source", "channels", "image_size"),  # input_shape is computed from the last two
         source=cached_source(_source_of(cfg), json.dumps(source_settings)),
+        seed=cfg.seed,
+        steps_per_execution=cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches,
+        channels_last=cfg.channels_last,
+        **{key: cfg.trainer[key] for key in LIMITS},
+    )
+    data.read()
+    _check_loss(cfg, data)
+    return data
+
+
+def _load_module(cfg: DictConfig, node: dict[str, Any]) -> DataModule:
+    """Build the data of a config from a LightningDataModule of the user's own."""
+    if cfg.trainer.devices > 1:
+        raise UserError(
+            f"trainer.devices={cfg.trainer.devices}: the batches of data.module are those of one device.\n"
+            "  Type: trainer.devices=1"
+        )
+    data = instantiate_node(
+        cfg,
+        "data",
+        without=("module", "channels"),
+        module=build_module(node),
         seed=cfg.seed,
         steps_per_execution=cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches,
         channels_last=cfg.channels_last,
