@@ -100,6 +100,15 @@ def test_what_a_data_module_cannot_do_is_refused(words: list[str], texts: list[s
     assert run_dirs(tmp_path) == []
 
 
+def test_commands_before_a_run_take_a_data_module(tmp_path: Path) -> None:
+    described = convline(tmp_path, "describe", *MODULE, "data.module.batch_size=4")
+    assert described.status == 0, described.err
+    assert "1×8×8" in described.out
+    found = convline(tmp_path, "lr-find", *MODULE, "--steps", "20")
+    assert found.status == 0, found.err
+    assert_one_screen(convline(tmp_path, "batch-size-find", *MODULE), "whose size cannot be changed here")
+
+
 def test_the_place_of_a_data_module_is_named(tmp_path: Path) -> None:
     target = "support.own_images.BarsModule"
     assert_one_screen(train(tmp_path, f"data._target_={target}"), f"data=datamodule data.module._target_={target}")

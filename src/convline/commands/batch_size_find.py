@@ -44,6 +44,11 @@ def batch_size_find(overrides: Sequence[str], num_steps: int, largest: int) -> i
     if num_steps < 1 or largest < FIRST_SIZE:
         raise UserError(f"the search needs at least one of --steps and --largest {FIRST_SIZE} or more.")
     cfg = load_config(overrides)
+    if "module" in cfg.data:
+        raise UserError(
+            f"the batches are made by {cfg.data.module._target_}, whose size cannot be changed here.\n"
+            "  Try sizes by its own argument, such as: convline train … data.module.batch_size=64"
+        )
     steps = TrainingSteps(cfg)
     largest = min(largest, steps.num_images)
     print_notice(f"{'batch size':>10}  {'images/s':>10}  {'memory':>10}")
