@@ -17,7 +17,7 @@ def write(root: Path, name: str, text: str) -> Path:
 
 MULTI = [("1.png", (0, 2)), ("2.png", (1,))]
 LAYOUTS = {
-    "blanks": ("image,labels\n1.png,a c\n2.png,b\n", ("a", "b", "c"), MULTI),
+    "blanks": ("image,labels\n1.png,c a\n2.png,b\n", ("a", "b", "c"), MULTI),
     "bars": ("Image Index,labels\n1.png,No Finding|x\n2.png,b\n", ("b", "No Finding", "x"),
              [("1.png", (1, 2)), ("2.png", (0,))]),
     "semicolons": ("image,labels\n1.png,a;c\n2.png,b\n", ("a", "b", "c"), MULTI),

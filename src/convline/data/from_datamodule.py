@@ -225,7 +225,7 @@ class FromDataModule(DataModule):
 
     def training_loader(self, device: torch.device, config: LoaderConfig) -> Loader:
         """Load the module's training batches on any device; `config` says limit, seed and steps in an execution."""
-        return self._own_loader("train", device, config)
+        return self._foreign_loader("train", device, config)
 
     def num_train_batches(self, world_size: int) -> int:
         """Count the batches of an epoch."""
@@ -242,7 +242,7 @@ class FromDataModule(DataModule):
     def val_dataloader(self) -> Loader:
         """Load the module's validation batches."""
         config = LoaderConfig(self.eval_batch_size, None, self.steps_per_execution, self.limit_val_batches)
-        return self._own_loader("val", self._device, config)
+        return self._foreign_loader("val", self._device, config)
 
     def eval_loader(self, split: str, device: torch.device) -> Loader:
         """Load the batches of "val" or "test" for evaluation outside the trainer.
@@ -255,11 +255,11 @@ class FromDataModule(DataModule):
                 "the test set has changed since the run began, so it is not evaluated: training images may be in it."
             )
         limit = self.limit_val_batches if split == "val" else self.limit_test_batches
-        return self._own_loader(split, device, LoaderConfig(self.eval_batch_size, limit=limit))
+        return self._foreign_loader(split, device, LoaderConfig(self.eval_batch_size, limit=limit))
 
-    def _own_loader(self, split: str, device: torch.device, config: LoaderConfig) -> Loader:
+    def _foreign_loader(self, split: str, device: torch.device, config: LoaderConfig) -> Loader:
         make, checked = partial(loader_of, self.module, split), partial(self._checked, split=split)
-        return OwnLoader(make, checked, self._num_images(make()), device, config, self.channels_last)
+        return ForeignLoader(make, checked, self._num_images(make()), device, config, self.channels_last)
 
     def loader_choice(self, device: torch.device) -> LoaderChoice:
         """Return that the module loads the images."""
@@ -295,7 +295,7 @@ class FromDataModule(DataModule):
         return torch.cat(images)[:num_images]
 
 
-class OwnLoader(Loader):
+class ForeignLoader(Loader):
     """Iterate over the batches of any loader of images and labels, from a position that can be saved.
 
     Args:
