@@ -1,6 +1,7 @@
 """Run the command `python train.py`: overrides → config → runs; show a user's mistake on one screen."""
 
 import errno
+import itertools
 import os
 import sys
 import traceback
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0, 1 after an error, 128 + the signal's number after an interruption.
     """
     arguments = prepare(sys.argv[1:] if arguments is None else arguments)
-    arguments = sorted(arguments, key=lambda word: word not in ("-m", "--multirun"))  # Hydra accepts it only at an end
+    arguments = _options_first(arguments)
     if "--help" in arguments or "-h" in arguments:
         return guarded(lambda: _print_help(arguments), arguments)
     if "--version" in arguments:
@@ -48,6 +49,20 @@ def main(arguments: list[str] | None = None) -> int:
         return guarded(lambda: _resume(arguments), arguments)
     schema.register()
     return guarded(lambda: _under_hydra(arguments), arguments)
+
+
+def _options_first(arguments: list[str]) -> list[str]:
+    """Move `-m` and `--config-dir DIR` to the front: Hydra's parser takes no options between overrides."""
+    options, others = [], []
+    words = iter(arguments)
+    for word in words:
+        if word == "--config-dir":
+            options += [word, *itertools.islice(words, 1)]
+        elif word in ("-m", "--multirun") or word.startswith("--config-dir="):
+            options.append(word)
+        else:
+            others.append(word)
+    return [*options, *others]
 
 
 def _print_help(arguments: list[str]) -> None:

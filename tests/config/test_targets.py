@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from convline.config import load, load_config
+from convline.config.targets import locate
 from convline.errors import UserError
 
 MODULE = """
@@ -125,3 +126,9 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)  # as if it were not installed
     with pytest.raises(UserError, match=r"pip install 'convline\[optimizers\]'"):
         load_config(["optimizer=lion"])
+
+
+def test_an_object_that_hides_the_module_of_its_name_is_located() -> None:
+    from convline.data.sources import digits
+
+    assert locate("convline.data.sources.digits", "data.source._target_") is digits

@@ -236,6 +236,8 @@ def locate(target: str, key: str) -> Any:
             continue
         except Exception as error:  # a mistake in the user's own module
             raise UserError(f"{key}: {name} cannot be imported: {type(error).__name__}: {first_line(error)}") from error
+        if 1 < count == len(parts):  # an object may hide the module of its name, as convline.data.sources.digits does
+            found = getattr(import_module(name.rpartition(".")[0]), parts[-1], found)
         for index, part in enumerate(parts[count:]):
             if not hasattr(found, part):
                 where = ".".join(parts[: count + index])
