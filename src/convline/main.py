@@ -4,6 +4,7 @@ import errno
 import itertools
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from importlib.metadata import version
@@ -25,8 +26,10 @@ from convline.config.explain import check_overrides, explain
 from convline.config.help import help_page
 from convline.config.load import finish_config, prepare, spread_seeds
 from convline.config.options import CONF_DIR, use_folders_of
-from convline.config.overrides import resumed_run
+from convline.config.overrides import AUTO, resumed_run
 from convline.errors import Interrupted, UserError
+from convline.formatting import train_command
+from convline.run import world
 from convline.stdout import closed_pipe_ignored
 
 
@@ -45,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     if "--version" in arguments:
         print(f"convline {version('convline')}")
         return 0
-    if any(word.startswith("resume=") for word in arguments):  # a path need not obey Hydra's grammar
+    if any(word.startswith("resume=") and word != AUTO for word in arguments):  # a path need not obey Hydra's grammar
         return guarded(lambda: _resume(arguments), arguments)
     schema.register()
     return guarded(lambda: _under_hydra(arguments), arguments)
@@ -85,7 +88,7 @@ def guarded(command: Callable[[], int | None], arguments: list[str]) -> int:
         _print_error("interrupted")
         return 130
     except UserError as error:
-        if "debug=true" in [word.lower() for word in arguments]:
+        if "debug=true" in [word.lower() for word in arguments] and world.shows_messages():
             traceback.print_exc()
         _print_error(f"error: {error}")
     except Exception as error:
@@ -93,25 +96,37 @@ def guarded(command: Callable[[], int | None], arguments: list[str]) -> int:
             _print_error(f"error: the disk is full: {error}")
         else:
             traceback.print_exc()
+    if not world.shows_messages():  # torchrun ends all ranks with the first that ends, and this one has shown nothing
+        time.sleep(world.FAILURE_SECONDS)
     return 1
 
 
 def _print_error(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    if world.shows_messages():
+        print(text, file=sys.stderr, flush=True)
 
 
 def _under_hydra(arguments: list[str]) -> int:
     """Let Hydra compose the config and call `_run`, or with -m a sweeper of `convline.sweeps`."""
     use_folders_of(arguments)
-    arguments = spread_seeds(arguments)
-    overrides = get_args_parser().parse_args(arguments).overrides
+    is_auto = AUTO in arguments
+    arguments = spread_seeds([word for word in arguments if word != AUTO])
+    options = get_args_parser().parse_args(arguments)
+    overrides = options.overrides
     check_overrides(overrides)
+    if options.multirun and is_auto:
+        raise UserError(f"{AUTO} is for one run: the same command of a sweep goes on by itself; leave it out.")
+    if options.multirun and world.launcher() == "torchrun" and world.num_processes() > 1:
+        raise UserError(
+            "torchrun starts the ranks of one run, and -m starts many runs.\n"
+            f"  Type: {train_command()} -m …, with trainer.devices=2 if each run is to have several ranks"
+        )
     # Hydra would print a screen of its own for errors of composition and exit; ours names the nearest right word.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     statuses: list[int] = []
 
     def run(cfg: DictConfig) -> None:
-        statuses.append(guarded(lambda: _run(cfg), arguments))
+        statuses.append(guarded(lambda: _run(cfg, is_auto), arguments))
 
     sys.argv = [sys.argv[0], *arguments]  # Hydra reads it
     try:
@@ -127,7 +142,7 @@ def _under_hydra(arguments: list[str]) -> int:
     return max(statuses, default=0)
 
 
-def _run(cfg: DictConfig) -> None:
+def _run(cfg: DictConfig, is_auto: bool) -> None:
     """Validate the config and train one run."""
     overrides = HydraConfig.get().overrides.task
     choices = choices_of(HydraConfig.get())
@@ -138,13 +153,13 @@ def _run(cfg: DictConfig) -> None:
             raise UserError(f"{override} has an effect in a sweep only: add -m, or leave it out.")
     from convline.run.train import run_name, start  # imports torch, which takes seconds: only for a valid config
 
-    start(cfg, Path(cfg.runs_dir), run_name(cfg, choices), choices)
+    start(cfg, Path(cfg.runs_dir), run_name(cfg, choices), choices, is_auto)
 
 
 def _resume(arguments: list[str]) -> int:
-    run_dir = resumed_run(arguments)
-    assert run_dir is not None  # as one of the words is resume=
+    run = resumed_run(arguments)
+    assert run is not None  # as one of the words is resume=
     from convline.run.train import resume
 
-    resume(run_dir)
+    resume(*run)
     return 0

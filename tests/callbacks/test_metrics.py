@@ -57,7 +57,7 @@ class TestThroughput:
         callback.on_validation_start(trainer, classifier)
         clock.now += 50  # validation and checkpoint, which do not count
         callback.on_train_epoch_end(trainer, classifier)
-        classifier.log_epoch.assert_called_once_with({"images/s": 80.0, "seconds/epoch": 4.0})  # 160 × 2 / 4
+        classifier.log_epoch.assert_called_once_with({"images/s": 40.0, "seconds/epoch": 4.0})  # 160 / 4
 
     def test_each_epoch_counts_anew_also_without_validation(self, clock: Clock) -> None:
         callback, trainer = Throughput(), Mock(world_size=1)

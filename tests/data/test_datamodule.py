@@ -98,11 +98,12 @@ def test_num_train_batches_is_what_every_rank_gets(world_size: int, limit: int |
     for rank in range(world_size):
         data = attach(make_data(limit_train_batches=limit), rank, world_size)
         batches = [batch for execution in data.train_dataloader() for batch in execution]
-        assert len(batches) == data.num_train_batches(world_size)
+        assert len(batches) == data.num_train_batches
 
 
-def test_ranks_validate_on_different_images_and_together_on_all() -> None:
-    loaders = [attach(make_data(), rank, 2).val_dataloader() for rank in range(2)]
+@pytest.mark.parametrize("world_size", [2, 5])
+def test_ranks_validate_on_different_images_and_together_on_all(world_size: int) -> None:
+    loaders = [attach(make_data(), rank, world_size).val_dataloader() for rank in range(world_size)]
     pieces = [image.numpy().tobytes() for loader in loaders for image in images_of(loader)]
     assert len(set(pieces)) == len(pieces) == 12
 

@@ -87,7 +87,7 @@ def test_a_random_state_goes_on_where_it_was_left() -> None:
 def test_counts_and_records() -> None:
     data = make()
     assert data.split_record() | {"fingerprint": ""} == {"train": 96, "val": 24, "fingerprint": ""}
-    assert (data.num_train_batches(1), data.last_train_batch(1), data.batch_size) == (6, 16, 16)
+    assert (data.num_train_batches, data.smallest_share(1), data.batch_size) == (6, 16, 16)
     assert data.fingerprint() == make(seed=8).fingerprint()
     assert data.num_eval_images("test") == 40
     images, labels = data.eval_images("val", torch.tensor([13, 2]))

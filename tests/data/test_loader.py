@@ -211,55 +211,42 @@ def test_in_the_middle_of_an_epoch_an_execution_begins_where_the_last_one_ended(
 
 @pytest.mark.parametrize("world_size", [2, 3])
 @pytest.mark.parametrize("num_images", range(12, 31))
-def test_ranks_share_each_epoch_without_overlap_and_none_is_short_of_a_batch(num_images: int, world_size: int) -> None:
-    loaders = [make_loader(num_images, 4, rank=rank, world_size=world_size) for rank in range(world_size)]
-    rest = num_images % (4 * world_size)
-    # a rest with fewer images than ranks cannot be shared: it waits for another epoch's order
-    expected = num_images - rest if rest < world_size else num_images
+def test_ranks_divide_the_batches_of_one_process(num_images: int, world_size: int) -> None:
+    alone = make_loader(num_images, 8)
+    loaders = [make_loader(num_images, 8, rank=rank, world_size=world_size) for rank in range(world_size)]
     for _ in range(2):
-        shares = [labels(loader) for loader in loaders]
-        assert len({len(share) for share in shares}) == 1
-        assert len(shares[0]) == loaders[0].num_batches
-        assert all(len(batch) > 0 for share in shares for batch in share)
-        seen = [n for share in shares for n in flat(share)]
-        assert len(seen) == len(set(seen)) == expected
+        for whole, *shares in zip(labels(alone), *map(labels, loaders), strict=True):
+            if len(whole) < world_size:  # every rank takes all of them
+                assert shares == [whole] * world_size
+            else:
+                assert flat(shares) == whole
+                assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-@pytest.mark.parametrize("world_size", [2, 3])
-def test_ranks_together_see_the_batches_of_one_rank_with_a_batch_so_much_larger(world_size: int) -> None:
-    alone = labels(make_loader(24, 4 * world_size))
-    shares = [labels(make_loader(24, 4, rank=rank, world_size=world_size)) for rank in range(world_size)]
-    assert [flat(list(parts)) for parts in zip(*shares, strict=True)] == alone
+def test_the_mean_over_ranks_of_weighted_means_is_the_mean_of_the_batch() -> None:
+    # 19 = 8 + 8 + 3 on two ranks: the last batch has 2 and 1 images, which count 2 × 2/3 and 1 × 2/3
+    loaders = [make_loader(19, 8, None, rank=rank, world_size=2) for rank in (0, 1)]
+    assert [[loader.share(position) for position in range(3)] for loader in loaders] == [
+        [1.0, 1.0, pytest.approx(4 / 3)],
+        [1.0, 1.0, pytest.approx(2 / 3)],
+    ]
+    means = [[sum(batch) / len(batch) for batch in labels(loader)] for loader in loaders]
+    weighted = [sum(m[2] * loader.share(2) for m, loader in zip(means, loaders, strict=True)) / 2]
+    assert weighted == [pytest.approx(sum(labels(make_loader(19, 8, None))[2]) / 3)]
+    assert make_loader(17, 8, rank=1, world_size=2).share(2) == 1.0  # one image, which both ranks take
 
 
-def test_ranks_shares_of_a_last_batch_differ_by_one_image_at_most() -> None:
-    # 23 = 2 × 8 + 7: the last batch of two ranks has 4 and 3
-    sizes = [[len(batch) for batch in labels(make_loader(23, 4, rank=rank, world_size=2))] for rank in (0, 1)]
-    assert sizes == [[4, 4, 4], [4, 4, 3]]
-
-
-@pytest.mark.parametrize("world_size", [2, 3])
 @pytest.mark.parametrize("num_images", [23, 24, 25, 26, 29])
-def test_executions_of_ranks_count_their_images_within_one(num_images: int, world_size: int) -> None:
-    for rank in range(world_size):
-        for execution in make_loader(num_images, 4, None, 2, rank=rank, world_size=world_size):
-            counted = execution.num_images
-            assert abs(counted - sum(len(of) for _, of in execution)) <= 1
+def test_executions_count_the_images_of_all_ranks(num_images: int) -> None:
+    counted = 0
+    for execution in make_loader(num_images, 8, None, 2, rank=1, world_size=3):
+        assert len(execution.shares) == len(list(execution))
+        counted += execution.num_images
+    assert counted == num_images
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ((23, 5), 5),
-        ((25, 5), 5),
-        ((4, 5), 1),
-        ((23, 5, 1, 2), 2),
-        ((23, 5, 1, 9), 5),
-        ((23, 5, 2), 3),  # 10, 10, 3: both ranks have a share of 3
-        ((21, 5, 2), 2),  # 10, 10, 1: one of them would have none
-        ((32, 5, 3), 2),  # 15, 15, 2
-        ((33, 5, 3), 3),  # 15, 15, 3
-    ],
+    ("arguments", "expected"), [((23, 5), 5), ((25, 5), 5), ((4, 5), 1), ((23, 5, 2), 2), ((23, 5, 9), 5)]
 )
 def test_count_batches_by_hand(arguments: tuple[int, ...], expected: int) -> None:
     assert count_batches(*arguments) == expected

@@ -8,7 +8,7 @@ import torch
 
 from convline.run import console
 from support.commands import ROOT, SMALL, Running, run_dirs, shell, train
-from support.run_files import curves, rows, summary, weights, without_the_kill
+from support.run_files import rows, summary, weights
 
 
 def test_same_seed_same_weights_and_seed_0_is_a_seed(tmp_path: Path) -> None:
@@ -79,39 +79,6 @@ def test_compiled_network_has_the_same_names_and_learns(tmp_path: Path) -> None:
     compiled, plainly = map(weights, run_dirs(tmp_path))
     assert compiled.keys() == plainly.keys()
     torch.testing.assert_close(compiled["network.fc1.weight"], plainly["network.fc1.weight"], rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.slow
-class TestDataParallel:
-    WORDS = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=2", "data.batch_size=8")
-
-    def test_two_ranks_do_what_one_does_with_the_doubled_batch(self, tmp_path: Path) -> None:
-        plain = [w for w in SMALL if not w.startswith(("data.batch_size", "model.pattern"))]
-        done = train(tmp_path, *plain, *self.WORDS, "model=dense")
-        assert done.status == 0, done.err
-        single = train(tmp_path, *plain, "trainer.max_epochs=2", "data.batch_size=16", "model=dense")
-        assert single.status == 0, single.err
-        two, one = run_dirs(tmp_path)
-        assert [row["step"] for row in rows(two)] == [row["step"] for row in rows(one)]
-        for key, value in weights(one).items():
-            torch.testing.assert_close(weights(two)[key], value, rtol=1e-4, atol=1e-5)
-        for row, other in zip(rows(two), rows(one), strict=True):
-            for key in ("train/loss", "val/loss", "lr"):
-                assert float(row[key]) == pytest.approx(float(other[key]), rel=1e-3)
-
-    def test_an_interrupted_run_resumes_bitwise_on_all_ranks(self, tmp_path: Path) -> None:
-        reference = train(tmp_path / "reference", *SMALL, *self.WORDS)
-        assert reference.status == 0, reference.err
-        stop = "+callbacks.kill={_target_: support.kill_at.KillAt, step: 20, signum: 15}"
-        stopped = train(tmp_path / "stopped", *SMALL, *self.WORDS, stop, "steps_per_execution=4")
-        assert stopped.status == 143, stopped.err
-        (run_dir,) = run_dirs(tmp_path / "stopped")
-        without_the_kill(run_dir)
-        assert train(tmp_path, f"resume={run_dir}").status == 0
-        (reference_dir,) = run_dirs(tmp_path / "reference")
-        wanted = weights(reference_dir)
-        assert all(torch.equal(value, wanted[key]) for key, value in weights(run_dir).items())
-        assert curves(run_dir) == curves(reference_dir)  # the half epoch's sums are those of all ranks
 
 
 class TestMultirun:

@@ -67,3 +67,19 @@ class KillInTest:
         if self.asked == 2:
             os.kill(os.getpid(), self.signum)
         return synthetic(part, num_test=100, **{k: v for k, v in self.settings.items() if k not in ("num_test",)})
+
+
+class KillRankAt(Callback):
+    """Kills one rank just before the optimizer step with this number; with `once`, only the first time."""
+
+    def __init__(self, rank: int, step: int, once: bool = False) -> None:
+        self.rank, self.step, self.once = rank, step, once
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+        if trainer.global_rank == self.rank and trainer.global_step == self.step:
+            flag = os.path.join(trainer.default_root_dir, "killed")
+            if self.once and os.path.exists(flag):
+                return
+            with open(flag, "w"):
+                pass
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -285,6 +285,8 @@ def test_every_step_of_an_execution_sees_the_weights_of_the_step_before(precisio
         ([11.0, 5.0, 6, 3], 1, Sums(11.0, 5.0, 6, 3)),
         ([[11.0, 5.0, 6.0, 3.0], [2.0, 1.0, 4.0, 3.0]], 0, Sums(11.0, 5.0, 6, 3)),
         ([[11.0, 5.0, 6.0, 3.0], [2.0, 1.0, 4.0, 3.0]], 1, Sums(2.0, 1.0, 4, 3)),
+        ([[11.0, 5.0, 6.0, 3.0]] * 3, 0, Sums(33.0, 15.0, 18, 9)),  # of three ranks: the first takes them all
+        ([[11.0, 5.0, 6.0, 3.0]] * 3, 1, Sums()),
     ],
 )
 def test_a_rank_restores_its_own_sums_also_from_a_checkpoint_of_version_0_1(

@@ -108,7 +108,7 @@ class Progress(ProgressBar):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Update the bar, at most ten times a second."""
-        self._num_images += batch.num_images * trainer.world_size
+        self._num_images += batch.num_images
         now = time.perf_counter()
         if (self._bar or self._notebook) and now - self._drawn > 0.1:
             assert isinstance(pl_module, Classifier)

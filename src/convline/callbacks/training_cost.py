@@ -30,7 +30,7 @@ class Throughput(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the images of this rank."""
+        """Count the images, over all ranks."""
         self._num_images += batch.num_images
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -40,9 +40,8 @@ class Throughput(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log images per second, summed over ranks, and seconds of the epoch."""
         seconds = self._seconds or time.perf_counter() - self._start
-        num_images = self._num_images * trainer.world_size
         assert isinstance(pl_module, Classifier)
-        pl_module.log_epoch({"images/s": num_images / seconds, "seconds/epoch": seconds})
+        pl_module.log_epoch({"images/s": self._num_images / seconds, "seconds/epoch": seconds})
 
 
 class Memory(Callback):

@@ -75,7 +75,7 @@ def range_test(cfg: DictConfig, rates: Sequence[float]) -> tuple[list[float], li
         images, targets = next(batches)
         optimizer.zero_grad()
         loss = classifier.training_loss(classifier.network(images), targets)
-        classifier.reduced(loss, len(targets)).backward()
+        classifier.reduced(loss, 1.0, len(targets)).backward()
         value = loss.item()
         smoothed = SMOOTHING * smoothed + (1 - SMOOTHING) * value
         mean = smoothed / (1 - SMOOTHING**step)  # without the bias towards the zero that it began with

@@ -11,6 +11,7 @@ USAGE
   python train.py [GROUP=OPTION …] [KEY=VALUE …]        one run
   python train.py -m GROUP=A,B KEY=1,2 …                a run for every combination
   python train.py resume=RUN_DIR                        go on where a run stopped
+  python train.py model=lenet resume=auto               go on with the newest such run, or begin it
 
 GROUPS (the default is marked *)"""
 

@@ -18,6 +18,9 @@ _KEY = re.compile(r"\+{0,2}data\.augment=")
 _SWEEP = re.compile(r"(choice|shuffle|tag)\s*\(")  # Hydra's functions over values, which may themselves need quotes
 
 
+AUTO = "resume=auto"  # goes on with the newest run of the same settings, code and data, or begins one
+
+
 def parse_overrides(overrides: Sequence[str]) -> list[Override]:
     """Parse the overrides of a command line.
 
@@ -157,19 +160,24 @@ def _split(value: str) -> list[str] | None:
     return None if quote or open_brackets else parts
 
 
-def resumed_run(words: Sequence[str]) -> Path | None:
-    """Return the run directory that a word `resume=RUN_DIR` of a command names; None if there is no such word.
+def resumed_run(words: Sequence[str]) -> tuple[Path, int | None] | None:
+    """Return the run directory that a word `resume=RUN_DIR` of a command names, and a number of devices beside it.
+
+    None if there is no such word; `resume=auto` names no directory either.
 
     Raises:
-        UserError: there are settings beside it, which would have no effect.
+        UserError: there are other settings beside it, which would have no effect.
     """
-    given = [word for word in words if word.startswith("resume=")]
+    given = [word for word in words if word.startswith("resume=") and word != AUTO]
     if not given:
         return None
     run_dir = Path(given[0].removeprefix("resume=").strip("'\""))
-    if others := [word for word in words if not word.startswith(("resume=", "debug="))]:
+    devices = [word.partition("=")[2] for word in words if word.startswith("trainer.devices=")]
+    if devices and not (devices[-1].isdigit() and int(devices[-1])):
+        raise UserError(f"trainer.devices={devices[-1]} is no number of devices.")
+    if others := [word for word in words if not word.startswith(("resume=", "debug=", "trainer.devices="))]:
         raise UserError(
             f"resume={run_dir} goes on with that run's own settings, so {' '.join(others)} would have no effect.\n"
             f"  Type: {resume_command(run_dir)}"
         )
-    return run_dir
+    return run_dir, int(devices[-1]) if devices else None

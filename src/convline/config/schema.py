@@ -5,6 +5,7 @@ The `model` group has no schema, because a pattern's variables are the user's ow
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from convline.config.ranges import (
     OPEN_FRACTION,
     SEED,
     SHARE,
+    Range,
     above,
     any_with,
     at_least,
@@ -214,13 +216,25 @@ class OneCycleSchedule(Schedule):
     final: float = within(at_least(0))
 
 
+DEVICES = Range(lambda value: value == "auto" or (type(value) is int and value >= 1), "auto or a number from 1")
+STRATEGY = Range(
+    lambda value: isinstance(value, Mapping) or value in ("auto", "ddp", "ddp_find_unused_parameters_true"),
+    "auto, ddp, ddp_find_unused_parameters_true or a _target_ of these: clipping, averaging and checkpoints need the "
+    "whole weights on each rank, which FSDP and DeepSpeed divide",
+)
+
+
 @dataclass
 class Trainer:
     """Configure lightning.pytorch.Trainer; the data module applies the limits, which count batches."""
 
     _target_: str = MISSING
     accelerator: str = within(one_of("auto", "cpu", "gpu", "cuda", "mps"))
-    devices: int = within(at_least(1))
+    devices: Any = within(DEVICES)  # on each node; auto: all GPUs, or one process on the CPU
+    num_nodes: int = within(at_least(1))  # machines, on each of which torchrun or srun starts the ranks
+    strategy: Any = within(STRATEGY)  # of several ranks
+    sync_batchnorm: bool = MISSING  # statistics of batch norm over all ranks; GPUs only
+    rendezvous_minutes: float = within(above(0))  # how long a rank waits for the others
     precision: str = within(one_of("32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"))
     max_epochs: int = within(at_least(1))
     deterministic: bool = MISSING

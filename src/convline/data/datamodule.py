@@ -37,8 +37,8 @@ class DataModule(LightningDataModule):
         source: reads an official split; called with `root` first if there is one.
         input_shape: channels, height and width for the network; images are resized, and gray ones repeated, to fit.
         num_classes: number of classes of the network.
-        batch_size: images in a training step on each device.
-        eval_batch_size: images in a forward pass of validation and test.
+        batch_size: images in a training step, over all ranks.
+        eval_batch_size: images in a forward pass of validation and test, on each rank.
         root: folder of the files, for a source that needs one.
         normalize: "standard": subtract the training images' mean and divide by their standard deviation, by channel;
             "unit": pixels from 0 to 1.
@@ -219,7 +219,11 @@ class DataModule(LightningDataModule):
     def train_dataloader(self) -> Loader:
         """Load shuffled batches of the training split on the trainer's device, divided among its ranks."""
         order_seed = None if self.overfit_batches else self.seed
-        config = self._fit_loader_config(self.batch_size, self._train_limit, order_seed)
+        assert self.trainer is not None
+        rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        config = LoaderConfig(
+            self.batch_size, order_seed, self.steps_per_execution, self._train_limit, rank, world_size
+        )
         if self.overfit_batches:
             indices = self.mixed_train_indices()
             self._train_loader = self._loader(self._device, indices, self.train_labels, config, self.pipeline)
@@ -241,29 +245,42 @@ class DataModule(LightningDataModule):
         """Store the position for the training loader: Lightning restores loaders only in the middle of an epoch."""
         self._train_state = state_dict or None
 
-    def num_train_batches(self, world_size: int) -> int:
-        """Count the batches of an epoch that `train_dataloader` gives to each of `world_size` ranks."""
-        return count_batches(len(self.train_indices), self.batch_size, world_size, self._train_limit)
+    @property
+    def num_train_batches(self) -> int:
+        """Return the number of batches that `train_dataloader` gives in an epoch, on any number of ranks."""
+        return count_batches(len(self.train_indices), self.batch_size, self._train_limit)
 
-    def last_train_batch(self, world_size: int) -> int:
-        """Count the images in the smallest share of an epoch's last batch."""
-        num_batches = count_batches(len(self.train_indices), self.batch_size, world_size)
-        if self._train_limit and self._train_limit < num_batches:
-            return self.batch_size
-        rest = len(self.train_indices) - (num_batches - 1) * self.batch_size * world_size
-        return min(self.batch_size, rest // world_size)
+    def smallest_share(self, world_size: int) -> int:
+        """Count the images in the smallest share that one of several ranks has of a training batch."""
+        last = len(self.train_indices) - (self.num_train_batches - 1) * self.batch_size
+        sizes = (
+            {self.batch_size, min(self.batch_size, last)}
+            if self.num_train_batches > 1
+            else {min(self.batch_size, last)}
+        )
+        return min(size // world_size or size for size in sizes)
 
     @property
     def _train_limit(self) -> int | None:
         return self.overfit_batches or self.limit_train_batches
 
     def val_dataloader(self) -> Loader:
-        """Load the validation split in order; with `overfit_batches`, the training batches instead."""
+        """Load the validation split in order; with `overfit_batches`, the training batches instead.
+
+        Each rank gets a part of the images, and every image is in one of the parts.
+        """
+        assert self.trainer is not None
         if self.overfit_batches:
-            config = self._fit_loader_config(self.batch_size, self.overfit_batches)
-            return self._loader(self._device, self.mixed_train_indices(), self.train_labels, config)
-        config = self._fit_loader_config(self.eval_batch_size, self.limit_val_batches)
-        return self._loader(self._device, self.val_indices, self.train_labels, config)
+            indices, size, limit = self.mixed_train_indices(), self.batch_size, self.overfit_batches
+        else:
+            indices, size, limit = (
+                self.val_indices,
+                self.eval_batch_size,
+                self.limit_val_batches or len(self.val_indices),
+            )
+        indices = indices[: size * limit].tensor_split(self.trainer.world_size)[self.trainer.global_rank]
+        config = LoaderConfig(size, steps_per_execution=self.steps_per_execution)
+        return self._loader(self._device, indices, self.train_labels, config)
 
     def eval_loader(self, split: str, device: torch.device) -> Loader:
         """Load the images of one split ("val" or "test") in order, for evaluation outside the trainer.
@@ -314,11 +331,6 @@ class DataModule(LightningDataModule):
     def _device(self) -> torch.device:
         assert self.trainer is not None
         return self.trainer.strategy.root_device
-
-    def _fit_loader_config(self, batch_size: int, limit: int | None, order_seed: int | None = None) -> LoaderConfig:
-        assert self.trainer is not None
-        rank, world_size = self.trainer.global_rank, self.trainer.world_size
-        return LoaderConfig(batch_size, order_seed, self.steps_per_execution, limit, rank, world_size)
 
     def _loader(
         self,

@@ -227,12 +227,13 @@ class FromDataModule(DataModule):
         """Load the module's training batches on any device; `config` says limit, seed and steps in an execution."""
         return self._foreign_loader("train", device, config)
 
-    def num_train_batches(self, world_size: int) -> int:
-        """Count the batches of an epoch."""
+    @property
+    def num_train_batches(self) -> int:
+        """Return the number of batches of an epoch."""
         num_batches = len(loader_of(self.module, "train"))
         return min(num_batches, self.limit_train_batches or num_batches)
 
-    def last_train_batch(self, world_size: int) -> int:
+    def smallest_share(self, world_size: int) -> int:
         """Count the images in an epoch's last batch."""
         num_batches = len(loader_of(self.module, "train"))
         if self.limit_train_batches and self.limit_train_batches < num_batches:

@@ -5,8 +5,7 @@ Notable choices:
   random parameters of the augmentation are such a function too, for each image.
 - A loader yields *executions*: short iterators over the next few batches. The training step takes several optimizer
   steps in one call, so the framework's cost of a call is shared among them.
-- With several ranks each global batch is divided among them: every image is seen once an epoch, except a last few,
-  fewer than there are ranks.
+- Several ranks divide each batch, so that one optimizer step sees the same images on any number of ranks.
 - Data that fit stay on the device, and a batch is one gather (`ResidentLoader`). torch's DataLoader would collate the
   images one by one on the host and copy each batch to the device; it serves data that do not fit (`streaming.py`).
 """
@@ -27,11 +26,9 @@ Batch = tuple[Tensor, Tensor]
 MAX_MEMORY_SHARE = 0.5  # for the images; the rest is for network, gradients and activations
 
 
-def count_batches(num_images: int, batch_size: int, world_size: int = 1, limit: int | None = None) -> int:
-    """Count the batches of an epoch on each rank; the last one may be smaller."""
-    whole, rest = divmod(num_images, batch_size * world_size)
-    # a rest that does not reach every rank would leave one without a batch while the others wait for it
-    return min(whole + (rest >= world_size), limit or num_images)
+def count_batches(num_images: int, batch_size: int, limit: int | None = None) -> int:
+    """Count the batches of an epoch; the last one may be smaller."""
+    return min(-(-num_images // batch_size), limit or num_images)
 
 
 @dataclass(frozen=True)
@@ -39,11 +36,11 @@ class LoaderConfig:
     """Configure a loader.
 
     Args:
-        batch_size: images in a batch on each rank; the last batch of an epoch may be smaller.
+        batch_size: images in a batch, over all ranks; the last batch of an epoch may be smaller.
         order_seed: shuffle by this seed and the epoch's number; None keeps the order.
         steps_per_execution: batches in each iterator that the loader yields.
         limit: maximum batches in an epoch; None for all.
-        rank, world_size: index of this process, and number of processes that share each epoch.
+        rank, world_size: index of this process, and number of processes that share each batch.
     """
 
     batch_size: int
@@ -67,7 +64,7 @@ class Loader(ABC):
     def __init__(self, indices: Tensor, preprocessor: Preprocessor, config: LoaderConfig, num_images: int) -> None:
         self.indices, self.preprocessor, self.config = indices, preprocessor, config
         self.num_images = num_images
-        self.num_batches = count_batches(len(indices), config.batch_size, config.world_size, config.limit)
+        self.num_batches = count_batches(len(indices), config.batch_size, config.limit)
         self.epoch = 0
         self.position = 0  # batches yielded in this epoch
         # Of this epoch. None also means that its random parameters are not sampled yet, nor its workers started.
@@ -110,11 +107,26 @@ class Loader(ABC):
     def batch_indices(self, position: int) -> Tensor:
         """Return the indices of this rank's share of the batch at this position of the epoch."""
         assert self._order is not None
-        # Each rank takes its part of the same global batch. tensor_split makes parts that differ by one image at
-        # most, so the last, smaller batch reaches every rank too.
-        size = self.config.batch_size * self.config.world_size
+        size, world_size = self.config.batch_size, self.config.world_size
         index = self._order[position * size : (position + 1) * size]
-        return index if self.config.world_size == 1 else index.tensor_split(self.config.world_size)[self.config.rank]
+        # A last batch with fewer images than ranks goes to all of them: no rank may be without a batch.
+        return index if len(index) < world_size else index.tensor_split(world_size)[self.config.rank]
+
+    def batch_size(self, position: int) -> int:
+        """Return the images of the batch at this position of the epoch, over all ranks."""
+        return min(self.config.batch_size, len(self.indices) - position * self.config.batch_size)
+
+    def share(self, position: int) -> float:
+        """Return how many times the mean number of images a rank this rank's share of a batch holds.
+
+        Data-parallel training averages the gradients of the ranks. With this factor on its loss, a rank's gradient
+        counts by its images, and the average is the gradient of the whole batch.
+        """
+        num_images, world_size = self.batch_size(position), self.config.world_size
+        if num_images < world_size:
+            return 1.0
+        whole, rest = divmod(num_images, world_size)
+        return (whole + (self.config.rank < rest)) * world_size / num_images
 
     def state_dict(self) -> dict[str, int]:
         """Return the epoch and the number of batches yielded in it."""
@@ -137,15 +149,19 @@ class Loader(ABC):
 class Execution:
     """Iterate over the next `len` batches of a loader, gathered one by one when they are needed.
 
-    `num_images` is the number of images in them (plus or minus one where ranks share a last batch).
+    Attributes:
+        num_images: number of images in them, over all ranks.
+        sizes: images of each batch, over all ranks.
+        shares: this rank's share of each batch, from `Loader.share`.
     """
 
     def __init__(self, loader: Loader, num_batches: int) -> None:
         self._loader = loader
         self._num_batches = num_batches
-        size, world_size = loader.config.batch_size, loader.config.world_size
-        first = loader.position * size
-        self.num_images = min(num_batches * size, len(loader.indices) // world_size - first)
+        positions = range(loader.position, loader.position + num_batches)
+        self.sizes = [loader.batch_size(position) for position in positions]
+        self.shares = [loader.share(position) for position in positions]
+        self.num_images = sum(self.sizes)
 
     def __len__(self) -> int:
         return self._num_batches

@@ -20,7 +20,7 @@ COMPUTES = ("pattern", "network", "data", "training", "run/train.py", "callbacks
 # Settings that change where a run is written, how it looks and what runs beside it, not what it computes.
 HASH_EXCLUDED = (*OF_SWEEPS, "name", "runs_dir", "debug", "logger", "data.root", "data.loader", "data.num_workers",
                 "steps_per_execution", "callbacks.checkpoint.every_n_steps", "trainer.profiler",
-                "trainer.log_every_n_steps", *(f"callbacks.{name}" for name in (
+                "trainer.rendezvous_minutes", "trainer.log_every_n_steps", *(f"callbacks.{name}" for name in (
                 "pruning", "progress", "hparams", "throughput", "training_images", "norms", "histograms",
                 "class_accuracy", "memory", "description", "pr_curves", "projector", "pictures")))  # fmt: skip
 
@@ -40,6 +40,11 @@ def identity(cfg: DictConfig, code: str, data: str) -> str:
         data: the fingerprint of the data.
     """
     return short_hash(json.dumps([_hashed_part(cfg), code, data], sort_keys=True))
+
+
+def settings_key(cfg: DictConfig) -> str:
+    """Hash the settings that decide what a run computes, without its data and the code."""
+    return short_hash(json.dumps(_hashed_part(cfg), sort_keys=True))
 
 
 def _hashed_part(cfg: DictConfig) -> Any:

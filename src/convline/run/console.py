@@ -22,7 +22,7 @@ def print_notice(text: str) -> None:
     _console.print(text, markup=False)
 
 
-def print_header(run_dir: Path, data: DataModule, summary: NetworkSummary, loader_notice: str) -> None:
+def print_header(run_dir: Path, data: DataModule, summary: NetworkSummary, loader_notice: str, num_ranks: int) -> None:
     """Print the data, the network and the run directory before training.
 
     Args:
@@ -30,6 +30,7 @@ def print_header(run_dir: Path, data: DataModule, summary: NetworkSummary, loade
         data: the data of the run, with its own notices.
         summary: the summary of the network.
         loader_notice: how the images are loaded, and why; an empty text prints nothing.
+        num_ranks: number of ranks that divide each batch.
     """
     shape = shape_text(data.input_shape)
     print_notice(
@@ -38,6 +39,9 @@ def print_header(run_dir: Path, data: DataModule, summary: NetworkSummary, loade
     )
     if data.input_shape != data.stored_shape:
         print_notice(f"stored as {shape_text(data.stored_shape)}, fitted batch by batch")
+    if num_ranks > 1:
+        share = data.batch_size / num_ranks
+        print_notice(f"{num_ranks} ranks, each with {share:g} of the {data.batch_size} images of a batch")
     for notice in filter(None, [loader_notice, *data.notices]):
         print_notice(notice)
     print_notice(short_text(summary))

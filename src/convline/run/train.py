@@ -9,16 +9,18 @@ import logging
 import os
 import shlex
 import shutil
+import socket
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -27,6 +29,7 @@ from convline.callbacks.checkpoint import BestAndLast
 from convline.callbacks.failures import failures_reported
 from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal, stoppable
+from convline.config.schema import STRATEGY
 from convline.config.targets import locate
 from convline.data.datamodule import DataModule
 from convline.errors import Interrupted, Pruned, UserError
@@ -44,8 +47,10 @@ from convline.records.directory import (
     write_initial_files,
 )
 from convline.records.lock import locked
-from convline.run import console, ranks, trackers
-from convline.storage import write_json
+from convline.run import console, trackers
+from convline.run.launch import run_on_ranks
+from convline.run.world import World, join, stand_alone
+from convline.storage import short_hash, write_json
 from convline.training.classifier import Classifier
 from convline.training.evaluation import evaluate, measure
 from convline.training.lightning_callbacks import check_callbacks_of_run
@@ -59,7 +64,7 @@ def run_name(cfg: DictConfig, choices: Mapping[str, str]) -> str:
     return f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}"
 
 
-def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> Path:
+def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str], is_resumed_if_there: bool = False) -> Path:
     """Train a new run in a new directory, and return it.
 
     Args:
@@ -67,50 +72,113 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str]) -> 
         parent: folder in which the run directory is made.
         name: name of the run directory; it gets a number if the name is taken.
         choices: the chosen option of each config group.
+        is_resumed_if_there: go on with the newest run in `parent` that has the same settings and code, if there is one.
     Raises:
         UserError: a setting or the data are wrong. If training has not started by then, the directory is removed.
     """
-    run_dir = create_run_directory(parent, name)
-    write_initial_files(run_dir, cfg, choices=choices)
-    with locked(run_dir), stoppable(resume_command(run_dir)):
+    with join(cfg) as world:
+        settings, code = identity.settings_key(cfg), identity.code_key(cfg)
+        world.check_same("settings", settings)
+        world.check_same("code", code)
+        launch, key = world.launch_id(), short_hash(settings, code)
+
+        def earlier_run() -> str | None:
+            if is_resumed_if_there:
+                return _newest_run(parent, "key", key)
+            return _newest_run(parent, "launch", launch) if world.is_restarted() else None
+
+        if earlier := world.from_first_rank("earlier run", earlier_run):
+            _resume(Path(earlier), world)
+            return Path(earlier)
+
+        def new_run() -> str:
+            run_dir = create_run_directory(parent, name)
+            write_initial_files(run_dir, cfg, choices=choices, key=key, **({"launch": launch} if launch else {}))
+            return str(run_dir)
+
+        run_dir = Path(world.from_first_rank("run directory", new_run))
         try:
-            run_or_resume(run_dir)
+            with _locked_and_stoppable(run_dir, world):
+                run_rank(run_dir, world)
         except UserError:
-            if "started" not in read_summary(run_dir):
+            if world.rank == 0 and "started" not in read_summary(run_dir):
                 shutil.rmtree(run_dir)
             raise
     return run_dir
 
 
-def resume(run_dir: Path) -> dict[str, Any]:
+def resume(run_dir: Path, devices: int | None = None) -> dict[str, Any]:
     """Continue a run that was interrupted, killed or failed, from its last checkpoint.
 
+    Args:
+        run_dir: the run directory.
+        devices: number of devices to go on with; None: as many as before. With another number of ranks the images and
+            the schedule stay the same, but dropout and the order of sums differ.
     Returns:
         The content of summary.json at the end.
     Raises:
         UserError: `run_dir` is no run directory, its run is running, or its checkpoints are damaged.
     """
-    read_config(run_dir)
+    cfg = read_config(run_dir)
+    if devices is not None:
+        cfg.trainer.devices = devices
+    with join(cfg, is_resumed=True) as world:
+        return _resume(run_dir, world)
+
+
+def _resume(run_dir: Path, world: World) -> dict[str, Any]:
     summary = read_summary(run_dir)
     if summary["status"] == "finished":
-        console.print_notice(f"{run_dir} is finished already; nothing was done.")
-        console.print_outcome(run_dir, summary)
+        if world.rank == 0:
+            console.print_notice(f"{run_dir} is finished already; nothing was done.")
+            console.print_outcome(run_dir, summary)
         return summary
-    with locked(run_dir), stoppable(resume_command(run_dir)):
-        return run_or_resume(run_dir)
+    with _locked_and_stoppable(run_dir, world):
+        return run_rank(run_dir, world)
 
 
-def run_or_resume(run_dir: Path) -> dict[str, Any]:
+def _newest_run(parent: Path, entry: str, value: str | None) -> str | None:
+    """Return the newest run directory in a folder whose summary has this value; None if there is none."""
+    found = []
+    for path in parent.glob("*/config.yaml"):
+        with suppress(UserError):  # a folder that is no run, or a damaged one
+            found += [path] if read_summary(path.parent).get(entry) == value else []
+    return str(max(found, key=lambda path: path.stat().st_mtime).parent) if found else None
+
+
+@contextmanager
+def _locked_and_stoppable(run_dir: Path, world: World) -> Iterator[None]:
+    with stoppable(resume_command(run_dir)), locked(run_dir) if world.rank == 0 else nullcontext():
+        yield
+
+
+def run_rank(run_dir: Path, world: World) -> dict[str, Any]:
+    """Do what a rank has to do for a run whose directory the first rank, or its parent process, has locked.
+
+    Returns:
+        The content of summary.json at the end; nothing on other ranks than the first.
+    """
+    if world.rank == 0:
+        return run_or_resume(run_dir, world)
+    _fit_rank(run_dir, world)
+    return {}
+
+
+def run_or_resume(run_dir: Path, world: World | None = None) -> dict[str, Any]:
     """Train the run of a directory from its newest checkpoint, or from the beginning if there is none.
 
     Args:
         run_dir: a run directory that this process has locked.
+        world: the ranks that train it; None: this process is alone.
     Returns:
         The content of summary.json at the end.
     Raises:
         UserError: a setting, the data or the checkpoints are wrong.
     """
     cfg, is_new = read_trusted_config(run_dir), read_summary(run_dir)["status"] == "waiting"
+    world = world or stand_alone(cfg)
+    if world.size == 1 and world.num_devices > 1:
+        return _run_on_ranks(run_dir, world)
     checkpoint, complaints = newest_checkpoint(run_dir)
     for complaint in complaints:
         console.print_notice(f"{complaint}\n  Going on from {checkpoint} instead.")
@@ -119,40 +187,56 @@ def run_or_resume(run_dir: Path) -> dict[str, Any]:
     elif not is_new:
         console.print_notice("There is no checkpoint yet: from the beginning.")
     update_summary(run_dir, status="running", pid=os.getpid())
-    return _train(cfg, run_dir, checkpoint)
+    return _train(cfg, run_dir, checkpoint, world)
 
 
-def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str, Any]:
+def _run_on_ranks(run_dir: Path, world: World) -> dict[str, Any]:
+    """Let one process a device train a run, and wait for them; return the content of summary.json."""
+    try:
+        run_on_ranks(run_dir, world.num_devices, world.minutes, resume_command(run_dir))
+    except Interrupted as stop:
+        if read_summary(run_dir)["status"] == "finished":  # only figures are missing
+            raise Interrupted(stop.signum, _figures_command(run_dir)) from None
+        raise
+    except UserError as error:
+        if read_summary(run_dir)["status"] != "failed":  # the first rank itself was killed
+            update_summary(run_dir, status="failed", error=first_line(error))
+        raise
+    return read_summary(run_dir)
+
+
+def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None, world: World) -> dict[str, Any]:
     """Fit, test and record a run; a failure is recorded in summary.json too, and raised again."""
     begin = time.perf_counter() - read_summary(run_dir)["seconds"]  # a resumed run adds to its earlier time
     loggers: dict[str, Logger] = {}
     try:
         _hide_irrelevant_warnings()
         data, classifier = build(_with_executions(cfg))
-        network_summary = _check_fit(classifier.network, data, cfg.trainer.devices)
+        network_summary = _check_fit(classifier.network, data, world.size)
         loggers = _make_loggers(cfg, run_dir, checkpoint)
-        trainer = _make_trainer(cfg, run_dir, loggers.values())
+        trainer = _make_trainer(cfg, run_dir, loggers.values(), world)
         device = trainer.strategy.root_device
         _record_identity(cfg, run_dir, data)
         update_summary(run_dir, parameters=network_summary.parameters, macs=network_summary.macs)
-        console.print_header(run_dir, data, network_summary, data.loader_choice(device).reason)
+        console.print_header(run_dir, data, network_summary, data.loader_choice(device).reason, world.size)
 
         trackers.begin(loggers, cfg, run_dir)
-        if _has_stopped_early(checkpoint):
-            pass  # the training is complete; the run was interrupted between early stopping and the test
-        elif cfg.trainer.devices > 1:
-            trackers.close(loggers.values())  # the first rank goes on with their runs
-            ranks.fit_ranks(run_dir, checkpoint, cfg.trainer.devices, resume_command(run_dir))
-            loggers = _make_loggers(cfg, run_dir, None)
-        else:
+        # the training may be complete: the run was interrupted between early stopping and the test
+        is_complete = _has_stopped_early(checkpoint)
+        _meet(world, data, checkpoint, is_complete)
+        if not is_complete:
             _fit(trainer, classifier, data, checkpoint)
 
         results = _test(cfg, run_dir, device, classifier, data)
     except BaseException as error:
-        _record_failure(cfg, run_dir, error, time.perf_counter() - begin)
+        cause = world.cause_of(error)
+        world.fail(cause)
+        _record_failure(cfg, run_dir, cause, time.perf_counter() - begin)
         with failures_reported("ending the trackers", LoadedRun(run_dir, cfg)):
             trackers.end(loggers.values(), run_dir, read_summary(run_dir)["status"], {})
-        raise
+        if cause is error:
+            raise
+        raise cause from error
     seconds = time.perf_counter() - begin
     update_summary(run_dir, status="finished", error=None, seconds=seconds, **results)
     outcome = {f"result/{key}": value for key, value in results["metrics"].items() if not key.startswith("train/")}
@@ -161,7 +245,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
     run = LoadedRun(run_dir, cfg, data, classifier.evaluated_network)
     try:
         # The run is finished. An interruption only skips the remaining figures, which the command can draw later.
-        with stoppable(f"convline figures {shlex.quote(str(run_dir))}"):
+        with stoppable(_figures_command(run_dir)):
             after_test.run_after_test(trainer, run)
             with failures_reported("ending the trackers", run):
                 trackers.end(loggers.values(), run_dir, "finished", summary["metrics"])
@@ -170,22 +254,51 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str,
     return summary
 
 
-def fit_rank(run_dir: Path, checkpoint: Path | None) -> None:
-    """Fit one rank of a run, in a process of its own that `ranks.fit_ranks` has started.
+def _fit_rank(run_dir: Path, world: World) -> None:
+    """Fit a run on another rank than the first, which does everything else: it makes the directory, tests and records.
 
-    The launching process does everything else: it makes the run directory, tests and records.
+    Raises:
+        UserError: this node does not see the run directory, or has other data than the first rank.
     """
+    if not (run_dir / "config.yaml").is_file():
+        raise UserError(
+            f"{run_dir} is not there on {socket.gethostname()}: the machines of a run need a folder that all of them "
+            "see.\n  Name one: runs_dir=FOLDER"
+        )
     cfg = read_trusted_config(run_dir)
     _hide_irrelevant_warnings()
-    try:
-        with stoppable(""):  # the launching process prints the command that continues the run
-            data, classifier = build(_with_executions(cfg))
-            loggers = _make_loggers(cfg, run_dir, checkpoint)
-            _fit(_make_trainer(cfg, run_dir, loggers.values()), classifier, data, checkpoint)
-            trackers.close(loggers.values())
-    finally:
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+    data, classifier = build(_with_executions(cfg))
+    checkpoint, is_complete = _meet(world, data)
+    if not is_complete:
+        loggers = _make_loggers(cfg, run_dir, checkpoint)
+        try:
+            _fit(_make_trainer(cfg, run_dir, loggers.values(), world), classifier, data, checkpoint)
+        except RuntimeError as error:
+            if (cause := world.cause_of(error)) is error:
+                raise
+            raise cause from error
+        trackers.close(loggers.values())
+
+
+def _meet(
+    world: World, data: DataModule, checkpoint: Path | None = None, is_complete: bool = False
+) -> tuple[Path | None, bool]:
+    """Wait until all ranks are ready to fit.
+
+    Args:
+        world: the ranks.
+        data: the data of this rank.
+        checkpoint, is_complete: on the first rank, where to go on from, and whether nothing is left to train.
+    Returns:
+        The last two arguments of the first rank.
+    Raises:
+        UserError: a rank has other data, or has failed.
+    """
+    if world.size == 1:
+        return checkpoint, is_complete
+    world.check_same("data", data.fingerprint())
+    path, is_complete = world.exchange("checkpoint", [checkpoint and str(checkpoint), is_complete])[0]
+    return Path(path) if path else None, is_complete
 
 
 def _hide_irrelevant_warnings() -> None:
@@ -238,7 +351,12 @@ def _check_fit(network: nn.Module, data: DataModule, num_ranks: int) -> NetworkS
             f"model and data do not fit: the network gives {shape_text(network_summary.output_shape)} numbers an image,"
             f" but there are {data.num_classes} classes.\n  Type: model.num_classes={data.num_classes}"
         )
-    smallest_batch = min(data.batch_size, data.last_train_batch(num_ranks))
+    if data.batch_size < num_ranks:
+        raise UserError(
+            f"data.batch_size={data.batch_size} leaves a rank without images: {num_ranks} ranks divide each batch.\n"
+            f"  Type: data.batch_size={num_ranks} or more"
+        )
+    smallest_batch = data.smallest_share(num_ranks)
     if smallest_batch == 1 and not _can_train_on_one_image(network, data.input_shape):
         raise UserError(
             f"batch normalization cannot train on a batch of one image, but with data.batch_size={data.batch_size} "
@@ -258,7 +376,7 @@ def _can_train_on_one_image(network: nn.Module, input_shape: tuple[int, ...]) ->
     return True
 
 
-def _make_trainer(cfg: DictConfig, run_dir: Path, loggers: Iterable[Logger]) -> pl.Trainer:
+def _make_trainer(cfg: DictConfig, run_dir: Path, loggers: Iterable[Logger], world: World) -> pl.Trainer:
     on_cpu = cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available()
     if cfg.trainer.precision == "16-mixed" and on_cpu:  # Lightning would take another precision
         raise UserError("trainer.precision=16-mixed needs a GPU.\n  Type: trainer.precision=bf16-mixed")
@@ -269,17 +387,37 @@ def _make_trainer(cfg: DictConfig, run_dir: Path, loggers: Iterable[Logger]) -> 
     return instantiate_node(
         cfg,
         "trainer",
-        without=LIMITS,  # the data module counts the batches, and applies them
+        without=(*LIMITS, "rendezvous_minutes"),  # the data module counts the batches, and applies the limits
         callbacks=[*callbacks, StopOnSignal(checkpoint_callback, resume_command(run_dir))],
         logger=list(loggers),
         default_root_dir=str(run_dir),
-        strategy="ddp" if cfg.trainer.devices > 1 else "auto",
-        plugins=[LightningEnvironment()],
+        devices=world.num_devices,
+        num_nodes=world.num_nodes,
+        strategy=_strategy(cfg, world),
+        plugins=[world.environment()],
         enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
         enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
+
+
+def _strategy(cfg: DictConfig, world: World) -> Any:
+    """Return the strategy of the trainer: data parallelism if there are several ranks.
+
+    Raises:
+        UserError: the strategy is another one, or a setting of several ranks has no effect.
+    """
+    node = cfg.trainer.get("strategy", "auto")
+    if isinstance(node, DictConfig):
+        strategy = instantiate_node(cfg, "trainer.strategy")
+        if not isinstance(strategy, DDPStrategy):
+            name = type(strategy).__name__
+            raise UserError(f"trainer.strategy={name} is no DDPStrategy; it must be {STRATEGY.expected}.")
+        return strategy
+    if cfg.trainer.get("sync_batchnorm") and world.size > 1 and not torch.cuda.is_available():
+        raise UserError("trainer.sync_batchnorm=true needs GPUs: torch has no synchronized batch norm on processors.")
+    return ("ddp" if world.size > 1 else "auto") if node == "auto" or world.size == 1 else node
 
 
 def _make_loggers(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> dict[str, Logger]:
@@ -375,3 +513,7 @@ def _record_hparams(cfg: DictConfig, run_dir: Path, metrics: dict[str, float]) -
     """Write the run's results into TensorBoard's HParams tab, if its callback is configured and training has begun."""
     if (cfg.callbacks or {}).get("hparams") and any(run_dir.glob("events.out.tfevents.*")):
         write_outcome(run_dir, metrics)
+
+
+def _figures_command(run_dir: Path) -> str:
+    return f"convline figures {shlex.quote(str(run_dir))}"

@@ -136,7 +136,7 @@ class Classifier(LightningModule):
         # restored yet.
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, DataModule):
-            num_batches = data.num_train_batches(self.trainer.world_size)
+            num_batches = data.num_train_batches
         else:
             if self.accumulate_grad_batches > 1:
                 raise UserError(
@@ -210,6 +210,8 @@ class Classifier(LightningModule):
         execution = self._batches(batch)
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
+        num_ranks = self.trainer.world_size
+        is_divided = num_ranks > 1 and isinstance(batch, Execution)
         losses, logits_by_batch, targets_by_batch, learning_rates = [], [], [], []
         for index, (images, targets) in enumerate(execution):
             if self._has_all_steps():  # within an execution, which Lightning does not look into
@@ -219,13 +221,15 @@ class Classifier(LightningModule):
                 group_size = min(self.accumulate_grad_batches, len(execution) - index)
             logits = self.network(images)
             loss = self.training_loss(logits, targets)
-            self.manual_backward(self.reduced(loss, len(targets), group_size, self.trainer.world_size))
+            share = batch.shares[index] if is_divided else 1.0
+            batch_size = batch.sizes[index] if is_divided else len(targets) * num_ranks
+            self.manual_backward(self.reduced(loss, share, batch_size, group_size))
             losses.append(loss.detach())
             logits_by_batch.append(logits.detach())
             targets_by_batch.append(targets)
             if index_in_group == group_size - 1:
                 learning_rates.append(optimizer.param_groups[0]["lr"])
-                self._optimizer_step(optimizer, images, targets)
+                self._optimizer_step(optimizer, images, targets, share, batch_size)
         num_correct = torch.stack(
             [count_correct(*pair, self.is_multilabel) for pair in zip(logits_by_batch, targets_by_batch, strict=True)]
         )
@@ -253,26 +257,29 @@ class Classifier(LightningModule):
         # the weight in a batch of a single class.
         return F.cross_entropy(logits, targets, weight, reduction="sum", label_smoothing=smoothing) / len(targets)
 
-    def reduced(self, loss: Tensor, num_images: int, num_batches: int = 1, num_ranks: int = 1) -> Tensor:
+    def reduced(self, loss: Tensor, share: float, batch_size: int, num_batches: int = 1) -> Tensor:
         """Scale the mean loss of a batch to its term in the loss of an optimizer step, by `loss_reduction`.
 
         Args:
-            loss: the mean over the images of the batch.
-            num_images: images of the batch.
+            loss: the mean over this rank's images of the batch.
+            share: this rank's share of the batch; see `Loader.share`.
+            batch_size: images of the batch, over all ranks.
             num_batches: batches of the optimizer step.
-            num_ranks: ranks, over which DDP averages the gradients.
         """
         if self.loss_reduction == "sum":
-            return loss * (num_images * num_ranks)
-        return loss / num_batches if num_batches > 1 else loss
+            return loss * (share * batch_size)
+        shared = loss if share == 1 else loss * share
+        return shared / num_batches if num_batches > 1 else shared
 
-    def _optimizer_step(self, optimizer: LightningOptimizer, images: Tensor, targets: Tensor) -> None:
+    def _optimizer_step(
+        self, optimizer: LightningOptimizer, images: Tensor, targets: Tensor, share: float, batch_size: int
+    ) -> None:
         """Step with the gradients of the last batches; an optimizer with a closure computes those of the last again."""
 
         def closure() -> Tensor:
             optimizer.zero_grad()
             loss = self.training_loss(self.network(images), targets)
-            self.manual_backward(self.reduced(loss, len(targets), 1, self.trainer.world_size))
+            self.manual_backward(self.reduced(loss, share, batch_size))
             return loss.detach()
 
         if self.gradient_clip_norm is not None:
@@ -467,7 +474,10 @@ class Classifier(LightningModule):
             # A checkpoint of version 0.1 holds the four sums of the first rank alone. Every rank takes these, so that
             # the batches before the interruption keep their weight in the mean of the epoch.
             rows = [rows] * self.trainer.world_size
-        self.train_sums = Sums.from_row(rows[self.global_rank]) if self.global_rank < len(rows) else Sums()
+        if len(rows) == self.trainer.world_size:
+            self.train_sums = Sums.from_row(rows[self.global_rank])
+        else:  # the run goes on with another number of ranks
+            self.train_sums = sum(map(Sums.from_row, rows), Sums()) if self.global_rank == 0 else Sums()
         self._rng_state = checkpoint["rng"]
 
 

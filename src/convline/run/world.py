@@ -1,0 +1,314 @@
+"""Decide which rank this process is, and let the ranks of one run agree before and after they train.
+
+A run has one process a device. Either torchrun or Slurm's `srun` has started these processes, or `launch.py` starts
+them with the agent of torchrun, or the run is alone. `join` decides this once; everything else asks the `World`.
+Before training, the ranks exchange short values through torch's TCPStore, which is polled from Python: a signal or an
+error of another rank ends the wait, where a collective operation of the process group would wait for its time limit.
+"""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+from omegaconf import DictConfig, open_dict
+
+from convline.errors import UserError
+
+if TYPE_CHECKING:  # they import torch, and errors of the config must be shown without it
+    from lightning.pytorch.plugins.environments import ClusterEnvironment
+    from torch.distributed import Store
+
+POLL_SECONDS = 0.02
+FAILURE_SECONDS = 2.0  # in which the failure that broke a connection is reported by its rank
+# What a launcher sets for its processes. A run that is alone must not hand it on to its own.
+RANK_VARIABLES = (
+    "RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "NODE_RANK", "ROLE_NAME", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
+    "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
+)  # fmt: skip
+
+
+class OtherRankError(UserError):
+    """Report on one rank that another one has failed."""
+
+
+@dataclass
+class World:
+    """Hold this process's place among the ranks of a run; as a context manager, it leaves them at the end.
+
+    Args:
+        rank: index of this process; the first rank alone writes, prints and tests.
+        size: number of ranks, on all nodes.
+        launcher: "torchrun", "srun", or "" if the run is alone.
+        minutes: how long a rank waits for the others.
+        num_devices: number of devices on each machine. A process that is alone starts a rank for each of several.
+    """
+
+    rank: int = 0
+    size: int = 1
+    num_devices: int = 1
+    num_nodes: int = 1
+    launcher: str = ""
+    minutes: float = 10.0
+    _store: "Store | None" = field(default=None, repr=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is not None:
+            self.fail(error)
+        if self._store is not None:
+            import torch
+
+            if torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()
+
+    def environment(self) -> "ClusterEnvironment":
+        """Return the environment from which Lightning learns rank and size."""
+        from lightning.pytorch.plugins import environments
+
+        if self.launcher == "srun":
+            return environments.SLURMEnvironment(auto_requeue=False)  # a run saves its state and ends by itself
+        return environments.TorchElasticEnvironment() if self.launcher else environments.LightningEnvironment()
+
+    def launch_id(self) -> str | None:
+        """Name the command of torchrun that has started the first rank; None if torchrun has not.
+
+        It stays the same when torchrun starts the ranks again after a failure, as `--max-restarts` allows.
+        """
+        if self.launcher != "torchrun":
+            return None
+        return f"{os.environ['TORCHELASTIC_RUN_ID']} {socket.gethostname()} {os.getppid()}"
+
+    def is_restarted(self) -> bool:
+        """Return whether torchrun has started the ranks again after a failure."""
+        return self.launcher == "torchrun" and int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) > 0
+
+    def exchange(self, name: str, value: object) -> list[Any]:
+        """Give a value to the other ranks, wait until each has given one, and return all, in the order of the ranks.
+
+        Args:
+            name: what is exchanged, for a message; each name is used once.
+            value: anything that JSON can hold.
+        Raises:
+            OtherRankError: another rank has failed.
+            UserError: a rank has not arrived in time.
+        """
+        if self._store is None:
+            return [value]
+        self._store.set(f"{name}/{self.rank}", json.dumps(value))
+        end = time.monotonic() + 60 * self.minutes
+        for rank in range(self.size):
+            while not self._store.check([f"{name}/{rank}"]):
+                if failure := self._failure():
+                    raise OtherRankError(failure)
+                if time.monotonic() > end:
+                    raise UserError(
+                        f"rank {rank} of {self.size} did not arrive within {self.minutes:g} minutes ({name}).\n"
+                        "  Look at its output, or give it more time: trainer.rendezvous_minutes=30"
+                    )
+                time.sleep(POLL_SECONDS)
+        return [json.loads(self._store.get(f"{name}/{rank}")) for rank in range(self.size)]
+
+    def from_first_rank(self, name: str, make: Callable[[], Any]) -> Any:
+        """Call `make` on the first rank, and return its result on all of them."""
+        return self.exchange(name, make() if self.rank == 0 else None)[0]
+
+    def check_same(self, what: str, value: object) -> None:
+        """Check that a value is the same on all ranks.
+
+        Raises:
+            UserError: the value of a rank differs from the first rank's.
+        """
+        for rank, other in enumerate(values := self.exchange(what, value)):
+            if other != values[0]:
+                raise UserError(
+                    f"rank {rank} of {self.size} has other {what} than the first rank: {other}, not {values[0]}.\n"
+                    "  Start all ranks with the same command, code and files."
+                )
+
+    def fail(self, error: BaseException) -> None:
+        """Tell the other ranks that this one has failed, unless another rank has failed before."""
+        if self._store is not None and not isinstance(error, OtherRankError):
+            text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            try:
+                if not self._store.check(["failure"]):
+                    self._store.set("failure", json.dumps([self.rank, socket.gethostname(), text]))
+            except RuntimeError:  # the rank that keeps the store has ended
+                pass
+
+    def cause_of(self, error: BaseException) -> BaseException:
+        """Return the failure of another rank if this rank's error only follows from it, else the error itself."""
+        import torch
+
+        # a broken connection; everything else is an error of this rank's own
+        if self._store is None or not isinstance(error, RuntimeError | torch.distributed.DistError):
+            return error
+        end = time.monotonic() + FAILURE_SECONDS
+        while time.monotonic() < end:
+            if failure := self._failure():
+                return OtherRankError(failure)
+            time.sleep(POLL_SECONDS)
+        return error
+
+    def _failure(self) -> str | None:
+        """Return the text of the first failure of another rank; None if there is none."""
+        assert self._store is not None
+        try:
+            if not self._store.check(["failure"]):
+                return None
+            rank, host, text = json.loads(self._store.get("failure"))
+        except RuntimeError:
+            return "the first rank has ended, and with it the connection of the ranks."
+        return None if rank == self.rank else f"rank {rank} of {self.size} on {host} failed: {text}"
+
+
+def launcher() -> str:
+    """Return what has started this process as one of several: "torchrun", "srun", or "" if nothing has."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return "torchrun"
+    # of the job step; a script of `sbatch --ntasks 2` itself is one process
+    return "srun" if int(os.environ.get("SLURM_STEP_NUM_TASKS") or 1) > 1 and "SLURM_PROCID" in os.environ else ""
+
+
+def num_processes() -> int:
+    """Return the number of processes that torchrun has started, on all machines."""
+    return int(os.environ.get("WORLD_SIZE") or 1)
+
+
+def shows_messages() -> bool:
+    """Return whether this process shows messages: of the ranks of torchrun, only the first one does."""
+    return launcher() != "torchrun" or int(os.environ.get("RANK") or 0) == 0
+
+
+def join(cfg: DictConfig, is_resumed: bool = False) -> World:
+    """Decide which rank of a run this process is, and connect to the others.
+
+    Args:
+        cfg: the whole config. `trainer.devices` and `trainer.num_nodes` are set to the ranks that there are.
+        is_resumed: whether the run goes on from a checkpoint; it may then have another number of ranks than before.
+    Raises:
+        UserError: the launcher has started another number of ranks than the config asks for, or a rank is missing.
+    """
+    devices = _num_devices(cfg)
+    wanted = devices, cfg.trainer.get("num_nodes", 1)
+    started_by, started = launcher(), wanted
+    if started_by == "torchrun":
+        started = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["GROUP_WORLD_SIZE"])
+        if wanted not in ((1, 1), started) and not is_resumed:
+            raise UserError(
+                f"torchrun has started {_text(*started)}, but the settings ask for {_text(*wanted)}.\n"
+                "  Leave trainer.devices and trainer.num_nodes out: torchrun decides them."
+            )
+    elif started_by == "srun":
+        num_tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
+        if wanted == (1, 1):  # each task is a run of its own
+            started_by = ""
+        elif num_tasks != devices * wanted[1]:
+            raise UserError(
+                f"srun has started {num_tasks} tasks, but the settings ask for {_text(*wanted)}.\n"
+                f"  Type: srun --ntasks {devices * wanted[1]} …, one task a device"
+            )
+    elif wanted[1] > 1:
+        raise UserError(
+            f"trainer.num_nodes={wanted[1]}: one command cannot start processes on other machines.\n"
+            f"  Type on each of them: torchrun --nnodes {wanted[1]} --nproc-per-node {devices} "
+            "--rdzv-backend c10d --rdzv-endpoint HOST:29500 train.py …, or in Slurm: srun …"
+        )
+    with open_dict(cfg):
+        cfg.trainer.devices, cfg.trainer.num_nodes = started
+    if not started_by or started == (1, 1):
+        return stand_alone(cfg)
+    world = World(0, started[0] * started[1], *started, started_by, cfg.trainer.get("rendezvous_minutes", 10))
+    _connect(world)
+    return world
+
+
+def stand_alone(cfg: DictConfig) -> World:
+    """Make this process the first and only rank of a run, whatever its environment says.
+
+    Args:
+        cfg: the whole config; an automatic number of devices becomes the number that there is.
+    """
+    from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+    for name in list(os.environ):
+        if name in RANK_VARIABLES or name.startswith("TORCHELASTIC_"):
+            del os.environ[name]
+    rank_zero_only.rank = 0  # type: ignore[attr-defined]  # Lightning reads SLURM_PROCID too, when it is imported
+    with open_dict(cfg):
+        cfg.trainer.devices = _num_devices(cfg)
+    return World(num_devices=cfg.trainer.devices, minutes=cfg.trainer.get("rendezvous_minutes", 10))
+
+
+def _num_devices(cfg: DictConfig) -> int:
+    if cfg.trainer.devices != "auto":
+        return cfg.trainer.devices
+    import torch
+
+    return max(1, torch.cuda.device_count()) if cfg.trainer.accelerator in ("auto", "gpu", "cuda") else 1
+
+
+def _text(devices: int, num_nodes: int) -> str:
+    """Describe devices and nodes for a message."""
+    nodes = f" on each of {num_nodes} nodes" if num_nodes > 1 else ""
+    return f"{devices} process{'es' if devices > 1 else ''}{nodes}"
+
+
+def _connect(world: World) -> None:
+    """Connect a rank to the store of all ranks, and make the process group, which Lightning then finds.
+
+    Raises:
+        UserError: the first rank cannot be reached, or a rank is missing.
+    """
+    import torch
+    from lightning.pytorch.utilities.rank_zero import rank_zero_only
+    from torch import distributed
+
+    environment = world.environment()
+    world.rank = environment.global_rank()
+    rank_zero_only.rank = world.rank  # type: ignore[attr-defined]
+    address, port = environment.main_address, environment.main_port
+    # the agent of torchrun usually keeps the store itself, and then says so
+    keeps_store = world.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    limit = timedelta(minutes=world.minutes)
+    try:
+        with _default_signals():
+            store = distributed.TCPStore(address, port, world.size, keeps_store, limit, wait_for_workers=False)
+            # torchrun starts all ranks again after a failure, and its store still holds the values of the last attempt
+            attempt = f"convline/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+            world._store = distributed.PrefixStore(attempt, store)
+            world.exchange("process group", None)
+            distributed.init_process_group(
+                "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+                store=distributed.PrefixStore(f"{attempt}/group", store),
+                rank=world.rank,
+                world_size=world.size,
+                timeout=limit,
+            )
+    except (RuntimeError, distributed.DistError) as error:
+        raise UserError(
+            f"rank {world.rank} of {world.size} did not reach the first rank at {address}:{port} within "
+            f"{world.minutes:g} minutes.\n  Look whether all ranks have started and the port is open; "
+            "to wait longer, type trainer.rendezvous_minutes=30"
+        ) from error
+
+
+@contextmanager
+def _default_signals() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the process within the block: Python's handlers do not run while torch waits."""
+    previous = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for signum in previous:
+            signal.signal(signum, signal.SIG_DFL)
+        yield
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)

@@ -1,0 +1,213 @@
+"""Runs on several ranks: started by this project, by torchrun, on two nodes; killed, resumed, and in the wrong way."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from convline.records.directory import read_summary
+from support.commands import ROOT, SMALL, Done, assert_one_screen, run_dirs, shell, train, wait_for
+from support.run_files import curves, rows, weights, without_the_kill
+
+pytestmark = pytest.mark.slow
+TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=2")
+PLAIN = [word for word in SMALL if not word.startswith("model.pattern")]
+
+
+def torchrun(folder: Path, *words: str, options: tuple[str, ...] = ("--nproc-per-node", "2")) -> Done:
+    """`torchrun OPTIONS train.py WORDS` in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return shell(*torchrun_command(*words, options=options), cwd=folder, timeout=240, **environment())
+
+
+def torchrun_command(*words: str, options: tuple[str, ...]) -> list[str]:
+    return [sys.executable, "-m", "torch.distributed.run", *options, str(ROOT / "train.py"), *words]
+
+
+def environment() -> dict[str, str]:
+    return {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")]), "OMP_NUM_THREADS": "1"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    left, right = weights(one), weights(other)
+    return left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on two ranks that this project has started."""
+    folder = tmp_path_factory.mktemp("two")
+    done = train(folder, *SMALL, *TWO)
+    assert done.status == 0, done.err
+    assert "2 ranks, each with 8 of the 16 images of a batch" in done.out
+    return run_dirs(folder)[0]
+
+
+def test_two_ranks_do_what_one_does(tmp_path: Path) -> None:
+    # 540 images in batches of 16: the last batch has 12, of which each rank takes 6
+    done = train(tmp_path, *PLAIN, *TWO, "model=dense")
+    assert done.status == 0, done.err
+    single = train(tmp_path, *PLAIN, "trainer.max_epochs=2", "model=dense")
+    assert single.status == 0, single.err
+    two, one = run_dirs(tmp_path)
+    assert [row["step"] for row in rows(two)] == [row["step"] for row in rows(one)]
+    for key, value in weights(one).items():
+        torch.testing.assert_close(weights(two)[key], value, rtol=1e-4, atol=1e-5)
+    for row, other in zip(rows(two), rows(one), strict=True):
+        for key in ("train/loss", "val/loss", "lr"):
+            assert float(row[key]) == pytest.approx(float(other[key]), rel=1e-3)
+
+
+def test_torchrun_on_one_node_and_on_two_trains_the_same_run(two_ranks: Path, tmp_path: Path) -> None:
+    words = [*SMALL, *TWO[1:]]
+    done = torchrun(tmp_path / "one", *words)
+    assert done.status == 0, done.err
+    assert done.out.count("writing to") == 1
+    port = str(free_port())
+    nodes = [
+        subprocess.Popen(
+            torchrun_command(*words, options=("--nnodes", "2", "--nproc-per-node", "1", "--node-rank", str(rank),
+                             "--master-addr", "127.0.0.1", "--master-port", port)),
+            cwd=tmp_path, env={**os.environ, **environment()}, stdout=subprocess.PIPE, text=True,
+        )
+        for rank in (0, 1)
+    ]  # fmt: skip
+    outputs = [node.communicate(timeout=240)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0]
+    assert "finished" in outputs[0]
+    assert outputs[1] == ""
+    for folder in (tmp_path / "one", tmp_path):
+        (run_dir,) = run_dirs(folder)
+        assert same_weights(run_dir, two_ranks)
+        assert curves(run_dir) == curves(two_ranks)
+
+
+def test_two_ranks_are_a_plain_loop_in_ddp(tmp_path: Path) -> None:
+    words = [
+        *PLAIN,
+        *TWO,
+        "model=dense",
+        "scheduler=constant",
+        "optimizer.lr=0.1",
+        "optimizer.momentum=0",
+        "optimizer.nesterov=false",
+        "optimizer.weight_decay=0",
+    ]
+    done = train(tmp_path, *words)
+    assert done.status == 0, done.err
+    (run_dir,) = run_dirs(tmp_path)
+    script = Path(__file__).parents[1] / "support" / "ddp_loop.py"
+    loop = shell(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script), str(run_dir),
+                 cwd=tmp_path, timeout=240, **environment())  # fmt: skip
+    assert loop.status == 0, loop.err
+    expected = torch.load(tmp_path / "loop.pt", weights_only=True)
+    found = weights(run_dir, "last")
+    assert all(torch.equal(found[f"network.{key}"], value) for key, value in expected.items())
+
+
+def test_an_interrupted_run_resumes_bitwise_on_all_ranks_and_goes_on_alone(two_ranks: Path, tmp_path: Path) -> None:
+    stop = "+callbacks.kill={_target_: support.kill_at.KillAt, step: 20, signum: 15}"
+    for folder in ("bitwise", "alone"):
+        stopped = train(tmp_path / folder, *SMALL, *TWO, stop, "steps_per_execution=4")
+        assert stopped.status == 143, stopped.err
+        without_the_kill(run_dirs(tmp_path / folder)[0])
+    (run_dir,), (other,) = run_dirs(tmp_path / "bitwise"), run_dirs(tmp_path / "alone")
+    assert train(tmp_path, f"resume={run_dir}").status == 0
+    assert same_weights(run_dir, two_ranks)
+    assert curves(run_dir) == curves(two_ranks)  # the half epoch's sums are those of all ranks
+    done = train(tmp_path, f"resume={other}", "trainer.devices=1")
+    assert done.status == 0, done.err
+    for row, expected in zip(rows(other), rows(two_ranks), strict=True):
+        assert (row["step"], row["lr"]) == (expected["step"], expected["lr"])
+        # dropout and the statistics of batch norm differ from here on
+        assert float(row["train/loss"]) == pytest.approx(float(expected["train/loss"]), rel=0.2)
+
+
+def test_a_rank_that_is_killed_ends_the_run_and_the_run_goes_on(two_ranks: Path, tmp_path: Path) -> None:
+    kill = "+callbacks.kill={_target_: support.kill_at.KillRankAt, rank: 1, step: 40}"
+    done = train(tmp_path, *SMALL, *TWO, kill, "callbacks.checkpoint.every_n_steps=7", "steps_per_execution=3")
+    assert_one_screen(done, "rank 1 of 2 was killed (SIGKILL)", "To go on, type:")
+    (run_dir,) = run_dirs(tmp_path)
+    assert read_summary(run_dir)["status"] == "failed"
+    without_the_kill(run_dir)
+    assert train(tmp_path, f"resume={run_dir}").status == 0
+    assert same_weights(run_dir, two_ranks)
+
+
+def test_torchrun_starts_the_ranks_again_and_the_run_goes_on(two_ranks: Path, tmp_path: Path) -> None:
+    kill = "+callbacks.kill={_target_: support.kill_at.KillRankAt, rank: 1, step: 40, once: true}"
+    words = [*SMALL, *TWO[1:], kill, "callbacks.checkpoint.every_n_steps=7", "steps_per_execution=3"]
+    done = torchrun(tmp_path, *words, options=("--nproc-per-node", "2", "--max-restarts", "1"))
+    assert done.status == 0, done.err
+    (run_dir,) = run_dirs(tmp_path)
+    assert "Going on from" in done.out
+    assert same_weights(run_dir, two_ranks)
+
+
+def test_the_ranks_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    words = [*SMALL, *TWO, "trainer.max_epochs=500"]
+    command = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *words],
+        cwd=tmp_path, env={**os.environ, **environment()}, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for(lambda: list(tmp_path.glob("runs/*/checkpoints/last.ckpt")), seconds=120)
+    (run_dir,) = run_dirs(tmp_path)
+    pattern = f"convline.run.rank_process\0{run_dir.relative_to(tmp_path)}"
+
+    def ranks() -> list[int]:
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                found += [int(path.parent.name)] if pattern in path.read_text() else []
+            except OSError:
+                continue
+        return found
+
+    assert len(ranks()) == 2
+    os.kill(command.pid, signal.SIGKILL)
+    command.wait()
+    wait_for(lambda: not ranks(), seconds=20)
+    assert train(tmp_path, f"resume={run_dir}", "trainer.devices=x").status == 1  # nothing is lost by a mistake
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "texts"),
+    [
+        (["-m", "seed=0,1"], ("--nproc-per-node", "2"), ["torchrun starts the ranks of one run, and -m"]),
+        (["trainer.devices=4"], ("--nproc-per-node", "2"), ["torchrun has started 2 processes", "ask for 4"]),
+        (["optimizer.lr=abc"], ("--nproc-per-node", "2"), ["optimizer.lr"]),
+        (["data.batch_size=1"], ("--nproc-per-node", "2"), ["data.batch_size=1 leaves a rank without images"]),
+    ],
+)
+def test_a_mistake_under_torchrun_is_one_screen(
+    words: list[str], options: tuple[str, ...], texts: list[str], tmp_path: Path
+) -> None:
+    done = torchrun(tmp_path, *PLAIN, *words, options=options)
+    assert done.status == 1
+    assert done.err.count("error: ") == 1, done.err
+    for text in texts:
+        assert text in done.err, done.err
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_ranks_with_other_settings_or_data_are_refused(tmp_path: Path) -> None:
+    script = tmp_path / "each.sh"
+    for word, expected in (("seed=$RANK", "other settings"), ("data.source.seed=$RANK", "other settings")):
+        script.write_text(f'exec {sys.executable} {ROOT / "train.py"} {word} "$@"\n')
+        done = shell(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python", "sh",
+                     str(script), *PLAIN, cwd=tmp_path, timeout=240, **environment())  # fmt: skip
+        assert done.status == 1
+        assert len(re.findall("^error: ", done.err, re.MULTILINE)) == 1, done.err
+        assert expected in done.err

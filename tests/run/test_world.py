@@ -1,0 +1,170 @@
+"""Which rank a process is, and how ranks agree."""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from omegaconf import DictConfig
+from torch.distributed import HashStore
+
+from convline.config import load_config
+from convline.errors import UserError
+from convline.run import world as world_module
+from convline.run.world import OtherRankError, World, join, launcher, shows_messages, stand_alone
+
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "1", "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
+            "GROUP_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """No rank from outside; the environment and Lightning's rank are restored."""
+    before = dict(os.environ)
+    for name in list(os.environ):
+        if name.startswith(("SLURM_", "TORCHELASTIC_")) or name in world_module.RANK_VARIABLES:
+            del os.environ[name]
+    monkeypatch.setattr(rank_zero_only, "rank", 0)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def settings(*words: str) -> DictConfig:
+    return load_config(["data=digits", "trainer.accelerator=cpu", *words])
+
+
+@pytest.mark.parametrize("exported", [{"RANK": "1"}, {"LOCAL_RANK": "1"}, {"SLURM_PROCID": "1"},
+                                      {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}])  # fmt: skip
+def test_a_run_of_one_device_is_the_first_rank_whatever_is_exported(exported: dict[str, str]) -> None:
+    os.environ.update(exported)
+    rank_zero_only.rank = 1  # as Lightning has it, if the variables were there when it was imported
+    world = join(settings())
+    assert (world.rank, world.size, world.num_devices) == (0, 1, 1)
+    assert rank_zero_only.rank == 0
+    assert not any(name in os.environ for name in world_module.RANK_VARIABLES)
+    assert world.environment().global_rank() == 0
+
+
+def test_a_run_that_is_alone_starts_a_rank_for_each_of_its_devices() -> None:
+    world = join(settings("trainer.devices=3"))
+    assert (world.size, world.num_devices) == (1, 3)
+
+
+def test_automatic_devices_are_one_process_without_a_gpu() -> None:
+    cfg = settings("trainer.devices=auto")
+    assert join(cfg).num_devices == 1
+    assert cfg.trainer.devices == 1  # as it is recorded
+
+
+def test_torchrun_decides_devices_and_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world_module, "_connect", lambda world: None)
+    os.environ.update(TORCHRUN, GROUP_WORLD_SIZE="3", WORLD_SIZE="6")
+    cfg = settings()
+    world = join(cfg)
+    assert (world.size, world.num_devices, world.num_nodes, world.launcher) == (6, 2, 3, "torchrun")
+    assert (cfg.trainer.devices, cfg.trainer.num_nodes) == (2, 3)
+
+
+def test_srun_decides_where_its_tasks_are_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world_module, "_connect", lambda world: None)
+    os.environ.update(SLURM_STEP_NUM_TASKS="4", SLURM_PROCID="3")
+    world = join(settings("trainer.devices=2", "trainer.num_nodes=2"))
+    assert (world.size, world.launcher) == (4, "srun")
+
+
+@pytest.mark.parametrize(
+    ("environment", "words", "expected"),
+    [
+        (TORCHRUN, ["trainer.devices=4"], "torchrun has started 2 processes, but the settings ask for 4"),
+        (TORCHRUN, ["trainer.num_nodes=2"], "1 process on each of 2 nodes"),
+        ({"SLURM_STEP_NUM_TASKS": "3", "SLURM_PROCID": "0"}, ["trainer.devices=2"], "Type: srun --ntasks 2"),
+        ({}, ["trainer.num_nodes=2", "trainer.devices=4"], "torchrun --nnodes 2 --nproc-per-node 4"),
+    ],
+)
+def test_ranks_that_do_not_fit_the_settings(environment: dict[str, str], words: list[str], expected: str) -> None:
+    os.environ.update(environment)
+    with pytest.raises(UserError, match=expected):
+        join(settings(*words))
+
+
+def test_of_the_ranks_of_torchrun_only_the_first_shows_messages() -> None:
+    assert (launcher(), shows_messages()) == ("", True)
+    os.environ.update(TORCHRUN)
+    assert (launcher(), shows_messages()) == ("torchrun", False)
+    os.environ["RANK"] = "0"
+    assert shows_messages()
+    stand_alone(settings())
+    assert launcher() == ""
+
+
+def on_ranks(size: int, minutes: float, act: Callable[[World], object]) -> list[object]:
+    """What `act` returns or raises on each of some ranks, which are threads."""
+    store, results = HashStore(), [None] * size
+
+    def run(rank: int) -> None:
+        world = World(rank, size, size, minutes=minutes, _store=store)
+        try:
+            with world:
+                results[rank] = act(world)  # type: ignore[call-overload]
+        except UserError as error:
+            results[rank] = error  # type: ignore[call-overload]
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    return results
+
+
+def test_ranks_exchange_values_in_the_order_of_the_ranks() -> None:
+    assert on_ranks(3, 1, lambda world: world.exchange("squares", world.rank**2)) == [[0, 1, 4]] * 3
+    assert (
+        on_ranks(2, 1, lambda world: world.from_first_rank("folder", lambda: f"made by {world.rank}"))
+        == ["made by 0"] * 2
+    )
+
+
+def test_a_rank_with_other_data_is_named_on_all_ranks() -> None:
+    for error in on_ranks(3, 1, lambda world: world.check_same("data", "abc" if world.rank < 2 else "xyz")):
+        assert str(error).startswith("rank 2 of 3 has other data than the first rank: xyz, not abc.")
+
+
+def test_a_rank_that_fails_ends_the_wait_of_the_others() -> None:
+    def act(world: World) -> object:
+        if world.rank == 1:
+            raise UserError("no images here")
+        return world.exchange("ready", None)
+
+    first, second = on_ranks(2, 1, act)
+    assert isinstance(first, OtherRankError)
+    assert "rank 1 of 2 on" in str(first)
+    assert str(first).endswith("failed: no images here")
+    assert str(second) == "no images here"
+
+
+def test_a_rank_that_does_not_arrive_is_named() -> None:
+    def act(world: World) -> object:
+        return world.exchange("ready", None) if world.rank == 0 else None
+
+    error, _ = on_ranks(2, 0.005, act)
+    assert str(error).startswith("rank 1 of 2 did not arrive within 0.005 minutes")
+
+
+def test_a_broken_connection_is_explained_by_the_rank_that_broke_it() -> None:
+    store = HashStore()
+    first, second = (World(rank, 2, 2, _store=store) for rank in (0, 1))
+    second.fail(MemoryError("out of memory"))
+    cause = first.cause_of(RuntimeError("Connection closed by peer"))
+    assert str(cause).endswith("failed: MemoryError: out of memory")
+    own = ValueError("a mistake of this rank's own")
+    assert first.cause_of(own) is own
+
+
+def test_a_first_rank_that_cannot_be_reached_is_an_error_in_time() -> None:
+    os.environ.update(TORCHRUN, TORCHELASTIC_USE_AGENT_STORE="True")
+    with pytest.raises(UserError, match=r"rank 1 of 2 did not reach the first rank at 127.0.0.1:1 within 0.01 minutes"):
+        join(settings("trainer.rendezvous_minutes=0.01"))
