@@ -1,4 +1,4 @@
-"""Each argument of Lightning's Trainer: in the schema, working within a range, refused, or of the launch of ranks."""
+"""Each argument of Lightning's Trainer: in the schema, working within a range, or refused."""
 
 import inspect
 from dataclasses import fields
@@ -11,14 +11,12 @@ from convline.config.schema import Trainer
 from convline.config.trainer_settings import REFUSED, WORKING
 from convline.errors import UserError
 
-OF_RANKS = {"strategy", "num_nodes", "sync_batchnorm"}
-
 
 def test_each_argument_is_decided_once() -> None:
     arguments = set(inspect.signature(pl.Trainer).parameters)
-    in_schema = {field.name for field in fields(Trainer)} - {"_target_"}
-    assert arguments == in_schema | WORKING.keys() | REFUSED.keys() | OF_RANKS
-    assert len(arguments) == len(in_schema) + len(WORKING) + len(REFUSED) + len(OF_RANKS - in_schema)
+    in_schema = {field.name for field in fields(Trainer)} - {"_target_", "rendezvous_minutes"}
+    assert arguments == in_schema | WORKING.keys() | REFUSED.keys()
+    assert len(arguments) == len(in_schema) + len(WORKING) + len(REFUSED)
 
 
 @pytest.mark.parametrize("name", REFUSED)

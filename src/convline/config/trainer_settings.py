@@ -52,8 +52,8 @@ REFUSED = {
     "  Type: trainer.limit_val_batches=N trainer.limit_test_batches=N",
     "reload_dataloaders_every_n_epochs": "images are shuffled and augmented anew in each epoch.\n"
     "  Leave it out; the order and the augmentation follow from seed=N",
-    "use_distributed_sampler": "each device loads its share of every batch.\n"
-    "  Leave it out; the batch of one device is data.batch_size=N",
+    "use_distributed_sampler": "each rank loads its share of every batch.\n"
+    "  Leave it out; data.batch_size=N is the batch of all ranks",
     "plugins": "precision and devices are settings.\n  Type: trainer.precision=bf16-mixed, or trainer.devices=2",
     "default_root_dir": "a run directory is made in runs_dir.\n  Type: runs_dir={value}",
     "enable_autolog_hparams": "each logger gets the config once.\n  Type: logger=csv for none but metrics.csv",

@@ -60,7 +60,7 @@ class StreamingLoader(Loader):
     def _gather(self, position: int) -> Gathered:
         try:
             batch = next(self._batches)
-        except (RuntimeError, ConnectionError) as error:
+        except (RuntimeError, ConnectionError, EOFError) as error:  # by where it was when it died
             if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
             raise UserError(
