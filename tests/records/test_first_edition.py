@@ -40,6 +40,13 @@ def test_every_target_of_a_stored_config_exists(runs: Path) -> None:
     assert all(callable(get_object(target)) for target in targets)
 
 
+def test_the_batch_of_several_ranks_is_that_of_all_of_them(runs: Path) -> None:
+    path = runs / "finished" / "config.yaml"
+    assert read_config(runs / "finished").data.batch_size == 128
+    path.write_text(path.read_text().replace("devices: 1", "devices: 4"))
+    assert read_config(runs / "finished").data.batch_size == 512
+
+
 def test_only_targets_are_mapped() -> None:
     moved = "convline.classifier.Classifier"
     assert with_current_targets({"name": moved, "list": [{"_target_": moved}]}) == {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from support.commands import SMALL, run_dirs, train
+from support.commands import SMALL, assert_one_screen, run_dirs, train
 from support.run_files import curves, weights, without_the_kill
 
 # 540 training images in batches of 16: 34 batches an epoch, the last one smaller
@@ -133,6 +133,24 @@ def test_early_stopping_is_remembered(tmp_path: Path) -> None:
     without_the_kill(run_dir)
     assert train(tmp_path, f"resume={run_dir}").status == 0
     assert_same_run(reference, run_dir)
+
+
+def test_auto_goes_on_with_the_newest_run_of_the_same_settings_or_begins_one(tmp_path: Path) -> None:
+    # the file ends the run in its first epoch only as long as it is not there
+    kill = "+callbacks.kill={_target_: support.kill_at.KillRankAt, rank: 0, step: 20, once: true}"
+    words = [*SMALL, kill, "callbacks.checkpoint.every_n_steps=7", "steps_per_execution=3", "resume=auto"]
+    assert train(tmp_path, *words).status == -signal.SIGKILL
+    assert len(run_dirs(tmp_path)) == 1
+    other = train(tmp_path, *words, "seed=1", "trainer.limit_train_batches=2")
+    assert other.status == 0, other.err
+    assert len(run_dirs(tmp_path)) == 2  # other settings are another run
+    again = train(tmp_path, *words)
+    assert again.status == 0, again.err
+    assert "Going on from" in again.out
+    assert "is finished already" in train(tmp_path, *words).out
+    assert len(run_dirs(tmp_path)) == 2
+    refused = train(tmp_path, "-m", *words, "seed=0,1")
+    assert_one_screen(refused, "resume=auto is for one run")
 
 
 def test_a_directory_in_use_is_not_resumed(tmp_path: Path) -> None:

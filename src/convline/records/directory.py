@@ -123,6 +123,9 @@ def read_config(run_dir: Path) -> DictConfig:
         raise _not_a_run(run_dir, "config.yaml", error) from error
     if not isinstance(cfg, DictConfig) or "model" not in cfg:
         raise _not_a_run(run_dir, "config.yaml", ValueError("it holds no model"))
+    devices = OmegaConf.select(cfg, "trainer.devices")
+    if "loss" not in cfg and isinstance(devices, int):  # in version 0.1 each rank had a batch of its own
+        cfg.data.batch_size *= devices
     return OmegaConf.create(with_current_targets(OmegaConf.to_container(cfg)))
 
 
