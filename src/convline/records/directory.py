@@ -123,9 +123,9 @@ def read_config(run_dir: Path) -> DictConfig:
         raise _not_a_run(run_dir, "config.yaml", error) from error
     if not isinstance(cfg, DictConfig) or "model" not in cfg:
         raise _not_a_run(run_dir, "config.yaml", ValueError("it holds no model"))
-    devices = OmegaConf.select(cfg, "trainer.devices")
-    if "loss" not in cfg and isinstance(devices, int):  # in version 0.1 each rank had a batch of its own
-        cfg.data.batch_size *= devices
+    batch_size, devices = (OmegaConf.select(cfg, key) for key in ("data.batch_size", "trainer.devices"))
+    if "loss" not in cfg and batch_size and devices:  # in version 0.1 each rank had a batch of its own
+        cfg.data.batch_size = batch_size * devices
     return OmegaConf.create(with_current_targets(OmegaConf.to_container(cfg)))
 
 
@@ -167,9 +167,11 @@ def data_name(choices: Mapping[str, Any], cfg: Mapping[str, Any]) -> str:
         choices: the chosen option of each config group.
         cfg: the config, which may be incomplete.
     """
+    if choices.get("data"):
+        return str(choices["data"])
     try:
         data = cfg["data"]
-        return str(choices.get("data") or (data.get("source") or data["module"])["_target_"].rpartition(".")[2])
+        return str((data.get("source") or data["module"])["_target_"].rpartition(".")[2])
     except (KeyError, TypeError, AttributeError):
         return UNKNOWN_DATA
 
