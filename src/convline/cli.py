@@ -201,6 +201,30 @@ def dashboard(
 
 
 @app.command()
+def slurm(
+    settings: Annotated[
+        list[str] | None, typer.Argument(help="As for train.py: model=lenet", autocompletion=complete_override)
+    ] = None,
+    time: Annotated[str, typer.Option(help="Limit of the job, as sbatch takes it.")] = "1:00:00",
+    nodes: Annotated[int, typer.Option(min=1, help="Number of machines.")] = 1,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs of each machine; each gets a rank.")] = 0,
+    cpus: Annotated[int, typer.Option(min=1, help="Processor cores of each rank.")] = 1,
+    partition: Annotated[str | None, typer.Option(help="Partition of the cluster.")] = None,
+    array: Annotated[str | None, typer.Option(metavar="SEEDS", help="One run a seed: 0-4, 0-9%2 or 1,3,5.")] = None,
+    save_seconds: Annotated[int, typer.Option(min=1, help="Save the state so long before the limit.")] = 120,
+    option: Annotated[list[str] | None, typer.Option(help="A further option of sbatch: --option=--account=x")] = None,
+    config_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of your own options.")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the script to a file.")] = None,
+) -> None:
+    """Print a job script for Slurm that trains one run, and goes on with it after a requeue or a time limit."""
+    from convline.commands.slurm import Request, write_job_script
+
+    use_folders_of([f"--config-dir={config_dir}"] if config_dir else settings or [])
+    request = Request(time, nodes, gpus, cpus, partition, array, save_seconds, option or [])
+    write_job_script(settings or [], request, config_dir, output)
+
+
+@app.command()
 def reproduce(
     lessons: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Lessons, or all; overrides too.")] = None,
     show: Annotated[bool, typer.Option("--list", help="Print the stored results of each lesson.")] = False,

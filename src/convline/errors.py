@@ -2,6 +2,11 @@
 
 import signal
 
+# Signals that ask a run to save its state and stop: Ctrl-C, the end of a job, and what a scheduler can be asked to send
+# some time before the end (`#SBATCH --signal`). Windows has no SIGUSR1 and SIGUSR2.
+SCHEDULER_SIGNALS = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *SCHEDULER_SIGNALS)
+
 
 class UserError(Exception):
     """Something the user can mend: the message says what came, what was expected and what to type instead.
@@ -11,23 +16,32 @@ class UserError(Exception):
 
 
 class Interrupted(BaseException):
-    """The run was asked to stop (Ctrl-C or SIGTERM); its state is on disk.
+    """The run was asked to stop by one of the `STOP_SIGNALS`; its state is on disk.
 
     Not an `Exception`: code that survives failures must not survive this.
 
     Args:
         signum: the signal's number; the exit status is 128 + `signum`, as shells have it.
         hint: what to type to go on; empty if nothing was written yet.
+        remark: a sentence on what goes on nevertheless; may be empty.
     """
 
-    def __init__(self, signum: int, hint: str = "") -> None:
-        super().__init__(signum, hint)
+    def __init__(self, signum: int, hint: str = "", remark: str = "") -> None:
+        super().__init__(signum, hint, remark)
         self.signum = signum
         self.hint = hint
+        self.remark = remark
 
     def __str__(self) -> str:
         to_type = f"\n  To go on, type: {self.hint}" if self.hint else ""
-        return f"stopped by {signal.Signals(self.signum).name}{to_type}"
+        return f"{self.cause}{to_type}"
+
+    @property
+    def cause(self) -> str:
+        """Name the signal, and who sends it."""
+        name = signal.Signals(self.signum).name
+        sender = ", which a scheduler sends before the time limit" if self.signum in SCHEDULER_SIGNALS else ""
+        return f"stopped by {name}{sender}"
 
 
 class Pruned(Exception):  # noqa: N818  (no error: the search decided that the run is not worth going on with)

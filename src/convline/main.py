@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from convline.config.help import help_page
 from convline.config.load import finish_config, prepare, spread_seeds
 from convline.config.options import CONF_DIR, use_folders_of
 from convline.config.overrides import AUTO, resumed_run
-from convline.errors import Interrupted, UserError
+from convline.errors import SCHEDULER_SIGNALS, Interrupted, UserError
 from convline.formatting import train_command
 from convline.run import world
 from convline.stdout import closed_pipe_ignored
@@ -82,27 +82,30 @@ def guarded(command: Callable[[], int | None], arguments: list[str]) -> int:
         with closed_pipe_ignored():
             return command() or 0
     except Interrupted as stop:
-        _print_error("interrupted" + (f"; to go on, type: {stop.hint}" if stop.hint else ""))
+        cause = stop.cause if stop.signum in SCHEDULER_SIGNALS else "interrupted"
+        remark = f"\n  {stop.remark}" if stop.remark else ""
+        _print_error(cause + (f"; to go on, type: {stop.hint}" if stop.hint else "") + remark, arguments)
         return 128 + stop.signum
     except KeyboardInterrupt:
-        _print_error("interrupted")
+        _print_error("interrupted", arguments)
         return 130
     except UserError as error:
-        if "debug=true" in [word.lower() for word in arguments] and world.shows_messages():
+        if "debug=true" in [word.lower() for word in arguments] and world.shows_messages(arguments):
             traceback.print_exc()
-        _print_error(f"error: {error}")
+        _print_error(f"error: {error}", arguments)
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            _print_error(f"error: the disk is full: {error}")
+            _print_error(f"error: the disk is full: {error}", arguments)
         else:
             traceback.print_exc()
-    if not world.shows_messages():  # torchrun ends all ranks with the first that ends, and this one has shown nothing
+    # torchrun and srun end all ranks with the first that ends, and this one has shown nothing
+    if not world.shows_messages(arguments):
         time.sleep(world.FAILURE_SECONDS)
     return 1
 
 
-def _print_error(text: str) -> None:
-    if world.shows_messages():
+def _print_error(text: str, arguments: Sequence[str]) -> None:
+    if world.shows_messages(arguments):
         print(text, file=sys.stderr, flush=True)
 
 

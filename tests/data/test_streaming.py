@@ -131,7 +131,8 @@ def test_workers_are_out_of_reach_of_signals_to_the_group_and_their_death_is_exp
         streaming.next_batch()
     for pid in workers_of(streaming):
         assert os.getpgid(pid) != os.getpgrp()
-        os.kill(pid, signal.SIGINT)
+        for signum in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+            os.kill(pid, signum)
     for _ in range(5):
         streaming.next_batch()
     for pid in workers_of(streaming):

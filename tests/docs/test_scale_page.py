@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from support.commands import ROOT, Done, run_dirs, shell
+from support import services
+from support.commands import ROOT, Done, run_dirs, shell, wait_for
 from support.run_files import summary
 from support.services import free_port
 
@@ -44,3 +45,24 @@ def test_a_command_trains_one_run_on_its_ranks(section: str, ranks: int, tmp_pat
     (run_dir,) = run_dirs(tmp_path)
     assert summary(run_dir)["status"] == "finished"
     assert (f"{ranks} ranks, each with" in done.out) == (ranks > 1)
+
+
+@pytest.mark.slow
+def test_the_commands_of_slurm(tmp_path: Path) -> None:
+    with services.slurm() as environment:
+        for section in (title for title in SECTIONS if title.startswith("Slurm")):
+            folder = tmp_path / section.replace(" ", "-")
+            folder.mkdir()
+            for script in SECTIONS[section].split("```sh\n")[1:]:
+                done = typed(script.split("```")[0], folder, **environment)
+                assert done.status == 0, done.err
+                queue = ["squeue", "--noheader"]
+                wait_for(lambda queue=queue: not shell(*queue, **environment).out, "end of the jobs", 120)
+            runs = run_dirs(folder)
+            assert (
+                len(runs)
+                == {"tasks of srun": 3, "a job that goes on by itself": 1, "an array over seeds": 2}[
+                    section.removeprefix("Slurm: ")
+                ]
+            )
+            assert {summary(run_dir)["status"] for run_dir in runs} == {"finished"}

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from convline.records.directory import read_summary
-from support.commands import ROOT, SMALL, Done, assert_one_screen, run_dirs, shell, train, wait_for
+from support.commands import ROOT, SMALL, Done, Running, assert_one_screen, run_dirs, shell, train, wait_for
 from support.run_files import curves, rows, weights, without_the_kill
 
 pytestmark = pytest.mark.slow
@@ -133,6 +133,21 @@ def test_an_interrupted_run_resumes_bitwise_on_all_ranks_and_goes_on_alone(two_r
         assert (row["step"], row["lr"]) == (expected["step"], expected["lr"])
         # dropout and the statistics of batch norm differ from here on
         assert float(row["train/loss"]) == pytest.approx(float(expected["train/loss"]), rel=0.2)
+
+
+def test_a_signal_to_the_command_saves_the_state_of_its_ranks(two_ranks: Path, tmp_path: Path) -> None:
+    slow = "+callbacks.kill={_target_: support.failing.SlowSteps, seconds: 0.1}"
+    running = Running([*SMALL, *TWO, slow], tmp_path)
+    wait_for(lambda: list(tmp_path.glob("runs/*/checkpoints/last.ckpt")), seconds=120)
+    os.kill(running.process.pid, signal.SIGUSR1)
+    stopped = running.wait()
+    assert stopped.status == 128 + signal.SIGUSR1, stopped.err
+    assert "stopped by SIGUSR1, which a scheduler sends before the time limit; to go on, type:" in stopped.err
+    (run_dir,) = run_dirs(tmp_path)
+    assert read_summary(run_dir)["status"] == "interrupted"
+    without_the_kill(run_dir)
+    assert train(tmp_path, f"resume={run_dir}").status == 0
+    assert same_weights(run_dir, two_ranks)
 
 
 def test_a_rank_that_is_killed_ends_the_run_and_the_run_goes_on(two_ranks: Path, tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """A run that is killed and resumed is the run that was never killed, bit for bit."""
 
+import os
 import random
 import signal
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
+from convline.records.directory import read_summary
 from support.commands import SMALL, assert_one_screen, run_dirs, train
 from support.run_files import curves, weights, without_the_kill
 
@@ -80,6 +83,37 @@ def test_a_signal_saves_the_state_between_two_steps(
     assert stopped.status == 128 + signum
     assert f"resume={run_dir.relative_to(tmp_path)}" in stopped.err
     assert '"status": "interrupted"' in (run_dir / "summary.json").read_text()
+    without_the_kill(run_dir)
+    assert train(tmp_path, f"resume={run_dir}").status == 0
+    assert_same_run(uninterrupted["plain"], run_dir)
+
+
+def test_resume_auto_waits_until_a_process_of_another_machine_counts_as_dead(tmp_path: Path) -> None:
+    words = [*SMALL, "+callbacks.stop={_target_: support.failing.StopOnce, seed: 0, step: 40, signum: 15}"]
+    assert train(tmp_path, *words).status == 143
+    (run_dir,) = run_dirs(tmp_path)
+    heartbeat = run_dir / "heartbeat"
+    heartbeat.write_text('{"host": "a-node-that-is-gone", "pid": 1}')
+    os.utime(heartbeat, (time.time() - 50, time.time() - 50))  # the machine has died 50 seconds ago
+    done = train(tmp_path, *words, "resume=auto")
+    assert done.status == 0, done.err
+    assert "has died within the last minute: waiting a minute" in done.out
+    assert run_dirs(tmp_path) == [run_dir]
+
+
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2"])
+def test_the_signal_of_a_scheduler_saves_the_state_and_is_named(
+    name: str, tmp_path: Path, uninterrupted: dict[str, Path]
+) -> None:
+    signum = signal.Signals[name]
+    stopped = train(
+        tmp_path, *SMALL, f"+callbacks.kill={{_target_: support.kill_at.KillAt, step: 20, signum: {signum.value}}}"
+    )
+    (run_dir,) = run_dirs(tmp_path)
+    assert stopped.status == 128 + signum
+    cause = f"stopped by {name}, which a scheduler sends before the time limit"
+    assert f"{cause}; to go on, type: python train.py resume={run_dir.relative_to(tmp_path)}" in stopped.err
+    assert read_summary(run_dir)["error"] == cause
     without_the_kill(run_dir)
     assert train(tmp_path, f"resume={run_dir}").status == 0
     assert_same_run(uninterrupted["plain"], run_dir)

@@ -1,8 +1,11 @@
 """Which rank a process is, and how ranks agree."""
 
 import os
+import signal
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,12 +14,14 @@ from omegaconf import DictConfig
 from torch.distributed import HashStore
 
 from convline.config import load_config
-from convline.errors import UserError
+from convline.errors import Interrupted, UserError
 from convline.run import world as world_module
 from convline.run.world import OtherRankError, World, join, launcher, shows_messages, stand_alone
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "1", "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
             "GROUP_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}  # fmt: skip
+SRUN = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURM_NODEID": "1",
+        "SLURM_JOB_ID": "41", "SLURM_STEP_ID": "2", "SLURM_STEP_NODELIST": "localhost"}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -70,9 +75,61 @@ def test_torchrun_decides_devices_and_nodes(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_srun_decides_where_its_tasks_are_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world_module, "_connect", lambda world: None)
-    os.environ.update(SLURM_STEP_NUM_TASKS="4", SLURM_PROCID="3")
+    os.environ.update(SRUN, SLURM_STEP_NUM_TASKS="4", SLURM_PROCID="3", SLURM_STEP_NODELIST="gpu[3,7]")
     world = join(settings("trainer.devices=2", "trainer.num_nodes=2"))
     assert (world.size, world.launcher) == (4, "srun")
+    environment = world.environment()
+    assert (environment.global_rank(), environment.local_rank(), environment.node_rank()) == (3, 1, 1)
+    assert (environment.world_size(), environment.main_address) == (4, "gpu3")
+    assert environment.main_port == 15000 + 41 + 2 * 97
+    environment.validate_settings(2, 2)
+
+
+def test_steps_of_one_job_have_ports_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world_module, "_connect", lambda world: None)
+    ports = []
+    for step in ("0", "1"):
+        os.environ.update(SRUN, SLURM_STEP_ID=step)
+        os.environ.pop("MASTER_PORT", None)
+        ports.append(join(settings("trainer.devices=2")).environment().main_port)
+    assert ports[0] != ports[1]
+
+
+def test_of_the_tasks_of_srun_only_ranks_leave_messages_to_the_first() -> None:
+    os.environ.update(SRUN)
+    assert shows_messages(["model=lenet"])  # a run of its own
+    assert not shows_messages(["model=lenet", "trainer.devices=2"])
+    os.environ["SLURM_PROCID"] = "0"
+    assert shows_messages(["trainer=ddp"])
+    os.environ["SLURM_PROCID"] = "1"
+    with pytest.raises(UserError, match="srun has started 2 tasks"):
+        join(settings("trainer.devices=3"))
+    assert not shows_messages()  # the config has decided it
+
+
+def test_an_interruption_ends_the_other_ranks_after_the_first() -> None:
+    order = []
+
+    def act(world: World) -> None:
+        if world.rank == 0:
+            time.sleep(0.2)
+            order.append(0)
+        raise Interrupted(signal.SIGUSR1)
+
+    store = HashStore()
+
+    def run(rank: int) -> None:
+        with suppress(Interrupted), World(rank, 2, 2, _store=store) as world:
+            act(world)
+        order.append(f"end of {rank}")
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in (1, 0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert order[0] == 0
+    assert sorted(order[1:]) == ["end of 0", "end of 1"]
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,16 @@ class Sleep(Callback):
             time.sleep(self.seconds)
 
 
+class SlowSteps(Callback):
+    """Sleeps before each optimizer step."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+        time.sleep(self.seconds)
+
+
 class CountEpochs(Callback):
     """Adds a line to the run's `epochs.txt` whenever an epoch begins."""
 

@@ -1,6 +1,7 @@
 """Sweeps on other people's servers: jobs through Slurm, studies in PostgreSQL."""
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 
 from convline.records import lock
 from support import services
-from support.commands import Running, wait_for
+from support.commands import Running, assert_one_screen, shell, wait_for
+from support.run_files import summary
 from support.searching import SEARCH, done_trials
 from support.sweeping import TINY, job_dirs, states
 
@@ -25,7 +27,49 @@ def test_slurm_does_jobs(tmp_path: Path) -> None:
         assert done.status == 1, done.err
         assert states(tmp_path) == ["finished", "failed"]
         assert "── failed: optimizer.lr=1e+30" in done.err
+        assert done.err.count("Slurm keeps no accounting") == 1
+        assert "sacct" not in done.err
         assert "1 failed of 2 jobs" in done.err
+
+
+@pytest.mark.parametrize("key", ["tasks_per_node", "nodes"])
+def test_tasks_that_would_idle_are_refused(key: str, tmp_path: Path) -> None:
+    pytest.importorskip("submitit", reason="no submitit: pip install 'convline[slurm]'")
+    words = ["-m", *TINY, "hydra/launcher=submitit_slurm", f"hydra.launcher.{key}=2", "seed=0,1"]
+    done = Running(words, tmp_path).wait()
+    assert_one_screen(done, f"hydra.launcher.{key}=2: a job is one task on one node", "trainer.devices=2")
+    assert not list(tmp_path.glob("runs/*"))
+
+
+@pytest.mark.slow
+def test_jobs_of_slurm_go_on_after_ctrl_c_and_are_queued_again_by_the_signal_before_the_limit(tmp_path: Path) -> None:
+    pytest.importorskip("submitit", reason="no submitit: pip install 'convline[slurm]'")
+    slow = "+callbacks.slow={_target_: support.failing.SlowSteps, seconds: 0.2}"
+    words = ["-m", *TINY, "hydra/launcher=submitit_slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=1"]
+    words += ["hydra.launcher.max_num_timeout=3", "trainer.max_epochs=3", slow, "seed=0"]
+    paths = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])}
+    with services.slurm() as environment:
+        running = Running(words, tmp_path, environment={**environment, **paths})
+        wait_for(lambda: any(tmp_path.glob("runs/*/*/checkpoints/last.ckpt")), seconds=120)
+        os.kill(running.process.pid, signal.SIGINT)
+        done = running.wait(60)
+        assert done.status == 130, done.err
+        (job,) = re.findall(r"Its jobs go on in Slurm. To end them, type: scancel (\d+)\n", done.err)
+        assert "interrupted; to go on, type: python train.py -m" in done.err
+        assert done.err.count("Slurm keeps no accounting") == 1
+        assert "sacct" not in done.err
+        assert states(tmp_path) == ["running"]
+        (run_dir,) = job_dirs(tmp_path)
+        shell("scancel", "--signal=USR2", job, **environment)
+        wait_for(lambda: states(tmp_path) == ["interrupted"])
+        assert summary(run_dir)["error"] == "stopped by SIGUSR2, which a scheduler sends before the time limit"
+
+        def begins_again() -> bool:
+            shell("scontrol", "update", f"JobId={job}_0", "StartTime=now", **environment)  # instead of in two minutes
+            return states(tmp_path) == ["finished"]
+
+        wait_for(begins_again, seconds=150)
+        assert "Going on from" in (run_dir / "log.txt").read_text()
 
 
 @pytest.mark.slow
@@ -53,8 +97,8 @@ def test_a_study_in_postgresql_is_shared_by_processes_that_see_no_common_folder(
         both = [Running(words, tmp_path / name) for name in ("one", "other")]
         done = [process.wait(200) for process in both]
         assert [one.status for one in done] == [0, 0], done[0].err + done[1].err
-        (summary,) = optuna.get_all_study_summaries(url)
-        trials = optuna.load_study(study_name=summary.study_name, storage=url).trials
+        (study,) = optuna.get_all_study_summaries(url)
+        trials = optuna.load_study(study_name=study.study_name, storage=url).trials
         trials = [trial for trial in trials if "lost" not in trial.user_attrs]  # both may have asked for the last one
         assert len(trials) == 5
         assert {trial.state.name for trial in trials} <= {"COMPLETE", "PRUNED"}

@@ -1,4 +1,4 @@
-"""Stop a run on Ctrl-C or SIGTERM: save its state between two executions, then raise `Interrupted`."""
+"""Stop a run on Ctrl-C or a signal of a scheduler: save its state between two executions, raise `Interrupted`."""
 
 import signal
 import threading
@@ -10,9 +10,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convline.callbacks.checkpoint import BestAndLast
-from convline.errors import Interrupted
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from convline.errors import STOP_SIGNALS, Interrupted
 
 
 class StopOnSignal(Callback):
@@ -29,11 +27,11 @@ class StopOnSignal(Callback):
         self.checkpoint, self.hint = checkpoint, hint
         self.received: int | None = None
         # the handlers before Lightning registers its own, which would end the program with status 0
-        self._previous = {signum: signal.getsignal(signum) for signum in SIGNALS}
+        self._previous = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Replace the signal handlers that Lightning has just registered."""
-        _set_handlers(dict.fromkeys(SIGNALS, self._record_signal))
+        _set_handlers(dict.fromkeys(STOP_SIGNALS, self._record_signal))
 
     def _record_signal(self, signum: int, frame: FrameType | None) -> None:
         # The handler saves nothing: Python runs it between any two bytecodes, where a checkpoint would be inconsistent.
@@ -70,13 +68,13 @@ class StopOnSignal(Callback):
 
 @contextmanager
 def stoppable(hint: str) -> Iterator[None]:
-    """Raise `Interrupted` at once on Ctrl-C or SIGTERM within the block, which is outside the training loop."""
+    """Raise `Interrupted` at once on one of the `STOP_SIGNALS` within the block, which is outside the training loop."""
 
     def stop(signum: int, frame: FrameType | None) -> None:
         raise Interrupted(signum, hint)
 
-    previous = {signum: signal.getsignal(signum) for signum in SIGNALS}
-    _set_handlers(dict.fromkeys(SIGNALS, stop))
+    previous = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS}
+    _set_handlers(dict.fromkeys(STOP_SIGNALS, stop))
     try:
         yield
     finally:

@@ -97,6 +97,14 @@ def check_of_sweeps(cfg: DictConfig) -> None:
         UserError: names the key, its value and what it may be.
     """
     _check_ranges(cfg, of_sweeps=True)
+    launcher = cfg.hydra.launcher  # submitit's have these settings
+    for key in ("tasks_per_node", "nodes"):
+        if (value := launcher.get(key, 1)) != 1:
+            raise UserError(
+                f"hydra.launcher.{key}={value}: a job is one task on one node, and would leave the other tasks idle.\n"
+                "  Leave it out. Several devices of a node: trainer.devices=2 hydra.launcher.gpus_per_node=2. "
+                "Several nodes: convline slurm"
+            )
 
 
 def _check_ranges(cfg: DictConfig, of_sweeps: bool = False) -> None:

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from convline.data.loader import Loader, LoaderConfig
 from convline.data.preprocess import Preprocessor
-from convline.errors import UserError
+from convline.errors import SCHEDULER_SIGNALS, UserError
 from convline.formatting import first_line
 
 Gathered = tuple[Tensor, Tensor, Tensor]
@@ -102,5 +102,7 @@ def keep_out_of_signals(worker: int) -> None:
     """
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # some schedulers signal every process of a job, whatever its group
+    for signum in (signal.SIGINT, *SCHEDULER_SIGNALS):
+        signal.signal(signum, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # multiprocessing sends it to end a worker

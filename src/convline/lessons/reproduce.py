@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from rich.table import Table
 from convline.config.compose import sweep_params
 from convline.config.options import CONF_DIR
 from convline.config.overrides import parse_overrides
-from convline.errors import Interrupted, UserError
+from convline.errors import STOP_SIGNALS, Interrupted, UserError
 from convline.formatting import nearest, train_command
 from convline.lessons import page
 from convline.lessons.catalogue import LESSONS
@@ -159,7 +158,7 @@ def _train(lesson: Lesson, sweep: LessonSweep, folder: Path, num_seeds: int, ove
     process = subprocess.Popen([sys.executable, "-m", "convline", "train", *arguments], start_new_session=True)
     with forward_signals([process]) as received:
         status = process.wait()
-    if received or status in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+    if received or status in [128 + signum for signum in STOP_SIGNALS]:
         raise Interrupted((received or [status - 128])[0], f"convline {shlex.join(sys.argv[1:])}")
     if status:
         run_dirs = [path.parent for path in (folder / sweep.folder).glob("*/summary.json")]

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from convline.errors import STOP_SIGNALS
+
 PARENT_PID = "CONVLINE_PARENT_PID"  # environment variable that gives a child the process id of its parent
 
 
@@ -50,7 +52,7 @@ def _exit_after(parent: int) -> None:
 
 @contextmanager
 def forward_signals(children: Sequence[subprocess.Popen]) -> Iterator[list[int]]:
-    """Pass Ctrl-C and SIGTERM on to every child while the block runs, and yield the list of received signals.
+    """Pass the `STOP_SIGNALS` on to every child while the block runs, and yield the list of received signals.
 
     Args:
         children: the child processes; the sequence may change while the block runs.
@@ -62,7 +64,7 @@ def forward_signals(children: Sequence[subprocess.Popen]) -> Iterator[list[int]]
         for process in children:
             process.send_signal(signum)
 
-    previous = {signum: signal.signal(signum, forward) for signum in (signal.SIGINT, signal.SIGTERM)}
+    previous = {signum: signal.signal(signum, forward) for signum in STOP_SIGNALS}
     try:
         yield received
     finally:

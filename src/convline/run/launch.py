@@ -20,11 +20,13 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalEx
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from convline.errors import Interrupted, Pruned, UserError
+from convline.errors import STOP_SIGNALS, Interrupted, Pruned, UserError
 
 PRUNED_STATUS = 3  # exit status of the first rank if the run was pruned
 ERROR_FILE = "rank-error.txt"  # in the run directory: the error of the rank that failed
 SHUTDOWN_SECONDS = 300  # for the ranks to save their state after a signal; then they are killed
+# that the agent passes on to the ranks
+_SIGNALS = (*STOP_SIGNALS, *(getattr(signal, name) for name in ("SIGHUP", "SIGQUIT") if hasattr(signal, name)))
 
 
 def run_on_ranks(run_dir: Path, num_ranks: int, minutes: float, hint: str) -> None:
@@ -36,7 +38,7 @@ def run_on_ranks(run_dir: Path, num_ranks: int, minutes: float, hint: str) -> No
         minutes: how long the ranks wait for each other.
         hint: the command that continues the run after an interruption.
     Raises:
-        Interrupted: Ctrl-C or SIGTERM was received; the ranks have saved their state.
+        Interrupted: one of the `STOP_SIGNALS` was received; the ranks have saved their state.
         Pruned: the search pruned the run.
         UserError: a rank failed.
     """
@@ -57,6 +59,7 @@ def run_on_ranks(run_dir: Path, num_ranks: int, minutes: float, hint: str) -> No
         local_addr="127.0.0.1",
         max_restarts=0,
         shutdown_timeout=SHUTDOWN_SECONDS,
+        signals_to_handle=",".join(signum.name for signum in _SIGNALS),
         logs_specs=DefaultLogsSpecs(folder.name, tee={0: Std.ALL} if is_replaced else Std.NONE),
         role="",
         log_line_prefix_template="${role_name}",  # which is empty: no prefix
@@ -70,7 +73,7 @@ def run_on_ranks(run_dir: Path, num_ranks: int, minutes: float, hint: str) -> No
     except ChildFailedError as error:
         statuses = {rank: failure.exitcode for rank, failure in error.failures.items()}
         first = statuses.get(0)
-        if first in (128 + signal.SIGINT, 128 + signal.SIGTERM):  # a scheduler may signal the ranks themselves
+        if first is not None and first - 128 in STOP_SIGNALS:  # a scheduler may signal the ranks themselves
             raise Interrupted(first - 128, hint) from None
         if first == PRUNED_STATUS:
             raise Pruned from None
@@ -99,7 +102,7 @@ def _environment_of_ranks(num_ranks: int) -> Iterator[None]:
 @contextmanager
 def _signal_handlers_kept() -> Iterator[None]:
     """Restore the handlers that the agent replaces."""
-    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)}
+    handlers = {s: signal.getsignal(s) for s in _SIGNALS}
     try:
         yield
     finally:

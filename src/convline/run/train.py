@@ -46,7 +46,7 @@ from convline.records.directory import (
     update_summary,
     write_initial_files,
 )
-from convline.records.lock import locked
+from convline.records.lock import STALE_SECONDS, is_held, locked
 from convline.run import console, trackers
 from convline.run.launch import run_on_ranks
 from convline.run.world import World, join, stand_alone
@@ -84,7 +84,9 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str], is_
 
         def earlier_run() -> str | None:
             if is_resumed_if_there:
-                return _newest_run(parent, "key", key)
+                if found := _newest_run(parent, "key", key):
+                    _wait_for_holder(Path(found))
+                return found
             return _newest_run(parent, "launch", launch) if world.is_restarted() else None
 
         if earlier := world.from_first_rank("earlier run", earlier_run):
@@ -144,6 +146,15 @@ def _newest_run(parent: Path, entry: str, value: str | None) -> str | None:
         with suppress(UserError):  # a folder that is no run, or a damaged one
             found += [path] if read_summary(path.parent).get(entry) == value else []
     return str(max(found, key=lambda path: path.stat().st_mtime).parent) if found else None
+
+
+def _wait_for_holder(run_dir: Path) -> None:
+    """Wait until a run directory is free: a scheduler may start a run again before its dead process counts as dead."""
+    if is_held(run_dir):
+        console.print_notice(f"{run_dir} is still running, or has died within the last minute: waiting a minute.")
+    end = time.monotonic() + STALE_SECONDS + 5
+    while is_held(run_dir) and time.monotonic() < end:
+        time.sleep(0.2)
 
 
 @contextmanager

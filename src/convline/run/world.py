@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,13 +19,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from omegaconf import DictConfig, open_dict
 
-from convline.errors import UserError
+from convline.errors import Interrupted, UserError
 
 if TYPE_CHECKING:  # they import torch, and errors of the config must be shown without it
     from lightning.pytorch.plugins.environments import ClusterEnvironment
     from torch.distributed import Store
 
 POLL_SECONDS = 0.02
+# words of a command line that ask for several ranks; auto may be one
+SEVERAL = ("trainer=ddp", "trainer.devices=", "trainer.num_nodes=")
+RECORD_SECONDS = 60.0  # in which the first rank closes loggers and records an interruption
 FAILURE_SECONDS = 2.0  # in which the failure that broke a connection is reported by its rank
 # What a launcher sets for its processes. A run that is alone must not hand it on to its own.
 RANK_VARIABLES = (
@@ -62,7 +65,9 @@ class World:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is not None:
+        if isinstance(error, Interrupted):
+            self._wait_for_first_rank()
+        elif error is not None:
             self.fail(error)
         if self._store is not None:
             import torch
@@ -74,8 +79,6 @@ class World:
         """Return the environment from which Lightning learns rank and size."""
         from lightning.pytorch.plugins import environments
 
-        if self.launcher == "srun":
-            return environments.SLURMEnvironment(auto_requeue=False)  # a run saves its state and ends by itself
         return environments.TorchElasticEnvironment() if self.launcher else environments.LightningEnvironment()
 
     def launch_id(self) -> str | None:
@@ -158,6 +161,17 @@ class World:
             time.sleep(POLL_SECONDS)
         return error
 
+    def _wait_for_first_rank(self) -> None:
+        """Wait until the first rank has recorded an interruption: launchers end all ranks with the first that ends."""
+        end = time.monotonic() + RECORD_SECONDS
+        try:
+            if self._store is not None and self.rank == 0:
+                self._store.set("interrupted", "")
+            while self._store is not None and not self._store.check(["interrupted"]) and time.monotonic() < end:
+                time.sleep(POLL_SECONDS)
+        except RuntimeError:  # the rank that keeps the store has ended
+            pass
+
     def _failure(self) -> str | None:
         """Return the text of the first failure of another rank; None if there is none."""
         assert self._store is not None
@@ -183,9 +197,17 @@ def num_processes() -> int:
     return int(os.environ.get("WORLD_SIZE") or 1)
 
 
-def shows_messages() -> bool:
-    """Return whether this process shows messages: of the ranks of torchrun, only the first one does."""
-    return launcher() != "torchrun" or int(os.environ.get("RANK") or 0) == 0
+def shows_messages(words: Sequence[str] = ()) -> bool:
+    """Return whether this process shows messages: of the ranks of one run, only the first one does.
+
+    Args:
+        words: the command line. Before the config is read, it alone tells whether the tasks of srun are ranks of one
+            run. Tasks that are runs of their own show their own messages.
+    """
+    if launcher() != "srun":
+        return launcher() != "torchrun" or int(os.environ.get("RANK") or 0) == 0
+    are_ranks = "RANK" in os.environ or any(word.lstrip("+").startswith(SEVERAL) for word in words)
+    return os.environ["SLURM_PROCID"] == "0" or not are_ranks
 
 
 def join(cfg: DictConfig, is_resumed: bool = False) -> World:
@@ -211,7 +233,9 @@ def join(cfg: DictConfig, is_resumed: bool = False) -> World:
         num_tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
         if wanted == (1, 1):  # each task is a run of its own
             started_by = ""
-        elif num_tasks != devices * wanted[1]:
+        else:
+            _set_torchrun_variables(*wanted)
+        if started_by and num_tasks != devices * wanted[1]:
             raise UserError(
                 f"srun has started {num_tasks} tasks, but the settings ask for {_text(*wanted)}.\n"
                 f"  Type: srun --ntasks {devices * wanted[1]} …, one task a device"
@@ -229,6 +253,28 @@ def join(cfg: DictConfig, is_resumed: bool = False) -> World:
     world = World(0, started[0] * started[1], *started, started_by, cfg.trainer.get("rendezvous_minutes", 10))
     _connect(world)
     return world
+
+
+def _set_torchrun_variables(devices: int, num_nodes: int) -> None:
+    """Describe a task of srun by the variables that torchrun sets, which Lightning and torch read.
+
+    Lightning's own environment for Slurm refuses `srun --ntasks`, and takes one port for all steps of a job.
+    """
+    from lightning.pytorch.plugins.environments import SLURMEnvironment
+
+    step = {name: os.environ.get(f"SLURM_{name}", "0") for name in ("PROCID", "LOCALID", "NODEID", "STEP_ID", "JOB_ID")}
+    nodes = os.environ.get("SLURM_STEP_NODELIST", "127.0.0.1")
+    port = 15000 + (int(step["JOB_ID"]) + 97 * int(step["STEP_ID"])) % 10000  # the same on all tasks of a step only
+    os.environ |= {
+        "RANK": step["PROCID"],
+        "LOCAL_RANK": step["LOCALID"],
+        "GROUP_RANK": step["NODEID"],
+        "WORLD_SIZE": str(devices * num_nodes),
+        "LOCAL_WORLD_SIZE": str(devices),
+        "GROUP_WORLD_SIZE": str(num_nodes),
+        "MASTER_ADDR": os.environ.get("MASTER_ADDR") or SLURMEnvironment.resolve_root_node_address(nodes),
+        "MASTER_PORT": os.environ.get("MASTER_PORT") or str(port),
+    }
 
 
 def stand_alone(cfg: DictConfig) -> World:

@@ -48,7 +48,10 @@ def closing_report(prepare: Callable[[], None] | None = None) -> Iterator[Callab
         except (Interrupted, KeyboardInterrupt) as stop:
             # with rerun=all, the jobs that this command has finished would be run once more
             arguments = [word for word in sys.argv if not (folders and word.lstrip("+") == "rerun=all")]
-            raise Interrupted(getattr(stop, "signum", signal.SIGINT), f"python {shlex.join(arguments)}") from stop
+            remark = getattr(stop, "remark", "")
+            raise Interrupted(
+                getattr(stop, "signum", signal.SIGINT), f"python {shlex.join(arguments)}", remark
+            ) from stop
 
 
 def _write_report(folders: list[Path], prepare: Callable[[], None] | None) -> None:

@@ -4,7 +4,6 @@ Each job is one task of the launcher. It receives the name of its run directory 
 """
 
 import json
-import os
 import signal
 import sys
 import threading
@@ -12,18 +11,18 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
 from omegaconf import DictConfig, flag_override
 
-from convline.errors import Interrupted, UserError
+from convline.errors import SCHEDULER_SIGNALS, Interrupted, UserError
 from convline.formatting import first_line
 from convline.records import lock
 from convline.records.directory import read_status, read_summary, update_summary
 from convline.sweeps.run_job import report_failure, run_job
+from convline.sweeps.slurm_jobs import going_on_after_interruption
 from convline.sweeps.trials import Trials, reopen_trials
 
 POLL_SECONDS = 2.0  # between two searches for jobs that failed
@@ -75,7 +74,7 @@ class HydraLauncherExecutor:
         overrides = [[f"hydra.sweep.dir='{folder.absolute()}'", f"hydra.sweep.subdir='{name}'"] for name in names]
         states_before = _states(folder)
         try:
-            with _print_failures(folder):
+            with going_on_after_interruption(self._cfg), _print_failures(folder):
                 launcher.launch(overrides, initial_job_idx=0)
         except Exception as error:  # perhaps of a single task, while others still run
             if states_before == _states(folder):
@@ -152,25 +151,16 @@ def task(cfg: DictConfig) -> None:
 
 @contextmanager
 def _save_before_timeout() -> Iterator[None]:
-    """Save the job when Slurm announces the end of its time (SIGUSR2), then let submitit queue it again.
+    """Save the job when Slurm announces the end of its time, then let submitit queue it again.
 
     submitit's own handler queues the task at once and ends the process, and the work since the last checkpoint would
     be lost. So its handler is replaced, and called only after the job has saved its state.
     """
-    received: list[int] = []
-    submitit_handler = signal.getsignal(signal.SIGUSR2)
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        received.append(signum)
-        # SIGTERM already means "save the state between two optimizer steps, then stop"; training need not know Slurm
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    signal.signal(signal.SIGUSR2, stop)
+    handlers = {signum: signal.getsignal(signum) for signum in SCHEDULER_SIGNALS}  # `stoppable` replaces them
     try:
         yield
-    except Interrupted:
-        if received and callable(submitit_handler):
-            submitit_handler(signal.SIGUSR2, None)
+    except Interrupted as stop:
+        submitit_handler = handlers.get(stop.signum)
+        if callable(submitit_handler):
+            submitit_handler(stop.signum, None)
         raise
-    finally:
-        signal.signal(signal.SIGUSR2, submitit_handler)

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch.utils import deterministic
 
+from convline.errors import STOP_SIGNALS
+
 # Getter and setter of each process-wide setting of torch.
 TORCH: list[tuple[Callable[[], Any], Callable[[Any], Any]]] = [
     (torch.get_rng_state, torch.set_rng_state),
@@ -47,7 +49,7 @@ def isolated() -> Iterator[None]:
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     numpy_state, python_state = np.random.get_state(), random.getstate()
     environment, folder = dict(os.environ), os.getcwd()
-    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS}
     loggers = _loggers()
     gc.freeze()  # leaves out existing objects from the collection in _free, which would take a third of a second
     try:

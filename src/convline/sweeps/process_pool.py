@@ -16,7 +16,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from convline.errors import Interrupted, UserError
+from convline.errors import STOP_SIGNALS, Interrupted, UserError
 from convline.records import lock
 from convline.records.directory import read_summary, update_summary
 from convline.run.child_process import forward_signals, start_module
@@ -124,7 +124,7 @@ class ProcessPool:
 
 def _has_died(process: subprocess.Popen) -> bool:
     """Return whether a worker ended neither because its work was done nor because a signal asked it to."""
-    return process.returncode not in (0, FAILED_FAST, 128 + signal.SIGINT, 128 + signal.SIGTERM)
+    return process.returncode not in (0, FAILED_FAST, *(128 + signum for signum in STOP_SIGNALS))
 
 
 def _how(process: subprocess.Popen) -> str:
