@@ -49,6 +49,16 @@ def test_an_array_gives_the_seeds_and_further_options_follow() -> None:
 
 
 @pytest.mark.parametrize(
+    ("time", "seconds"),
+    [("90", 5400), ("90:30", 5430), ("1:30:05", 5405), ("1-12", 129600), ("1-12:30", 131400), ("1-0:0:7", 86407)],
+)
+def test_the_formats_of_a_time_limit(time: str, seconds: int) -> None:
+    job_script(DIGITS, Request(time=time, save_seconds=seconds - 61))
+    with pytest.raises(UserError, match=f"--time {time} leaves no time to train"):
+        job_script(DIGITS, Request(time=time, save_seconds=seconds - 60))  # it would be queued again for ever
+
+
+@pytest.mark.parametrize(
     ("words", "request_", "expected"),
     [
         (["trainer.devices=2"], Request(gpus=4), "trainer.devices=2 does not fit --gpus 4"),
@@ -60,6 +70,7 @@ def test_an_array_gives_the_seeds_and_further_options_follow() -> None:
         (["workers=2"], Request(), "workers=2 is for a sweep"),
         (["hydra/launcher=submitit_slurm"], Request(), "is for a sweep"),
         (["optimizer.lr=x"], Request(), "optimizer.lr"),
+        ([], Request(time="soon"), "--time soon is no time"),
     ],
 )
 def test_what_is_no_job_of_one_run(words: list[str], request_: Request, expected: str) -> None:

@@ -1,5 +1,6 @@
 """Write the job script of a single run for Slurm, for `convline slurm`."""
 
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,10 @@ if [ "$status" -eq 138 ]; then  # 128 + SIGUSR1: the time was nearly up, and the
 fi
 exit "$status"
 """
+
+
+SIGNAL_LEEWAY = 60  # seconds by which Slurm may send a signal earlier than it was asked to
+TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")  # [days-]first[:second[:third]]
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,11 @@ def job_script(overrides: Sequence[str], request: Request, config_dir: Path | No
         UserError: the overrides are no valid config of one run, or do not fit what the job asks for.
     """
     _check_words(overrides, request)
+    if _seconds(request.time) <= request.save_seconds + SIGNAL_LEEWAY:
+        raise UserError(
+            f"--time {request.time} leaves no time to train: the signal to save comes {request.save_seconds} seconds "
+            f"before the end, or up to {SIGNAL_LEEWAY} seconds earlier.\n  Type a longer --time, or --save-seconds 30"
+        )
     cfg, choices = load_configs([prepare(overrides)])[0]
     devices = cfg.trainer.devices
     if devices == "auto" or (devices == 1 and request.gpus):
@@ -89,6 +99,23 @@ def job_script(overrides: Sequence[str], request: Request, config_dir: Path | No
         command=f"convline {shlex.join(sys.argv[1:])}",
         run=line,
     )
+
+
+def _seconds(time: str) -> int:
+    """Return the seconds of a time as sbatch takes it: `90`, `90:00`, `1:30:00`, `1-12`, `1-12:30`, `1-12:30:00`.
+
+    Raises:
+        UserError: the text is no such time.
+    """
+    match = TIME.fullmatch(time)
+    if match is None:
+        raise UserError(
+            f"--time {time} is no time.\n  Type minutes, hours or days: --time 90, --time 1:30:00, --time 1-12"
+        )
+    days, first, second, third = (None if group is None else int(group) for group in match.groups())
+    if days is None and third is None:  # minutes, or minutes:seconds
+        return 60 * (first or 0) + (second or 0)
+    return 86400 * (days or 0) + 3600 * (first or 0) + 60 * (second or 0) + (third or 0)
 
 
 def _check_words(overrides: Sequence[str], request: Request) -> None:
