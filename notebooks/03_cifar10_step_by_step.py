@@ -31,7 +31,7 @@ from convline import figures
 from convline.config import load_config
 from convline.figures.image_grid import as_tiles, make_grid
 from convline.network.summary import summarize
-from convline.run.train import start
+from convline.run.start import start
 from convline.training.loaded_run import LoadedRun
 from convline.training.setup import build
 

@@ -4,6 +4,7 @@ The two ways of each comparison are measured in turn, A B A B …, on pinned thr
 spread and whether they meet their targets; a missed target is no error, and no test looks at a time.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,7 @@ from benchmarks.data_reading import compare_reading
 from benchmarks.fit import compare_fit
 from benchmarks.measure import ALLOWED_CORES, Comparison, pin
 from benchmarks.plain_path import compare_plain
+from benchmarks.ranks import compare_rank_epochs, compare_rank_startup
 from benchmarks.report_time import compare_report
 from benchmarks.startup import compare_startup
 from benchmarks.sweep import compare_sweep
@@ -32,6 +34,8 @@ STARTUP_TARGET = 1.3  # at most so many times the imports' time
 SWEEP_TARGET = 1.5  # at least so many times as fast
 JOB_TARGET = 0.5  # at most so many processor seconds beside a job's training
 DASHBOARDS_TARGET = 1.05  # at most so many times the time of the same run with nothing shown
+RANK_STARTUP_TARGET = 2.0  # at most so many times the start of one rank
+RANK_EPOCH_TARGET = 1.5  # at least so many times as fast as one rank
 REPORT_TARGET = 5.0  # at most so many times the time that importing pandas and matplotlib takes
 
 
@@ -48,29 +52,30 @@ class Which(StrEnum):
     SWEEP = "sweep"
     DASHBOARDS = "dashboards"
     REPORT = "report"
+    RANK_STARTUP = "rank-startup"
+    RANK_EPOCH = "rank-epoch"
     ALL = "all"
 
 
 def measure(which: Which, num_rounds: int, num_epochs: int, num_threads: int) -> Comparison | None:
     """Do one comparison, with its threads pinned; None where its data are missing."""
-    with_workers = which in (Which.DATA, Which.DATA_AUGMENTED)  # a DataLoader's workers may use every core
+    # a DataLoader's workers, and ranks, may use every core
+    with_workers = which in (Which.DATA, Which.DATA_AUGMENTED, Which.RANK_STARTUP, Which.RANK_EPOCH)
     pin(num_threads, num_cores=len(ALLOWED_CORES) if with_workers else None)
-    if which is Which.DATA:
-        return compare_data(DATA_TARGET, num_rounds, real=mnist.folder())
-    if which is Which.DATA_AUGMENTED:
-        return compare_augmented(AUGMENTED_TARGET, num_rounds)
-    if which is Which.DATA_PLAIN:
-        return compare_plain(PLAIN_TARGET, num_rounds)
-    if which is Which.DATA_READING:
-        return compare_reading(READING_TARGET, num_rounds)
-    if which is Which.STARTUP:
-        return compare_startup(STARTUP_TARGET, num_rounds)
-    if which is Which.SWEEP:
-        return compare_sweep(SWEEP_TARGET, JOB_TARGET, num_rounds, num_epochs)
-    if which is Which.DASHBOARDS:
-        return compare_dashboards(DASHBOARDS_TARGET, num_rounds)
-    if which is Which.REPORT:
-        return compare_report(REPORT_TARGET, num_rounds)
+    comparisons: dict[Which, Callable[[], Comparison | None]] = {
+        Which.DATA: lambda: compare_data(DATA_TARGET, num_rounds, real=mnist.folder()),
+        Which.DATA_AUGMENTED: lambda: compare_augmented(AUGMENTED_TARGET, num_rounds),
+        Which.DATA_PLAIN: lambda: compare_plain(PLAIN_TARGET, num_rounds),
+        Which.DATA_READING: lambda: compare_reading(READING_TARGET, num_rounds),
+        Which.STARTUP: lambda: compare_startup(STARTUP_TARGET, num_rounds),
+        Which.SWEEP: lambda: compare_sweep(SWEEP_TARGET, JOB_TARGET, num_rounds, num_epochs),
+        Which.DASHBOARDS: lambda: compare_dashboards(DASHBOARDS_TARGET, num_rounds),
+        Which.REPORT: lambda: compare_report(REPORT_TARGET, num_rounds),
+        Which.RANK_STARTUP: lambda: compare_rank_startup(RANK_STARTUP_TARGET, num_rounds),
+        Which.RANK_EPOCH: lambda: compare_rank_epochs(RANK_EPOCH_TARGET, num_rounds),
+    }
+    if which in comparisons:
+        return comparisons[which]()
     model = which.removeprefix("fit-")
     return compare_fit(model, FIT_TARGETS[model], num_rounds, num_epochs, num_threads)
 

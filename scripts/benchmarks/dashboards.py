@@ -19,12 +19,12 @@ import json, sys, tempfile, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from convline.run import train as training
+from convline.run.start import start
 from convline.config import load_config
 cfg = load_config(sys.argv[1:])
 with tempfile.TemporaryDirectory() as folder:
     wall, cpu = time.perf_counter(), time.process_time()
-    training.start(cfg, Path(folder), "run", {})
+    start(cfg, Path(folder), "run", {})
     took = [time.process_time() - cpu, time.perf_counter() - wall]
     written = sum(path.stat().st_size for path in (Path(folder) / "run").glob("events.out.*"))
 print(json.dumps([*took, written]))

@@ -29,7 +29,7 @@ from benchmarks import mnist
 from benchmarks.measure import Comparison, Sample, Stopwatch, Way, compare
 from convline.config import load_config
 from convline.config.targets import OUR_OWN
-from convline.run import train as training
+from convline.run.start import start as start_run
 from convline.training.setup import instantiate_node
 
 FIGURES = ("train/loss", "train/acc", "val/loss", "val/acc")
@@ -107,7 +107,7 @@ def our_fit(cfg: DictConfig, folder: Path) -> tuple[Start, Outcome]:
         caught.append((start, Outcome(watch.sample, copy.deepcopy(model.network.state_dict()), figures)))
 
     with patch.object(pl.Trainer, "fit", measured), _terminal_that_nobody_reads():
-        training.start(cfg, folder, "benchmark", choices={})
+        start_run(cfg, folder, "benchmark", choices={})
     return caught[0]
 
 

@@ -21,6 +21,11 @@ def train_command() -> str:
     return "convline train" if Path(sys.argv[0]).stem in ("convline", "__main__") else "python train.py"
 
 
+def figures_command(run_dir: Path) -> str:
+    """Return the command that draws the figures of a run."""
+    return f"convline figures {shlex.quote(str(run_dir))}"
+
+
 def resume_command(run_dir: Path) -> str:
     """Return what to type to continue a run: a command, or a line of Python in the kernel of a notebook."""
     if Path(sys.argv[0]).stem == "ipykernel_launcher":

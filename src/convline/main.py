@@ -30,6 +30,7 @@ from convline.config.overrides import AUTO, resumed_run
 from convline.errors import SCHEDULER_SIGNALS, Interrupted, UserError
 from convline.formatting import train_command
 from convline.run import world
+from convline.run.start import resume, run_name, start
 from convline.stdout import closed_pipe_ignored
 
 
@@ -154,15 +155,11 @@ def _run(cfg: DictConfig, is_auto: bool) -> None:
     for override in overrides:
         if schema.is_of_sweeps(override):
             raise UserError(f"{override} has an effect in a sweep only: add -m, or leave it out.")
-    from convline.run.train import run_name, start  # imports torch, which takes seconds: only for a valid config
-
     start(cfg, Path(cfg.runs_dir), run_name(cfg, choices), choices, is_auto)
 
 
 def _resume(arguments: list[str]) -> int:
     run = resumed_run(arguments)
     assert run is not None  # as one of the words is resume=
-    from convline.run.train import resume
-
     resume(*run)
     return 0

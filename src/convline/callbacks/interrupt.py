@@ -1,9 +1,6 @@
 """Stop a run on Ctrl-C or a signal of a scheduler: save its state between two executions, raise `Interrupted`."""
 
 import signal
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -11,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convline.callbacks.checkpoint import BestAndLast
 from convline.errors import STOP_SIGNALS, Interrupted
+from convline.signals import set_handlers
 
 
 class StopOnSignal(Callback):
@@ -31,7 +29,7 @@ class StopOnSignal(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Replace the signal handlers that Lightning has just registered."""
-        _set_handlers(dict.fromkeys(STOP_SIGNALS, self._record_signal))
+        set_handlers(dict.fromkeys(STOP_SIGNALS, self._record_signal))
 
     def _record_signal(self, signum: int, frame: FrameType | None) -> None:
         # The handler saves nothing: Python runs it between any two bytecodes, where a checkpoint would be inconsistent.
@@ -58,31 +56,9 @@ class StopOnSignal(Callback):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Restore the signal handlers from before the run."""
-        _set_handlers(self._previous)
+        set_handlers(self._previous)
 
     def _has_received(self, trainer: Trainer) -> bool:
         """Return whether any rank received a signal; all must stop at the same step, or some would wait forever."""
         received = self.received is not None
         return trainer.strategy.reduce_boolean_decision(received, all=False) if trainer.world_size > 1 else received
-
-
-@contextmanager
-def stoppable(hint: str) -> Iterator[None]:
-    """Raise `Interrupted` at once on one of the `STOP_SIGNALS` within the block, which is outside the training loop."""
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        raise Interrupted(signum, hint)
-
-    previous = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS}
-    _set_handlers(dict.fromkeys(STOP_SIGNALS, stop))
-    try:
-        yield
-    finally:
-        _set_handlers(previous)
-
-
-def _set_handlers(handlers: Mapping[Any, Any]) -> None:
-    # Python accepts signal handlers in the main thread only
-    if threading.current_thread() is threading.main_thread():
-        for signum, handler in handlers.items():
-            signal.signal(signum, handler)

@@ -8,7 +8,7 @@ from convline.config.load import load_configs, prepare
 from convline.config.options import use_folders_of
 from convline.config.overrides import AUTO, parse_overrides, resumed_run
 from convline.errors import UserError
-from convline.run.train import resume, run_name, start
+from convline.run.start import resume, run_name, start
 from convline.training.loaded_run import LoadedRun
 
 

@@ -6,14 +6,14 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-from convline.callbacks.interrupt import stoppable
 from convline.errors import Interrupted, Pruned, UserError
 from convline.formatting import first_line
 from convline.records.directory import read_trusted_config
-from convline.run import train
 from convline.run.child_process import exit_with_parent
 from convline.run.launch import ERROR_FILE, PRUNED_STATUS
+from convline.run.start import run_or_resume
 from convline.run.world import OtherRankError, join
+from convline.signals import stoppable
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
     try:
         with join(read_trusted_config(run_dir), is_resumed=True) as world, stoppable(""):
             is_first = world.rank == 0
-            train.run_rank(run_dir, world)
+            run_or_resume(run_dir, world)
     except (Interrupted, KeyboardInterrupt) as stop:
         # Only the first rank says how the run has ended: the agent ends all ranks when one of them fails.
         return 128 + getattr(stop, "signum", signal.SIGINT) if is_first else 0

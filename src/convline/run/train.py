@@ -1,19 +1,16 @@
 """Train one run: config → data, network and trainer → fit → test → records.
 
-`start` begins a new run and `resume` continues one; both lead to `_train`, which is the recipe. The steps of the recipe
-follow below it, in the order in which they happen.
+`start.py` begins or resumes a run and calls `train`; `_train` is the recipe. Its steps follow below it, in the order in
+which they happen.
 """
 
 import copy
 import logging
 import os
-import shlex
-import shutil
 import socket
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,29 +25,25 @@ from convline.callbacks import after_test
 from convline.callbacks.checkpoint import BestAndLast
 from convline.callbacks.failures import failures_reported
 from convline.callbacks.hparams import write_outcome
-from convline.callbacks.interrupt import StopOnSignal, stoppable
+from convline.callbacks.interrupt import StopOnSignal
 from convline.config.schema import STRATEGY
 from convline.config.targets import locate
 from convline.data.datamodule import DataModule
 from convline.errors import Interrupted, Pruned, UserError
-from convline.formatting import first_line, resume_command, shape_text
+from convline.formatting import figures_command, first_line, resume_command, shape_text
 from convline.network.summary import NetworkSummary, summarize
 from convline.records import foreign_code, identity, provenance, test_log
 from convline.records.checkpoints import load_checkpoint, newest_checkpoint
 from convline.records.directory import (
     check_data,
-    create_run_directory,
-    read_config,
     read_summary,
     read_trusted_config,
     update_summary,
-    write_initial_files,
 )
-from convline.records.lock import STALE_SECONDS, is_held, locked
 from convline.run import console, trackers
-from convline.run.launch import run_on_ranks
-from convline.run.world import World, join, stand_alone
-from convline.storage import short_hash, write_json
+from convline.run.world import World
+from convline.signals import stoppable
+from convline.storage import write_json
 from convline.training.classifier import Classifier
 from convline.training.evaluation import evaluate, measure
 from convline.training.lightning_callbacks import check_callbacks_of_run
@@ -58,138 +51,19 @@ from convline.training.loaded_run import LoadedRun
 from convline.training.setup import LIMITS, build, instantiate_node
 
 
-def run_name(cfg: DictConfig, choices: Mapping[str, str]) -> str:
-    """Return the name of a new run directory: the time, and `name` or the network and the data set."""
-    name = (cfg.name or f"{choices['model']}_{choices['data']}").replace("/", "-")
-    return f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}"
-
-
-def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str], is_resumed_if_there: bool = False) -> Path:
-    """Train a new run in a new directory, and return it.
-
-    Args:
-        cfg: the whole config.
-        parent: folder in which the run directory is made.
-        name: name of the run directory; it gets a number if the name is taken.
-        choices: the chosen option of each config group.
-        is_resumed_if_there: go on with the newest run in `parent` that has the same settings and code, if there is one.
-    Raises:
-        UserError: a setting or the data are wrong. If training has not started by then, the directory is removed.
-    """
-    with join(cfg) as world:
-        settings, code = identity.settings_key(cfg), identity.code_key(cfg)
-        world.check_same("settings", settings)
-        world.check_same("code", code)
-        launch, key = world.launch_id(), short_hash(settings, code)
-
-        def earlier_run() -> str | None:
-            if is_resumed_if_there:
-                if found := _newest_run(parent, "key", key):
-                    _wait_for_holder(Path(found))
-                return found
-            return _newest_run(parent, "launch", launch) if world.is_restarted() else None
-
-        if earlier := world.from_first_rank("earlier run", earlier_run):
-            _resume(Path(earlier), world)
-            return Path(earlier)
-
-        def new_run() -> str:
-            run_dir = create_run_directory(parent, name)
-            write_initial_files(run_dir, cfg, choices=choices, key=key, **({"launch": launch} if launch else {}))
-            return str(run_dir)
-
-        run_dir = Path(world.from_first_rank("run directory", new_run))
-        try:
-            with _locked_and_stoppable(run_dir, world):
-                run_rank(run_dir, world)
-        except UserError:
-            if world.rank == 0 and "started" not in read_summary(run_dir):
-                shutil.rmtree(run_dir)
-            raise
-    return run_dir
-
-
-def resume(run_dir: Path, devices: int | None = None) -> dict[str, Any]:
-    """Continue a run that was interrupted, killed or failed, from its last checkpoint.
-
-    Args:
-        run_dir: the run directory.
-        devices: number of devices to go on with; None: as many as before. With another number of ranks the images and
-            the schedule stay the same, but dropout and the order of sums differ.
-    Returns:
-        The content of summary.json at the end.
-    Raises:
-        UserError: `run_dir` is no run directory, its run is running, or its checkpoints are damaged.
-    """
-    cfg = read_config(run_dir)
-    if devices is not None:
-        cfg.trainer.devices = devices
-    with join(cfg, is_resumed=True) as world:
-        return _resume(run_dir, world)
-
-
-def _resume(run_dir: Path, world: World) -> dict[str, Any]:
-    summary = read_summary(run_dir)
-    if summary["status"] == "finished":
-        if world.rank == 0:
-            console.print_notice(f"{run_dir} is finished already; nothing was done.")
-            console.print_outcome(run_dir, summary)
-        return summary
-    with _locked_and_stoppable(run_dir, world):
-        return run_rank(run_dir, world)
-
-
-def _newest_run(parent: Path, entry: str, value: str | None) -> str | None:
-    """Return the newest run directory in a folder whose summary has this value; None if there is none."""
-    found = []
-    for path in parent.glob("*/config.yaml"):
-        with suppress(UserError):  # a folder that is no run, or a damaged one
-            found += [path] if read_summary(path.parent).get(entry) == value else []
-    return str(max(found, key=lambda path: path.stat().st_mtime).parent) if found else None
-
-
-def _wait_for_holder(run_dir: Path) -> None:
-    """Wait until a run directory is free: a scheduler may start a run again before its dead process counts as dead."""
-    if is_held(run_dir):
-        console.print_notice(f"{run_dir} is still running, or has died within the last minute: waiting a minute.")
-    end = time.monotonic() + STALE_SECONDS + 5
-    while is_held(run_dir) and time.monotonic() < end:
-        time.sleep(0.2)
-
-
-@contextmanager
-def _locked_and_stoppable(run_dir: Path, world: World) -> Iterator[None]:
-    with stoppable(resume_command(run_dir)), locked(run_dir) if world.rank == 0 else nullcontext():
-        yield
-
-
-def run_rank(run_dir: Path, world: World) -> dict[str, Any]:
-    """Do what a rank has to do for a run whose directory the first rank, or its parent process, has locked.
-
-    Returns:
-        The content of summary.json at the end; nothing on other ranks than the first.
-    """
-    if world.rank == 0:
-        return run_or_resume(run_dir, world)
-    _fit_rank(run_dir, world)
-    return {}
-
-
-def run_or_resume(run_dir: Path, world: World | None = None) -> dict[str, Any]:
+def train(run_dir: Path, world: World) -> dict[str, Any]:
     """Train the run of a directory from its newest checkpoint, or from the beginning if there is none.
 
     Args:
-        run_dir: a run directory that this process has locked.
-        world: the ranks that train it; None: this process is alone.
+        run_dir: a locked run directory.
+        world: the ranks that train it, of which this is the first.
     Returns:
         The content of summary.json at the end.
     Raises:
         UserError: a setting, the data or the checkpoints are wrong.
     """
     cfg, is_new = read_trusted_config(run_dir), read_summary(run_dir)["status"] == "waiting"
-    world = world or stand_alone(cfg)
-    if world.size == 1 and world.num_devices > 1:
-        return _run_on_ranks(run_dir, world)
+    world.tell_lightning()
     checkpoint, complaints = newest_checkpoint(run_dir)
     for complaint in complaints:
         console.print_notice(f"{complaint}\n  Going on from {checkpoint} instead.")
@@ -199,21 +73,6 @@ def run_or_resume(run_dir: Path, world: World | None = None) -> dict[str, Any]:
         console.print_notice("There is no checkpoint yet: from the beginning.")
     update_summary(run_dir, status="running", pid=os.getpid())
     return _train(cfg, run_dir, checkpoint, world)
-
-
-def _run_on_ranks(run_dir: Path, world: World) -> dict[str, Any]:
-    """Let one process a device train a run, and wait for them; return the content of summary.json."""
-    try:
-        run_on_ranks(run_dir, world.num_devices, world.minutes, resume_command(run_dir))
-    except Interrupted as stop:
-        if read_summary(run_dir)["status"] == "finished":  # only figures are missing
-            raise Interrupted(stop.signum, _figures_command(run_dir)) from None
-        raise
-    except UserError as error:
-        if read_summary(run_dir)["status"] != "failed":  # the first rank itself was killed
-            update_summary(run_dir, status="failed", error=first_line(error))
-        raise
-    return read_summary(run_dir)
 
 
 def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None, world: World) -> dict[str, Any]:
@@ -256,7 +115,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None, world: World
     run = LoadedRun(run_dir, cfg, data, classifier.evaluated_network)
     try:
         # The run is finished. An interruption only skips the remaining figures, which the command can draw later.
-        with stoppable(_figures_command(run_dir)):
+        with stoppable(figures_command(run_dir)):
             after_test.run_after_test(trainer, run)
             with failures_reported("ending the trackers", run):
                 trackers.end(loggers.values(), run_dir, "finished", summary["metrics"])
@@ -265,7 +124,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None, world: World
     return summary
 
 
-def _fit_rank(run_dir: Path, world: World) -> None:
+def fit_rank(run_dir: Path, world: World) -> None:
     """Fit a run on another rank than the first, which does everything else: it makes the directory, tests and records.
 
     Raises:
@@ -277,6 +136,7 @@ def _fit_rank(run_dir: Path, world: World) -> None:
             "see.\n  Name one: runs_dir=FOLDER"
         )
     cfg = read_trusted_config(run_dir)
+    world.tell_lightning()
     _hide_irrelevant_warnings()
     data, classifier = build(_with_executions(cfg))
     checkpoint, is_complete = _meet(world, data)
@@ -524,7 +384,3 @@ def _record_hparams(cfg: DictConfig, run_dir: Path, metrics: dict[str, float]) -
     """Write the run's results into TensorBoard's HParams tab, if its callback is configured and training has begun."""
     if (cfg.callbacks or {}).get("hparams") and any(run_dir.glob("events.out.tfevents.*")):
         write_outcome(run_dir, metrics)
-
-
-def _figures_command(run_dir: Path) -> str:
-    return f"convline figures {shlex.quote(str(run_dir))}"

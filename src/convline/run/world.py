@@ -81,6 +81,12 @@ class World:
 
         return environments.TorchElasticEnvironment() if self.launcher else environments.LightningEnvironment()
 
+    def tell_lightning(self) -> None:
+        """Set the rank that Lightning has read from the environment, where it takes SLURM_PROCID too for a rank."""
+        from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+        rank_zero_only.rank = self.rank  # type: ignore[attr-defined]
+
     def launch_id(self) -> str | None:
         """Name the command of torchrun that has started the first rank; None if torchrun has not.
 
@@ -283,12 +289,9 @@ def stand_alone(cfg: DictConfig) -> World:
     Args:
         cfg: the whole config; an automatic number of devices becomes the number that there is.
     """
-    from lightning.pytorch.utilities.rank_zero import rank_zero_only
-
     for name in list(os.environ):
         if name in RANK_VARIABLES or name.startswith("TORCHELASTIC_"):
             del os.environ[name]
-    rank_zero_only.rank = 0  # type: ignore[attr-defined]  # Lightning reads SLURM_PROCID too, when it is imported
     with open_dict(cfg):
         cfg.trainer.devices = _num_devices(cfg)
     return World(num_devices=cfg.trainer.devices, minutes=cfg.trainer.get("rendezvous_minutes", 10))
@@ -315,12 +318,10 @@ def _connect(world: World) -> None:
         UserError: the first rank cannot be reached, or a rank is missing.
     """
     import torch
-    from lightning.pytorch.utilities.rank_zero import rank_zero_only
     from torch import distributed
 
     environment = world.environment()
     world.rank = environment.global_rank()
-    rank_zero_only.rank = world.rank  # type: ignore[attr-defined]
     address, port = environment.main_address, environment.main_port
     # the agent of torchrun usually keeps the store itself, and then says so
     keeps_store = world.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"

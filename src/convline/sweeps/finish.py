@@ -29,7 +29,7 @@ def closing_report(prepare: Callable[[], None] | None = None) -> Iterator[Callab
     Raises:
         Interrupted: Ctrl-C or SIGTERM came.
     """
-    from convline.callbacks.interrupt import stoppable  # imports Lightning, which takes seconds
+    from convline.signals import stoppable  # imports Lightning, which takes seconds
 
     folders: list[Path] = []
     with stoppable(""):

@@ -135,8 +135,8 @@ def task(cfg: DictConfig) -> None:
 
     Results go to the run directories; nothing is returned.
     """
-    from convline.callbacks.interrupt import stoppable  # these import torch and Lightning, which take seconds
     from convline.data.source_cache import cache_sources
+    from convline.signals import stoppable  # these import torch and Lightning, which take seconds
 
     directory = Path(HydraConfig.get().runtime.output_dir)
     is_search = (directory / "sweep.json").is_file()

@@ -7,10 +7,10 @@ import json
 import sys
 from pathlib import Path
 
-from convline.callbacks.interrupt import stoppable
 from convline.data.source_cache import cache_sources
 from convline.errors import Interrupted
 from convline.run.child_process import exit_with_parent
+from convline.signals import stoppable
 from convline.stdout import closed_pipe_ignored
 from convline.sweeps.process_pool import FAILED_FAST
 from convline.sweeps.run_job import run_jobs

@@ -16,6 +16,7 @@ from convline.errors import Interrupted, Pruned, UserError
 from convline.formatting import first_line
 from convline.records.directory import read_summary, update_summary
 from convline.records.lock import HeldError, locked
+from convline.run.start import run_or_resume
 
 
 def run_jobs(directories: Sequence[Path], fail_fast: bool, quiet: bool = False) -> bool:
@@ -67,10 +68,8 @@ def run_job(run_dir: Path, title: str, quiet: bool = False) -> str | None:
 
 
 def _train(run_dir: Path, log: IO[str]) -> str:
-    from convline.run import train  # imports torch, which takes seconds
-
     try:
-        train.run_or_resume(run_dir)
+        run_or_resume(run_dir)
     except Pruned:
         return "pruned"
     except (Interrupted, KeyboardInterrupt):

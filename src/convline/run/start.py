@@ -1,0 +1,175 @@
+"""Begin or resume a run: make and lock its directory, and train it in this process or on ranks that it starts.
+
+The module imports neither torch nor Lightning, which take seconds: a process that only starts ranks needs no Lightning.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from convline.errors import Interrupted, UserError
+from convline.formatting import figures_command, first_line, resume_command
+from convline.records import identity
+from convline.records.directory import (
+    create_run_directory,
+    read_config,
+    read_summary,
+    read_trusted_config,
+    update_summary,
+    write_initial_files,
+)
+from convline.records.lock import STALE_SECONDS, is_held, locked
+from convline.run.world import World, join, stand_alone
+from convline.signals import stoppable
+from convline.storage import short_hash
+
+
+def run_name(cfg: DictConfig, choices: Mapping[str, str]) -> str:
+    """Return the name of a new run directory: the time, and `name` or the network and the data set."""
+    name = (cfg.name or f"{choices['model']}_{choices['data']}").replace("/", "-")
+    return f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}"
+
+
+def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str], is_resumed_if_there: bool = False) -> Path:
+    """Train a new run in a new directory, and return it.
+
+    Args:
+        cfg: the whole config.
+        parent: folder in which the run directory is made.
+        name: name of the run directory; it gets a number if the name is taken.
+        choices: the chosen option of each config group.
+        is_resumed_if_there: go on with the newest run in `parent` that has the same settings and code, if there is one.
+    Raises:
+        UserError: a setting or the data are wrong. If training has not started by then, the directory is removed.
+    """
+    with join(cfg) as world:
+        settings, code = identity.settings_key(cfg), identity.code_key(cfg)
+        world.check_same("settings", settings)
+        world.check_same("code", code)
+        launch, key = world.launch_id(), short_hash(settings, code)
+
+        def earlier_run() -> str | None:
+            if is_resumed_if_there:
+                if found := _newest_run(parent, "key", key):
+                    _wait_for_holder(Path(found))
+                return found
+            return _newest_run(parent, "launch", launch) if world.is_restarted() else None
+
+        if earlier := world.from_first_rank("earlier run", earlier_run):
+            _resume(Path(earlier), world)
+            return Path(earlier)
+
+        def new_run() -> str:
+            run_dir = create_run_directory(parent, name)
+            write_initial_files(run_dir, cfg, choices=choices, key=key, **({"launch": launch} if launch else {}))
+            return str(run_dir)
+
+        run_dir = Path(world.from_first_rank("run directory", new_run))
+        try:
+            with _locked_and_stoppable(run_dir, world):
+                run_or_resume(run_dir, world)
+        except UserError:
+            if world.rank == 0 and "started" not in read_summary(run_dir):
+                shutil.rmtree(run_dir)
+            raise
+    return run_dir
+
+
+def resume(run_dir: Path, devices: int | None = None) -> dict[str, Any]:
+    """Continue a run that was interrupted, killed or failed, from its last checkpoint.
+
+    Args:
+        run_dir: the run directory.
+        devices: number of devices to go on with; None: as many as before. With another number of ranks the images and
+            the schedule stay the same, but dropout and the order of sums differ.
+    Returns:
+        The content of summary.json at the end.
+    Raises:
+        UserError: `run_dir` is no run directory, its run is running, or its checkpoints are damaged.
+    """
+    cfg = read_config(run_dir)
+    if devices is not None:
+        cfg.trainer.devices = devices
+    with join(cfg, is_resumed=True) as world:
+        return _resume(run_dir, world)
+
+
+def _resume(run_dir: Path, world: World) -> dict[str, Any]:
+    summary = read_summary(run_dir)
+    if summary["status"] == "finished":
+        if world.rank == 0:
+            from convline.run import console  # imports torch and Lightning
+
+            console.print_notice(f"{run_dir} is finished already; nothing was done.")
+            console.print_outcome(run_dir, summary)
+        return summary
+    with _locked_and_stoppable(run_dir, world):
+        return run_or_resume(run_dir, world)
+
+
+def _newest_run(parent: Path, entry: str, value: str | None) -> str | None:
+    """Return the newest run directory in a folder whose summary has this value; None if there is none."""
+    found = []
+    for path in parent.glob("*/config.yaml"):
+        with suppress(UserError):  # a folder that is no run, or a damaged one
+            found += [path] if read_summary(path.parent).get(entry) == value else []
+    return str(max(found, key=lambda path: path.stat().st_mtime).parent) if found else None
+
+
+def _wait_for_holder(run_dir: Path) -> None:
+    """Wait until a run directory is free: a scheduler may start a run again before its dead process counts as dead."""
+    if is_held(run_dir):
+        print(f"{run_dir} is still running, or has died within the last minute: waiting a minute.", flush=True)
+    end = time.monotonic() + STALE_SECONDS + 5
+    while is_held(run_dir) and time.monotonic() < end:
+        time.sleep(0.2)
+
+
+@contextmanager
+def _locked_and_stoppable(run_dir: Path, world: World) -> Iterator[None]:
+    with stoppable(resume_command(run_dir)), locked(run_dir) if world.rank == 0 else nullcontext():
+        yield
+
+
+def run_or_resume(run_dir: Path, world: World | None = None) -> dict[str, Any]:
+    """Train a run from its newest checkpoint, or from the beginning if there is none.
+
+    Args:
+        run_dir: a run directory that this process, or the one that has started it as a rank, has locked.
+        world: the ranks that train it; None: this process is alone.
+    Returns:
+        The content of summary.json at the end; nothing on other ranks than the first.
+    Raises:
+        UserError: a setting, the data or the checkpoints are wrong.
+    """
+    world = world or stand_alone(read_trusted_config(run_dir))
+    if world.size == 1 and world.num_devices > 1:
+        return _run_on_ranks(run_dir, world)
+    from convline.run import train
+
+    if world.rank > 0:
+        train.fit_rank(run_dir, world)
+        return {}
+    return train.train(run_dir, world)
+
+
+def _run_on_ranks(run_dir: Path, world: World) -> dict[str, Any]:
+    """Let one process a device train a run, and wait for them; return the content of summary.json."""
+    from convline.run.launch import run_on_ranks  # imports torch
+
+    try:
+        run_on_ranks(run_dir, world.num_devices, world.minutes, resume_command(run_dir))
+    except Interrupted as stop:
+        if read_summary(run_dir)["status"] == "finished":  # only figures are missing
+            raise Interrupted(stop.signum, figures_command(run_dir)) from None
+        raise
+    except UserError as error:
+        if read_summary(run_dir)["status"] != "failed":  # the first rank itself was killed
+            update_summary(run_dir, status="failed", error=first_line(error))
+        raise
+    return read_summary(run_dir)
