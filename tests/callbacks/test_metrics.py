@@ -121,7 +121,7 @@ class TestProgress:
         clock.now += 0.5
         callback.on_train_batch_end(trainer, classifier, None, execution(64), 0)
         assert task.completed == 6
-        assert task.fields["metrics"] == "loss 0.2500  acc 0.5000  256 images/s"  # 64 × 2 ranks / 0.5 s
+        assert task.fields["metrics"] == "loss 0.2500  acc 0.5000  128 images/s"  # 64 / 0.5 s
         clock.now += 0.05  # too early to draw again
         trainer.train_dataloader.position = 7
         callback.on_train_batch_end(trainer, classifier, None, execution(64), 0)

@@ -19,8 +19,11 @@ from convline.config.schema import SCHEMAS
 from convline.errors import UserError
 
 OPTIONS = [f"{group}={option}" for group, options in groups().items() for option in options]
-# no default can name a user's folder; here the groups' folders stand for classes
-NEEDED = {"data=folder": [f"data.root={CONF_DIR}"]}
+# no default can name a user's folder or class; here the groups' folders stand for classes
+NEEDED = {
+    "data=folder": [f"data.root={CONF_DIR}"],
+    "data=datamodule": ["data.module._target_=support.own_images.BarsModule"],
+}
 
 
 def targets(node: Any) -> list[str]:
@@ -50,7 +53,7 @@ def test_option_says_what_it_is_in_its_first_line(option: str) -> None:
 
 
 def test_every_data_set_names_its_source_license_and_size() -> None:
-    for name in set(groups()["data"]) - {"synthetic", "folder"}:
+    for name in set(groups()["data"]) - {"synthetic", "folder", "datamodule"}:
         text = (CONF_DIR / "data" / f"{name}.yaml").read_text()
         assert "# Source: " in text
         assert re.search(r"CC BY|MIT license|no license stated|non-commercial", text), name

@@ -68,6 +68,7 @@ def test_a_run_from_the_csv_to_the_figures(lights: Path) -> None:
     assert convline(lights, "report", "runs").status == 0
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_one_that_was_not_stopped(lights: Path) -> None:
     words = [*WORDS, "loss=bce", "callbacks=plain", "data.augment=[mixup]", "runs_dir=whole"]
     assert train(lights, *words).status == 0

@@ -52,6 +52,7 @@ def test_run_resumed_swept_and_reported(door: str, tmp_path: Path) -> None:
     assert convline(tmp_path, "report", "runs").status == 0
 
 
+@pytest.mark.slow
 def test_two_ways_to_the_same_test_images_are_compared(tmp_path: Path) -> None:
     for door in ("function", "datamodule"):
         assert train(tmp_path, *DOORS[door], *SHORT, "trainer.max_epochs=1").status == 0
@@ -64,6 +65,7 @@ def test_two_ways_to_the_same_test_images_are_compared(tmp_path: Path) -> None:
     assert_one_screen(other, "were not evaluated on the same test images", "Compare runs on the same images")
 
 
+@pytest.mark.slow
 def test_the_figures_of_a_data_module_show_its_images(tmp_path: Path) -> None:
     done = train(tmp_path, *MODULE, "trainer=cpu", "trainer.max_epochs=1", "tta=flip")
     assert done.status == 0, done.err

@@ -1,4 +1,4 @@
-"""Weights & Biases and Comet offline, MLflow in a local database and on a server: what a run leaves there."""
+"""Weights & Biases and Comet offline, Trackio, MLflow in a local database and on a server: what a run leaves there."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from support.commands import run_dirs, train, wait_for
+from support.commands import run_dirs, shell, train, wait_for
 from support.services import free_port, program
 
 FIGURES = "convline.callbacks.figures.Pictures, at_end: [confusion_matrix], at_epochs: [], times: 1"
@@ -23,6 +23,7 @@ SHORT = [
 mlflow = pytest.importorskip("mlflow")
 wandb = pytest.importorskip("wandb")
 comet_ml = pytest.importorskip("comet_ml")
+pytest.importorskip("trackio")
 KILL = "+callbacks.kill={_target_: support.kill_at.KillAt, step: 9, signum: 15}"
 
 
@@ -37,6 +38,7 @@ class TestMlflow:
         assert experiment is not None
         return client.search_runs([experiment.experiment_id])
 
+    @pytest.mark.slow
     def test_a_run_has_config_curves_test_metrics_figures_and_status(self, tmp_path: Path) -> None:
         done = train(tmp_path, "logger=mlflow", "optimizer.lr=0.03", *SHORT)
         assert done.status == 0, done.err
@@ -109,6 +111,50 @@ class TestMlflow:
                 "figures/confusion_matrix.png"
             ]
         assert list((tmp_path / "kept").rglob("confusion_matrix.png"))
+
+
+class TestTrackio:
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+
+    @staticmethod
+    def runs(tmp_path: Path) -> dict[str, Any]:
+        """Settings and log entries of each run, read by Trackio in a process of its own."""
+        code = """
+import json
+from trackio.sqlite_storage import SQLiteStorage
+runs = SQLiteStorage.get_runs("convline")
+print(json.dumps({run: [SQLiteStorage.get_run_config("convline", run), SQLiteStorage.get_logs("convline", run)]
+                  for run in runs}))
+"""
+        return json.loads(shell(sys.executable, "-c", code, cwd=tmp_path).out)
+
+    def test_a_run_has_config_curves_test_metrics_figures_and_status(self, tmp_path: Path) -> None:
+        done = train(tmp_path, "logger=trackio", "optimizer.lr=0.03", *SHORT)
+        assert done.status == 0, done.err
+        (run_dir,) = run_dirs(tmp_path)
+        ((name, (config, entries)),) = self.runs(tmp_path).items()
+        assert name == run_dir.name
+        assert config["optimizer"]["lr"] == 0.03
+        metrics = {key: value for entry in entries for key, value in entry.items()}
+        assert len([entry for entry in entries if "train/loss" in entry]) == 2
+        summary = json.loads((run_dir / "summary.json").read_text())
+        assert metrics["test/acc"] == pytest.approx(summary["metrics"]["test/acc"])
+        assert metrics["status"] == "finished"
+        assert metrics["figures/confusion_matrix"]["_type"] == "trackio.image"
+
+    @pytest.mark.slow
+    def test_each_job_is_a_run_and_a_resumed_run_goes_on_in_its_own(self, tmp_path: Path) -> None:
+        train(tmp_path, "-m", "logger=trackio", "seed=0,1", *SHORT)
+        assert len(self.runs(tmp_path)) == 2
+        assert train(tmp_path / "again", "logger=trackio", KILL, *SHORT).status == 143
+        (run_dir,) = run_dirs(tmp_path / "again")
+        assert train(tmp_path, f"resume={run_dir}").status == 0
+        runs = self.runs(tmp_path)
+        assert len(runs) == 3
+        statuses = [entry["status"] for entry in runs[run_dir.name][1] if "status" in entry]
+        assert statuses == ["interrupted", "finished"]
 
 
 class TestComet:

@@ -72,6 +72,7 @@ class TestRerun:
         for one, other in zip(job_dirs(tmp_path / "reference"), job_dirs(tmp_path / "stopped"), strict=True):
             assert all(torch.equal(value, weights(other)[key]) for key, value in weights(one).items())
 
+    @pytest.mark.slow
     def test_another_version_of_the_code_begins_anew_or_is_taken_as_it_is(self, tmp_path: Path) -> None:
         words = ["-m", *TINY, "seed=0,1"]
         train(tmp_path, *words)

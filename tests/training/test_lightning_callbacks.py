@@ -170,6 +170,7 @@ class TestRun:
         assert_one_screen(train(tmp_path, own, *self.SHORT), message)
         assert run_dirs(tmp_path) == []
 
+    @pytest.mark.slow
     def test_the_moving_average_is_tested_and_goes_on_after_an_interruption(self, tmp_path: Path) -> None:
         """With decay 0 the average is the last network itself; with 0.9 another one, and resumed the same again."""
         kill = "+callbacks.kill={_target_: support.kill_at.KillAt, step: 9, signum: 15}"

@@ -84,6 +84,7 @@ def test_a_run_is_trained_validated_tested_and_evaluated_with_its_loss(choice: s
     assert f"test/loss {metrics['test/loss']:.6f}" in again.out
 
 
+@pytest.mark.slow
 def test_twice_the_loss_with_half_the_learning_rate_is_the_same_training(tmp_path: Path) -> None:
     (tmp_path / "own_losses.py").write_text(OWN)
     plain = ["optimizer.momentum=0", "optimizer.nesterov=false", "optimizer.weight_decay=0"]

@@ -1,4 +1,4 @@
-"""Give trackers, such as Weights & Biases, MLflow and Comet, what Lightning's Trainer does not.
+"""Give trackers, such as Weights & Biases, MLflow, Trackio and Comet, what Lightning's Trainer does not.
 
 They get the config before training, and at the end the final metrics, the figures and the status; then their run is
 closed, so that the next job of a sweep begins another one. A resumed run goes on in the same run of the tracker, whose
@@ -17,7 +17,7 @@ from convline.records.directory import read_summary, update_summary
 from convline.training.csv_logger import MetricsCsv
 
 # The argument of a logger that continues a run of its tracker, by the name of its class.
-RUN_ID = {"WandbLogger": "id", "MLFlowLogger": "run_id", "CometLogger": "experiment_key"}
+RUN_ID = {"WandbLogger": "id", "MLFlowLogger": "run_id", "CometLogger": "experiment_key", "TrackioLogger": "name"}
 ENDED = {"finished": "success", "failed": "failed", "pruned": "success", "interrupted": "failed"}
 
 
@@ -45,6 +45,8 @@ def arguments_of(run_dir: Path, name: str, target: str) -> dict[str, Any]:
         arguments |= {"offline_directory": str(folder), "name": run_dir.name}
     elif kind == "MLFlowLogger":
         arguments["run_name"] = run_dir.name
+    elif kind == "TrackioLogger":
+        arguments = {"name": run_id or run_dir.name, **arguments}
     return arguments
 
 
@@ -70,29 +72,50 @@ def end(loggers: Iterable[Logger], run_dir: Path, status: str, metrics: Mapping[
     final = {key: value for key, value in metrics.items() if not key.startswith("train/")}
     figures = sorted((run_dir / "pictures").glob("*.png"))
     for logger in filter(is_tracker, loggers):
-        kind = type(logger).__name__
         if final:
             logger.log_metrics(final)
-        if kind == "WandbLogger":
-            for path in figures:
-                logger.log_image(f"figures/{path.stem}", [str(path)])  # type: ignore[attr-defined]
-            run = logger.experiment  # type: ignore[attr-defined]
-            run.summary.update({**final, "status": status})
-            run.finish(exit_code=0 if ENDED[status] == "success" else 1)
-        elif kind == "MLFlowLogger":
-            client, run_id = logger.experiment, logger.run_id  # type: ignore[attr-defined]
-            for path in figures:
-                client.log_artifact(run_id, str(path), "figures")
-            client.set_tag(run_id, "status", status)
-            client.set_terminated(run_id, {"success": "FINISHED", "failed": "FAILED"}[ENDED[status]])
-        elif kind == "CometLogger":
-            experiment = logger.experiment  # type: ignore[attr-defined]
-            for path in figures:
-                experiment.log_image(str(path), f"figures/{path.stem}")
-            experiment.log_other("status", status)
-            experiment.end()
-        else:
-            logger.finalize(ENDED[status])
+        _END.get(type(logger).__name__, _end_other)(logger, figures, status)
+
+
+def _end_wandb(logger: Any, figures: Iterable[Path], status: str) -> None:
+    for path in figures:
+        logger.log_image(f"figures/{path.stem}", [str(path)])
+    logger.experiment.summary["status"] = status
+    logger.experiment.finish(exit_code=0 if ENDED[status] == "success" else 1)
+
+
+def _end_mlflow(logger: Any, figures: Iterable[Path], status: str) -> None:
+    client, run_id = logger.experiment, logger.run_id
+    for path in figures:
+        client.log_artifact(run_id, str(path), "figures")
+    client.set_tag(run_id, "status", status)
+    client.set_terminated(run_id, {"success": "FINISHED", "failed": "FAILED"}[ENDED[status]])
+
+
+def _end_comet(logger: Any, figures: Iterable[Path], status: str) -> None:
+    for path in figures:
+        logger.experiment.log_image(str(path), f"figures/{path.stem}")
+    logger.experiment.log_other("status", status)
+    logger.experiment.end()
+
+
+def _end_trackio(logger: Any, figures: Iterable[Path], status: str) -> None:
+    for path in figures:
+        logger.log_image(f"figures/{path.stem}", [path])
+    logger.log_metrics({"status": status})
+    logger.finalize(ENDED[status])
+
+
+def _end_other(logger: Any, figures: Iterable[Path], status: str) -> None:
+    logger.finalize(ENDED[status])
+
+
+_END = {
+    "WandbLogger": _end_wandb,
+    "MLFlowLogger": _end_mlflow,
+    "CometLogger": _end_comet,
+    "TrackioLogger": _end_trackio,
+}
 
 
 def close(loggers: Iterable[Logger]) -> None:
