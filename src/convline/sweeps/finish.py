@@ -11,6 +11,7 @@ from typing import Any
 
 from convline.errors import Interrupted, UserError
 from convline.formatting import first_line, train_command
+from convline.signals import stoppable
 from convline.storage import write_json
 from convline.sweeps.trials import LOST, Trials
 
@@ -29,8 +30,6 @@ def closing_report(prepare: Callable[[], None] | None = None) -> Iterator[Callab
     Raises:
         Interrupted: Ctrl-C or SIGTERM came.
     """
-    from convline.signals import stoppable  # imports Lightning, which takes seconds
-
     folders: list[Path] = []
     with stoppable(""):
         try:

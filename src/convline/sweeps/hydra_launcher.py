@@ -21,6 +21,7 @@ from convline.errors import SCHEDULER_SIGNALS, Interrupted, UserError
 from convline.formatting import first_line
 from convline.records import lock
 from convline.records.directory import read_status, read_summary, update_summary
+from convline.signals import stoppable
 from convline.sweeps.run_job import report_failure, run_job
 from convline.sweeps.slurm_jobs import going_on_after_interruption
 from convline.sweeps.trials import Trials, reopen_trials
@@ -135,8 +136,7 @@ def task(cfg: DictConfig) -> None:
 
     Results go to the run directories; nothing is returned.
     """
-    from convline.data.source_cache import cache_sources
-    from convline.signals import stoppable  # these import torch and Lightning, which take seconds
+    from convline.data.source_cache import cache_sources  # imports torch, which takes seconds
 
     directory = Path(HydraConfig.get().runtime.output_dir)
     is_search = (directory / "sweep.json").is_file()
