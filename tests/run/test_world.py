@@ -48,6 +48,7 @@ def test_a_run_of_one_device_is_the_first_rank_whatever_is_exported(exported: di
     rank_zero_only.rank = 1  # as Lightning has it, if the variables were there when it was imported
     world = join(settings())
     assert (world.rank, world.size, world.num_devices) == (0, 1, 1)
+    world.tell_lightning()
     assert rank_zero_only.rank == 0
     assert not any(name in os.environ for name in world_module.RANK_VARIABLES)
     assert world.environment().global_rank() == 0
