@@ -24,6 +24,7 @@ from benchmarks.ranks import compare_rank_epochs, compare_rank_startup
 from benchmarks.report_time import compare_report
 from benchmarks.startup import compare_startup
 from benchmarks.sweep import compare_sweep
+from benchmarks.sweep_growth import measure_growth, show_growth
 
 FIT_TARGETS = {"lenet": 1.05, "dense": 1.35}  # at most so many times the bare loop's time
 DATA_TARGET = 50.0  # at least so many times as fast
@@ -54,6 +55,7 @@ class Which(StrEnum):
     REPORT = "report"
     RANK_STARTUP = "rank-startup"
     RANK_EPOCH = "rank-epoch"
+    SWEEP_GROWTH = "sweep-growth"
     ALL = "all"
 
 
@@ -90,8 +92,13 @@ def main(
 ) -> None:
     """Compare Convline's speed with doing the same without it; prints ratios, their spread and their targets."""
     console = Console()
+    if which is Which.SWEEP_GROWTH:  # compares sizes of sweeps, not two ways; it takes half an hour
+        show_growth(measure_growth())
+        return
     described = tables.machine()
-    chosen = [member for member in Which if member is not Which.ALL] if which is Which.ALL else [which]
+    chosen = (
+        [member for member in Which if member not in (Which.ALL, Which.SWEEP_GROWTH)] if which is Which.ALL else [which]
+    )
     comparisons = []
     for member in chosen:
         for num_threads in sorted(set(threads)) if member.startswith(("fit", "sweep")) else [1]:

@@ -193,3 +193,11 @@ def test_evaluate_of_what_is_no_run(tmp_path: Path) -> None:
         assert done.status != 0
         assert "Traceback" not in done.err
     assert "Did you mean 'evaluate'" in convline(tmp_path, "evalaute").err
+
+
+@pytest.mark.parametrize("words", [["seed=0"], ["-m", "seed=0,1"]])
+def test_the_url_of_an_object_store_is_no_folder_for_runs(words: list[str], tmp_path: Path) -> None:
+    done = train(tmp_path, *words, "data=digits", "runs_dir=s3://bucket/runs")
+    assert_one_screen(done, "runs_dir=s3://bucket/runs is a URL", "runs_dir=FOLDER", "sweep.storage=postgresql")
+    assert not any(path.is_dir() for path in tmp_path.iterdir())
+    assert_one_screen(convline(tmp_path, "report", "s3://bucket/runs"), "is a URL", "convline report FOLDER")

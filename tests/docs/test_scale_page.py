@@ -66,3 +66,13 @@ def test_the_commands_of_slurm(tmp_path: Path) -> None:
                 ]
             )
             assert {summary(run_dir)["status"] for run_dir in runs} == {"finished"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("section", ["Sweeps on one machine", "Sweeps on a cluster: Ray"])
+def test_a_command_trains_a_sweep(section: str, tmp_path: Path) -> None:
+    if "Ray" in section:
+        pytest.importorskip("ray", reason="no Ray: pip install 'convline[ray]'")
+    done = typed(block(section), tmp_path)
+    assert done.status == 0, done.err
+    assert [summary(run_dir)["status"] for run_dir in run_dirs(tmp_path)] == ["finished"] * 2

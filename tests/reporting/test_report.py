@@ -1,6 +1,7 @@
 """`convline report`: what it prints and writes."""
 
 import csv
+import json
 import math
 import sys
 from pathlib import Path
@@ -13,11 +14,12 @@ from scipy import stats
 from convline.records import test_log
 from convline.reporting import run_records as records
 from convline.reporting import terminal
+from convline.reporting.configurations import tables
 from convline.reporting.export import as_markdown
 from convline.reporting.report import report, report_sweep
 from convline.reporting.table import remarks
 from support.commands import SMALL, convline, shell, train
-from support.made_runs import make_sweep
+from support.made_runs import base_config, make_run, make_sweep
 from support.reported import changed, made, only
 
 
@@ -40,7 +42,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     **pattern,
                 )
     changed(folder / "model=dense,lr=1.0,seed=1", status="failed", metrics={}, error="the loss is <NaN> | in batch 3")
-    for run in records.find_runs([folder]):
+    for run in records.records.find_runs([folder]):
         if run.is_finished:
             test_log.record(run.folder, "train", "f")
     return folder
@@ -192,3 +194,26 @@ def test_the_benchmarks_runs_are_reported(tmp_path: Path) -> None:
     assert set(table.columns.values()) == {"model", "weight_decay"}
     assert [row.sample("val/acc").n for row in table.rows] == [3, 3, 3, 3]
     assert as_markdown([table]).count("\n| ") >= 4
+
+
+def test_two_folders_of_one_study_count_each_trial_once(tmp_path: Path) -> None:
+    config = base_config()
+    for name, trial in (("one", "000,lr=0.1"), ("two", "001,lr=0.2")):
+        make_run(tmp_path / name / trial, config, {"optimizer.lr": float(trial[-3:])}, 0.9)
+        (tmp_path / name / "sweep.json").write_text('{"search": "the same"}')
+    for name, other, trial in (("one", "two", "001,lr=0.2"), ("two", "one", "000,lr=0.1")):
+        settings = {**config, "optimizer": {**config["optimizer"], "lr": float(trial[-3:])}}
+        summary = json.loads((tmp_path / other / trial / "summary.json").read_text())
+        record = {"directory": f"/far/{trial}", "host": "far", "config": settings, "summary": summary}
+        environment = json.loads((tmp_path / other / trial / "environment.json").read_text())
+        content = {"trials": [{**record, "environment": environment}, "damaged"]}
+        (tmp_path / name / "other_folders.json").write_text(json.dumps(content))
+    runs = records.find_runs([tmp_path / "one"])
+    assert [(str(run.folder), run.host, run.is_finished) for run in runs] == [
+        (str(tmp_path / "one" / "000,lr=0.1"), "", True),
+        ("far:/far/001,lr=0.2", "far", True),
+    ]
+    assert [run.host for run in records.find_runs([tmp_path])] == ["", ""]
+    (table,) = tables(runs)
+    assert [row.value("optimizer.lr") for row in table.rows] == [0.1, 0.2]
+    assert "Trained in other folders, and shown from the study: 1 run, 1 on far." in remarks(table)

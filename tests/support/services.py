@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -147,3 +148,19 @@ def slurm() -> Iterator[dict[str, str]]:
                 env=everything,
             )
             wait_for(is_up, "end of the jobs")
+
+
+@contextmanager
+def ray_cluster(num_nodes: int = 2) -> Iterator[Any]:
+    """A Ray cluster of nodes with one core each, all on this machine; `worker_nodes` are those that may be killed."""
+    pytest.importorskip("ray", reason="no Ray: pip install 'convline[ray]'")
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": 80_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    try:
+        for _ in range(num_nodes - 1):
+            cluster.add_node(**node)
+        yield cluster
+    finally:
+        cluster.shutdown()

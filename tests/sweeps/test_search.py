@@ -1,8 +1,11 @@
 """Searches: by validation alone, pruned, gone on with, by several processes."""
 
+import csv
 import json
 import os
+import shutil
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from convline.config import load_config
 from convline.records.directory import read_status, read_summary
 from convline.sweeps import study
 from convline.sweeps.search_space import parse_space
-from support.commands import Done, Running, train, wait_for
+from support.commands import Done, Running, convline, train, wait_for
 from support.searching import SEARCH, done_trials, trial_dirs
 from support.sweeping import TINY
 
@@ -226,3 +229,24 @@ def test_files_with_spaces_search_by_themselves(tmp_path: Path) -> None:
     assert done.status == 0, done.err
     assert [set(values) for values in parameters(tmp_path)] == [{"optimizer.lr", "optimizer.weight_decay"}] * 2
     assert all(0.003 <= values["optimizer.lr"] <= 0.3 for values in parameters(tmp_path))
+
+
+def test_a_report_shows_the_trials_of_other_folders_from_the_study(tmp_path: Path) -> None:
+    words = [*SEARCH, f"sweep.storage=sqlite:///{tmp_path / 'shared.db'}"]
+    assert train(tmp_path / "one", *words, "sweep.trials=1").status == 0
+    (other,) = trial_dirs(tmp_path / "one")
+    results = read_summary(other)["metrics"]
+    shutil.rmtree(tmp_path / "one")  # its machine is gone
+    done = train(tmp_path / "two", *words, "sweep.trials=2")
+    assert done.status == 0, done.err
+    assert done_trials(done) == [2]
+    assert f"Trained in other folders, and shown from the study: 1 run, 1 on {socket.gethostname()}." in done.out
+    (own,) = trial_dirs(tmp_path / "two")
+    assert convline(tmp_path / "two", "report", "runs").status == 0  # needs no study
+    rows = list(csv.DictReader((tmp_path / "two" / "runs" / "report.csv").open()))
+    expected = {str(own.relative_to(tmp_path / "two")), f"{socket.gethostname()}:{other}"}
+    assert {row["runs"] for row in rows} == expected
+    (row,) = (row for row in rows if row["runs"].endswith(str(other)))
+    assert float(row["val/acc"]) == results["val/acc"]
+    assert float(row["test/acc"]) == results["test/acc"]
+    assert row["optimizer.lr"]

@@ -1,8 +1,11 @@
 """Sweeps on other people's servers: jobs through Slurm, studies in PostgreSQL."""
 
+import csv
 import os
 import re
+import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 
 from convline.records import lock
 from support import services
-from support.commands import Running, assert_one_screen, shell, wait_for
+from support.commands import ROOT, Running, assert_one_screen, shell, wait_for
 from support.run_files import summary
 from support.searching import SEARCH, done_trials
 from support.sweeping import TINY, job_dirs, states
@@ -91,6 +94,31 @@ def test_submitit_does_jobs_on_this_machine(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_joblib_goes_on_when_its_pool_breaks(tmp_path: Path) -> None:
+    reason = "no joblib launcher: pip install 'convline[joblib]'"
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason=reason)
+    slow = "+callbacks.slow={_target_: support.failing.Sleep, seed: 1, seconds: 60, unless: awake}"
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    paths = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])}
+    # a program of its own: loky's processes would be children of the process from which the tests fork
+    words = [sys.executable, str(ROOT / "train.py"), "-m", *TINY, *launcher, "seed=0,1,2", slow]
+    with open(tmp_path / "err.txt", "w") as err:
+        process = subprocess.Popen(words, cwd=tmp_path, env={**os.environ, **paths}, stdout=err, stderr=err)
+    try:
+        wait_for(lambda: any((tmp_path / "runs").glob("*/seed=1/asleep")), "job of seed 1", 150)
+        pid = lock.holder_pid(job_dirs(tmp_path)[1])
+        assert pid not in (None, process.pid)
+        (tmp_path / "awake").touch()
+        os.kill(pid, signal.SIGKILL)
+        assert process.wait(150) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert "the launcher says" in (tmp_path / "err.txt").read_text()
+    assert states(tmp_path) == ["finished"] * 3
+
+
+@pytest.mark.slow
 def test_a_study_in_postgresql_is_shared_by_processes_that_see_no_common_folder(tmp_path: Path) -> None:
     with services.postgresql() as url:
         words = [*SEARCH, "sweep.trials=5", f"sweep.storage={url}", "sweep/pruner=halving"]
@@ -104,3 +132,19 @@ def test_a_study_in_postgresql_is_shared_by_processes_that_see_no_common_folder(
         assert {trial.state.name for trial in trials} <= {"COMPLETE", "PRUNED"}
         assert sorted(done_trials(done[0]) + done_trials(done[1])) == [trial.number + 1 for trial in trials]
         assert len({str(trial.params) for trial in trials}) == 5
+        # each folder's report shows the whole study, also when the other folder is gone
+        shutil.rmtree(tmp_path / "other" / "runs")
+        again = Running(words, tmp_path / "one").wait(200)
+        assert again.status == 0, again.err
+        for text, own in ((done[1].out, done_trials(done[1])), (again.out, done_trials(done[0]))):
+            assert f"Trained in other folders, and shown from the study: {5 - len(own)} run" in text
+        (table,) = (tmp_path / "one" / "runs").glob("*/report.csv")
+        rows = list(csv.DictReader(table.open()))
+        complete = {trial.number: trial for trial in trials if trial.state.name == "COMPLETE"}
+        finished = {Path(row["runs"]).name: row for row in rows if row["statuses"] == "finished:1"}
+        assert sorted(int(name[:3]) for name in finished) == sorted(complete)
+        for name, row in finished.items():
+            trial = complete[int(name[:3])]
+            assert float(row["val/acc"]) == trial.values[0]
+            assert float(row["optimizer.lr"]) == trial.params["optimizer.lr"]
+            assert (":" in row["runs"]) == (trial.number + 1 not in done_trials(done[0]))

@@ -39,6 +39,7 @@ def check(cfg: DictConfig) -> None:
                 "  _target_: convline.network.build_network for a pattern, or _target_: PACKAGE.CLASS"
             )
     _check_ranges(cfg)
+    _check_runs_dir(cfg)
     _check_trainer(cfg)
     _check_monitors(cfg)
     _check_combinations(cfg)
@@ -105,6 +106,17 @@ def check_of_sweeps(cfg: DictConfig) -> None:
                 "  Leave it out. Several devices of a node: trainer.devices=2 hydra.launcher.gpus_per_node=2. "
                 "Several nodes: convline slurm"
             )
+    _check_runs_dir(cfg)
+
+
+def _check_runs_dir(cfg: DictConfig) -> None:
+    """Refuse the URL of an object store, which has neither the locks nor the atomic renames of a file system."""
+    if "://" in str(cfg.runs_dir):
+        raise UserError(
+            f"runs_dir={cfg.runs_dir} is a URL, but a run needs locks and atomic renames, which object stores lack.\n"
+            "  Type runs_dir=FOLDER, and copy the folder when the command has ended: aws s3 sync FOLDER s3://…\n"
+            "  Machines that share no folder can share a search by a database: sweep.storage=postgresql+psycopg://…"
+        )
 
 
 def _check_ranges(cfg: DictConfig, of_sweeps: bool = False) -> None:

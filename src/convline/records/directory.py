@@ -23,6 +23,7 @@ from convline.records.moved_targets import with_current_targets
 from convline.storage import write_json
 
 UNKNOWN_DATA = "unknown data"
+OTHER_FOLDERS = "other_folders.json"  # in the folder of a search: the trials of its study that lie in other folders
 
 
 def create_run_directory(parent: Path, name: str) -> Path:

@@ -156,7 +156,9 @@ def _table(title: str, data: str, metric: str, group: list[RunRecord]) -> Report
     sign = 1 if lower_is_better(metric) else -1
     rows = configurations(group)
     rows.sort(key=lambda row: (not row.sample(metric).n, sign * row.sample(metric).mean))
-    runs_dirs = {run.runs_dir for run in group}
+    runs_dirs = {run.runs_dir for run in group if not run.host}
+    # the log of another folder cannot be read: each of its finished runs was evaluated once at least
+    num_in_others = sum(run.is_finished for run in group if run.host)
     return ReportTable(
         title=title,
         data=data,
@@ -164,7 +166,7 @@ def _table(title: str, data: str, metric: str, group: list[RunRecord]) -> Report
         columns=short_names(varying_keys([row.settings for row in rows])),
         rows=rows,
         unfinished=[run for run in group if not run.is_finished],
-        num_test_evaluations=sum(test_log.count(runs_dir, data) for runs_dir in runs_dirs),
+        num_test_evaluations=num_in_others + sum(test_log.count(runs_dir, data) for runs_dir in runs_dirs),
     )
 
 
@@ -176,18 +178,22 @@ def configurations(group: Iterable[RunRecord], by_code: bool = True) -> list[Con
         by_code: whether runs of different code versions are different configurations.
     """
     rows: dict[tuple[str, str], Configuration] = {}
+    newest: dict[str, tuple[str, str]] = {}  # by settings, the row of the newest code
+    seeds: set[tuple[tuple[str, str], str]] = set()  # that each row has
     for run in sorted(group, key=lambda run: (run.code != "", run.started), reverse=True):  # unknown code last
         if not run.settings:
             continue
         key = (repr(sorted(identity_settings(run).items())), run.code if by_code else "")
         if by_code and not run.code:  # it ended before it was recorded: take it to the newest code
-            key = next((known for known in rows if known[0] == key[0]), key)
+            key = newest.get(key[0], key)
+        newest.setdefault(key[0], key)
         row = rows.setdefault(key, Configuration())
         if not run.is_finished:
             row.others.append(run)
-        elif any(run.seed == other.seed for other in row.runs):
+        elif (key, repr(run.seed)) in seeds:
             row.repeats.append(run)
         else:
+            seeds.add((key, repr(run.seed)))
             row.runs.append(run)
     for row in rows.values():
         row.runs.sort(key=lambda run: (str(type(run.seed)), run.seed))

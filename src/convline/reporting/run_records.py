@@ -4,8 +4,9 @@ import csv
 import json
 import math
 import os
+import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +19,7 @@ from convline.config.metrics import declare
 from convline.errors import UserError
 from convline.formatting import first_line, train_command
 from convline.records import test_log
-from convline.records.directory import data_name
+from convline.records.directory import OTHER_FOLDERS, data_name
 from convline.records.lock import is_held
 from convline.records.moved_targets import with_current_targets
 
@@ -45,6 +46,7 @@ class RunRecord:
         seconds: duration of training and test; nan if not known.
         parameters, macs: size of the network; nan if not known.
         started: time of the start in ISO 8601; empty if not known.
+        host: name of the machine that trained a run whose directory is not in the folders of the report; else empty.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class RunRecord:
     parameters: float = math.nan
     macs: float = math.nan
     started: str = ""
+    host: str = ""
 
     @property
     def is_finished(self) -> bool:
@@ -98,38 +101,87 @@ def find_runs(folders: Iterable[Path]) -> list[RunRecord]:
     for folder in folders:
         if not folder.is_dir():
             problem = "is a file" if folder.exists() else "is not there"
+            if re.match(r"[a-z0-9+]+:/", str(folder)):  # of the two slashes, a path keeps one
+                raise UserError(f"{folder} is a URL. Copy the runs into a folder first, then: convline report FOLDER")
             raise UserError(f"{folder} {problem}; type a folder of runs, a sweep's or a run's: convline report runs")
-    paths = {path.resolve(): path for folder in folders for path in _run_dirs(folder)}
-    if not paths:
+    files = {path.resolve(): path for folder in folders for path in _files_of_runs(folder)}
+    others = {path: file for path, file in files.items() if path.name == OTHER_FOLDERS}
+    paths = {path: run_dir for path, run_dir in files.items() if path not in others}
+    runs = [read_run(path) for path in sorted(paths.values())]
+    runs += _runs_of_other_folders(sorted(others), list(paths))
+    if not runs:
         raise UserError(
             f"there is no run in {', '.join(map(str, folders))}.\n"
             f"  Runs are made by {train_command()}, in the folder runs unless runs_dir says otherwise;\n"
             "  to report on another folder, type: convline report FOLDER"
         )
-    return [read_run(path) for path in sorted(paths.values())]
+    return runs
 
 
-def _run_dirs(folder: Path) -> Iterator[Path]:
+def _runs_of_other_folders(files: Sequence[Path], paths: Sequence[Path]) -> list[RunRecord]:
+    """Read the trials of searches that were trained in other folders, from what the studies hold of them.
+
+    Args:
+        files: what the studies hold, in the folder of each search.
+        paths: run directories of the report; a trial that is among them is left out.
+    """
+    if not files:
+        return []
+    searches: dict[Path, str] = {}  # the search of each folder: two folders of one report may share a study
+    for folder in {path.parent for path in (*paths, *files)}:
+        searches[folder] = str(_mapping(folder / "sweep.json", []).get("search", ""))
+    known = {(searches[path.parent], path.name) for path in paths}
+    runs = []
+    for file in files:
+        for entry in map(_dict, _mapping(file, []).get("trials", [])):
+            if "directory" not in entry:
+                continue
+            directory = Path(str(entry["directory"]))
+            key = (searches[file.parent], directory.name)
+            if key not in known:
+                known.add(key)
+                host = printable([str(entry.get("host") or "another machine")])
+                config, summary, environment = (_dict(entry.get(key)) for key in ("config", "summary", "environment"))
+                runs.append(_record(Path(f"{host}:{directory}"), config, summary, environment, [], host))
+    return runs
+
+
+def _files_of_runs(folder: Path) -> Iterator[Path]:
+    """Yield the run directories in a folder, and the files of trials that lie in other folders."""
     for path, folders, files in os.walk(folder):
         if any(name in files for name in FILES) or "checkpoints" in folders:
             yield Path(path)
+        if OTHER_FOLDERS in files:
+            yield Path(path) / OTHER_FOLDERS
         folders[:] = [name for name in folders if name not in SKIPPED and not name.startswith(".")]
 
 
 def read_run(folder: Path) -> RunRecord:
     """Read one run directory. Damaged and missing files are problems in the record, never an exception."""
     problems: list[str] = []
-    config = with_current_targets(_mapping(folder / "config.yaml", problems))
+    config, summary = _mapping(folder / "config.yaml", problems), _mapping(folder / "summary.json", problems)
+    environment = _mapping(folder / "environment.json", [])  # written late: a run that failed early has none
+    return _record(folder, config, summary, environment, problems)
+
+
+def _record(
+    folder: Path,
+    config: dict[str, Any],
+    summary: dict[str, Any],
+    environment: dict[str, Any],
+    problems: list[str],
+    host: str = "",
+) -> RunRecord:
+    """Make the record of a run from the contents of its files and the problems of reading them."""
+    config = with_current_targets(config)
     with suppress(UserError, TypeError):  # for the directions of the user's own metrics
         declare(config.get("metrics") or ())
-    summary = _mapping(folder / "summary.json", problems)
-    environment = _mapping(folder / "environment.json", [])  # written late: a run that failed early has none
     status, metrics = str(summary.get("status", INCOMPLETE)), _numbers(summary.get("metrics"))
     if "status" not in summary and not any(problem.startswith("summary") for problem in problems):
         problems.append("summary.json holds no status")
     if status == FINISHED and not metrics:
         problems.append("summary.json holds no metrics")
-    if status == "running" and not is_held(folder):
+    if status == "running" and not host and not is_held(folder):
         status = "interrupted"  # its process was killed before it could record this
     if status == FINISHED and problems:
         status = INCOMPLETE
@@ -149,6 +201,7 @@ def read_run(folder: Path) -> RunRecord:
         parameters=_number(summary.get("parameters")),
         macs=_number(summary.get("macs")),
         started=str(summary.get("started") or ""),
+        host=host,
     )
 
 

@@ -1,6 +1,7 @@
 """Convert the rows of a report table to text, which the terminal, Markdown and the page show."""
 
 import math
+from collections import Counter
 
 from convline.config.metrics import is_share
 from convline.formatting import count_text, duration, plural, setting_text
@@ -61,6 +62,12 @@ def remarks(table: ReportTable) -> list[str]:
     if repeats := sum(len(row.repeats) for row in table.rows):
         sentences.append(
             f"Left out: {plural(repeats, 'run')} with the same configuration, code and seed as a newer one."
+        )
+    runs = [*(run for row in table.rows for run in row.runs), *table.unfinished]
+    if hosts := Counter(run.host for run in runs if run.host):
+        parts = [f"{count} on {host}" for host, count in sorted(hosts.items())]
+        sentences.append(
+            f"Trained in other folders, and shown from the study: {plural(hosts.total(), 'run')}, {', '.join(parts)}."
         )
     if table.data == UNKNOWN_DATA:
         return sentences

@@ -1,4 +1,4 @@
-"""Choose what runs a sweep's jobs (this process, a process pool, a Hydra launcher), and wait until all have ended."""
+"""Choose what runs a sweep's jobs (this process, a pool, Ray, a Hydra launcher), and wait until all have ended."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from omegaconf import DictConfig
 from convline.records.directory import read_status
 from convline.sweeps.hydra_launcher import HydraLauncherExecutor
 from convline.sweeps.process_pool import ProcessPool
+from convline.sweeps.ray_cluster import RayCluster
 from convline.sweeps.run_job import run_jobs
 from convline.sweeps.trials import Trials
 
 POLL_SECONDS = 0.5  # between two reads of the jobs that other processes run
+MAX_READS = 200  # jobs of other processes that are read at a time, in turn: a round costs the same in a large sweep
 
 
 class Executor(Protocol):
@@ -51,7 +53,9 @@ class LocalExecutor:
 
 
 def choose_executor(cfg: DictConfig, context: HydraContext) -> Executor:
-    """Return the Hydra launcher that the config names, else a pool of `workers` processes, else this process."""
+    """Return the launcher that the config names, else a pool of `workers` processes, else this process."""
+    if cfg.hydra.launcher._target_.endswith(".RayCluster"):
+        return RayCluster(cfg)
     if not cfg.hydra.launcher._target_.endswith(".BasicLauncher"):
         return HydraLauncherExecutor(cfg, context)
     return ProcessPool(cfg) if cfg.workers > 1 else LocalExecutor(cfg.fail_fast)
@@ -60,7 +64,7 @@ def choose_executor(cfg: DictConfig, context: HydraContext) -> Executor:
 def run_until_done(directories: Sequence[Path], executor: Executor, fail_fast: bool) -> None:
     """Run jobs until each has ended. Wait for jobs of other processes, and take over a job whose process died.
 
-    Each round reads only the jobs that may still change, so that waiting costs the same late in a large sweep.
+    A round of waiting reads only jobs that may still change, and `MAX_READS` of them at most.
 
     Args:
         directories: run directories of the jobs; none has failed.
@@ -74,11 +78,14 @@ def run_until_done(directories: Sequence[Path], executor: Executor, fail_fast: b
         # "failed" jobs stay in: another command may run one again, and then this loop waits for it
         states = {path: state for path, state in states.items() if state not in ("finished", "pruned")}
         todo = [path for path, state in states.items() if state in ("waiting", "interrupted")]
+        if not todo and "running" not in states.values():
+            return
+        states_before = dict(states)
         if todo:
             executor.run_jobs(todo)
-        elif "running" not in states.values():
-            return
-        states_before, states = states, {path: read_status(path) for path in states}
+            states = {path: read_status(path) for path in states}
         if states == states_before:
             time.sleep(POLL_SECONDS)
-            states = {path: read_status(path) for path in states}
+            for path in list(states)[:MAX_READS]:
+                del states[path]  # those that were read go to the end of the order
+                states[path] = read_status(path)

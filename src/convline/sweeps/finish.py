@@ -11,6 +11,7 @@ from typing import Any
 
 from convline.errors import Interrupted, UserError
 from convline.formatting import first_line, train_command
+from convline.records.directory import OTHER_FOLDERS
 from convline.signals import stoppable
 from convline.storage import write_json
 from convline.sweeps.trials import LOST, Trials
@@ -59,7 +60,9 @@ def _write_report(folders: list[Path], prepare: Callable[[], None] | None) -> No
     for folder in folders:
         if prepare:
             prepare()
-        if any(folder.glob("*/config.yaml")):  # a search may end before its first trial
+        if (
+            any(folder.glob("*/config.yaml")) or (folder / OTHER_FOLDERS).is_file()
+        ):  # a search may end before its first trial
             report_sweep(folder)
 
 
@@ -83,8 +86,9 @@ def print_best_trials(trials: Trials) -> None:
         raise UserError(f"{states['FAIL']} failed of {sum(states.values())} trials; see above")
 
 
-def write_importance(trials: Trials) -> None:
-    """Write importance.json, which the report plots; write no file if the importances are unknown."""
+def prepare_report(trials: Trials) -> None:
+    """Write what the report takes from the study: trials of other folders, and importances if known."""
+    trials.write_other_folders()
     if importance := importances(trials.study):
         write_json(trials.folder / "importance.json", importance)
 

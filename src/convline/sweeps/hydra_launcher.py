@@ -7,8 +7,8 @@ import json
 import signal
 import sys
 import threading
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from convline.sweeps.slurm_jobs import going_on_after_interruption
 from convline.sweeps.trials import Trials, reopen_trials
 
 POLL_SECONDS = 2.0  # between two searches for jobs that failed
+MAX_READS = 200  # run directories that one search reads, in turn: it costs the same in a large sweep
 ENDED = ("finished", "failed", "pruned")
 MAX_TRIES = 2  # launches of one job: its node may have failed, or the job may kill its process
 
@@ -100,27 +101,31 @@ class HydraLauncherExecutor:
         return True
 
 
-def _states(folder: Path, without: Collection[Path] = ()) -> dict[Path, str]:
-    run_dirs = (path.parent for path in folder.glob("*/summary.json"))
-    return {run_dir: read_status(run_dir) for run_dir in run_dirs if run_dir not in without}
+def _states(folder: Path) -> dict[Path, str]:
+    return {path.parent: read_status(path.parent) for path in folder.glob("*/summary.json")}
 
 
 @contextmanager
 def _print_failures(folder: Path) -> Iterator[None]:
     """Print each job that fails while the block runs, by a thread: a launcher returns only after the last job."""
     ended = threading.Event()
-    settled = {run_dir for run_dir, state in _states(folder).items() if state in ENDED}
+    states = _states(folder)
+    known, unsettled = set(states), deque(run_dir for run_dir, state in states.items() if state not in ENDED)
 
     def watch() -> None:
-        while True:
+        is_last = False
+        while not is_last:
             is_last = ended.wait(POLL_SECONDS)
-            for run_dir, state in _states(folder, without=settled).items():
+            created = {path.parent for path in folder.glob("*/summary.json")} - known  # by a search, meanwhile
+            unsettled.extend(created)
+            known.update(created)
+            for _ in range(len(unsettled) if is_last else min(len(unsettled), MAX_READS)):
+                run_dir = unsettled.popleft()
+                state = read_status(run_dir)
                 if state == "failed":
                     report_failure(run_dir)
-                if state in ENDED:  # read no more: polling costs the same however many jobs have ended
-                    settled.add(run_dir)
-            if is_last:
-                return
+                if state not in ENDED:  # the others are read no more
+                    unsettled.append(run_dir)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

@@ -9,7 +9,7 @@ from convline.config import validate
 from convline.errors import UserError
 from convline.sweeps.directory import new_folder_path
 from convline.sweeps.executors import choose_executor
-from convline.sweeps.finish import closing_report, print_best_trials, write_importance
+from convline.sweeps.finish import closing_report, prepare_report, print_best_trials
 from convline.sweeps.trials import open_trials
 
 
@@ -33,8 +33,7 @@ def search(overrides: Sequence[str], cfg: DictConfig, context: HydraContext) -> 
 
     with cache_sources():
         trials = open_trials(overrides, cfg, *new_folder_path(cfg))
-        # the report plots the importance of each setting, so that is written first
-        with closing_report(prepare=lambda: write_importance(trials)) as report_folder:
+        with closing_report(prepare=lambda: prepare_report(trials)) as report_folder:
             print(trials.summary())
             report_folder(trials.folder)
             choose_executor(cfg, context).run_trials(trials)

@@ -25,7 +25,14 @@ from convline.config.metrics import declare, entries_of
 from convline.config.overrides import parse_overrides
 from convline.errors import UserError
 from convline.formatting import first_line
-from convline.records.directory import make_new_folder, read_status, read_summary, write_initial_files
+from convline.records.directory import (
+    OTHER_FOLDERS,
+    make_new_folder,
+    read_config,
+    read_status,
+    read_summary,
+    write_initial_files,
+)
 from convline.storage import exclusive_lock, short_hash, write_json
 from convline.sweeps.directory import locked_runs_dir
 from convline.sweeps.jobs import build_job
@@ -39,6 +46,8 @@ if TYPE_CHECKING:
 HEARTBEAT_SECONDS = 20.0  # between two heartbeats in the study
 STALE_SECONDS = 120.0  # without a heartbeat, after which a trial of another machine counts as dead
 POLL_SECONDS = 0.5  # between two checks of the trials that other processes run
+RECORD = "run"  # attribute of a trial: what a report shows of its run, for processes that do not see its directory
+STATUSES = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 LOST = "lost"  # attribute of a trial that cannot be resumed, or exceeds the limit; such a trial does not count
 
 
@@ -184,6 +193,7 @@ class Trials:
         write_initial_files(run_dir, job.cfg, **job.summary_fields(), trial=number)
         self._set_attribute(number, "directory", str(run_dir.absolute()))
         self._set_attribute(number, "host", socket.gethostname())
+        self._store_record(number, run_dir)
         return run_dir
 
     def _add_pruning(self, cfg: DictConfig, number: int) -> None:
@@ -200,6 +210,7 @@ class Trials:
 
     def _tell(self, number: int, run_dir: Path) -> None:
         """Tell the study the result of the trial in a run directory."""
+        self._store_record(number, run_dir)  # first: the study takes no attributes of a trial that has ended
         summary = read_summary(run_dir)
         if summary["status"] == "finished":
             objectives = {**summary["metrics"], **{key: summary[key] for key in ("parameters", "macs", "seconds")}}
@@ -207,6 +218,32 @@ class Trials:
             self._finish(number, values)
         else:
             self._finish(number, state="PRUNED" if summary["status"] == "pruned" else "FAIL")
+
+    def _store_record(self, number: int, run_dir: Path) -> None:
+        """Store config and results of a run in the study, if folders may share it that do not see each other."""
+        if self.settings.storage:
+            path = run_dir / "environment.json"
+            environment = json.loads(path.read_text()) if path.is_file() else {}
+            record = {
+                "config": OmegaConf.to_container(read_config(run_dir)),
+                "summary": read_summary(run_dir),
+                "environment": {key: environment.get(key) for key in ("data_fingerprint", "code")},
+            }
+            self._set_attribute(number, RECORD, record)
+
+    def write_other_folders(self) -> None:
+        """Write what the study holds of trials in other folders to a file, which the report reads."""
+        if not self.settings.storage:
+            return
+        trials = []
+        for trial in self._counted_trials():
+            directory = Path(trial.user_attrs.get("directory", ""))
+            if RECORD in trial.user_attrs and not (self.folder / directory.name / "summary.json").is_file():
+                record = trial.user_attrs[RECORD]
+                summary = {**record["summary"], "status": STATUSES[trial.state.name]}
+                host = trial.user_attrs.get("host")
+                trials.append({**record, "summary": summary, "directory": str(directory), "host": host})
+        write_json(self.folder / OTHER_FOLDERS, {"trials": trials})
 
     def _finish(self, number: int, values: list[float] | None = None, state: str = "COMPLETE") -> None:
         """Set the values or the state of a trial in the study, unless another process has done so."""
