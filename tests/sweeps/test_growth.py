@@ -37,7 +37,7 @@ def test_a_round_of_waiting_reads_some_of_the_open_jobs_in_turn(num_jobs: int, m
     executors.run_until_done(directories, NoExecutor(), fail_fast=False)
     assert set(reads.values()) == {4}
     per_round = {after - before for before, after in itertools.pairwise(rounds)}
-    assert max(per_round) <= executors.MAX_READS
+    assert max(per_round) <= 200
 
 
 @pytest.mark.parametrize("num_jobs", [50, 500])
