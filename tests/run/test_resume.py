@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from convline.records import lock
 from convline.records.directory import read_summary
+from convline.run.start import _wait_for_holder
 from support.commands import SMALL, assert_one_screen, run_dirs, train
 from support.run_files import curves, weights, without_the_kill
 
@@ -88,13 +90,25 @@ def test_a_signal_saves_the_state_between_two_steps(
     assert_same_run(uninterrupted["plain"], run_dir)
 
 
+def test_the_wait_for_a_process_of_another_machine_ends_when_it_counts_as_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "heartbeat").write_text('{"host": "a-node-that-is-gone", "pid": 1}')
+    monkeypatch.setattr(lock, "STALE_SECONDS", 0.5)
+    assert lock.is_held(tmp_path)
+    _wait_for_holder(tmp_path)
+    assert not lock.is_held(tmp_path)
+    assert "waiting a minute" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_resume_auto_waits_until_a_process_of_another_machine_counts_as_dead(tmp_path: Path) -> None:
     words = [*SMALL, "+callbacks.stop={_target_: support.failing.StopOnce, seed: 0, step: 40, signum: 15}"]
     assert train(tmp_path, *words).status == 143
     (run_dir,) = run_dirs(tmp_path)
     heartbeat = run_dir / "heartbeat"
     heartbeat.write_text('{"host": "a-node-that-is-gone", "pid": 1}')
-    os.utime(heartbeat, (time.time() - 50, time.time() - 50))  # the machine has died 50 seconds ago
+    os.utime(heartbeat, (time.time() - 30, time.time() - 30))  # the machine has died half a minute ago
     done = train(tmp_path, *words, "resume=auto")
     assert done.status == 0, done.err
     assert "has died within the last minute: waiting a minute" in done.out
