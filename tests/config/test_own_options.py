@@ -99,6 +99,13 @@ def test_own_code_runs_is_swept_resumed_from_another_folder_and_reported(way: st
     assert "val/acc" in outputs(convline(folder, "report", "runs"))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["--config-dir", "conf in the folder"])
+def test_ranks_see_own_options_and_code(way: str, project: Path) -> None:
+    folder, place, choice = words_of(way, project)
+    assert "2 ranks" in outputs(train(folder, *place, *choice, *SHORT, "trainer.devices=2"))
+
+
 @pytest.mark.parametrize("changed", [pytest.param("mine/net.py", marks=pytest.mark.slow), "layers.py"])
 def test_an_edited_network_is_another_one(changed: str, project: Path) -> None:
     sweep = ["model=mine", *SHORT, "-m", "seed=0,1"]

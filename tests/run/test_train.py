@@ -138,7 +138,9 @@ def test_cifar10_trains(tmp_path: Path, data_root: Path) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("words", [[], ["trainer.precision=bf16-mixed"], ["compile=true"]])
+@pytest.mark.parametrize(
+    "words", [[], ["trainer.precision=bf16-mixed"], ["trainer.precision=16-mixed"], ["compile=true"]]
+)
 def test_gpu_trains(words: list[str], tmp_path: Path) -> None:
     plain = [word for word in SMALL if not word.startswith("trainer.accelerator")]
     done = train(tmp_path, *plain, "trainer=gpu", *words)

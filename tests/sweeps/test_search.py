@@ -206,6 +206,13 @@ class TestEnds:
             assert trial.values == [summary["metrics"]["val/acc"], summary["parameters"]]
 
     @pytest.mark.slow
+    def test_a_further_metric_is_an_objective(self, tmp_path: Path) -> None:
+        done = train(tmp_path, *SEARCH, "metrics=[f1]", "sweep.objectives=[val/f1]", "sweep.trials=2")
+        assert done.status == 0, done.err
+        for trial, run_dir in zip(study_of(tmp_path).trials, trial_dirs(tmp_path), strict=True):
+            assert trial.values == [read_summary(run_dir)["metrics"]["val/f1"]]
+
+    @pytest.mark.slow
     def test_ctrl_c_saves_the_trial_which_goes_on(self, tmp_path: Path) -> None:
         words = [*(word for word in SEARCH if "max_epochs" not in word), "trainer.max_epochs=30", "sweep.trials=1"]
         running = Running(words, tmp_path)
