@@ -89,7 +89,7 @@ def draw(bins: Bins, caption: str) -> Figure:
     canvas.write(figure, 12, 10, f"Calibration: ECE {bins.ece:.2%}", canvas.LARGE, bold=True)
     summary = f"{caption}; mean confidence {mean_confidence:.2%}, accuracy {mean_accuracy:.2%}"
     canvas.write(figure, 12, 30, summary, canvas.SMALL, canvas.FAINT)
-    axes = canvas.axes_at(figure, 60, 56, 380, 340)
+    axes = canvas.axes_at(figure, 60, 76, 380, 320)
     edges = np.arange(num_bins + 1) / num_bins
     axes.stairs(bins.accuracy, edges, fill=True, color="#7ba7dd", label="accuracy")
     axes.stairs(
@@ -99,7 +99,8 @@ def draw(bins: Bins, caption: str) -> Figure:
     axes.vlines(edges, 0, 1, color="white", linewidth=1.5)
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.set_ylabel("accuracy, and its gap to the confidence", fontsize=canvas.NORMAL)
-    axes.legend(loc="upper left", fontsize=canvas.SMALL, frameon=False)
+    # above the bars, which may reach every corner
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=3, fontsize=canvas.SMALL, frameon=False)
     histogram_axes = canvas.axes_at(figure, 60, 424, 380, 90)
     histogram_axes.stairs(100 * bins.counts / total, edges, fill=True, color=canvas.FAINT)
     histogram_axes.set(xlim=(0, 1))
