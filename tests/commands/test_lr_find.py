@@ -36,6 +36,13 @@ def test_the_test_stops_when_the_loss_diverges_and_changes_no_weights_of_a_run()
     assert range_test(cfg, rates) == (tried, losses)  # the same again
 
 
+def test_an_optimizer_with_a_closure_gets_one() -> None:
+    settings = ["data=synthetic", "data.source.num_train=300", "data.source.num_test=50", "trainer=cpu"]
+    cfg = load_config([*settings, "optimizer._target_=torch.optim.LBFGS", "channels_last=false"])
+    tried, losses = range_test(cfg, np.geomspace(1e-4, 1e-3, 3).tolist())
+    assert len(tried) == len(losses) == 3
+
+
 def test_the_command_suggests_a_rate_and_draws_the_curve(tmp_path: Path) -> None:
     done = convline(tmp_path, "lr-find", "trainer=cpu", "--file", "lr.png")
     assert done.status == 0, done.err

@@ -81,6 +81,20 @@ def test_compiled_network_has_the_same_names_and_learns(tmp_path: Path) -> None:
     torch.testing.assert_close(compiled["network.fc1.weight"], plainly["network.fc1.weight"], rtol=1e-3, atol=1e-4)
 
 
+def test_callbacks_of_lightning_may_have_the_names_of_ours(tmp_path: Path) -> None:
+    lightning = "lightning.pytorch.callbacks"
+    done = train(
+        tmp_path,
+        *SMALL,
+        f"callbacks.checkpoint._target_={lightning}.ModelCheckpoint",
+        f"+callbacks.early_stopping={{_target_: {lightning}.EarlyStopping, monitor: val/loss}}",
+    )
+    assert done.status == 0, done.err
+    assert "test accuracy" in done.out
+    (run_dir,) = run_dirs(tmp_path)
+    assert summary(run_dir)["best_epoch"] is None  # the last weights are tested
+
+
 class TestMultirun:
     def test_readable_directories_and_a_failed_job(self, tmp_path: Path) -> None:
         done = train(tmp_path, "-m", *SMALL, "trainer.max_epochs=1", "optimizer.lr=0.1,1e9,0.01", "seed=0,1")

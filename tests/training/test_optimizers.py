@@ -82,7 +82,22 @@ def test_wrong_groups_are_refused(own: dict[str, Any], message: str) -> None:
         ParameterGroups(groups=own).build(network(), SGD)
 
 
+def test_an_optimizer_that_takes_no_groups_is_refused_with_them() -> None:
+    with pytest.raises(UserError, match=r"per-parameter options.*\n.*leave optimizer.no_decay"):
+        ParameterGroups(no_decay=["biases"]).build(network(), partial(torch.optim.LBFGS, lr=1.0))
+
+
 class TestMuon:
+    def test_layer_decay_reaches_matrices_and_the_rest(self) -> None:
+        module = network()
+        optimizer = ParameterGroups(layer_decay=0.5).build(module, partial(Muon, lr=0.4, rest_lr=0.8))
+        rates = {name: rate for names, rate, _ in groups_of(optimizer, module) for name in names}
+        # convolution, batch norm, head: factors 1/4, 1/2 and 1; the head and all but matrices have the other rate
+        assert rates == {
+            "0.weight": pytest.approx(0.1), "0.bias": pytest.approx(0.2), "1.weight": pytest.approx(0.4),
+            "1.bias": pytest.approx(0.4), "3.weight": pytest.approx(0.8), "3.bias": pytest.approx(0.8),
+        }  # fmt: skip
+
     def step(self, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
         for parameter in parameters:
@@ -159,17 +174,20 @@ class TwoSteps(torch.optim.SGD):
         super().step()
 
 
-def test_an_optimizer_with_two_passes_gets_the_second_gradient(tmp_path: Path) -> None:
+@pytest.mark.parametrize("clip", [None, 0.1])
+def test_an_optimizer_with_two_passes_gets_the_second_gradient(clip: float | None, tmp_path: Path) -> None:
     data, module = make_data(), make_network()
     plain = deepcopy(module)
     optimizer = TwoSteps(plain.parameters(), lr=0.1)
     assert needs_closure(optimizer)
-    classifier = fit(tmp_path, data, module, optimizer=partial(TwoSteps, lr=0.1))
+    classifier = fit(tmp_path, data, module, optimizer=partial(TwoSteps, lr=0.1), gradient_clip_norm=clip)
     for images, labels in batches_by_hand(data, 0):
 
         def closure(images: Any = images, labels: Any = labels) -> None:
             optimizer.zero_grad()
             F.cross_entropy(plain(images), labels).backward()
+            if clip:
+                nn.utils.clip_grad_norm_(plain.parameters(), clip)
 
         closure()
         optimizer.step(closure)

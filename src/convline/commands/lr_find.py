@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from omegaconf import DictConfig
+from torch import Tensor
 
 from convline.config import load_config
 from convline.data.loader import Batch, Loader, LoaderConfig
 from convline.errors import UserError
 from convline.figures import canvas
 from convline.run.console import print_notice
+from convline.training.optimizers import needs_closure
 from convline.training.setup import build
 
 SMOOTHING = 0.9  # of the exponential mean of the loss
@@ -73,17 +75,24 @@ def range_test(cfg: DictConfig, rates: Sequence[float]) -> tuple[list[float], li
         for group, own in zip(optimizer.param_groups, base, strict=True):
             group["lr"] = rate * own / base[0]  # groups keep their proportions
         images, targets = next(batches)
-        optimizer.zero_grad()
-        loss = classifier.training_loss(classifier.network(images), targets)
-        classifier.reduced(loss, 1.0, len(targets)).backward()
-        value = loss.item()
+
+        def closure(images: Tensor = images, targets: Tensor = targets) -> Tensor:
+            optimizer.zero_grad()
+            loss = classifier.training_loss(classifier.network(images), targets)
+            classifier.reduced(loss, 1.0, len(targets)).backward()
+            return loss
+
+        value = closure().item()
         smoothed = SMOOTHING * smoothed + (1 - SMOOTHING) * value
         mean = smoothed / (1 - SMOOTHING**step)  # without the bias towards the zero that it began with
         if not math.isfinite(value) or (losses and mean > DIVERGED * min(losses)):
             break
         tried.append(rate)
         losses.append(mean)
-        optimizer.step()
+        if needs_closure(optimizer):
+            optimizer.step(closure)  # type: ignore[arg-type]  # torch annotates a loss as a number
+        else:
+            optimizer.step()
     return tried, losses
 
 

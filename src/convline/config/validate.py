@@ -71,7 +71,7 @@ def _check_combinations(cfg: DictConfig) -> None:
                 f"  Type: classifier.{key}={without}, or loss=cross_entropy"
             )
     stopping = OmegaConf.select(cfg, "callbacks.early_stopping")
-    if stopping and (stopping.mode == "min") != lower_is_better(stopping.monitor):
+    if stopping and "mode" in stopping and (stopping.mode == "min") != lower_is_better(stopping.monitor):
         right = "min" if lower_is_better(stopping.monitor) else "max"
         raise UserError(
             f"callbacks.early_stopping.mode={stopping.mode} would stop when {stopping.monitor} gets better.\n"

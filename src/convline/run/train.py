@@ -83,6 +83,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None, world: World
         _hide_irrelevant_warnings()
         data, classifier = build(_with_executions(cfg))
         network_summary = _check_fit(classifier.network, data, world.size)
+        classifier.build_optimizer()  # fails here, before anything is recorded, if it cannot be built
         loggers = _make_loggers(cfg, run_dir, checkpoint)
         trainer = _make_trainer(cfg, run_dir, loggers.values(), world)
         device = trainer.strategy.root_device
@@ -343,7 +344,7 @@ def _test(
     """
     metrics: dict[str, float] = {}
     best_epoch = None
-    if (cfg.callbacks or {}).get("checkpoint"):
+    if any(node and node["_target_"].endswith(".BestAndLast") for node in (cfg.callbacks or {}).values()):
         checkpoint = load_checkpoint(run_dir / "checkpoints" / "best.ckpt")
         classifier.load_state_dict(checkpoint["state_dict"])
         best = checkpoint["callbacks"][BestAndLast.state_key]

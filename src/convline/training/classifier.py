@@ -280,13 +280,10 @@ class Classifier(LightningModule):
             optimizer.zero_grad()
             loss = self.training_loss(self.network(images), targets)
             self.manual_backward(self.reduced(loss, share, batch_size))
+            self._clip_gradient(optimizer)
             return loss.detach()
 
-        if self.gradient_clip_norm is not None:
-            scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-            if scaler is not None:  # of 16-mixed: the norm is that of the gradient itself
-                scaler.unscale_(optimizer.optimizer)
-            self.unclipped_norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip_norm)
+        self._clip_gradient(optimizer)
         if self._needs_closure:
             optimizer.step(closure)
         else:
@@ -295,6 +292,14 @@ class Classifier(LightningModule):
         self._schedule.step()
         if self.average is not None:
             self.average.update_parameters(self.network)
+
+    def _clip_gradient(self, optimizer: LightningOptimizer) -> None:
+        if self.gradient_clip_norm is None:
+            return
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None:  # of 16-mixed: the norm is that of the gradient itself
+            scaler.unscale_(optimizer.optimizer)
+        self.unclipped_norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip_norm)
 
     def _read_losses(self) -> None:
         """Add the last execution to the epoch's sums, and log the steps that are due.

@@ -44,8 +44,33 @@ class ParameterGroups:
             UserError: a pattern matches no parameter, or a setting of a group is none of the optimizer's.
         """
         self._check_patterns([name for name, _ in network.named_parameters()])
+        groups, scales = self._divide(network)
+        if not groups:
+            raise UserError("no parameter of the network is trained: take a pattern out of optimizer.groups.")
+        has_settings = any(set(group) - {"params"} for group in groups)
+        is_plain = len(groups) == 1 and not has_settings
+        try:
+            optimizer = make_optimizer(groups[0]["params"] if is_plain else groups)
+        except (TypeError, ValueError) as error:
+            advice = "" if is_plain else "\n  If it takes no groups, leave optimizer.no_decay, layer_decay, groups out."
+            raise UserError(f"the optimizer cannot be made as it is configured: {error}{advice}") from error
+        for key in {key for group in groups for key in group} - {"params", *optimizer.defaults}:
+            raise UserError(
+                f"optimizer.groups: {type(optimizer).__name__} has no setting {key}"
+                f"{nearest(key, [*optimizer.defaults, 'frozen'])}."
+            )
+        if isinstance(optimizer, torch.optim.LBFGS) and not all(p.is_contiguous() for p in network.parameters()):
+            raise UserError("LBFGS takes gradients as one vector: type channels_last=false.")
+        if set(scales.values()) != {1.0}:
+            for group in optimizer.param_groups:  # Muon divides the groups further
+                group["lr"] *= scales[group["params"][0]]
+        return optimizer
+
+    def _divide(self, network: nn.Module) -> tuple[list[dict[str, Any]], dict[Tensor, float]]:
+        """Return the groups of the trained parameters, and the factor of each parameter's learning rate."""
         depths = _layer_indices(network)
         groups: dict[str, dict[str, Any]] = {}  # by their settings, in the order of the first parameter
+        scales: dict[Tensor, float] = {}
         for name, parameter in network.named_parameters():
             settings = self._settings(name, network)
             if settings.pop("frozen", False):
@@ -53,26 +78,9 @@ class ParameterGroups:
             if not parameter.requires_grad:
                 continue
             scale = 1.0 if self.layer_decay is None else self.layer_decay ** (max(depths.values()) - depths[name])
-            group = groups.setdefault(repr((settings, scale)), {"params": [], **settings, "lr_scale": scale})
-            group["params"].append(parameter)
-        scales = [group.pop("lr_scale") for group in groups.values()]
-        if not groups:
-            raise UserError("no parameter of the network is trained: take a pattern out of optimizer.groups.")
-        has_settings = any(set(group) - {"params"} for group in groups.values())
-        is_plain = len(groups) == 1 and not has_settings
-        optimizer = make_optimizer(next(iter(groups.values()))["params"] if is_plain else list(groups.values()))
-        for group in groups.values() if has_settings else ():
-            for key in set(group) - {"params", *optimizer.defaults}:
-                raise UserError(
-                    f"optimizer.groups: {type(optimizer).__name__} has no setting {key}"
-                    f"{nearest(key, [*optimizer.defaults, 'frozen'])}."
-                )
-        if isinstance(optimizer, torch.optim.LBFGS) and not all(p.is_contiguous() for p in network.parameters()):
-            raise UserError("LBFGS takes gradients as one vector: type channels_last=false.")
-        if set(scales) != {1.0}:
-            for group, scale in zip(optimizer.param_groups, scales, strict=True):
-                group["lr"] *= scale
-        return optimizer
+            groups.setdefault(repr((settings, scale)), {"params": [], **settings})["params"].append(parameter)
+            scales[parameter] = scale
+        return list(groups.values()), scales
 
     def _settings(self, name: str, network: nn.Module) -> dict[str, Any]:
         owner = network.get_submodule(name.rpartition(".")[0])
