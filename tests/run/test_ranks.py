@@ -57,7 +57,8 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_two_ranks_do_what_one_does(tmp_path: Path) -> None:
     # 540 images in batches of 16: the last batch has 12, of which each rank takes 6
-    done = train(tmp_path, *PLAIN, *TWO, "model=dense")
+    strategy = "trainer.strategy={_target_: lightning.pytorch.strategies.DDPStrategy, gradient_as_bucket_view: true}"
+    done = train(tmp_path, *PLAIN, *TWO, "model=dense", strategy)
     assert done.status == 0, done.err
     single = train(tmp_path, *PLAIN, "trainer.max_epochs=2", "model=dense")
     assert single.status == 0, single.err

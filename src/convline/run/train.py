@@ -280,15 +280,16 @@ def _strategy(cfg: DictConfig, world: World) -> Any:
     Raises:
         UserError: the strategy is another one, or a setting of several ranks has no effect.
     """
+    on_cpu = cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available()
+    if cfg.trainer.get("sync_batchnorm") and world.size > 1 and on_cpu:
+        raise UserError("trainer.sync_batchnorm=true needs GPUs: torch has no synchronized batch norm on processors.")
     node = cfg.trainer.get("strategy", "auto")
     if isinstance(node, DictConfig):
         strategy = instantiate_node(cfg, "trainer.strategy")
         if not isinstance(strategy, DDPStrategy):
             name = type(strategy).__name__
             raise UserError(f"trainer.strategy={name} is no DDPStrategy; it must be {STRATEGY.expected}.")
-        return strategy
-    if cfg.trainer.get("sync_batchnorm") and world.size > 1 and not torch.cuda.is_available():
-        raise UserError("trainer.sync_batchnorm=true needs GPUs: torch has no synchronized batch norm on processors.")
+        return strategy if world.size > 1 else "auto"
     return ("ddp" if world.size > 1 else "auto") if node == "auto" or world.size == 1 else node
 
 
