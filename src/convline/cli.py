@@ -94,11 +94,12 @@ def find_lr(
     low: Annotated[float, typer.Option(help="First learning rate.")] = 1e-5,
     high: Annotated[float, typer.Option(help="Last learning rate.")] = 10.0,
     file: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw loss against rate.")] = None,
+    config_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of your own options.")] = None,
 ) -> None:
     """Find a learning rate: train a few steps with one that grows, and print where the loss falls fastest."""
     from convline.commands.lr_find import lr_find
 
-    use_folders_of(settings or [])
+    use_folders_of([f"--config-dir={config_dir}"] if config_dir else settings or [])
     lr_find(settings or [], steps, low, high, file)
 
 
@@ -109,11 +110,12 @@ def find_batch_size(
     ] = None,
     steps: Annotated[int, typer.Option(help="Optimizer steps of each size that are timed.")] = 3,
     largest: Annotated[int, typer.Option(help="The largest size to try.")] = 8192,
+    config_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of your own options.")] = None,
 ) -> None:
     """Find the largest batch size that fits into memory, by real training steps, and print the speed of each size."""
     from convline.commands.batch_size_find import batch_size_find
 
-    use_folders_of(settings or [])
+    use_folders_of([f"--config-dir={config_dir}"] if config_dir else settings or [])
     batch_size_find(settings or [], steps, largest)
 
 

@@ -43,6 +43,16 @@ def test_an_optimizer_with_a_closure_gets_one() -> None:
     assert len(tried) == len(losses) == 3
 
 
+def test_the_rate_is_that_of_the_setting_and_groups_with_a_rate_of_their_own_keep_it() -> None:
+    settings = ["data=synthetic", "data.source.num_train=300", "data.source.num_test=50", "trainer=cpu"]
+    rates = np.geomspace(1e-4, 1e-1, 5).tolist()
+    own = load_config([*settings, "optimizer.groups={c*: {lr: 0.001}, f*: {lr: 0.001}}"])
+    losses = range_test(own, rates)[1]
+    # every group has a rate of its own: it does not matter which rates are tried
+    assert range_test(own, [0.01] * 5)[1] == losses
+    assert range_test(load_config(settings), rates)[1] != range_test(load_config(settings), [0.01] * 5)[1]
+
+
 def test_the_command_suggests_a_rate_and_draws_the_curve(tmp_path: Path) -> None:
     done = convline(tmp_path, "lr-find", "trainer=cpu", "--file", "lr.png")
     assert done.status == 0, done.err

@@ -132,3 +132,19 @@ def test_an_object_that_hides_the_module_of_its_name_is_located() -> None:
     from convline.data.sources import digits
 
     assert locate("convline.data.sources.digits", "data.source._target_") is digits
+
+
+@pytest.mark.parametrize(
+    ("words", "dropped", "kept"),
+    [
+        # **kwargs take any name: what belongs to the replaced option is dropped there too
+        (["model._target_=torchvision.models.resnet18"], {"pattern", "init", "input_shape"}, {"num_classes"}),
+        (["optimizer._target_=pytorch_optimizer.AdaBelief"], {"momentum", "nesterov", "fused"}, {"lr"}),
+    ],
+)
+def test_a_target_with_any_arguments_loses_those_of_the_replaced_option(
+    words: list[str], dropped: set[str], kept: set[str]
+) -> None:
+    node = load_config(words)[words[0].partition(".")[0]]
+    assert not dropped & set(node)
+    assert kept <= set(node)

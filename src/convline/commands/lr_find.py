@@ -66,20 +66,28 @@ def range_test(cfg: DictConfig, rates: Sequence[float]) -> tuple[list[float], li
     device = device_of(cfg)
     classifier.to(device).train()
     optimizer = classifier.build_optimizer()
-    base = [group["lr"] for group in optimizer.param_groups]
+    # The groups whose rate follows optimizer.lr, and its multiple there; others have a rate of their own.
+    doubled = classifier.build_optimizer(lr=2 * cfg.optimizer.lr)
+    multiples = [
+        own["lr"] / cfg.optimizer.lr if other["lr"] != own["lr"] else None
+        for own, other in zip(optimizer.param_groups, doubled.param_groups, strict=True)
+    ]
     batches = endless_batches(data.training_loader(device, LoaderConfig(data.batch_size, cfg.seed)))
     smoothed = 0.0
     tried: list[float] = []
     losses: list[float] = []
     for step, rate in enumerate(rates, 1):
-        for group, own in zip(optimizer.param_groups, base, strict=True):
-            group["lr"] = rate * own / base[0]  # groups keep their proportions
+        for group, multiple in zip(optimizer.param_groups, multiples, strict=True):
+            if multiple is not None:
+                group["lr"] = rate * multiple
         images, targets = next(batches)
 
         def closure(images: Tensor = images, targets: Tensor = targets) -> Tensor:
             optimizer.zero_grad()
             loss = classifier.training_loss(classifier.network(images), targets)
             classifier.reduced(loss, 1.0, len(targets)).backward()
+            if classifier.gradient_clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(classifier.network.parameters(), classifier.gradient_clip_norm)
             return loss
 
         value = closure().item()

@@ -1,6 +1,8 @@
 """Write a project of the user's own that runs at once, for `convline new DIR`."""
 
+import keyword
 import re
+import sys
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -34,7 +36,8 @@ def new_project(folder: Path) -> None:
     package = name.lower().replace("-", "_").replace(" ", "_")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", package):
         raise UserError(f"{name} is no name of a Python package: begin with a letter, then letters, digits and _.")
-    if package in ("conf", "tests", "runs", "convline", "torch"):
+    reserved = {"conf", "tests", "runs", "convline", "torch", *keyword.kwlist, *sys.stdlib_module_names}
+    if package in reserved:
         raise UserError(f"a package {package} would hide another one: choose another name.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and is not empty: name a new folder.")

@@ -71,7 +71,13 @@ def declare(entries: Iterable[Any]) -> list[str]:
     names: list[str] = []
     for entry in entries:
         if isinstance(entry, Mapping):
+            if "_target_" not in entry:
+                raise UserError(
+                    f"metrics={dict(entry)} names no class: 'metrics=[{{_target_: PACKAGE.CLASS, name: NAME}}]'"
+                )
             name = metric_name(entry)
+            if name in ALWAYS or name in METRICS:
+                raise UserError(f"metrics: {name} is the name of a metric of Convline; give yours another: name: NAME.")
             _foreign[name] = Metric(str(entry["_target_"]), {}, bool(entry.get("lower_is_better", False)), False)
         elif entry in METRICS:
             name = str(entry)

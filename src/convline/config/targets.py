@@ -42,8 +42,13 @@ def open_targets(overrides: Sequence[str]) -> list[str]:
     `optimizer._target_=torch.optim.NAdam optimizer.momentum_decay=0.01` needs no `+` of the user's own.
     """
     opened = [word.partition("=")[0].lstrip("+").removesuffix("_target_") for word in overrides if "._target_=" in word]
+    # the options of the group hold a name or nothing there
+    opened_values = [f"{node}_target_=" for node in opened if node in ("trainer.strategy.", "trainer.profiler.")]
     return [
-        f"++{word}" if any(word.startswith(node) and not word.startswith(f"{node}_") for node in opened) else word
+        f"++{word}"
+        if any(word.startswith(node) and not word.startswith(f"{node}_") for node in opened)
+        or word.startswith(tuple(opened_values))
+        else word
         for word in overrides
     ]
 
@@ -68,6 +73,7 @@ def fit_targets(
     keys = [override.key_or_group for override in parse_overrides(overrides)]
     given = [key.removesuffix("._target_") for key in keys if key.endswith("._target_")]
     _check_data_target(cfg, given)
+    _check_classes_named(cfg)
     notices = []
     for key in given:
         if dropped := _drop_arguments(cfg, key, keys):
@@ -89,6 +95,14 @@ def fit_targets(
         if node is not None and not (is_ours and OmegaConf.get_type(node) is not dict):
             _check_arguments(key, node)
     return cfg, named, notices
+
+
+def _check_classes_named(cfg: DictConfig) -> None:
+    """Refuse a callback or logger without a class."""
+    for group in ("callbacks", "logger"):
+        for name, node in (cfg.get(group) or {}).items():
+            if node is not None and not (OmegaConf.is_dict(node) and "_target_" in node):
+                raise UserError(f"{group}.{name} names no class.\n  Type: +{group}.{name}._target_=PACKAGE.CLASS")
 
 
 def _check_data_target(cfg: DictConfig, given: Sequence[str]) -> None:
@@ -114,11 +128,9 @@ def _drop_arguments(cfg: DictConfig, key: str, given_keys: Sequence[str]) -> lis
     if parameters is None:
         return []
     names = {p.name for p in parameters}.union(OUR_OWN.get(key, ()))
-    has_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    dropped = [
-        name for name in node
-        if not (name.startswith("_") or has_any or name in names or f"{key}.{name}" in given_keys)
-    ]  # fmt: skip
+    if key == "model" and any(p.kind is p.VAR_KEYWORD for p in parameters):  # as torchvision's, which hand it on
+        names.add("num_classes")
+    dropped = [name for name in node if not (name.startswith("_") or name in names or f"{key}.{name}" in given_keys)]
     with open_dict(cfg):  # a plain node: that of a schema cannot lose a field
         OmegaConf.update(cfg, key, {k: v for k, v in node.items() if k not in dropped}, merge=False, force_add=True)
     return dropped

@@ -12,6 +12,7 @@ import importlib.machinery
 import importlib.metadata
 import json
 import os
+import platform
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -149,6 +150,8 @@ def _version(name: str) -> str:
         direct = importlib.metadata.distribution(distribution).read_text("direct_url.json")
         if not (direct and json.loads(direct).get("dir_info", {}).get("editable")):
             return f"{distribution} {importlib.metadata.version(distribution)}"
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        return f"Python {platform.python_version()}"
     spec = _spec(name)
     if spec is None:
         return "not found"

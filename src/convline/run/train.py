@@ -49,6 +49,7 @@ from convline.training.evaluation import evaluate, measure
 from convline.training.lightning_callbacks import check_callbacks_of_run
 from convline.training.loaded_run import LoadedRun
 from convline.training.setup import LIMITS, build, instantiate_node
+from convline.training.trial_step import check_step
 
 
 def train(run_dir: Path, world: World) -> dict[str, Any]:
@@ -84,6 +85,8 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None, world: World
         data, classifier = build(_with_executions(cfg))
         network_summary = _check_fit(classifier.network, data, world.size)
         classifier.build_optimizer()  # fails here, before anything is recorded, if it cannot be built
+        if not cfg.compile:  # which would compile the network for two images
+            check_step(classifier, data)
         loggers = _make_loggers(cfg, run_dir, checkpoint)
         trainer = _make_trainer(cfg, run_dir, loggers.values(), world)
         device = trainer.strategy.root_device

@@ -53,7 +53,7 @@ class Classifier(LightningModule):
         loss_reduction: "mean" or "sum": whether the gradient is that of the mean loss over the images of an optimizer
             step, or of its sum, over accumulated batches and all ranks too. Metrics are means in any case.
         gradient_clip_norm: maximum L2 norm of the whole gradient.
-        scheduler_interval: when a scheduler of torch.optim is stepped, "epoch" or "step".
+        scheduler_interval: when a scheduler of torch.optim is stepped, "epoch" or "step"; see `Schedule`.
         scheduler_monitor: metric of the epoch by which `ReduceLROnPlateau` decides.
         parameter_groups: divides the parameters for the optimizer.
         metrics: measured in validation, beside loss and accuracy.
@@ -77,7 +77,7 @@ class Classifier(LightningModule):
         ema_decay: float | None = None,
         channels_last: bool = True,
         compile: bool = False,
-        scheduler_interval: Literal["epoch", "step"] = "epoch",
+        scheduler_interval: Literal["epoch", "step"] | None = None,
         scheduler_monitor: str = "val/loss",
         parameter_groups: ParameterGroups | None = None,
         metrics: MetricCollection | None = None,
@@ -180,9 +180,9 @@ class Classifier(LightningModule):
             )
         return max_steps
 
-    def build_optimizer(self) -> torch.optim.Optimizer:
-        """Build the optimizer of the network's parameters in their groups."""
-        return self._parameter_groups.build(self.network, self._make_optimizer)
+    def build_optimizer(self, **arguments: Any) -> torch.optim.Optimizer:
+        """Build the optimizer of the network's parameters in their groups, with other arguments than its own if any."""
+        return self._parameter_groups.build(self.network, partial(self._make_optimizer, **arguments))
 
     def on_train_start(self) -> None:
         """Restore the checkpoint's random state, after everything that draws random numbers has been built."""

@@ -4,6 +4,7 @@ Lightning's `Trainer.test` returns only metrics. A run also saves the logits of 
 comparisons and paired tests are computed later.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,11 @@ class Evaluation:
 
     def mean_loss(self, loss: Callable[[Tensor, Tensor], Tensor] | None) -> float:
         """Compute the mean of another loss; None is the cross-entropy."""
-        return self.loss if loss is None else float(loss(self.logits, self.labels))
+        if loss is None:
+            return self.loss
+        # a copy on the host, where the logits are: a loss may hold tensors, such as weights of the classes
+        on_host = copy.deepcopy(loss).cpu() if isinstance(loss, nn.Module) else loss
+        return float(on_host(self.logits, self.labels))
 
     def class_accuracy(self) -> list[float]:
         """Compute the accuracy within each class, 0 without images; of multi-label images, that of each label."""

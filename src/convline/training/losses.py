@@ -4,6 +4,8 @@ A loss maps logits N×classes and targets to the mean over the images, a scalar.
 (mixup, CutMix) they are the share of each class, N×classes; for multi-label images they are 0 or 1 for each class.
 """
 
+import math
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -32,6 +34,8 @@ class Focal(nn.Module):
 
     def __init__(self, gamma: float = 2.0) -> None:
         super().__init__()
+        if not (isinstance(gamma, int | float) and 0 <= gamma < math.inf):
+            raise ValueError(f"loss.gamma={gamma}: it must be a number from 0")
         self.gamma = gamma
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ A group is a part of the parameters with settings of its own, such as no weight 
 """
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -47,17 +48,19 @@ class ParameterGroups:
         groups, scales = self._divide(network)
         if not groups:
             raise UserError("no parameter of the network is trained: take a pattern out of optimizer.groups.")
-        has_settings = any(set(group) - {"params"} for group in groups)
+        settings = {key for group in groups for key in group} - {"params"}  # before an optimizer adds its own
+        has_settings = bool(settings)
         is_plain = len(groups) == 1 and not has_settings
         try:
             optimizer = make_optimizer(groups[0]["params"] if is_plain else groups)
         except (TypeError, ValueError) as error:
             advice = "" if is_plain else "\n  If it takes no groups, leave optimizer.no_decay, layer_decay, groups out."
             raise UserError(f"the optimizer cannot be made as it is configured: {error}{advice}") from error
-        for key in {key for group in groups for key in group} - {"params", *optimizer.defaults}:
+        inner = getattr(optimizer, "base_optimizer", None)  # of SAM
+        known = {**optimizer.defaults, **(inner.defaults if isinstance(inner, Optimizer) else {})}
+        for key in settings - set(known):
             raise UserError(
-                f"optimizer.groups: {type(optimizer).__name__} has no setting {key}"
-                f"{nearest(key, [*optimizer.defaults, 'frozen'])}."
+                f"optimizer.groups: {type(optimizer).__name__} has no setting {key}{nearest(key, [*known, 'frozen'])}."
             )
         if isinstance(optimizer, torch.optim.LBFGS) and not all(p.is_contiguous() for p in network.parameters()):
             raise UserError("LBFGS takes gradients as one vector: type channels_last=false.")
@@ -94,7 +97,13 @@ class ParameterGroups:
         return settings
 
     def _check_patterns(self, names: Sequence[str]) -> None:
-        for pattern in self.groups or ():
+        for pattern, own in (self.groups or {}).items():
+            rate = own.get("lr", 1.0) if isinstance(own, Mapping) else None
+            if not (isinstance(rate, int | float) and 0 < rate < math.inf):
+                raise UserError(
+                    f"optimizer.groups: '{pattern}' has {own}; it must be settings, with a learning rate above 0.\n"
+                    f"  Type: 'optimizer.groups={{{pattern}: {{lr: 0.01}}}}'"
+                )
             if not any(fnmatchcase(name, pattern) for name in names):
                 raise UserError(
                     f"optimizer.groups: no parameter has a name like '{pattern}'{nearest(pattern, names)}.\n"

@@ -97,7 +97,8 @@ class Schedule:
             scheduler of torch.optim, or one like it.
         optimizer: the optimizer.
         total_steps, steps_per_epoch: optimizer steps of the run and of an epoch.
-        interval: when a scheduler of torch is stepped.
+        interval: when a scheduler of torch is stepped; None: each step if it has a total number of steps, else each
+            epoch.
         monitor: the metric of an epoch that `ReduceLROnPlateau` gets.
     """
 
@@ -107,15 +108,16 @@ class Schedule:
         optimizer: Optimizer,
         total_steps: int,
         steps_per_epoch: int,
-        interval: Literal["epoch", "step"] = "epoch",
+        interval: Literal["epoch", "step"] | None = None,
         monitor: str = "val/loss",
     ) -> None:
         function, keywords = (make.func, make.keywords) if isinstance(make, partial) else (make, {})
         names = inspect.signature(function, follow_wrapped=False).parameters
         if "optimizer" in names:
-            counts = {"total_steps": total_steps} if "total_steps" in names and _wants_total(keywords) else {}
+            self._every_step = (interval or ("step" if "total_steps" in names else "epoch")) == "step"
+            total = total_steps if self._every_step else -(-total_steps // steps_per_epoch)
+            counts = {"total_steps": total} if "total_steps" in names and _wants_total(keywords) else {}
             self.scheduler: LRScheduler = make(optimizer, **counts)
-            self._every_step = interval == "step"
         else:
             factor = make(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
             self.scheduler = LambdaLR(optimizer, factor)
