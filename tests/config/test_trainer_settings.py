@@ -69,3 +69,8 @@ def test_a_value_out_of_range_is_refused(word: str) -> None:
 def test_what_lightning_does_not_have_is_refused_with_the_nearest() -> None:
     with pytest.raises(UserError, match=r"no such argument \(did you mean 'max_time'\?\)"):
         load_config(["+trainer.max_tiem=00:00:01:00"])
+
+
+def test_more_epochs_at_least_than_at_most_are_refused() -> None:
+    with pytest.raises(UserError, match=r"trainer.min_epochs=5 is more .*\n  Type: trainer.max_epochs=5"):
+        load_config(["trainer.min_epochs=5", "trainer.max_epochs=2"])

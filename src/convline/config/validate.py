@@ -70,6 +70,12 @@ def _check_combinations(cfg: DictConfig) -> None:
                 f"classifier.{key}={cfg.classifier[key]} belongs to loss=cross_entropy: {loss} has no such setting.\n"
                 f"  Type: classifier.{key}={without}, or loss=cross_entropy"
             )
+    least = OmegaConf.select(cfg, "trainer.min_epochs")
+    if least is not None and least > cfg.trainer.max_epochs:
+        raise UserError(
+            f"trainer.min_epochs={least} is more than trainer.max_epochs={cfg.trainer.max_epochs}, which ends the run.\n"
+            f"  Type: trainer.max_epochs={least}"
+        )
     stopping = OmegaConf.select(cfg, "callbacks.early_stopping")
     if stopping and "mode" in stopping and (stopping.mode == "min") != lower_is_better(stopping.monitor):
         right = "min" if lower_is_better(stopping.monitor) else "max"
