@@ -73,7 +73,7 @@ def _check_combinations(cfg: DictConfig) -> None:
     least = OmegaConf.select(cfg, "trainer.min_epochs")
     if least is not None and least > cfg.trainer.max_epochs:
         raise UserError(
-            f"trainer.min_epochs={least} is more than trainer.max_epochs={cfg.trainer.max_epochs}, which ends the run.\n"
+            f"trainer.min_epochs={least} is more than trainer.max_epochs={cfg.trainer.max_epochs}.\n"
             f"  Type: trainer.max_epochs={least}"
         )
     stopping = OmegaConf.select(cfg, "callbacks.early_stopping")
