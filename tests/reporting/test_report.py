@@ -42,7 +42,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     **pattern,
                 )
     changed(folder / "model=dense,lr=1.0,seed=1", status="failed", metrics={}, error="the loss is <NaN> | in batch 3")
-    for run in records.records.find_runs([folder]):
+    for run in records.find_runs([folder]):
         if run.is_finished:
             test_log.record(run.folder, "train", "f")
     return folder

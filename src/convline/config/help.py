@@ -25,6 +25,7 @@ EXAMPLES
   python train.py model=lenet data=mnist                             ... on MNIST
   python train.py model=dense data=cifar10 optimizer=adam seed=3     another network, data set, optimizer, seed
   python train.py -m data=mnist optimizer.lr=0.1,0.01 seed=0,1       a sweep of four runs
+  python train.py -m seed=0,1 hydra/launcher=ray                     ... on the machines of a Ray cluster
   python train.py data=mnist trainer=gpu trainer.precision=bf16-mixed compile=true
 
 Results go to runs/; look at them with: convline dashboard runs"""
