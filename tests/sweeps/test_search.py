@@ -238,6 +238,7 @@ def test_files_with_spaces_search_by_themselves(tmp_path: Path) -> None:
     assert all(0.003 <= values["optimizer.lr"] <= 0.3 for values in parameters(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_report_shows_the_trials_of_other_folders_from_the_study(tmp_path: Path) -> None:
     words = [*SEARCH, f"sweep.storage=sqlite:///{tmp_path / 'shared.db'}"]
     assert train(tmp_path / "one", *words, "sweep.trials=1").status == 0

@@ -128,8 +128,11 @@ def _drop_arguments(cfg: DictConfig, key: str, given_keys: Sequence[str]) -> lis
     if parameters is None:
         return []
     names = {p.name for p in parameters}.union(OUR_OWN.get(key, ()))
-    if key == "model" and any(p.kind is p.VAR_KEYWORD for p in parameters):  # as torchvision's, which hand it on
+    has_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    if key == "model" and has_any:  # as torchvision's networks, which hand it on
         names.add("num_classes")
+    if has_any and key not in ("model", "optimizer"):  # a function around one of ours, such as a source
+        names |= set(node)
     dropped = [name for name in node if not (name.startswith("_") or name in names or f"{key}.{name}" in given_keys)]
     with open_dict(cfg):  # a plain node: that of a schema cannot lose a field
         OmegaConf.update(cfg, key, {k: v for k, v in node.items() if k not in dropped}, merge=False, force_add=True)
