@@ -73,13 +73,8 @@ def outputs(done: Done) -> str:
     return done.out
 
 
-@pytest.mark.parametrize(
-    "way",
-    [
-        "conf in the folder",
-        *(pytest.param(way, marks=pytest.mark.slow) for way in ("--config-dir", "hydra.searchpath", "_target_")),
-    ],
-)
+@pytest.mark.slow  # tests/config/test_every_group.py has a fast one of each group
+@pytest.mark.parametrize("way", WAYS)
 def test_own_code_runs_is_swept_resumed_from_another_folder_and_reported(way: str, project: Path) -> None:
     folder, place, choice = words_of(way, project)
     outputs(train(folder, *place, *choice, *SHORT))
