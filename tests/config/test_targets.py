@@ -148,3 +148,19 @@ def test_a_target_with_any_arguments_loses_those_of_the_replaced_option(
     node = load_config(words)[words[0].partition(".")[0]]
     assert not dropped & set(node)
     assert kept <= set(node)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("+callbacks.foo.bar=1", r"callbacks.foo names no class"),
+        ("metrics=[{name: r}]", "names no class"),
+        (
+            "metrics=[{_target_: torchmetrics.classification.MulticlassRecall, num_classes: 10, name: acc}]",
+            "metrics: acc",
+        ),
+    ],
+)
+def test_what_names_no_class_or_takes_a_name_of_ours_is_refused(word: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_config([word])

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, StepLR
 
 from convline.errors import UserError
 from convline.training.optimizers import Muon, ParameterGroups, needs_closure
+from convline.training.schedules import Schedule
 from support.fitting import batches_by_hand, fit, make_data, make_network
 
 SGD = partial(torch.optim.SGD, lr=0.8, weight_decay=0.1)
@@ -85,6 +86,16 @@ def test_wrong_groups_are_refused(own: dict[str, Any], message: str) -> None:
 def test_an_optimizer_that_takes_no_groups_is_refused_with_them() -> None:
     with pytest.raises(UserError, match=r"per-parameter options.*\n.*leave optimizer.no_decay"):
         ParameterGroups(no_decay=["biases"]).build(network(), partial(torch.optim.LBFGS, lr=1.0))
+
+
+def test_sam_takes_groups_with_the_settings_of_its_base_optimizer() -> None:
+    sam = pytest.importorskip("pytorch_optimizer").SAM
+    make = partial(sam, base_optimizer=torch.optim.SGD, lr=0.8, weight_decay=0.1, momentum=0.9)
+    module = network()
+    optimizer = ParameterGroups(no_decay=["biases"]).build(module, make)
+    decays = {name: decay for names, _, decay in groups_of(optimizer, module) for name in names}
+    assert decays["0.bias"] == 0.0
+    assert decays["0.weight"] == 0.1
 
 
 class TestMuon:
@@ -234,6 +245,16 @@ class TestSchedulersOfTorch:
         rates = Rates()
         fit(folder, make_data(), make_network(), epochs=4, callbacks=[rates], scheduler=scheduler, **settings)
         return rates.rates
+
+    def test_a_scheduler_with_a_total_number_of_steps_is_stepped_each_step(self) -> None:
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+        schedule = Schedule(partial(OneCycleLR, max_lr=0.5), optimizer, total_steps=10, steps_per_epoch=5)
+        for _ in range(3):
+            optimizer.step()
+            schedule.step()
+        assert optimizer.param_groups[0]["lr"] > 0.4  # near the peak after three tenths
+        by_epoch = Schedule(partial(OneCycleLR, max_lr=0.5), optimizer, 10, 5, interval="epoch")
+        assert by_epoch.scheduler.total_steps == 2  # type: ignore[attr-defined]
 
     def test_by_epoch(self, tmp_path: Path) -> None:
         rates = self.rates(tmp_path, partial(StepLR, step_size=2, gamma=0.1))
