@@ -72,8 +72,8 @@ def run_on_ranks(run_dir: Path, num_ranks: int, minutes: float, hint: str) -> No
         raise Interrupted(stop.sigval, hint) from None
     except ChildFailedError as error:
         statuses = {rank: failure.exitcode for rank, failure in error.failures.items()}
-        # first: the agent ends the other ranks with SIGTERM, which they take for an interruption
-        if killed := [rank for rank, status in statuses.items() if status < 0]:
+        # First, because the agent ends the other ranks with SIGTERM: they take it for an interruption, or die of it.
+        if killed := [rank for rank, status in statuses.items() if status < 0 and status != -signal.SIGTERM]:
             name = signal.Signals(-statuses[killed[0]]).name
             raise UserError(f"rank {killed[0]} of {num_ranks} was killed ({name}).\n  To go on, type: {hint}") from None
         first = statuses.get(0)
