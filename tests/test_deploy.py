@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -44,13 +45,23 @@ def test_hadolint_finds_nothing() -> None:
     assert done.status == 0, done.out
 
 
+def _complaint(validate: Any, document: dict[str, Any], version: str) -> str | None:
+    """What the schemas of a version of Kubernetes find wrong; None if nothing."""
+    try:
+        validate.validate(document, version, strict=True)
+    except validate.ValidationError as error:
+        return str(error)
+    return None
+
+
 def test_the_job_is_valid() -> None:
     validate = pytest.importorskip(
         "kubernetes_validate", reason="no kubernetes-validate: pip install kubernetes-validate"
     )
     for document in (CLAIM, JOB):
         for version in ("1.30", "1.37"):
-            validate.validate(document, version, strict=True)
+            assert _complaint(validate, document, version) is None, version
+    assert "completion" in str(_complaint(validate, {**JOB, "spec": {**JOB["spec"], "completion": 5}}, "1.37"))
 
 
 def test_the_job_trains_a_run_of_each_seed_that_goes_on_by_itself() -> None:

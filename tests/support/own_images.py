@@ -90,7 +90,7 @@ class BarsModule(pl.LightningDataModule):
 
     def test_dataloader(self) -> DataLoader:
         if self.form == "no test":
-            raise NotImplementedError("there is none")
+            raise ValueError("there is none")
         return DataLoader(self.sets[2], 12)
 
 
