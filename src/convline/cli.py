@@ -37,6 +37,17 @@ def complete_override(incomplete: str) -> list[str]:
     return [f"{group}={option}" for option in groups().get(group, []) if option.startswith(value)]
 
 
+Settings = Annotated[
+    list[str] | None, typer.Argument(help="As for train.py: model=lenet", autocompletion=complete_override)
+]
+ConfigDir = Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of your own options.")]
+
+
+def _use_folders(settings: list[str] | None, config_dir: Path | None) -> None:
+    """Take options from the folders that a command names."""
+    use_folders_of([f"--config-dir={config_dir}"] if config_dir else settings or [])
+
+
 @app.callback()
 def _describe(
     show_version: Annotated[
@@ -76,46 +87,42 @@ def describe(
     json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the numbers as JSON; - prints them.")] = None,
     draw: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw the network.")] = None,
     multirun: Annotated[bool, typer.Option("-m", help="Accepted, but not needed: a list of values is enough.")] = False,
-    config_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of your own options.")] = None,
+    config_dir: ConfigDir = None,
 ) -> int:
     """Print a network's layers, parameters, multiply-accumulates and receptive fields, without data or weights."""
     from convline.commands.describe import describe as describe_settings
 
-    use_folders_of([f"--config-dir={config_dir}"] if config_dir else settings or [])
+    _use_folders(settings, config_dir)
     return describe_settings(settings or [], json, draw)
 
 
 @app.command("lr-find")
 def find_lr(
-    settings: Annotated[
-        list[str] | None, typer.Argument(help="As for train.py: model=lenet", autocompletion=complete_override)
-    ] = None,
+    settings: Settings = None,
     steps: Annotated[int, typer.Option(help="Optimizer steps.")] = 100,
     low: Annotated[float, typer.Option(help="First learning rate.")] = 1e-5,
     high: Annotated[float, typer.Option(help="Last learning rate.")] = 10.0,
     file: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw loss against rate.")] = None,
-    config_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of your own options.")] = None,
+    config_dir: ConfigDir = None,
 ) -> None:
     """Find a learning rate: train a few steps with one that grows, and print where the loss falls fastest."""
     from convline.commands.lr_find import lr_find
 
-    use_folders_of([f"--config-dir={config_dir}"] if config_dir else settings or [])
+    _use_folders(settings, config_dir)
     lr_find(settings or [], steps, low, high, file)
 
 
 @app.command("batch-size-find")
 def find_batch_size(
-    settings: Annotated[
-        list[str] | None, typer.Argument(help="As for train.py: model=lenet", autocompletion=complete_override)
-    ] = None,
+    settings: Settings = None,
     steps: Annotated[int, typer.Option(help="Optimizer steps of each size that are timed.")] = 3,
     largest: Annotated[int, typer.Option(help="The largest size to try.")] = 8192,
-    config_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of your own options.")] = None,
+    config_dir: ConfigDir = None,
 ) -> None:
     """Find the largest batch size that fits into memory, by real training steps, and print the speed of each size."""
     from convline.commands.batch_size_find import batch_size_find
 
-    use_folders_of([f"--config-dir={config_dir}"] if config_dir else settings or [])
+    _use_folders(settings, config_dir)
     batch_size_find(settings or [], steps, largest)
 
 
@@ -204,9 +211,7 @@ def dashboard(
 
 @app.command()
 def slurm(
-    settings: Annotated[
-        list[str] | None, typer.Argument(help="As for train.py: model=lenet", autocompletion=complete_override)
-    ] = None,
+    settings: Settings = None,
     time: Annotated[str, typer.Option(help="Limit of the job, as sbatch takes it.")] = "1:00:00",
     nodes: Annotated[int, typer.Option(min=1, help="Number of machines.")] = 1,
     gpus: Annotated[int, typer.Option(min=0, help="GPUs of each machine; each gets a rank.")] = 0,
@@ -215,13 +220,13 @@ def slurm(
     array: Annotated[str | None, typer.Option(metavar="SEEDS", help="One run a seed: 0-4, 0-9%2 or 1,3,5.")] = None,
     save_seconds: Annotated[int, typer.Option(min=1, help="Save the state so long before the limit.")] = 120,
     option: Annotated[list[str] | None, typer.Option(help="A further option of sbatch: --option=--account=x")] = None,
-    config_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of your own options.")] = None,
+    config_dir: ConfigDir = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the script to a file.")] = None,
 ) -> None:
     """Print a job script for Slurm that trains one run, and goes on with it after a requeue or a time limit."""
     from convline.commands.slurm import Request, write_job_script
 
-    use_folders_of([f"--config-dir={config_dir}"] if config_dir else settings or [])
+    _use_folders(settings, config_dir)
     request = Request(time, nodes, gpus, cpus, partition, array, save_seconds, option or [])
     write_job_script(settings or [], request, config_dir, output)
 

@@ -45,6 +45,14 @@ def same_weights(one: Path, other: Path) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)
 
 
+def assert_goes_on(run_dir: Path, uninterrupted: Path) -> None:
+    """The run, resumed without its kill, ends with the weights of the one that was never interrupted."""
+    without_the_kill(run_dir)
+    done = train(run_dir.parents[1], f"resume={run_dir}")
+    assert done.status == 0, done.err
+    assert same_weights(run_dir, uninterrupted)
+
+
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on two ranks that this project has started."""
@@ -146,9 +154,7 @@ def test_a_signal_to_the_command_saves_the_state_of_its_ranks(two_ranks: Path, t
     assert "stopped by SIGUSR1, which a scheduler sends before the time limit; to go on, type:" in stopped.err
     (run_dir,) = run_dirs(tmp_path)
     assert read_summary(run_dir)["status"] == "interrupted"
-    without_the_kill(run_dir)
-    assert train(tmp_path, f"resume={run_dir}").status == 0
-    assert same_weights(run_dir, two_ranks)
+    assert_goes_on(run_dir, two_ranks)
 
 
 def test_a_rank_that_is_killed_ends_the_run_and_the_run_goes_on(two_ranks: Path, tmp_path: Path) -> None:
@@ -157,9 +163,7 @@ def test_a_rank_that_is_killed_ends_the_run_and_the_run_goes_on(two_ranks: Path,
     assert_one_screen(done, "rank 1 of 2 was killed (SIGKILL)", "To go on, type:")
     (run_dir,) = run_dirs(tmp_path)
     assert read_summary(run_dir)["status"] == "failed"
-    without_the_kill(run_dir)
-    assert train(tmp_path, f"resume={run_dir}").status == 0
-    assert same_weights(run_dir, two_ranks)
+    assert_goes_on(run_dir, two_ranks)
 
 
 def test_torchrun_starts_the_ranks_again_and_the_run_goes_on(two_ranks: Path, tmp_path: Path) -> None:

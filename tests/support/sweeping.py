@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from convline.records.directory import read_status
@@ -23,3 +24,13 @@ def states(folder: Path) -> list[str]:
 def trained(done: Done) -> list[str]:
     """The jobs that a command did, as their titles name them."""
     return re.findall(r"^── job \d+ of \d+: (.*)$", done.out, flags=re.MULTILINE)
+
+
+class NoExecutor:
+    """Stands for the executor where every job is another process's."""
+
+    def run_jobs(self, directories: Sequence[Path]) -> None:
+        raise AssertionError(f"asked to run {directories}")
+
+    def run_trials(self, trials: object) -> None:
+        raise AssertionError

@@ -2,23 +2,13 @@
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from convline.sweeps import executors
 from support.commands import shell
-
-
-class NoExecutor:
-    """Stands for the executor where every job is another process's."""
-
-    def run_jobs(self, directories: Sequence[Path]) -> None:
-        raise AssertionError(f"asked to run {directories}")
-
-    def run_trials(self, trials: object) -> None:
-        raise AssertionError
+from support.sweeping import NoExecutor
 
 
 @pytest.mark.parametrize("num_finished", [3, 300])

@@ -2,7 +2,6 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,16 +10,7 @@ from convline.records.directory import update_summary
 from convline.reporting.configurations import configurations
 from convline.reporting.run_records import RunRecord
 from convline.sweeps import executors, hydra_launcher
-
-
-class NoExecutor:
-    """Stands for the executor where every job is another process's."""
-
-    def run_jobs(self, directories: Sequence[Path]) -> None:
-        raise AssertionError(f"asked to run {directories}")
-
-    def run_trials(self, trials: object) -> None:
-        raise AssertionError
+from support.sweeping import NoExecutor
 
 
 @pytest.mark.parametrize("num_jobs", [100, 5_000])

@@ -50,6 +50,10 @@ class TestOutcome:
             assert trial.values == [summary["metrics"]["val/acc"]]
             assert "sweep" not in cfg
 
+    def test_its_file_has_the_keys_of_version_0_1(self, searched: tuple[Path, Done]) -> None:
+        (path,) = (searched[0] / "runs").glob("*/sweep.json")
+        assert json.loads(path.read_text()).keys() == {"search", "words", "command"}
+
     def test_the_best_is_told_with_the_words_that_train_it(self, searched: tuple[Path, Done]) -> None:
         folder, done = searched
         best = study_of(folder).best_trial

@@ -18,7 +18,7 @@ from convline.errors import UserError
 from convline.figures import canvas
 from convline.run.console import print_notice
 from convline.training.optimizers import needs_closure
-from convline.training.setup import build
+from convline.training.setup import build, uses_cuda
 
 SMOOTHING = 0.9  # of the exponential mean of the loss
 DIVERGED = 4.0  # times the lowest smoothed loss
@@ -106,8 +106,7 @@ def range_test(cfg: DictConfig, rates: Sequence[float]) -> tuple[list[float], li
 
 def device_of(cfg: DictConfig) -> torch.device:
     """Return the device on which a config trains."""
-    gpu = cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return torch.device("cuda" if gpu else "cpu")
+    return torch.device("cuda" if uses_cuda(cfg) else "cpu")
 
 
 def steepest(rates: Sequence[float], losses: Sequence[float]) -> float:

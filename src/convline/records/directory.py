@@ -25,6 +25,8 @@ from convline.storage import write_json
 UNKNOWN_DATA = "unknown data"
 OTHER_FOLDERS = "other_folders.json"  # in the folder of a search: the trials of its study that lie in other folders
 
+ENDED = ("finished", "failed", "pruned")  # states that a run does not leave by itself
+
 
 def create_run_directory(parent: Path, name: str) -> Path:
     """Make the run directory `parent`/`name`, or `parent`/`name`-2, -3, … if that exists.

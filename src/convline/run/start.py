@@ -4,6 +4,7 @@ The module imports neither torch nor Lightning, which take seconds: a process th
 """
 
 import shutil
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -35,7 +36,7 @@ def run_name(cfg: DictConfig, choices: Mapping[str, str]) -> str:
     return f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}"
 
 
-def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str], is_resumed_if_there: bool = False) -> Path:
+def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str], resume_auto: bool = False) -> Path:
     """Train a new run in a new directory, and return it.
 
     Args:
@@ -43,7 +44,7 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str], is_
         parent: folder in which the run directory is made.
         name: name of the run directory; it gets a number if the name is taken.
         choices: the chosen option of each config group.
-        is_resumed_if_there: go on with the newest run in `parent` that has the same settings and code, if there is one.
+        resume_auto: go on with the newest run in `parent` that has the same settings and code, if there is one.
     Raises:
         UserError: a setting or the data are wrong. If training has not started by then, the directory is removed.
     """
@@ -54,7 +55,7 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str], is_
         launch, key = world.launch_id(), short_hash(settings, code)
 
         def earlier_run() -> str | None:
-            if is_resumed_if_there:
+            if resume_auto:
                 if found := _newest_run(parent, "key", key):
                     _wait_for_holder(Path(found))
                 return found
@@ -145,17 +146,23 @@ def run_or_resume(run_dir: Path, world: World | None = None) -> dict[str, Any]:
     Returns:
         The content of summary.json at the end; nothing on other ranks than the first.
     Raises:
-        UserError: a setting, the data or the checkpoints are wrong.
+        UserError: a setting, the data or the checkpoints are wrong, or this machine does not see the directory.
     """
-    world = world or stand_alone(read_trusted_config(run_dir))
+    if not (run_dir / "config.yaml").is_file() and world is not None and world.rank > 0:
+        raise UserError(
+            f"{run_dir} is not there on {socket.gethostname()}: the machines of a run need a folder that all of them "
+            "see.\n  Name one: runs_dir=FOLDER"
+        )
+    cfg = read_trusted_config(run_dir)
+    world = world or stand_alone(cfg)
     if world.size == 1 and world.num_devices > 1:
         return _run_on_ranks(run_dir, world)
     from convline.run import train
 
     if world.rank > 0:
-        train.fit_rank(run_dir, world)
+        train.fit_rank(cfg, run_dir, world)
         return {}
-    return train.train(run_dir, world)
+    return train.train(cfg, run_dir, world)
 
 
 def _run_on_ranks(run_dir: Path, world: World) -> dict[str, Any]:

@@ -6,7 +6,6 @@ id is in summary.json.
 """
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +115,3 @@ _END = {
     "CometLogger": _end_comet,
     "TrackioLogger": _end_trackio,
 }
-
-
-def close(loggers: Iterable[Logger]) -> None:
-    """Close the runs of the trackers in this process, for another process to go on with them."""
-    for logger in filter(is_tracker, loggers):
-        end_of_kind = {"WandbLogger": "finish", "CometLogger": "end"}.get(type(logger).__name__)
-        if end_of_kind:
-            with suppress(Exception):  # it may not have begun
-                getattr(logger.experiment, end_of_kind)()  # type: ignore[attr-defined]

@@ -7,7 +7,6 @@ which they happen.
 import copy
 import logging
 import os
-import socket
 import time
 import warnings
 from collections.abc import Iterable
@@ -37,7 +36,6 @@ from convline.records.checkpoints import load_checkpoint, newest_checkpoint
 from convline.records.directory import (
     check_data,
     read_summary,
-    read_trusted_config,
     update_summary,
 )
 from convline.run import console, trackers
@@ -48,14 +46,15 @@ from convline.training.classifier import Classifier
 from convline.training.evaluation import evaluate, measure
 from convline.training.lightning_callbacks import check_callbacks_of_run
 from convline.training.loaded_run import LoadedRun
-from convline.training.setup import LIMITS, build, instantiate_node
+from convline.training.setup import LIMITS, build, instantiate_node, uses_cuda
 from convline.training.trial_step import check_step
 
 
-def train(run_dir: Path, world: World) -> dict[str, Any]:
+def train(cfg: DictConfig, run_dir: Path, world: World) -> dict[str, Any]:
     """Train the run of a directory from its newest checkpoint, or from the beginning if there is none.
 
     Args:
+        cfg: its config.
         run_dir: a locked run directory.
         world: the ranks that train it, of which this is the first.
     Returns:
@@ -63,7 +62,7 @@ def train(run_dir: Path, world: World) -> dict[str, Any]:
     Raises:
         UserError: a setting, the data or the checkpoints are wrong.
     """
-    cfg, is_new = read_trusted_config(run_dir), read_summary(run_dir)["status"] == "waiting"
+    is_new = read_summary(run_dir)["status"] == "waiting"
     world.tell_lightning()
     checkpoint, complaints = newest_checkpoint(run_dir)
     for complaint in complaints:
@@ -128,18 +127,12 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None, world: World
     return summary
 
 
-def fit_rank(run_dir: Path, world: World) -> None:
+def fit_rank(cfg: DictConfig, run_dir: Path, world: World) -> None:
     """Fit a run on another rank than the first, which does everything else: it makes the directory, tests and records.
 
     Raises:
-        UserError: this node does not see the run directory, or has other data than the first rank.
+        UserError: this rank has other data than the first one, or a rank has failed.
     """
-    if not (run_dir / "config.yaml").is_file():
-        raise UserError(
-            f"{run_dir} is not there on {socket.gethostname()}: the machines of a run need a folder that all of them "
-            "see.\n  Name one: runs_dir=FOLDER"
-        )
-    cfg = read_trusted_config(run_dir)
     world.tell_lightning()
     _hide_irrelevant_warnings()
     data, classifier = build(_with_executions(cfg))
@@ -152,7 +145,6 @@ def fit_rank(run_dir: Path, world: World) -> None:
             if (cause := world.cause_of(error)) is error:
                 raise
             raise cause from error
-        trackers.close(loggers.values())
 
 
 def _meet(
@@ -252,8 +244,7 @@ def _can_train_on_one_image(network: nn.Module, input_shape: tuple[int, ...]) ->
 
 
 def _make_trainer(cfg: DictConfig, run_dir: Path, loggers: Iterable[Logger], world: World) -> pl.Trainer:
-    on_cpu = cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available()
-    if cfg.trainer.precision == "16-mixed" and on_cpu:  # Lightning would take another precision
+    if cfg.trainer.precision == "16-mixed" and not uses_cuda(cfg):  # Lightning would take another precision
         raise UserError("trainer.precision=16-mixed needs a GPU.\n  Type: trainer.precision=bf16-mixed")
     named = {name: instantiate_node(cfg, f"callbacks.{name}") for name, node in (cfg.callbacks or {}).items() if node}
     callbacks = list(named.values())
@@ -283,8 +274,7 @@ def _strategy(cfg: DictConfig, world: World) -> Any:
     Raises:
         UserError: the strategy is another one, or a setting of several ranks has no effect.
     """
-    on_cpu = cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available()
-    if cfg.trainer.get("sync_batchnorm") and world.size > 1 and on_cpu:
+    if cfg.trainer.get("sync_batchnorm") and world.size > 1 and not uses_cuda(cfg):
         raise UserError("trainer.sync_batchnorm=true needs GPUs: torch has no synchronized batch norm on processors.")
     node = cfg.trainer.get("strategy", "auto")
     if isinstance(node, DictConfig):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # they import torch, and errors of the config must be shown w
 
 POLL_SECONDS = 0.02
 # words of a command line that ask for several ranks; auto may be one
-SEVERAL = ("trainer=ddp", "trainer.devices=", "trainer.num_nodes=")
+RANK_SETTINGS = ("trainer=ddp", "trainer.devices=", "trainer.num_nodes=")
 RECORD_SECONDS = 60.0  # in which the first rank closes loggers and records an interruption
 FAILURE_SECONDS = 2.0  # in which the failure that broke a connection is reported by its rank
 # What a launcher sets for its processes. A run that is alone must not hand it on to its own.
@@ -43,7 +43,7 @@ class OtherRankError(UserError):
 
 @dataclass
 class World:
-    """Hold this process's place among the ranks of a run; as a context manager, it leaves them at the end.
+    """Hold which of a run's ranks this process is; as a context manager, leave the process group at the end.
 
     Args:
         rank: index of this process; the first rank alone writes, prints and tests.
@@ -212,7 +212,7 @@ def shows_messages(words: Sequence[str] = ()) -> bool:
     """
     if launcher() != "srun":
         return launcher() != "torchrun" or int(os.environ.get("RANK") or 0) == 0
-    are_ranks = "RANK" in os.environ or any(word.lstrip("+").startswith(SEVERAL) for word in words)
+    are_ranks = "RANK" in os.environ or any(word.lstrip("+").startswith(RANK_SETTINGS) for word in words)
     return os.environ["SLURM_PROCID"] == "0" or not are_ranks
 
 

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, flag_override
 from convline.errors import SCHEDULER_SIGNALS, Interrupted, UserError
 from convline.formatting import first_line
 from convline.records import lock
-from convline.records.directory import read_status, read_summary, update_summary
+from convline.records.directory import ENDED, read_status, read_summary, update_summary
 from convline.signals import stoppable
 from convline.sweeps.run_job import report_failure, run_job
 from convline.sweeps.slurm_jobs import going_on_after_interruption
@@ -28,7 +28,6 @@ from convline.sweeps.trials import Trials, reopen_trials
 
 POLL_SECONDS = 2.0  # between two searches for jobs that failed
 MAX_READS = 200  # run directories that one search reads, in turn: it costs the same in a large sweep
-ENDED = ("finished", "failed", "pruned")
 MAX_TRIES = 2  # launches of one job: its node may have failed, or the job may kill its process
 
 

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from convline.errors import STOP_SIGNALS, Interrupted, UserError
 from convline.records import lock
-from convline.records.directory import read_summary, update_summary
+from convline.records.directory import ENDED, read_summary, update_summary
 from convline.run.child_process import forward_signals, start_module
 from convline.sweeps.run_job import report_failure
 from convline.sweeps.trials import Trials
@@ -105,7 +105,7 @@ class ProcessPool:
         for run_dir in lost:
             with suppress(lock.HeldError), lock.locked(run_dir):  # another command may have taken the job over
                 status = read_summary(run_dir)["status"]
-                if status not in ("finished", "failed", "pruned"):  # the job had not ended
+                if status not in ENDED:  # the job had not ended
                     update_summary(run_dir, status="failed", error=f"its process {_how(process)}")
                     report_failure(run_dir)
                     has_lost = True

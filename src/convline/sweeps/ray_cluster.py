@@ -19,7 +19,7 @@ from convline.config.options import VARIABLE, import_folders, make_importable
 from convline.errors import Interrupted, UserError
 from convline.formatting import first_line
 from convline.records import lock
-from convline.records.directory import read_status, update_summary
+from convline.records.directory import ENDED, read_status, update_summary
 from convline.signals import stoppable
 from convline.sweeps.run_job import report_failure, run_job
 from convline.sweeps.trials import Trials, reopen_trials
@@ -29,7 +29,6 @@ MAX_DEATHS = 3  # of the processes of one job: nodes may fail, or the job may ki
 CONNECT_SECONDS = 10.0  # in which the cluster has to answer
 NODE_SECONDS = 5.0  # after the death of a node, in which Ray notices it and gives it no more tasks
 SAVE_SECONDS = 60.0  # in which interrupted jobs have to save their state
-ENDED = ("finished", "failed", "pruned")
 
 
 class RayCluster:

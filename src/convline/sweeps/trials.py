@@ -26,6 +26,7 @@ from convline.config.overrides import parse_overrides
 from convline.errors import UserError
 from convline.formatting import first_line
 from convline.records.directory import (
+    ENDED,
     OTHER_FOLDERS,
     make_new_folder,
     read_config,
@@ -147,7 +148,7 @@ class Trials:
         """
         if run_dir := self._find_run(trial):
             status = read_status(run_dir)
-            if status in ("finished", "failed", "pruned"):
+            if status in ENDED:
                 self._tell(trial.number, run_dir)
             return run_dir if status in ("waiting", "interrupted") else None
         if self._may_be_alive(trial):
@@ -328,7 +329,7 @@ def open_trials(overrides: Sequence[str], cfg: DictConfig, path: Path, explicit:
 
 def reopen_trials(folder: Path) -> Trials:
     """Open the trials of a search that another process has opened in this folder."""
-    overrides = json.loads((folder / "sweep.json").read_text())["overrides"]
+    overrides = json.loads((folder / "sweep.json").read_text())["words"]
     single = [o.input_line or "" for o in parse_overrides(overrides) if not o.is_sweep_override()]
     return open_trials(overrides, load_config(single), folder, explicit=True)
 
@@ -359,7 +360,7 @@ def _open_folder(path: Path, explicit: bool, key: str, overrides: Sequence[str])
         else:
             path.mkdir(exist_ok=True)
         folder = folder or make_new_folder(path.parent, path.name)
-        write_json(folder / "sweep.json", {"search": key, "overrides": list(overrides), "command": sys.argv})
+        write_json(folder / "sweep.json", {"search": key, "words": list(overrides), "command": sys.argv})
         return folder
 
 

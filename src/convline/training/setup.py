@@ -87,19 +87,9 @@ def load_data(cfg: DictConfig) -> DataModule:
     if "module" in settings:
         return _load_module(cfg, settings["module"])
     source_settings = {key: settings[key] for key in ("source", "root") if key in settings}
-    data = instantiate_node(
-        cfg,
-        "data",
-        without=("source", "channels", "image_size"),  # input_shape is computed from the last two
-        source=cached_source(_source_of(cfg), json.dumps(source_settings)),
-        seed=cfg.seed,
-        steps_per_execution=cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches,
-        channels_last=cfg.channels_last,
-        **{key: cfg.trainer[key] for key in LIMITS},
-    )
-    data.read()
-    _check_loss(cfg, data)
-    return data
+    source = cached_source(_source_of(cfg), json.dumps(source_settings))
+    # input_shape is computed from the last two
+    return _read(cfg, without=("source", "channels", "image_size"), source=source)
 
 
 def _load_module(cfg: DictConfig, node: dict[str, Any]) -> DataModule:
@@ -109,11 +99,16 @@ def _load_module(cfg: DictConfig, node: dict[str, Any]) -> DataModule:
             f"trainer.devices={cfg.trainer.devices}: the batches of data.module are those of one device.\n"
             "  Type: trainer.devices=1"
         )
+    return _read(cfg, without=("module", "channels"), module=build_module(node))
+
+
+def _read(cfg: DictConfig, without: tuple[str, ...], **origin: Any) -> DataModule:
+    """Build the data module of a config from the origin of its images; read and check the data."""
     data = instantiate_node(
         cfg,
         "data",
-        without=("module", "channels"),
-        module=build_module(node),
+        without=without,
+        **origin,
         seed=cfg.seed,
         steps_per_execution=cfg.steps_per_execution * cfg.classifier.accumulate_grad_batches,
         channels_last=cfg.channels_last,
@@ -122,6 +117,11 @@ def _load_module(cfg: DictConfig, node: dict[str, Any]) -> DataModule:
     data.read()
     _check_loss(cfg, data)
     return data
+
+
+def uses_cuda(cfg: DictConfig) -> bool:
+    """Return whether a config trains on a GPU of NVIDIA or AMD, of those that torch sees here."""
+    return cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
 
 
 def _check_loss(cfg: DictConfig, data: DataModule) -> None:
