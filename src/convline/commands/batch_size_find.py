@@ -20,8 +20,8 @@ from convline.data.loader import LoaderConfig
 from convline.errors import UserError
 from convline.memory import available_memory
 from convline.run.console import print_notice
-from convline.training.optimizers import needs_closure
 from convline.training.setup import build
+from convline.training.step import TrainingStep
 
 FIRST_SIZE = 2  # batch normalization cannot train on one image
 MAX_SHARE = 0.9  # of the memory: the rest is for validation, figures and fragmentation
@@ -105,14 +105,9 @@ class TrainingSteps:
     def __init__(self, cfg: DictConfig) -> None:
         self._data, self._classifier = build(cfg)
         self.num_images = len(self._data.train_indices)
-        self._seed, self._precision = cfg.seed, cfg.trainer.precision
+        self._seed = cfg.seed
         self.device = device_of(cfg)
-        if self._precision.endswith("-true"):
-            self._classifier.to({"64": torch.float64, "bf": torch.bfloat16, "16": torch.float16, "32": torch.float32}[
-                self._precision[:2]
-            ])  # fmt: skip
-        self._classifier.to(self.device).train()
-        self._optimizer = self._classifier.build_optimizer()
+        self._training_step = TrainingStep(self._classifier, self.device, cfg.trainer.precision)
         self._idle_memory = _resident_memory()
         self._last_size = FIRST_SIZE
 
@@ -124,7 +119,7 @@ class TrainingSteps:
             speed = self._train(size, num_steps)
         except torch.OutOfMemoryError:
             speed = None
-        self._optimizer.zero_grad()
+        self._training_step.optimizer.zero_grad()
         if speed is None:
             gc.collect()  # the traceback of the error holds the activations
         if self.device.type == "cuda":
@@ -155,21 +150,8 @@ class TrainingSteps:
         return num_steps * size / (self._now() - start)
 
     def _step(self, images: torch.Tensor, targets: torch.Tensor) -> None:
-        classifier = self._classifier
-        low_precision = torch.float16 if self._precision == "16-mixed" else torch.bfloat16
-
-        def closure() -> torch.Tensor:
-            self._optimizer.zero_grad()
-            with torch.autocast(self.device.type, low_precision, enabled=self._precision.endswith("-mixed")):
-                loss = classifier.training_loss(classifier.network(images.to(classifier.dtype)), targets)
-            loss.backward()
-            return loss.detach()
-
-        if needs_closure(self._optimizer):
-            self._optimizer.step(closure)  # type: ignore[arg-type]  # torch annotates a loss as a number
-        else:
-            closure()
-            self._optimizer.step()
+        self._training_step.gradient(images, targets)
+        self._training_step.step(images, targets)
 
     def _now(self) -> float:
         if self.device.type == "cuda":

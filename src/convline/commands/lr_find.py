@@ -10,15 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from torch import Tensor
 
 from convline.config import load_config
 from convline.data.loader import Batch, Loader, LoaderConfig
 from convline.errors import UserError
 from convline.figures import canvas
 from convline.run.console import print_notice
-from convline.training.optimizers import needs_closure
 from convline.training.setup import build, uses_cuda
+from convline.training.step import TrainingStep
 
 SMOOTHING = 0.9  # of the exponential mean of the loss
 DIVERGED = 4.0  # times the lowest smoothed loss
@@ -64,43 +63,30 @@ def range_test(cfg: DictConfig, rates: Sequence[float]) -> tuple[list[float], li
     """
     data, classifier = build(cfg)
     device = device_of(cfg)
-    classifier.to(device).train()
-    optimizer = classifier.build_optimizer()
+    step = TrainingStep(classifier, device, cfg.trainer.precision)
     # The groups whose rate follows optimizer.lr, and its multiple there; others have a rate of their own.
     doubled = classifier.build_optimizer(lr=2 * cfg.optimizer.lr)
     multiples = [
         own["lr"] / cfg.optimizer.lr if other["lr"] != own["lr"] else None
-        for own, other in zip(optimizer.param_groups, doubled.param_groups, strict=True)
+        for own, other in zip(step.optimizer.param_groups, doubled.param_groups, strict=True)
     ]
     batches = endless_batches(data.training_loader(device, LoaderConfig(data.batch_size, cfg.seed)))
     smoothed = 0.0
     tried: list[float] = []
     losses: list[float] = []
-    for step, rate in enumerate(rates, 1):
-        for group, multiple in zip(optimizer.param_groups, multiples, strict=True):
+    for count, rate in enumerate(rates, 1):
+        for group, multiple in zip(step.optimizer.param_groups, multiples, strict=True):
             if multiple is not None:
                 group["lr"] = rate * multiple
         images, targets = next(batches)
-
-        def closure(images: Tensor = images, targets: Tensor = targets) -> Tensor:
-            optimizer.zero_grad()
-            loss = classifier.training_loss(classifier.network(images), targets)
-            classifier.reduced(loss, 1.0, len(targets)).backward()
-            if classifier.gradient_clip_norm is not None:
-                torch.nn.utils.clip_grad_norm_(classifier.network.parameters(), classifier.gradient_clip_norm)
-            return loss
-
-        value = closure().item()
+        value = step.gradient(images, targets).item()
         smoothed = SMOOTHING * smoothed + (1 - SMOOTHING) * value
-        mean = smoothed / (1 - SMOOTHING**step)  # without the bias towards the zero that it began with
+        mean = smoothed / (1 - SMOOTHING**count)  # without the bias towards the zero that it began with
         if not math.isfinite(value) or (losses and mean > DIVERGED * min(losses)):
             break
         tried.append(rate)
         losses.append(mean)
-        if needs_closure(optimizer):
-            optimizer.step(closure)  # type: ignore[arg-type]  # torch annotates a loss as a number
-        else:
-            optimizer.step()
+        step.step(images, targets)
     return tried, losses
 
 
