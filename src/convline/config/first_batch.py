@@ -1,6 +1,6 @@
 """Read input shape and number of classes from a LightningDataModule of the user's own, when a config is composed.
 
-The network of a config depends on both, and the module states neither. `random_numbers_apart` keeps what the module
+The network of a config depends on both, and the module states neither. `RandomState` keeps what the module
 draws from the process's own random numbers.
 """
 
