@@ -199,7 +199,7 @@ def test_the_benchmarks_runs_are_reported(tmp_path: Path) -> None:
 def test_two_folders_of_one_study_count_each_trial_once(tmp_path: Path) -> None:
     config = base_config()
     for name, trial in (("one", "000,lr=0.1"), ("two", "001,lr=0.2")):
-        make_run(tmp_path / name / trial, config, {"optimizer.lr": float(trial[-3:])}, 0.9)
+        make_run(tmp_path / name / trial, config, {"optimizer.lr": float(trial[-3:])}, 1 - float(trial[-3:]))
         (tmp_path / name / "sweep.json").write_text('{"search": "the same"}')
     for name, other, trial in (("one", "two", "001,lr=0.2"), ("two", "one", "000,lr=0.1")):
         settings = {**config, "optimizer": {**config["optimizer"], "lr": float(trial[-3:])}}
