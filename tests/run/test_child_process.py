@@ -27,3 +27,15 @@ def test_a_child_exits_though_its_parent_died_before_it_began_to_watch() -> None
     dead.wait()
     environment = {**os.environ, PARENT_PID: str(dead.pid)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=30).returncode == 1
+
+
+def test_the_children_of_a_child_have_another_parent_than_it() -> None:
+    grandchild = (
+        "from convline.run.child_process import exit_with_parent; exit_with_parent(); import time; time.sleep(1)"
+    )
+    code = (
+        "import subprocess, sys; from convline.run.child_process import exit_with_parent; exit_with_parent();"
+        "sys.exit(subprocess.run([sys.executable, '-c', sys.argv[1]]).returncode)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, grandchild], env={**os.environ, PARENT_PID: str(os.getpid())})
+    assert child.wait(60) == 0

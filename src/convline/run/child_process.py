@@ -39,8 +39,9 @@ def start_module(
 
 def exit_with_parent() -> None:
     """Exit this child process as soon as its parent has died, so that no process goes on writing unnoticed."""
-    # from the environment: if the parent has died already, getppid() returns the process that has adopted this one
-    parent = int(os.environ.get(PARENT_PID) or os.getppid())
+    # from the environment: if the parent has died already, getppid() returns the process that has adopted this one;
+    # taken out of it, because the children of this process have another parent
+    parent = int(os.environ.pop(PARENT_PID, None) or os.getppid())
     threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
 
 
