@@ -90,6 +90,7 @@ def run_installed(environment: dict[str, str], folder: Path, *words: str) -> str
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_wheel_trains_with_its_own_options(installed: dict[str, str], tmp_path: Path) -> None:
     out = run_installed(installed, tmp_path, "train", "trainer.max_epochs=1", "callbacks=plain", "trainer=cpu")
     assert "test accuracy" in out
@@ -97,6 +98,7 @@ def test_the_wheel_trains_with_its_own_options(installed: dict[str, str], tmp_pa
     assert json.loads((run_dir / "summary.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_license_types_options_and_stored_results(installed: dict[str, str], tmp_path: Path) -> None:
     site = Path(installed["PYTHONPATH"])
     options = {path.relative_to(ROOT / "conf") for path in (ROOT / "conf").rglob("*.yaml")}

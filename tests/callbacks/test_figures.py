@@ -117,6 +117,7 @@ class TestPictures:
         assert "failing.py" in (run_dir / "log.txt").read_text()
         assert read_summary(run_dir)["status"] == "finished"
 
+    @pytest.mark.slow
     def test_a_run_interrupted_at_its_pictures_is_finished(self, tmp_path: Path) -> None:
         stop = "+callbacks.stop={_target_: support.failing.SignalAfterTest, signum: 2}"
         done = train(tmp_path, *WORDS, "callbacks=plain", "trainer.max_epochs=1", stop)

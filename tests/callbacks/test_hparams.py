@@ -50,6 +50,7 @@ def status(run_dir: Path) -> int:
     return HParamsPluginData.FromString(content["_hparams_/session_end_info"]).session_end_info.status
 
 
+@pytest.mark.slow
 def test_a_run_that_was_interrupted_and_then_finished_is_a_success(tmp_path: Path) -> None:
     kill = "+callbacks.kill={_target_: support.kill_at.KillAt, step: 20, signum: 15}"
     words = [*(word for word in SMALL if not word.startswith("callbacks")), "callbacks=plain", "trainer.max_epochs=1"]

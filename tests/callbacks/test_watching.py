@@ -105,6 +105,7 @@ class TestNorms:
         for step in gradient:
             assert moved[step] * size[step] == pytest.approx(0.1 * 0.01, rel=1e-3)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("step", [31, 41])  # after a checkpoint within the epoch, and after one at its end
     def test_a_resumed_run_has_each_point_once(self, step: int, tmp_path: Path) -> None:
         words = [*WORDS, "callbacks.pictures=null", "callbacks.checkpoint.every_n_steps=7"]

@@ -182,6 +182,7 @@ TABS: dict[str, Callable[[Any], None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tab", TABS)
 def test_a_tab_shows_its_content_without_errors(tab: str, page: Any) -> None:
     page.evaluate(f"location.hash = '{tab}'")

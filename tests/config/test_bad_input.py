@@ -163,6 +163,7 @@ class TestDamagedCheckpoint:
         assert "last.ckpt is damaged" in done.out
         assert "best.ckpt instead" in done.out
 
+    @pytest.mark.slow
     def test_both_damaged(self, run_dir: Path, tmp_path: Path) -> None:
         for path in (run_dir / "checkpoints").iterdir():
             content = bytearray(path.read_bytes())

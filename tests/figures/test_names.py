@@ -31,6 +31,7 @@ def test_names_of_the_first_edition_are_complete() -> None:
     assert {figures.canonical_name(name) for name in names.split()} <= set(figures.BY_NAME)
 
 
+@pytest.mark.slow
 def test_scripts_of_the_first_edition_draw_the_same(watched: Path) -> None:
     former = figures.confusion(watched, part="val", normalised=True)  # type: ignore[attr-defined]
     assert png(former) == png(figures.confusion_matrix(watched, split="val", normalized=True))

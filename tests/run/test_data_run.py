@@ -92,6 +92,7 @@ def test_data_that_changed_are_refused(finished: tuple[Path, Done], tmp_path: Pa
     assert "the data are not those that" in done.err
 
 
+@pytest.mark.slow
 def test_cross_validation_is_a_sweep(tmp_path: Path) -> None:
     done = train(tmp_path, "-m", *SMALL, "data.num_folds=3", "data.fold=range(3)", "trainer=one_batch")
     assert done.status == 0, done.err
@@ -100,6 +101,7 @@ def test_cross_validation_is_a_sweep(tmp_path: Path) -> None:
     assert len({split["fingerprint"] for split in splits}) == 3
 
 
+@pytest.mark.slow
 def test_a_mirrored_digit_is_warned_of(tmp_path: Path) -> None:
     done = train(tmp_path, "trainer=one_batch", "trainer.accelerator=cpu", "data.augment=[flip]")
     assert done.status == 0, done.err

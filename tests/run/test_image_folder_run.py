@@ -62,6 +62,7 @@ def test_describe_counts_the_classes(colours: Path, tmp_path: Path) -> None:
     assert " 3 " in next(line for line in done.out.splitlines() if "fc" in line)
 
 
+@pytest.mark.slow
 def test_a_folder_that_has_changed_is_not_what_a_run_goes_on_with(colours: Path, tmp_path: Path) -> None:
     stop = "+callbacks.kill={_target_: support.kill_at.KillAt, step: 4, signum: 15}"
     assert train(tmp_path, *SHORT, "data.root=colours", stop).status == 143
@@ -72,6 +73,7 @@ def test_a_folder_that_has_changed_is_not_what_a_run_goes_on_with(colours: Path,
     assert train(tmp_path, f"resume={run_dir}").status == 0
 
 
+@pytest.mark.slow
 def test_broken_images_are_refused_or_skipped_as_the_config_says(colours: Path, tmp_path: Path) -> None:
     (colours / "red" / "3.png").write_bytes((colours / "red" / "3.png").read_bytes()[:-100])
     done = train(tmp_path, *SHORT, "data.root=colours")

@@ -82,6 +82,7 @@ def test_a_resumed_run_is_the_one_that_was_not_stopped(lights: Path) -> None:
     assert results[0] == results[1]
 
 
+@pytest.mark.slow
 def test_two_models_are_compared_on_the_same_images(lights: Path) -> None:
     words = [*WORDS[:-1], "loss=bce", "callbacks=plain", "trainer.max_epochs=1", "-m", "seed=0,1"]
     done = train(lights, *words, "optimizer.lr=0.01,0.5")

@@ -26,6 +26,7 @@ SHORT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", [pytest.param(d, marks=() if d == "datamodule" else pytest.mark.slow) for d in DOORS])
 def test_run_resumed_swept_and_reported(door: str, tmp_path: Path) -> None:
     write_folder(tmp_path / "folder")
@@ -88,7 +89,7 @@ def test_the_figures_of_a_data_module_show_its_images(tmp_path: Path) -> None:
         (["data.augment=[flip]"], ["data.augment has no effect", "BarsModule"]),
         (["classifier.class_weights=balanced"], ["needs the labels of all training images"]),
         (["trainer.overfit_batches=1"], ["trainer.overfit_batches", "limit_train_batches=1"]),
-        (["trainer.devices=2"], ["one device", "trainer.devices=1"]),
+        pytest.param(["trainer.devices=2"], ["one device", "trainer.devices=1"], marks=pytest.mark.slow),
         (["data.module.form=list"], ["train_dataloader gives list instead of one loader"]),
         (["data.module.form=no length"], ["has no length"]),
         (["data.module.form=no test"], ["test_dataloader fails: there is none"]),

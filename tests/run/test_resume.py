@@ -57,7 +57,14 @@ def random_steps(name: str, count: int) -> list[int]:
     return sorted(random.Random(name).sample(range(1, total + 1), count))
 
 
-@pytest.mark.parametrize(("variant", "step"), [(v, s) for v in VARIANTS for s in random_steps(v, 4)])
+@pytest.mark.parametrize(
+    ("variant", "step"),
+    [
+        pytest.param(variant, step, marks=[pytest.mark.slow] if index else [])
+        for variant in VARIANTS
+        for index, step in enumerate(random_steps(variant, 4))
+    ],
+)
 def test_killed_and_resumed_equals_never_killed(
     variant: str, step: int, tmp_path: Path, uninterrupted: dict[str, Path]
 ) -> None:
@@ -72,12 +79,21 @@ def test_killed_and_resumed_equals_never_killed(
     assert_same_run(uninterrupted[variant], run_dir)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
-    "where", ["KillAt, step: 20", "KillAt, step: 34", "KillInValidation, epoch: 0", "KillAt, step: 67"]
+    ("where", "signum"),
+    [
+        pytest.param(where, signum, marks=marks)
+        for where, marks in {
+            "KillAt, step: 34": [],
+            "KillInValidation, epoch: 0": [],
+            "KillAt, step: 20": [pytest.mark.slow],
+            "KillAt, step: 67": [pytest.mark.slow],
+        }.items()
+        for signum in (signal.SIGINT, signal.SIGTERM)
+    ],
 )
 def test_a_signal_saves_the_state_between_two_steps(
-    signum: signal.Signals, where: str, tmp_path: Path, uninterrupted: dict[str, Path]
+    where: str, signum: signal.Signals, tmp_path: Path, uninterrupted: dict[str, Path]
 ) -> None:
     words = ["steps_per_execution=3", f"+callbacks.kill={{_target_: support.kill_at.{where}, signum: {signum.value}}}"]
     stopped = train(tmp_path, *SMALL, *words)
@@ -115,7 +131,7 @@ def test_resume_auto_waits_until_a_process_of_another_machine_counts_as_dead(tmp
     assert run_dirs(tmp_path) == [run_dir]
 
 
-@pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2"])
+@pytest.mark.parametrize("name", ["SIGUSR1", pytest.param("SIGUSR2", marks=pytest.mark.slow)])
 def test_the_signal_of_a_scheduler_saves_the_state_and_is_named(
     name: str, tmp_path: Path, uninterrupted: dict[str, Path]
 ) -> None:
@@ -143,7 +159,7 @@ def test_a_signal_stops_a_run_whose_epochs_are_one_execution(tmp_path: Path) -> 
     assert len(curves(run_dir)) == 2  # the epoch of the signal is finished and saved
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_in_the_test_leaves_a_run_that_only_has_to_be_tested(
     signum: signal.Signals, tmp_path: Path, uninterrupted: dict[str, Path]
 ) -> None:
@@ -170,6 +186,7 @@ def test_killed_between_the_two_checkpoints_loses_nothing(tmp_path: Path, uninte
     assert_same_run(uninterrupted["plain"], run_dir)
 
 
+@pytest.mark.slow
 def test_early_stopping_is_remembered(tmp_path: Path) -> None:
     settings = {"patience": 1, "min_delta": 100}
     early = ["callbacks=early_stopping", *(f"callbacks.early_stopping.{key}={v}" for key, v in settings.items())]
@@ -183,6 +200,7 @@ def test_early_stopping_is_remembered(tmp_path: Path) -> None:
     assert_same_run(reference, run_dir)
 
 
+@pytest.mark.slow
 def test_auto_goes_on_with_the_newest_run_of_the_same_settings_or_begins_one(tmp_path: Path) -> None:
     # the file ends the run in its first epoch only as long as it is not there
     kill = "+callbacks.kill={_target_: support.kill_at.KillRankAt, rank: 0, step: 20, once: true}"

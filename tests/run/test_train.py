@@ -39,6 +39,7 @@ def test_early_stopping_stops_early(tmp_path: Path) -> None:
     assert len(rows(run_dirs(tmp_path)[0])) == 2  # the first epoch is the best, the second is no better
 
 
+@pytest.mark.slow
 def test_overfitting_ten_batches_learns_them_by_heart(tmp_path: Path) -> None:
     words = [word for word in SMALL if not word.startswith(("trainer.max_epochs", "model.pattern"))]
     done = train(tmp_path, *words, "trainer=overfit", "trainer.accelerator=cpu", "trainer.max_epochs=30", "threads=1")
@@ -49,6 +50,7 @@ def test_overfitting_ten_batches_learns_them_by_heart(tmp_path: Path) -> None:
     assert float(last["val/acc"]) == 1.0  # validated on the same batches
 
 
+@pytest.mark.slow
 def test_one_batch_and_profile(tmp_path: Path) -> None:
     assert train(tmp_path, *SMALL, "trainer=one_batch", "trainer.max_epochs=1").status == 0
     assert rows(run_dirs(tmp_path)[0])[-1]["step"] == "1"
@@ -105,6 +107,7 @@ class TestMultirun:
         assert sorted(statuses.values()) == ["failed"] * 2 + ["finished"] * 4
         assert all("lr=1000000000.0" in name for name, status in statuses.items() if status == "failed")
 
+    @pytest.mark.slow
     def test_a_job_of_a_sweep_is_the_run_alone(self, tmp_path: Path) -> None:
         assert train(tmp_path / "sweep", "-m", *SMALL, "trainer.max_epochs=1", "seed=5,3").status == 0
         assert train(tmp_path / "alone", *SMALL, "trainer.max_epochs=1", "seed=3").status == 0
@@ -114,6 +117,7 @@ class TestMultirun:
         assert all(torch.equal(value, wanted[key]) for key, value in weights(in_sweep).items())
         assert summary(in_sweep)["identity"] == summary(alone)["identity"]
 
+    @pytest.mark.slow
     def test_the_same_sweep_twice_overwrites_nothing(self, tmp_path: Path) -> None:
         words = ["-m", *SMALL, "trainer.limit_train_batches=1", "seed=0,1", "hydra.sweep.dir=runs/mine"]
         assert train(tmp_path, *words).status == 0

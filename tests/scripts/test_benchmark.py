@@ -92,6 +92,7 @@ def test_both_fits_of_the_dense_net_do_the_same_training(dense: SimpleNamespace)
     assert all(not torch.equal(before[key], dense.outcome.weights[key]) for key in before), "nothing was trained"
 
 
+@pytest.mark.slow
 def test_both_fits_of_lenet_do_the_same_training() -> None:
     measured = fit.compare_fit("lenet", 1.05, num_rounds=1, num_epochs=1, num_threads=1, data=("noise", TINY))
     assert measured.notes["largest_weight_difference"] < 1e-5

@@ -2,8 +2,9 @@
 
 import io
 
-from hardening.outcomes import Outcome, Result, show
 from rich.console import Console
+
+from hardening.outcomes import Outcome, Result, show
 
 
 def _shown(*results: Result) -> tuple[int, str]:

@@ -15,7 +15,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["convline.run.train", "convline.commands.evaluate", "convline.cli", "hydra.main"])
+_context.set_forkserver_preload(
+    [
+        *(
+            "convline.run.train",
+            "convline.commands.evaluate",
+            "convline.cli",
+            "convline.figures",
+            "convline.sweeps.search",
+        ),
+        *(f"convline.callbacks.{path.stem}" for path in sorted((ROOT / "src/convline/callbacks").glob("[a-z]*.py"))),
+        *("hydra.main", "hydra._internal.core_plugins", "torch.utils.tensorboard", "PIL.JpegImagePlugin"),
+    ]
+)
 
 # Small enough for a test, with dropout and batch norm so that random and running state matter, and without pictures.
 SMALL = [

@@ -175,6 +175,7 @@ def test_combinations_that_compute_the_same_are_one_job(tmp_path: Path) -> None:
     assert len(run_dirs(tmp_path)) == 1
 
 
+@pytest.mark.slow
 def test_globs_and_ranges_are_expanded_wherever_m_stands(tmp_path: Path) -> None:
     done = train(tmp_path, *TINY, "-m", "scheduler=glob(co*)", "seed=range(0,4,step=2)")
     assert done.status == 0, done.err

@@ -50,6 +50,7 @@ class TestRerun:
         assert len(list((tmp_path / "runs").glob("*_sweep*"))) == 1
         assert len(run_dirs(tmp_path)) == 4
 
+    @pytest.mark.slow
     def test_another_grid_has_a_folder_of_its_own(self, tmp_path: Path) -> None:
         train(tmp_path, "-m", *TINY, "optimizer.lr=0.1,0.01")
         train(tmp_path, "-m", *TINY, "optimizer.lr=0.1,0.01", "data.batch_size=32")
@@ -91,6 +92,7 @@ class TestRerun:
         assert len(trained(anew)) == 2
         assert len(run_dirs(tmp_path)) == 4
 
+    @pytest.mark.slow
     def test_a_named_folder_that_holds_another_sweep_is_refused(self, tmp_path: Path) -> None:
         folder = "hydra.sweep.dir=runs/mine"
         assert train(tmp_path, "-m", *TINY, "seed=0,1", folder).status == 0
