@@ -114,6 +114,17 @@ def test_the_page_is_no_wider_than_the_window(page: Any) -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
+def test_labels_of_plots_are_readable_on_a_narrow_screen(page: Any) -> None:
+    page.set_viewport_size({"width": 400, "height": 900})
+    heights = page.evaluate(
+        """() => [...document.querySelectorAll(".card svg text")]
+          .filter(text => !text.getAttribute("transform")?.includes("rotate(-90)"))
+          .map(text => text.getBoundingClientRect().height)"""
+    )
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert min(heights) > 7
+
+
 def test_the_table_sorts_by_numbers_and_back(page: Any) -> None:
     assert column(page, "#") == [str(rank) for rank in range(1, 14)]
     page.get_by_role("button", name="lr", exact=True).click()

@@ -152,6 +152,17 @@ def test_the_caption_counts_the_triangles_beyond_the_axis(tmp_path: Path) -> Non
     assert plot.caption == "optimizer.lr; triangles: 1 beyond the axis"
 
 
+def test_the_caption_names_the_gray_bars_where_there_are_some(tmp_path: Path) -> None:
+    found = table(tmp_path, GRID, "optimizer.lr", "data.batch_size")
+    marked = ranked_points(found, "r")
+    plots = hyperparameters.against_metric(found, marked, hyperparameters.axes_by_effect(found, marked), FULL)
+    assert [plot.caption.endswith("; gray bars: medians") for plot in plots] == [True, True]
+    single = table(tmp_path / "single", {(0.1,): 0.9, (0.2,): 0.8}, "optimizer.lr")
+    marked = ranked_points(single, "r")
+    (plot,) = hyperparameters.against_metric(single, marked, hyperparameters.axes_by_effect(single, marked), FULL)
+    assert plot.caption == "optimizer.lr"
+
+
 def test_the_pareto_front_by_hand() -> None:
     costs = [1, 2, 2, 3, 4, 5]
     figures = [0.5, 0.7, 0.6, 0.7, 0.9, 0.8]

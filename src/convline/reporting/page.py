@@ -28,7 +28,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 
 SMALL = 3  # settings whose parallel coordinates fit into half the width
 GUIDE = (
-    "A dot or line is a configuration, the mean over its seeds; the best is orange; gray bars are medians.{few} "
+    "A dot or line is a configuration, the mean over its seeds; the best is orange.{few} "
     "Point at one to find it in every plot, click to see it in the table."
 )
 GUIDE_TO_SEEDS = " Small dots are single seeds, thin lines their standard deviation."

@@ -95,7 +95,7 @@ def _on_images(result: Comparison) -> list[str]:
     low = signed_text(result.metric, difference.low)
     interval = f"{low} to {signed_text(result.metric, difference.high, unit=True)}"
     if difference.is_supported:
-        return [f"On other images of the kind, these networks would differ too: the interval is {interval}."]
+        return [f"On other images of the kind, these networks would differ: the interval is {interval}."]
     return [f"On other images of the kind, these networks may be alike: the interval, {interval}, includes 0."]
 
 

@@ -41,8 +41,9 @@ def _plot_setting(table: ReportTable, points: Sequence[Point], axis: Scale, widt
     xs = [position(axis, point) for point in shown]
     with drawing(width, 236) as figure:
         axes = metric_axes(figure, points, table.metric)
+        has_medians = False
         if axis.kind == "side by side":
-            _medians(axes, xs, shown)
+            has_medians = _medians(axes, xs, shown)
             # dots of like values beside each other; the golden ratio spreads any number of them evenly
             xs = [
                 x + 0.44 * ((GOLDEN * point.rank) % 1 - 0.5) * (len(shown) > 3)
@@ -59,16 +60,22 @@ def _plot_setting(table: ReportTable, points: Sequence[Point], axis: Scale, widt
         caption = f"{axis.key}{', log scale' if axis.kind == 'log' else ''}"
         if missing:
             caption += f"; {missing} of {len(points)} configurations have none"
+        if has_medians:
+            caption += "; gray bars: medians"
         caption += clipped_note(axes, shown)
         return Plot("setting", name, as_svg(figure, f"{name} against {table.metric}"), width, caption)
 
 
-def _medians(axes: "Axes", xs: Sequence[float], shown: Sequence[Point]) -> None:
+def _medians(axes: "Axes", xs: Sequence[float], shown: Sequence[Point]) -> bool:
+    """Draw the median of each value that several configurations have, and return whether there is one."""
+    has_medians = False
     for x in sorted(set(xs)):
         ys = [point.y for other, point in zip(xs, shown, strict=True) if other == x]
         if len(ys) > 1:
             median = statistics.median(ys)
             axes.plot([x - 0.32, x + 0.32], [median, median], color=INK, alpha=0.55, linewidth=1.4, zorder=2)
+            has_medians = True
+    return has_medians
 
 
 def importance(folder: Path) -> Plot | None:
