@@ -82,8 +82,9 @@ OF_RUNS = (
 )
 # parts of commands that take seconds each
 LONG = (
+    "data.val_fraction", "data.train_fraction",
     "workers=2", "resnet20", "model.K=0,1", "data.fold=range", "seeds=5", "model=lenet,dense", "hydra/sweeper=search",
-    "data.val_fraction", "data.train_fraction", "data.label_noise", "data.imbalance", "data.per_class", "data.val=first", "data/augment=cifar", "cutout",
+    "data.label_noise", "data.imbalance", "data.per_class", "data.val=first", "data/augment=cifar", "cutout",
 )  # fmt: skip
 TYPED = {
     command: pytest.param(command, marks=pytest.mark.slow if any(part in command for part in LONG) else ())

@@ -117,6 +117,10 @@ def test_metrics_that_cannot_be_measured_are_refused(entries: list[Any], message
     ("words", "message"),
     [
         (["callbacks.checkpoint.monitor=val/f1"], "val/f1 is not measured"),
+        (
+            ["+callbacks.stop={_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val_loss}"],
+            "callbacks.stop.monitor=val_loss is not measured .did you mean 'val/loss'",
+        ),
         (["metrics=[f1]", "callbacks=early_stopping", "callbacks.early_stopping.monitor=val/f1"], "mode=max"),
         (["metrics=[{_target_: torchmetrics.classification.MulticlassF2}]"], "no MulticlassF2 in"),
         (["metrics=[{_target_: torchmetrics.classification.MulticlassF1Score, classes: 3}]"], "num_classes"),

@@ -88,7 +88,16 @@ def _check_combinations(cfg: DictConfig) -> None:
 def _check_monitors(cfg: DictConfig) -> None:
     """Refuse a monitor that the run does not measure."""
     known = monitors(declare(entries_of(cfg)))
-    for key in ("callbacks.checkpoint.monitor", "callbacks.early_stopping.monitor", "scheduler.monitor"):
+    callbacks = {
+        name: str(entry.get("_target_")) for name, entry in cfg.callbacks.items() if isinstance(entry, DictConfig)
+    }
+    keys = [f"callbacks.{name}.monitor" for name in callbacks]
+    if not all(target.startswith(("convline.", "lightning.")) for target in callbacks.values()):
+        keys = [
+            "callbacks.checkpoint.monitor",
+            "callbacks.early_stopping.monitor",
+        ]  # a callback may log metrics of its own
+    for key in (*keys, "scheduler.monitor"):
         value = OmegaConf.select(cfg, key)
         if value is not None and value not in known:
             raise UserError(
