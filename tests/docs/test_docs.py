@@ -1,5 +1,6 @@
 """What the documents say is so: the tree, the commands, the links."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -201,3 +202,18 @@ def test_options_of_the_readme_are_options(option: str) -> None:
 
     for words in option.split("`, `"):
         assert load_config(words.split()).seed == 0
+
+
+# one that needs a graphics card, and those that train on a few batches to look for a bug
+NOT_TO_LEARN = ("trainer=gpu", "trainer=one_batch", "trainer=overfit", "trainer=profile")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", re.findall(r"\| `([a-z_./]+=.*)` \|", README))
+def test_a_network_learns_with_each_option_of_the_readme(option: str, tmp_path: Path) -> None:
+    for words in option.split("`, `"):
+        if not words.startswith(NOT_TO_LEARN):
+            done = train(tmp_path, "data=digits", "trainer.accelerator=cpu", *words.split())
+            assert done.status == 0, done.err
+            summary = json.loads((run_dirs(tmp_path)[-1] / "summary.json").read_text())
+            assert summary["metrics"]["test/acc"] > 0.8, words  # 0.1 is chance

@@ -2,7 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
+import torchvision
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from convline.network.build import build_network
 from convline.network.summary import remarks, short_text, summarize
@@ -106,6 +109,48 @@ def test_foreign_networks_have_a_table_too():
     assert table.parameters == 84 + 1930 + 3
     assert [layer.receptive_field for layer in table.layers] == [3, 5, None, None]
     assert table.macs == 2 * 64 * 81 + 1920
+
+
+class UsedAsFunction(nn.Module):
+    """Takes the weights of a layer without calling it, and multiplies outside of all layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, images):
+        return F.linear(images.flatten(1), self.fc.weight)
+
+
+def test_what_no_layer_counts_is_in_the_totals_and_a_remark_names_it():
+    table = summarize(nn.Sequential(UsedAsFunction(), nn.Linear(3, 2)), (1, 2, 2))
+    assert [(layer.name, layer.parameters, layer.macs) for layer in table.layers] == [("1", 8, 6)]
+    assert (table.parameters, table.macs) == (15 + 8, 12 + 6)
+    assert remarks(table)[-2:] == [
+        "15 parameters have no row, since no layer uses them here: 0.fc.weight, 0.fc.bias",
+        "12 multiply-accumulates are computed outside of all layers",
+    ]
+
+
+FAST = ("vit_b_16", "swin_t", "googlenet")  # attention, shifted windows, auxiliary outputs that evaluation does not use
+OTHERS = (
+    "mobilenet_v3_small", "mobilenet_v2", "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "inception_v3",
+    "maxvit_t", "mnasnet0_5", "resnet18", "resnet50", "resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_0",
+    "swin_v2_t", "vgg11_bn", "wide_resnet50_2",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
+def test_sums_of_torchvisions_networks_are_those_of_torch(name: str):
+    arguments = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    with torch.device("meta"):
+        network = getattr(torchvision.models, name)(**arguments).eval()
+    side = 299 if name == "inception_v3" else 224
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.empty(1, 3, side, side, device="meta"))
+    table = summarize(network, (3, side, side))
+    assert table.parameters == sum(p.numel() for p in network.parameters())
+    assert table.macs == counter.get_total_flops() // 2
 
 
 def test_wrong_images_are_refused():

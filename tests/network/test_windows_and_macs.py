@@ -24,7 +24,7 @@ def called(unit: str) -> str:
 def calls_of(unit: str) -> list[LayerCall]:
     """The calls of a network that is this unit on a map of 8×12×12, and a dense layer."""
     with torch.device("meta"):
-        return trace(build_network(f"{called(unit)} -> fc(3) -> fc", (8, 12, 12), 5), (8, 12, 12))
+        return trace(build_network(f"{called(unit)} -> fc(3) -> fc", (8, 12, 12), 5), (8, 12, 12)).calls
 
 
 def test_every_unit_has_a_builder() -> None:
@@ -71,7 +71,7 @@ class Halved(MeasuredLayer, nn.Module):
 
 
 def test_a_layer_answers_for_itself() -> None:
-    calls = trace(nn.Sequential(nn.Conv2d(1, 1, 3), Halved(), nn.Conv2d(1, 1, 3)), (1, 9, 9))
+    calls = trace(nn.Sequential(nn.Conv2d(1, 1, 3), Halved(), nn.Conv2d(1, 1, 3)), (1, 9, 9)).calls
     assert [call.sources for call in calls] == [(INPUT,), (0,), (1,)]
     assert [field.longest_side for field in fields_of_calls(calls) if field] == [3, 3, 7]
     assert windows_and_macs.macs(calls[1].module, (1, 7, 7), (1, 4, 4)) == 7
@@ -87,5 +87,5 @@ def test_a_layer_called_by_keyword_is_counted_too() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.conv(input=x)
 
-    (call,) = trace(ByKeyword(), (1, 5, 5))
+    (call,) = trace(ByKeyword(), (1, 5, 5)).calls
     assert (call.name, call.sources, call.input_shape, call.output_shape) == ("conv", (INPUT,), (1, 5, 5), (2, 3, 3))

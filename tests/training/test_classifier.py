@@ -199,20 +199,23 @@ def test_clipping_acts_on_the_accumulated_gradient(tmp_path: Path) -> None:
 
 
 def test_the_average_is_the_recursion_over_steps_with_the_running_statistics(tmp_path: Path) -> None:
-    """It begins with the weights after the first step; then a = d·a + (1 - d)·w after each."""
-    decay, network = 0.8, make_network(batch_norm=True)
+    """It begins with the weights after the first step; then a = d·a + (1 - d)·w, d = min(decay, (1 + n)/(10 + n))."""
+    decay, network = 0.4, make_network(batch_norm=True)  # reached within these steps
     plain = deepcopy(network)
     data = make_data(steps_per_execution=2)
     classifier = fit(tmp_path, data, network, 2, ema_decay=decay)
     optimizer = sgd(plain.parameters())
     average: dict[str, Tensor] = {}
+    num_updates = 0
     for epoch in range(2):
         for images, labels in batches_by_hand(data, epoch):
             optimizer.zero_grad()
             F.cross_entropy(plain(images), labels).backward()
             optimizer.step()
             now = {key: value.clone() for key, value in plain.state_dict().items() if value.is_floating_point()}
-            average = {key: decay * average.get(key, value) + (1 - decay) * value for key, value in now.items()}
+            d = min(decay, (1 + num_updates) / (10 + num_updates))
+            average = {key: d * average.get(key, value) + (1 - d) * value for key, value in now.items()}
+            num_updates += 1
     averaged = classifier.evaluated_network.state_dict()
     for key, value in average.items():
         torch.testing.assert_close(averaged[key], value, atol=1e-4, rtol=1e-4)

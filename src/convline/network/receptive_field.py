@@ -89,5 +89,5 @@ def receptive_fields(network: nn.Module, input_shape: Sequence[int]) -> dict[str
     Raises:
         ValueError: the network cannot take such images.
     """
-    calls = trace(network, input_shape)
+    calls = trace(network, input_shape).calls
     return {call.name: field for call, field in zip(calls, fields_of_calls(calls), strict=True)}

@@ -24,8 +24,10 @@ class LayerSummary:
         name: the module's name in the network.
         kind: the module's class.
         output_shape: channels, height, width; without the batch.
-        parameters: number of parameters; a shared one counts in the first layer only.
-        macs: multiply-accumulates of convolutions, local and dense layers for one image; a bias counts as none.
+        parameters: number of parameters, with those of modules inside the layer that it uses without calling them; a
+            shared one counts in the first layer only.
+        macs: multiply-accumulates for one image; a bias counts as none. For classes that Convline does not know, they
+            are half of what torch's FLOP counter counts.
         activation_bytes: size of the output for one image, in float32.
         receptive_field: longer side of the receptive field, in pixels of the input (padding counts as pixels); None if
             it is unknown.
@@ -44,20 +46,29 @@ class LayerSummary:
 
 @dataclass(frozen=True)
 class NetworkSummary:
-    """Hold the summaries of all layers in the order of the forward pass; `input_shape` is without the batch."""
+    """Hold the summaries of all layers in the order of the forward pass.
+
+    Args:
+        input_shape: without the batch.
+        layers: the layers.
+        parameters_outside: names and sizes of the parameters that no layer has.
+        macs_outside: multiply-accumulates for one image outside of every layer, by torch's FLOP counter.
+    """
 
     input_shape: tuple[int, ...]
     layers: tuple[LayerSummary, ...]
+    parameters_outside: dict[str, int]
+    macs_outside: int
 
     @property
     def parameters(self) -> int:
-        """Count the parameters of all layers."""
-        return sum(layer.parameters for layer in self.layers)
+        """Count all parameters."""
+        return sum(layer.parameters for layer in self.layers) + sum(self.parameters_outside.values())
 
     @property
     def macs(self) -> int:
-        """Count the multiply-accumulates of all layers for one image."""
-        return sum(layer.macs for layer in self.layers)
+        """Count all multiply-accumulates for one image."""
+        return sum(layer.macs for layer in self.layers) + self.macs_outside
 
     @property
     def activation_bytes(self) -> int:
@@ -90,10 +101,16 @@ def summarize(network: nn.Module, input_shape: Sequence[int]) -> NetworkSummary:
     Raises:
         ValueError: the network cannot take such images.
     """
-    calls = trace(network, input_shape)
+    traced = trace(network, input_shape)
+    calls = traced.calls
+    owned = {id(p) for call in calls for p in call.module.parameters(recurse=False)}
     layers, counted = list[LayerSummary](), set[int]()  # ids of the parameters that an earlier layer counts
     for call, field in zip(calls, fields_of_calls(calls), strict=True):
-        new = {id(p): p for p in call.module.parameters(recurse=False) if id(p) not in counted}
+        own = {id(p) for p in call.module.parameters(recurse=False)}
+        # with those of inner modules that were not called, such as the projection of nn.MultiheadAttention
+        new = {
+            id(p): p for p in call.module.parameters() if id(p) not in counted and (id(p) in own or id(p) not in owned)
+        }
         counted |= set(new)
         layers.append(
             LayerSummary(
@@ -101,13 +118,14 @@ def summarize(network: nn.Module, input_shape: Sequence[int]) -> NetworkSummary:
                 kind=type(call.module).__name__,
                 output_shape=call.output_shape,
                 parameters=sum(p.numel() for p in new.values()),
-                macs=windows_and_macs.macs(call.module, call.input_shape or (), call.output_shape),
+                macs=windows_and_macs.macs(call.module, call.input_shape or (), call.output_shape, call.counted_macs),
                 activation_bytes=4 * math.prod(call.output_shape),
                 receptive_field=field.longest_side if field else None,
                 stride=max(field.jump) if field and len(call.output_shape) == 3 else None,
             )
         )
-    return NetworkSummary(tuple(input_shape), tuple(layers))
+    outside = {name: p.numel() for name, p in traced.network.named_parameters() if id(p) not in counted}
+    return NetworkSummary(tuple(input_shape), tuple(layers), outside, traced.macs_outside)
 
 
 def short_text(summary: NetworkSummary) -> str:
@@ -121,8 +139,13 @@ def short_text(summary: NetworkSummary) -> str:
 
 
 def remarks(summary: NetworkSummary) -> list[str]:
-    """Warn of a layer with most of the totals, a receptive field below the image size, or logits after a softmax."""
-    return [*_dominant_layers(summary), *_small_receptive_field(summary), *_wrong_last_layer(summary)]
+    """Warn of a layer with most of the totals, a small receptive field, logits after a softmax, or missing rows."""
+    return [
+        *_dominant_layers(summary),
+        *_small_receptive_field(summary),
+        *_wrong_last_layer(summary),
+        *_outside_of_layers(summary),
+    ]
 
 
 def _dominant_layers(summary: NetworkSummary) -> Iterator[str]:
@@ -149,3 +172,13 @@ def _wrong_last_layer(summary: NetworkSummary) -> Iterator[str]:
         yield f"{last.name} comes last, but the loss takes logits and has a softmax of its own: drop it for training"
     elif last.kind in {activation.__name__ for activation in ACTIVATIONS}:
         yield f"the logits pass through {last.name}, which bends them: end with FC"
+
+
+def _outside_of_layers(summary: NetworkSummary) -> Iterator[str]:
+    names = list(summary.parameters_outside)
+    if names:
+        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+        number = sum(summary.parameters_outside.values())
+        yield f"{number:,} parameters have no row, since no layer uses them here: {', '.join(names[:2])}{more}"
+    if summary.macs_outside:
+        yield f"{summary.macs_outside:,} multiply-accumulates are computed outside of all layers"

@@ -46,7 +46,7 @@ def nodes(network: nn.Module, input_shape: Sequence[int]) -> list[Node]:
     Raises:
         ValueError: the network cannot take such images.
     """
-    calls = trace(network, input_shape)
+    calls = trace(network, input_shape).calls
     names = {INPUT: "input"}
     for index, call in enumerate(calls):
         names[index] = call.name.replace(".", "/")

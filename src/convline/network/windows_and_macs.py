@@ -165,17 +165,18 @@ def window(module: nn.Module, input_shape: Shape, output_shape: Shape) -> Window
     return entry.window(module, input_shape, output_shape)
 
 
-def macs(module: nn.Module, input_shape: Shape, output_shape: Shape) -> int:
-    """Count a layer's multiply-accumulates for one image; 0 for a layer that multiplies by no weights.
+def macs(module: nn.Module, input_shape: Shape, output_shape: Shape, counted: int = 0) -> int:
+    """Count a layer's multiply-accumulates for one image; 0 for a layer that multiplies nothing.
 
     Args:
         module: a layer.
         input_shape, output_shape: without the batch.
+        counted: what torch's FLOP counter saw, for a class that neither measures itself nor is in `TORCH_LAYERS`.
     """
     if isinstance(module, MeasuredLayer):
         return module.macs(input_shape, output_shape)
     entry = _torch_layer(module)
-    return entry.macs(module, output_shape) if entry else 0
+    return entry.macs(module, output_shape) if entry else counted
 
 
 def kind(module: nn.Module) -> str:

@@ -22,12 +22,12 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchmetrics import MetricCollection
 
 from convline.data.datamodule import DataModule
 from convline.data.loader import Batch, Execution
 from convline.errors import UserError
+from convline.training.averaging import exponential_average
 from convline.training.lightning_callbacks import check_callbacks
 from convline.training.metrics import Sums, computed, count_correct, probabilities
 from convline.training.optimizers import ParameterGroups, needs_closure
@@ -59,7 +59,8 @@ class Classifier(LightningModule):
         metrics: measured in validation, beside loss and accuracy.
         is_multilabel: whether images may have several labels: targets are N×classes, and accuracy is that of labels.
         ema_decay: decay per optimizer step of an exponential moving average of the weights and of batch norm's running
-            statistics. The averaged network is the one that is validated and tested.
+            statistics, smaller in the first steps (`decay_of_update`). The averaged network is the one that is
+            validated and tested.
         channels_last: memory format of the convolutions.
         compile: compile the network with torch.compile.
     """
@@ -87,11 +88,7 @@ class Classifier(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.network = network.to(memory_format=torch.channels_last) if channels_last else network
-        self.average = (
-            AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
-            if ema_decay is not None
-            else None
-        )
+        self.average = exponential_average(self.network, ema_decay) if ema_decay is not None else None
         if compile:  # in place, so that the names in the state_dict do not change
             self.network.compile()
         self._make_optimizer = optimizer
