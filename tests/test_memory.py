@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from convline.memory import memory_limit
+from convline.data.sources import synthetic
+from convline.errors import UserError
+from convline.memory import check_memory, memory_limit
 from convline.network.build import build_network
 from convline.pattern.source import PatternError
 
@@ -50,3 +52,20 @@ def test_a_network_beyond_the_container_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("convline.network.build.memory_limit", lambda: 1_000_000)
     with pytest.raises(PatternError, match="weights up to here need"):
         build_network("fc(1000) -> fc", (1, 28, 28), 10)
+
+
+def test_an_estimate_beyond_the_machine_is_refused_with_the_estimate() -> None:
+    with pytest.raises(UserError, match=r"pictures need 1,024 GiB, but there are [\d,]+ GiB\.\n  Type fewer"):
+        check_memory(2**40, "pictures", "Type fewer")
+    check_memory(2**20, "pictures", "Type fewer")
+
+
+def test_what_ulimit_leaves_of_the_address_space_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    monkeypatch.setattr("convline.memory.resource.getrlimit", lambda kind: (used + 2**28, used + 2**28))
+    assert 2**27 < memory_limit() < 2**29
+
+
+def test_synthetic_images_beyond_the_memory_are_refused_before_they_are_made() -> None:
+    with pytest.raises(UserError, match=r"1,000,000,000 images of 3×1000×1000 need"):
+        synthetic("test", 10**9, 1, (3, 1000, 1000), 10, 0.1, 0)

@@ -28,7 +28,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from benchmarks import mnist
 from benchmarks.measure import Comparison, Sample, Stopwatch, Way, compare
 from convline.config import load_config
-from convline.config.targets import OUR_OWN
+from convline.config.signatures import OUR_OWN
 from convline.run.start import start as start_run
 from convline.training.setup import instantiate_node
 

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import hydra
 import yaml
@@ -17,7 +18,7 @@ import yaml
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from convline.config import schema
@@ -28,10 +29,12 @@ from convline.config.load import finish_config, prepare, spread_seeds
 from convline.config.options import CONF_DIR, use_folders_of
 from convline.config.overrides import AUTO, resumed_run
 from convline.errors import SCHEDULER_SIGNALS, Interrupted, UserError
-from convline.formatting import train_command
+from convline.formatting import first_line, shortened, train_command
 from convline.run import world
 from convline.run.start import resume, run_name, start
 from convline.stdout import closed_pipe_ignored
+
+MAX_LINE, MAX_LINES = 800, 20  # letters and lines of a message
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -106,8 +109,11 @@ def guarded(command: Callable[[], int | None], arguments: list[str]) -> int:
 
 
 def _print_error(text: str, arguments: Sequence[str]) -> None:
+    """Print a message on at most one screen: what a message quotes may be long."""
     if world.shows_messages(arguments):
-        print(text, file=sys.stderr, flush=True)
+        lines = [shortened(line, MAX_LINE) for line in text.splitlines()]
+        omitted = ["  …"] if len(lines) > MAX_LINES else []
+        print("\n".join([*lines[:MAX_LINES], *omitted]), file=sys.stderr, flush=True)
 
 
 def _under_hydra(arguments: list[str]) -> int:
@@ -135,20 +141,33 @@ def _under_hydra(arguments: list[str]) -> int:
     sys.argv = [sys.argv[0], *arguments]  # Hydra reads it
     try:
         hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(run)()
-    except ValueError as error:
-        if not str(error).startswith("Only one of"):  # Hydra's own words for two of its flags at once
-            raise
-        raise UserError(str(error)) from error
     except yaml.YAMLError as error:
         raise UserError(f"a file of options is no YAML: {' '.join(str(error).split())}") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, overrides)) from error
+    except Exception as error:
+        if not _is_of_hydra(error):
+            raise
+        if str(error).startswith("Only one of"):  # two of Hydra's flags at once
+            raise UserError(str(error)) from error
+        raise UserError(
+            f"Hydra cannot compose these settings: {type(error).__name__}: {first_line(error)}\n"
+            "  Leave out one word after the other; debug=true shows where it fails."
+        ) from error
     return max(statuses, default=0)
+
+
+def _is_of_hydra(error: Exception) -> bool:
+    """Return whether Hydra has raised an error by itself, without calling Convline: of words that it cannot read."""
+    package = str(Path(__file__).parent)
+    _, *frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return not any(name.startswith(package) for name in frames)
 
 
 def _run(cfg: DictConfig, is_auto: bool) -> None:
     """Validate the config and train one run."""
-    overrides = HydraConfig.get().overrides.task
+    # not resolved: a word such as seed=${data.split_seed} is itself a reference in Hydra's node
+    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     choices = choices_of(HydraConfig.get())
     check_choices(choices)
     cfg, choices = finish_config(cfg, choices, overrides)

@@ -3,6 +3,13 @@
 import os
 from pathlib import Path
 
+from convline.errors import UserError
+
+try:
+    import resource
+except ImportError:  # Windows has no limits of this kind
+    resource = None  # type: ignore[assignment]
+
 _NO_LIMIT = 2**60  # cgroup v1 writes a number near 2^63 where there is no limit
 
 
@@ -21,7 +28,24 @@ def memory_limit(cgroup_file: Path = Path("/proc/self/cgroup"), cgroup_root: Pat
     `memory.limit_in_bytes`.
     """
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min([physical, *_cgroup_limits(cgroup_file, cgroup_root)])
+    return min([physical, *_cgroup_limits(cgroup_file, cgroup_root), *_address_space_left()])
+
+
+def check_memory(num_bytes: float, subject: str, remedy: str) -> None:
+    """Check that this process may use so many bytes, before it asks for them.
+
+    Args:
+        num_bytes: an estimate.
+        subject: what needs them, in the plural.
+        remedy: what to type instead.
+    Raises:
+        UserError: it may not; names the estimate.
+    """
+    limit = memory_limit()
+    if num_bytes > limit:
+        raise UserError(
+            f"{subject} need {num_bytes / 2**30:,.0f} GiB, but there are {limit / 2**30:,.0f} GiB.\n  {remedy}"
+        )
 
 
 def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int:
@@ -59,6 +83,20 @@ def _cgroup_limits(cgroup_file: Path, cgroup_root: Path) -> list[int]:
             if directory == root:
                 break
     return limits
+
+
+def _address_space_left() -> list[int]:
+    """Return what `ulimit -v` leaves of this process's address space; nothing where it sets no limit."""
+    if resource is None:
+        return []
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return []
+    try:
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        used = 0
+    return [max(0, limit - used)]
 
 
 def _read_limit(file: Path) -> list[int]:

@@ -14,7 +14,7 @@ from convline.errors import UserError
 BOUNDS: dict[str, tuple[Any, Any]] = {
     "seed": (4294967295, 4294967296),
     "steps_per_execution": (1, 0),
-    "threads": (1, 0),
+    "threads": (1024, 1025),
     "rerun": ("failed", "some"),
     "workers": (1, 0),
     "tta": ("flip+shift", "shift"),
@@ -49,11 +49,25 @@ BOUNDS: dict[str, tuple[Any, Any]] = {
     "data.source.test_fraction": (0.5, 0.0),
     "data.source.test_seed": (0, -1),
     "data.source.broken": ("skip", "ignore"),
+    "data.source.shape": ([1, 8, 8], [8, 8]),
+    "data.source.num_train": (1, 0),
+    "data.source.num_test": (10**9, 10**9 + 1),
+    "data.source.num_classes": (2, 1),
+    "data.source.noise": (0.0, -1e-9),
+    "data.source.seed": (0, -1),
+    "data.input_shape": ([1, 8, 8], [1, 0, 8]),
+    "loss.gamma": (0.0, -1e-9),
+    "logger.tensorboard.name": ("", "a"),
+    "logger.tensorboard.version": ("", "a"),
+    "name": ("größer", "a\0b"),
+    "sweep.sampler": ({"_target_": "optuna.samplers.TPESampler"}, 5),
+    "sweep.pruner": ({"_target_": "optuna.pruners.MedianPruner"}, {"a": 1}),
+    "trainer.profiler": ("simple", "none"),
     "optimizer.lr": (1e-9, 0.0),
     "optimizer.weight_decay": (0.0, -1e-9),
     "optimizer.momentum": (0.0, 1.0),
     "optimizer.betas": ([0.0, 0.999], [0.9, 1.0]),
-    "optimizer.eps": (1e-12, 0.0),
+    "optimizer.eps": (1.0, 1.1),
     "optimizer.alpha": (0.0, 1.0),
     "optimizer.no_decay": (["norms", "biases"], ["weights"]),
     "optimizer.layer_decay": (1.0, 0.0),
@@ -62,7 +76,7 @@ BOUNDS: dict[str, tuple[Any, Any]] = {
     "optimizer.rest_weight_decay": (0.0, -1e-9),
     "scheduler.warmup": (0.0, 1.0),
     "scheduler.every": (1, 0),
-    "scheduler.gamma": (1e-9, 0.0),
+    "scheduler.gamma": (1.0, 1.1),
     "scheduler.initial": (1e-9, 0.0),
     "scheduler.final": (0.0, -1e-9),
     "trainer.accelerator": ("mps", "tpu"),
@@ -86,6 +100,7 @@ BOUNDS: dict[str, tuple[Any, Any]] = {
     "callbacks.pictures.times": (1, 0),
     "callbacks.early_stopping.mode": ("max", "up"),
     "callbacks.early_stopping.patience": (0, -1),
+    "callbacks.early_stopping.min_delta": (0.0, -1e-9),
 }
 # Together these configs have every setting that has a range.
 CONFIGS = (
@@ -94,6 +109,7 @@ CONFIGS = (
     ("optimizer=muon",),
     ("data=emnist_letters",),
     ("data=folder",),
+    ("data=synthetic", "loss=focal"),
 )
 
 

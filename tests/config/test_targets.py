@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from convline.config import load, load_config
-from convline.config.targets import locate
+from convline.config.signatures import locate
 from convline.errors import UserError
 
 MODULE = """

@@ -39,6 +39,7 @@ def add_picture(writer: SummaryWriter, tag: str, png: bytes, step: int) -> None:
 
 def chosen_epochs(num_epochs: int, times: int) -> set[int]:
     """Choose at most `times` evenly spaced epochs, with the first and the last; epochs count from 1."""
+    times = min(times, num_epochs)
     if times < 2:
         return {num_epochs} if times else set()
     return {1 + round(index * (num_epochs - 1) / (times - 1)) for index in range(times)}

@@ -23,7 +23,7 @@ def check_overrides(overrides: Sequence[str]) -> None:
         key, text = override.key_or_group, override.input_line
         if not key:
             raise UserError(f"'{text}' is not a setting: it names none.\n  Settings are written key=value.")
-        if key in groups() and isinstance(override.value(), list | int | float):
+        if key in groups() and isinstance(override.value(), list | dict | int | float):
             raise UserError(f"{text}: {key} takes the name of one option.\n  For a run of each, type: -m {key}=A,B")
         if key in groups() and (found := _unknown_option(override)):
             raise UserError(found)

@@ -15,7 +15,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from convline.config.targets import locate
+from convline.config.signatures import locate
 from convline.errors import UserError
 from convline.formatting import first_line
 

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import re
 from collections.abc import Mapping, Sequence
 
 from hydra.core.override_parser.types import Override, OverrideType
@@ -12,10 +13,11 @@ from convline.config import validate
 from convline.config.compose import compose_config
 from convline.config.explain import explain
 from convline.config.options import groups
-from convline.config.overrides import expand_sweep, parse_overrides, quote_units
+from convline.config.overrides import MAX_JOBS, expand_sweep, parse_overrides, quote_units, without_effect
 from convline.config.targets import fit_targets, open_targets
 from convline.config.trainer_settings import open_trainer_settings
 from convline.errors import UserError
+from convline.formatting import shortened
 
 
 def load_config(overrides: Sequence[str] = ()) -> DictConfig:
@@ -67,15 +69,19 @@ def load_configs(combinations: Sequence[Sequence[str]]) -> list[tuple[DictConfig
 def finish_config(
     cfg: DictConfig, choices: Mapping[str, str], overrides: Sequence[str]
 ) -> tuple[DictConfig, dict[str, str]]:
-    """Fit the arguments of typed targets, and validate; print once which arguments were dropped.
+    """Fit the arguments of typed targets, and validate; print once which words have no effect.
 
     Raises:
         UserError: an argument of a target is wrong, or a value is out of range.
     """
-    cfg, named, notices = fit_targets(cfg, choices, overrides)
-    for notice in notices:
+    try:
+        cfg, named, notices = fit_targets(cfg, choices, overrides)
+        validate.check(cfg)
+        validate.check_truths(cfg, overrides)
+    except (OmegaConfBaseException, RecursionError) as error:  # a value that is missing, or a reference to nothing
+        raise UserError(explain(error, overrides)) from error
+    for notice in (*without_effect(overrides), *notices):
         _print_once(notice)
-    validate.check(cfg)
     return cfg, named
 
 
@@ -115,8 +121,10 @@ def spread_seeds(overrides: Sequence[str]) -> list[str]:
         return list(overrides)
     others = [word for word in overrides if word not in short]
     text = short[-1].removeprefix("seeds=")
-    if not (text.isdecimal() and int(text) > 0):
-        raise UserError(f"{short[-1]}: how many seeds must be a whole number above 0, such as seeds=5")
+    if not (re.fullmatch(r"0*[0-9]{1,6}", text) and 0 < int(text) <= MAX_JOBS):
+        raise UserError(
+            f"{shortened(short[-1])}: how many seeds must be a whole number from 1 to {MAX_JOBS:,}, such as seeds=5"
+        )
     settings = [word for word in others if not word.startswith("-")]
     chosen = [override for override in parse_overrides(settings) if override.key_or_group == "seed"]
     if chosen and chosen[-1].is_sweep_override():

@@ -9,13 +9,13 @@ import functools
 import importlib.util
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from convline.errors import UserError
@@ -47,7 +47,7 @@ def use_folders_of(arguments: Sequence[str]) -> None:
         elif option.lstrip("+") == "hydra.searchpath":
             try:
                 entries: Any = OverridesParser.create().parse_overrides([argument])[0].value()
-            except OverrideParseException as error:
+            except (HydraException, ValueError, RecursionError) as error:
                 raise UserError(f"'{argument}' is no list of folders.\n  Type: 'hydra.searchpath=[DIR]'") from error
             named += [_folder(str(entry)) for entry in (entries if isinstance(entries, list) else [entries])]
     if named:
@@ -167,3 +167,17 @@ def targets_in(file: Path) -> set[str]:
 def convline_targets() -> set[str]:
     """Return every `_target_` that an option of Convline names."""
     return {target for file in CONF_DIR.rglob("*.yaml") for target in targets_in(file)}
+
+
+@functools.cache
+def convline_nodes() -> list[dict[str, Any]]:
+    """Return every node with a `_target_` as the files of Convline's options have it."""
+    return [node for file in CONF_DIR.rglob("*.yaml") for node in _nodes_in(yaml.safe_load(file.read_text()))]
+
+
+def _nodes_in(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield node
+        for child in node.values():
+            yield from _nodes_in(child)

@@ -2,22 +2,24 @@
 
 import functools
 import itertools
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
-from hydra.errors import HydraException, OverrideParseException
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString, RangeSweep
+from hydra.errors import HydraException
 
 from convline.config.options import groups
 from convline.errors import UserError
-from convline.formatting import resume_command
+from convline.formatting import resume_command, shortened
 
 _KEY = re.compile(r"\+{0,2}data\.augment=")
 _SWEEP = re.compile(r"(choice|shuffle|tag)\s*\(")  # Hydra's functions over values, which may themselves need quotes
 
 
+MAX_JOBS = 100_000  # of a sweep: each takes a folder, and seconds at least
 AUTO = "resume=auto"  # goes on with the newest run of the same settings, code and data, or begins one
 
 
@@ -33,13 +35,31 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
 @functools.lru_cache(4096)
 def _parse_override(word: str) -> Override:
     try:
-        return OverridesParser.create().parse_overrides([word])[0]
-    except OverrideParseException as error:
+        override = OverridesParser.create().parse_overrides([word])[0]
+    # a ValueError is Python's, of a number of 5,000 digits; a RecursionError comes of brackets within brackets
+    except (HydraException, ValueError, RecursionError) as error:
         raise UserError(
-            f"'{error.override}' is not a setting.\n"
+            f"'{shortened(word, 200)}' is not a setting.\n"
             "  Settings are written key=value. Quote a list once ('key=[1,2]'), text with brackets or blanks twice:\n"
             "  'model.pattern=\"CONV(8) -> FC\"'"
         ) from error
+    _check_range(override)
+    return override
+
+
+def _check_range(override: Override) -> None:
+    """Refuse a range that nobody could list, before anybody does."""
+    content = override.value() if override.is_range_sweep() else None
+    if isinstance(content, RangeSweep):
+        try:
+            count = abs(((content.stop or 0) - (content.start or 0)) / content.step)
+        except (ZeroDivisionError, OverflowError):
+            count = math.inf
+        if not count <= MAX_JOBS:
+            raise UserError(
+                f"{shortened(override.input_line or '', 200)} does not end, or has too many values: "
+                f"a sweep has at most {MAX_JOBS:,} jobs."
+            )
 
 
 def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
@@ -56,7 +76,21 @@ def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
             alternatives.append([f"{override.get_key_element()}={value}" for value in sweep_values(override)])
         else:
             alternatives.append([override.input_line or ""])
+    if (num_jobs := math.prod(map(len, alternatives))) > MAX_JOBS:
+        raise UserError(f"these are {num_jobs:,} combinations, but a sweep has at most {MAX_JOBS:,} jobs.")
     return [list(combination) for combination in itertools.product(*alternatives)]
+
+
+def without_effect(overrides: Sequence[str]) -> list[str]:
+    """Return a notice for each setting that is on a command line twice, of which the last one counts."""
+    last: dict[str, str] = {}
+    notices = []
+    for override in parse_overrides(overrides):
+        key, word = override.get_key_element(), override.input_line or ""
+        if last.get(key, word) != word:
+            notices.append(f"{shortened(last[key], 80)} has no effect: {shortened(word, 80)} comes after it")
+        last[key] = word
+    return notices
 
 
 def sweep_values(override: Override) -> list[str]:
@@ -77,7 +111,11 @@ def sweep_values(override: Override) -> list[str]:
     else:
         try:
             values = [_typed(override, text) for text in override.sweep_string_iterator()]
-        except HydraException as error:  # a range whose step is 0
+        except (
+            HydraException,
+            ValueError,
+            OverflowError,
+        ) as error:  # a range whose step is 0, or whose end is infinite
             raise UserError(f"{word}: {error}") from error
     if not values:
         raise UserError(f"{word} stands for no value at all.")
@@ -173,8 +211,8 @@ def resumed_run(words: Sequence[str]) -> tuple[Path, int | None] | None:
         return None
     run_dir = Path(given[0].removeprefix("resume=").strip("'\""))
     devices = [word.partition("=")[2] for word in words if word.startswith("trainer.devices=")]
-    if devices and not (devices[-1].isdigit() and int(devices[-1])):
-        raise UserError(f"trainer.devices={devices[-1]} is no number of devices.")
+    if devices and not re.fullmatch(r"[1-9][0-9]{0,4}", devices[-1]):
+        raise UserError(f"trainer.devices={shortened(devices[-1])} is no number of devices.")
     if others := [word for word in words if not word.startswith(("resume=", "debug=", "trainer.devices="))]:
         raise UserError(
             f"resume={run_dir} goes on with that run's own settings, so {' '.join(others)} would have no effect.\n"

@@ -17,6 +17,7 @@ from convline.config.label_files import count_classes
 from convline.config.ranges import (
     BETAS,
     FRACTION,
+    MAX_COUNT,
     OPEN_FRACTION,
     SEED,
     SHARE,
@@ -24,12 +25,32 @@ from convline.config.ranges import (
     above,
     any_with,
     at_least,
+    between,
+    count,
     declared_ranges,
     one_of,
+    shipped_with,
     some_of,
     within,
 )
 from convline.config.schema_callbacks import CALLBACKS
+
+MAX_THREADS = 1024  # threads, worker processes or machines; with a hundred thousand threads the interpreter dies
+MAX_NAME = 150  # bytes; a folder's name has at most 255, and the time, a number and endings of files are added
+SHAPE = Range(
+    lambda value: len(value) == 3 and all(type(side) is int and 1 <= side <= MAX_COUNT for side in value),
+    "three whole numbers above 0: channels, height, width",
+)
+NAME = Range(
+    lambda value: value.strip() and value.isprintable() and len(value.encode(errors="replace")) <= MAX_NAME,
+    f"a name for a folder: 1 to {MAX_NAME} bytes without control characters",
+)
+EMPTY = Range(
+    lambda value: value == "", "empty: events lie in the run directory, where reports and dashboards read them"
+)
+NODE = Range(
+    lambda value: isinstance(value, Mapping) and "_target_" in value, "NAME of an option, or {_target_: CLASS}"
+)
 
 OF_SWEEPS = ("rerun", "fail_fast", "workers", "sweep")  # top-level settings that do not change what a single run does
 
@@ -53,7 +74,7 @@ class Classifier:
     label_smoothing: float = within(FRACTION)  # probability moved from the true class to all classes evenly
     # none, or balanced: rare classes count as much as frequent ones in the training loss
     class_weights: str = within(one_of("none", "balanced"))
-    accumulate_grad_batches: int = within(at_least(1))  # batches whose gradients are averaged into one optimizer step
+    accumulate_grad_batches: int = within(count(1))  # batches whose gradients are averaged into one optimizer step
     # mean or sum, over the images of an optimizer step: what the gradient is taken of; metrics are means
     loss_reduction: str = within(one_of("mean", "sum"))
     gradient_clip_norm: float | None = within(above(0))  # largest L2 norm of the whole gradient; null: no clipping
@@ -65,39 +86,45 @@ class Data:
     """Configure `convline.data.datamodule.DataModule` with a source that needs no folder."""
 
     _target_: str = MISSING
-    source: Any = any_with(
+    source: Any = shipped_with(
         split=one_of("letters", "balanced"),
         resize=one_of("crop", "squash"),
         test_fraction=OPEN_FRACTION,
-        test_seed=at_least(0),
+        test_seed=SEED,
         broken=one_of("refuse", "skip"),
+        shape=SHAPE,
+        num_train=count(1),
+        num_test=count(1),
+        num_classes=count(2),
+        noise=between(0, 100),
+        seed=SEED,
     )
-    channels: int = within(at_least(1))  # of the images that the network sees; 3 repeats gray images
-    image_size: int = within(at_least(1))  # height and width that the network sees: images of another size are resized
-    input_shape: list[int] = MISSING  # channels, height, width; set it itself for images that are not square
-    num_classes: int = within(at_least(2))
-    batch_size: int = within(at_least(1))  # images of one step, on each device
-    eval_batch_size: int = within(at_least(1))  # images of one forward pass in validation and test
+    channels: int = within(count(1))  # of the images that the network sees; 3 repeats gray images
+    image_size: int = within(count(1))  # height and width that the network sees: images of another size are resized
+    input_shape: list[int] = within(SHAPE)  # channels, height, width; set it itself for images that are not square
+    num_classes: int = within(count(2))
+    batch_size: int = within(count(1))  # images of one step, on each device
+    eval_batch_size: int = within(count(1))  # images of one forward pass in validation and test
     # standard: mean 0 and standard deviation 1 per channel over the training images; unit: pixels / 255
     normalize: str = within(one_of("standard", "unit"))
     # which images of the official training set form the validation set: stratified, or the first ones
     val: str = within(one_of("stratified", "first"))
     val_fraction: float = within(OPEN_FRACTION)  # share of the official training set that forms the validation set
-    val_size: int | None = within(at_least(1))  # number of its images instead of a share
-    fold: int | None = within(at_least(0))  # one of `num_folds` stratified folds instead, for cross-validation
-    num_folds: int = within(at_least(2))
+    val_size: int | None = within(count(1))  # number of its images instead of a share
+    fold: int | None = within(count(0))  # one of `num_folds` stratified folds instead, for cross-validation
+    num_folds: int = within(count(2))
     # share of the other images to train on, stratified; that of 0.1 is a subset of that of 0.2
     train_fraction: float | None = within(SHARE)
-    per_class: int | None = within(at_least(1))  # number of images of each class to train on instead
+    per_class: int | None = within(count(1))  # number of images of each class to train on instead
     label_noise: float = within(FRACTION)  # share of the training labels that are replaced by incorrect ones
     # images of the most frequent class for one of the rarest: a long tail; 1: as they are
     imbalance: float = within(at_least(1))
     # of the whole selection; not `seed`, so that runs with other seeds use the same images
-    split_seed: int = within(at_least(0))
+    split_seed: int = within(SEED)
     augment: Any = MISSING  # operations on training images: [flip, crop(4)]
     # resident: all data in memory of the device; dataloader: worker processes; auto: chosen by the size of the data
     loader: str = within(one_of("auto", "resident", "dataloader"))
-    num_workers: int = within(at_least(0))  # worker processes of `loader=dataloader`
+    num_workers: int = within(count(0, MAX_THREADS))  # worker processes of `loader=dataloader`
 
 
 @dataclass
@@ -113,9 +140,9 @@ class ModuleData:
 
     _target_: str = MISSING
     module: Any = MISSING  # a LightningDataModule of the user's own
-    input_shape: list[int] = MISSING  # channels, height, width
-    channels: int = within(at_least(1))  # the first of them, for networks of the user's own
-    num_classes: int = within(at_least(2))
+    input_shape: list[int] = within(SHAPE)  # channels, height, width
+    channels: int = within(count(1))  # the first of them, for networks of the user's own
+    num_classes: int = within(count(2))
     augment: Any = MISSING  # none: the module transforms its images itself
 
 
@@ -153,7 +180,7 @@ class Adam(Optimizer):
     """Configure torch.optim.Adam and AdamW."""
 
     betas: list[float] = within(BETAS)
-    eps: float = within(above(0))
+    eps: float = within(SHARE)
 
 
 @dataclass
@@ -165,7 +192,7 @@ class RmsProp(ParameterGroups):
     lr: float = within(above(0))
     weight_decay: float = within(at_least(0))
     alpha: float = within(FRACTION)  # smoothing of the squared gradient (Keras: rho)
-    eps: float = within(above(0))
+    eps: float = within(SHARE)
     momentum: float = within(FRACTION)
 
 
@@ -197,23 +224,23 @@ class Schedule:
 class StepSchedule(Schedule):
     """Configure `convline.training.schedules.step`."""
 
-    every: int = within(at_least(1))  # epochs between two drops
-    gamma: float = within(above(0))  # factor of each drop
+    every: int = within(count(1))  # epochs between two drops
+    gamma: float = within(SHARE)  # factor of each drop
 
 
 @dataclass
 class DecaySchedule(Schedule):
     """Configure `convline.training.schedules.cosine` and `linear`."""
 
-    final: float = within(at_least(0))
+    final: float = within(between(0, 1))  # last factor
 
 
 @dataclass
 class OneCycleSchedule(Schedule):
     """Configure `convline.training.schedules.onecycle`."""
 
-    initial: float = within(above(0))
-    final: float = within(at_least(0))
+    initial: float = within(SHARE)  # first factor
+    final: float = within(between(0, 1))  # last factor
 
 
 DEVICES = Range(lambda value: value == "auto" or (type(value) is int and value >= 1), "auto or a number from 1")
@@ -224,6 +251,12 @@ STRATEGY = Range(
 )
 
 
+PROFILER = Range(
+    lambda value: (isinstance(value, Mapping) and "_target_" in value) or value in ("simple", "advanced", "pytorch"),
+    "simple, advanced, pytorch or a _target_; trainer=profile writes a table",
+)
+
+
 @dataclass
 class Trainer:
     """Configure lightning.pytorch.Trainer; the data module applies the limits, which count batches."""
@@ -231,28 +264,38 @@ class Trainer:
     _target_: str = MISSING
     accelerator: str = within(one_of("auto", "cpu", "gpu", "cuda", "mps"))
     devices: Any = within(DEVICES)  # on each node; auto: all GPUs, or one process on the CPU
-    num_nodes: int = within(at_least(1))  # machines, on each of which torchrun or srun starts the ranks
+    num_nodes: int = within(count(1, MAX_THREADS))  # machines, on each of which torchrun or srun starts the ranks
     strategy: Any = within(STRATEGY)  # of several ranks
     sync_batchnorm: bool = MISSING  # statistics of batch norm over all ranks; GPUs only
-    rendezvous_minutes: float = within(above(0))  # how long a rank waits for the others
+    rendezvous_minutes: float = within(between(0.01, 10_000))  # how long a rank waits for the others
     precision: str = within(one_of("32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"))
-    max_epochs: int = within(at_least(1))
+    max_epochs: int = within(count(1))
     deterministic: bool = MISSING
-    log_every_n_steps: int = within(at_least(1))  # optimizer steps between two points of the step curves
-    limit_train_batches: int | None = within(at_least(1))
-    limit_val_batches: int | None = within(at_least(1))
-    limit_test_batches: int | None = within(at_least(1))
-    overfit_batches: int = within(at_least(0))  # train and validate on these first batches alone; 0: off
-    profiler: Any = None
+    log_every_n_steps: int = within(count(1))  # optimizer steps between two points of the step curves
+    limit_train_batches: int | None = within(count(1))
+    limit_val_batches: int | None = within(count(1))
+    limit_test_batches: int | None = within(count(1))
+    overfit_batches: int = within(count(0))  # train and validate on these first batches alone; 0: off
+    profiler: Any = within(PROFILER, default=None)
+
+
+@dataclass
+class TensorBoard:
+    """Configure lightning.pytorch.loggers.TensorBoardLogger, which writes into the run directory itself."""
+
+    _target_: str = MISSING
+    name: str = within(EMPTY)
+    version: str = within(EMPTY)
+    default_hp_metric: bool = MISSING
 
 
 @dataclass
 class Sweep:
     """Configure a search by `convline.sweeps.search`."""
 
-    sampler: Any = MISSING  # of Optuna
-    pruner: Any = None  # null: every trial is trained to its end
-    trials: int = within(at_least(1))  # number of trials, those of earlier commands included
+    sampler: Any = within(NODE)  # of Optuna
+    pruner: Any = within(NODE, default=None)  # null: every trial is trained to its end
+    trials: int = within(count(1))  # number of trials, those of earlier commands included
     seed: int = within(SEED)  # of the sampler; not of the runs
     objectives: list[str] = MISSING  # each of val/acc, val/loss, parameters, macs, seconds
     storage: str | None = MISSING  # URL of a database, as SQLAlchemy has it; null: study.db in the sweep's folder
@@ -268,7 +311,7 @@ class Train:
     data: Any = MISSING
     model: Any = MISSING
     classifier: Any = MISSING
-    loss: Any = MISSING
+    loss: Any = shipped_with(gamma=between(0, 100))
     optimizer: Any = any_with(**declared_ranges(Optimizer))  # also of optimizers that have no schema
     scheduler: Any = MISSING
     trainer: Any = MISSING
@@ -276,11 +319,11 @@ class Train:
     logger: Any = None
     seed: int = within(SEED)  # of weights, order of images and dropout
     compile: bool = MISSING  # torch.compile the network: pays on a GPU, a loss for small networks on a CPU
-    threads: int | None = within(at_least(1))  # CPU threads of one operator; null: torch decides
+    threads: int | None = within(count(1, MAX_THREADS))  # CPU threads of one operator; null: torch decides
     channels_last: bool = MISSING  # memory format of images and convolutions
-    steps_per_execution: int = within(at_least(1))  # optimizer steps between two calls of the callbacks
+    steps_per_execution: int = within(count(1))  # optimizer steps between two calls of the callbacks
     runs_dir: str = MISSING  # where run directories are made
-    name: str | None = None  # of the run directory; MODEL_DATA if null
+    name: str | None = within(NAME, default=None)  # of the run directory; MODEL_DATA if null
     metrics: list[Any] = MISSING  # beside loss and accuracy: names of `convline.config.metrics.METRICS`, or _target_s
     # test-time augmentation, reported beside the plain figure: flip, flip+shift or null
     tta: str | None = within(one_of("flip", "flip+shift"))
@@ -288,7 +331,7 @@ class Train:
     # which finished jobs run again; none: not even those of another version of the code
     rerun: str = within(one_of("all", "failed", "none"))
     fail_fast: bool = MISSING  # end at the first job that fails
-    workers: int = within(at_least(1))  # number of jobs that run at the same time
+    workers: int = within(count(1, MAX_THREADS))  # number of jobs that run at the same time
     sweep: Any = MISSING
 
 
@@ -308,6 +351,7 @@ SCHEMAS = {
     "decay_schedule": DecaySchedule,
     "onecycle_schedule": OneCycleSchedule,
     "trainer": Trainer,
+    "tensorboard": TensorBoard,
     "sweep": Sweep,
 }
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from convline.config.ranges import at_least, one_of, within
+from convline.config.ranges import at_least, count, one_of, within
+
+MAX_TILES = 100  # rows and columns of a picture; TensorBoard shows none of more pixels well
 
 
 @dataclass
@@ -14,7 +16,7 @@ class Checkpoint:
     _target_: str = MISSING
     monitor: str = MISSING  # one of `convline.config.metrics.monitors`
     # optimizer steps between two saves within an epoch; null: save at its end only
-    every_n_steps: int | None = within(at_least(1))
+    every_n_steps: int | None = within(count(1))
 
 
 @dataclass
@@ -43,8 +45,8 @@ class TrainingImages:
     """Configure `convline.callbacks.training_images.TrainingImages`."""
 
     _target_: str = MISSING
-    rows: int = within(at_least(1))
-    columns: int = within(at_least(1))
+    rows: int = within(count(1, MAX_TILES))
+    columns: int = within(count(1, MAX_TILES))
 
 
 @dataclass
@@ -59,8 +61,8 @@ class Histograms:
     """Configure `convline.callbacks.histograms.Histograms`."""
 
     _target_: str = MISSING
-    times: int = within(at_least(1))  # number of epochs after which they are written, evenly spaced
-    num_images: int = within(at_least(1))  # validation images whose activations are shown
+    times: int = within(count(1))  # number of epochs after which they are written, evenly spaced
+    num_images: int = within(count(1))  # validation images whose activations are shown
 
 
 @dataclass
@@ -96,7 +98,7 @@ class Projector:
     """Configure `convline.callbacks.projector.Projector`."""
 
     _target_: str = MISSING
-    num_images: int = within(at_least(3))  # validation images to embed
+    num_images: int = within(count(3))  # validation images to embed
 
 
 @dataclass
@@ -106,7 +108,7 @@ class Pictures:
     _target_: str = MISSING
     at_end: list[str] = MISSING  # names of `convline.figures.BY_NAME`
     at_epochs: list[str] = MISSING  # names of figures that need no predictions
-    times: int = within(at_least(1))  # number of epochs after which these are drawn, evenly spaced
+    times: int = within(count(1))  # number of epochs after which these are drawn, evenly spaced
 
 
 @dataclass
@@ -116,8 +118,8 @@ class EarlyStopping:
     _target_: str = MISSING
     monitor: str = MISSING  # one of `convline.config.metrics.monitors`
     mode: str = within(one_of("min", "max"))
-    patience: int = within(at_least(0))  # epochs without improvement
-    min_delta: float = MISSING
+    patience: int = within(count(0))  # epochs without improvement
+    min_delta: float = within(at_least(0))
 
 
 CALLBACKS = {

@@ -1,39 +1,24 @@
-"""Check the arguments of a `_target_` that Convline has no schema for, against the signature of the target itself.
+"""Choose the nodes of a config whose arguments are checked against the signature of their `_target_`.
+
+Nodes as Convline ships them, or with a schema, are left out: looking at a signature imports its module.
 
 A target given on the command line, such as `optimizer._target_=torch.optim.NAdam`, takes over the arguments of the
 option that it replaces, except for those that it does not have.
 """
 
-import inspect
-import typing
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from convline.config.options import CONF_DIR, convline_targets, groups, option_file, own_folders
+from convline.config.options import convline_nodes, convline_targets
 from convline.config.overrides import parse_overrides
+from convline.config.signatures import EXTRAS, OUR_OWN, check_arguments, locate, parameters_of
 from convline.errors import UserError
-from convline.formatting import first_line, nearest
+from convline.formatting import shortened
 
-# The arguments that Convline itself gives: names, or the number of the first positional ones.
-GIVEN: dict[str, tuple[int, tuple[str, ...]]] = {
-    "optimizer": (1, ()),
-    "scheduler": (0, ("total_steps", "steps_per_epoch", "optimizer")),
-    "data.source": (2, ()),
-    "logger": (0, ("save_dir",)),
-    "loss": (2, ()),  # of a function; a class gets them when it is called
-}
-
-# Arguments that a target need not have, because Convline reads them itself.
-OUR_OWN = {
-    "optimizer": ("no_decay", "layer_decay", "groups"),
-    "scheduler": ("interval", "monitor"),
-    "metrics": ("name", "lower_is_better"),
-}
-# By module or target, the extra that installs it.
-EXTRAS = {"pytorch_optimizer": "optimizers"}
+SCHEMA_ALONE = ("data", "classifier", "trainer")  # nodes of which Convline reads each setting itself
 
 
 def open_targets(overrides: Sequence[str]) -> list[str]:
@@ -86,20 +71,20 @@ def fit_targets(
     for key in ("data.source", "data.module"):
         if key in given:
             named["data"] = str(OmegaConf.select(cfg, key)["_target_"]).rpartition(".")[2]
-    own_groups = _groups_of_own_options(choices)
+    has_root = OmegaConf.is_dict(cfg.get("data")) and "root" in cfg.data
     # as plain containers: a walk over OmegaConf's nodes takes as long as all else of a config, in sweeps of thousands
-    for key, target in _targets_by_key(OmegaConf.to_container(cfg, resolve=False)):
-        is_ours = target in convline_targets() and target.partition(".")[0] not in EXTRAS
-        node = None if is_ours and key.partition(".")[0] not in own_groups else OmegaConf.select(cfg, key)
-        # a node with a schema is checked by it
-        if node is not None and not (is_ours and OmegaConf.get_type(node) is not dict):
-            _check_arguments(key, node)
+    for key, plain in _nodes_by_key(OmegaConf.to_container(cfg, resolve=False)):
+        # to look at a target's signature imports it, which takes seconds with torch: what is as shipped is right
+        if not (key.startswith("sweep.") or _is_as_shipped(key, plain, OmegaConf.select(cfg, key))):
+            check_arguments(key, OmegaConf.select(cfg, key), has_root=has_root)
     return cfg, named, notices
 
 
 def _check_classes_named(cfg: DictConfig) -> None:
     """Refuse a callback or logger without a class."""
     for group in ("callbacks", "logger"):
+        if not (cfg.get(group) is None or OmegaConf.is_dict(cfg[group])):
+            raise UserError(f"{group}={shortened(str(cfg[group]), 80)} is no mapping of names to classes.")
         for name, node in (cfg.get(group) or {}).items():
             if node is not None and not (OmegaConf.is_dict(node) and "_target_" in node):
                 raise UserError(f"{group}.{name} names no class.\n  Type: +{group}.{name}._target_=PACKAGE.CLASS")
@@ -124,7 +109,7 @@ def _check_data_target(cfg: DictConfig, given: Sequence[str]) -> None:
 def _drop_arguments(cfg: DictConfig, key: str, given_keys: Sequence[str]) -> list[str]:
     """Remove from a node the arguments that its target lacks, unless the command line has them; return their names."""
     node: Any = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=False)
-    parameters = _parameters(locate(node["_target_"], f"{key}._target_"), node["_target_"])
+    parameters = parameters_of(locate(node["_target_"], f"{key}._target_"), node["_target_"])
     if parameters is None:
         return []
     names = {p.name for p in parameters}.union(OUR_OWN.get(key, ()))
@@ -139,133 +124,21 @@ def _drop_arguments(cfg: DictConfig, key: str, given_keys: Sequence[str]) -> lis
     return dropped
 
 
-def _targets_by_key(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the dotted key and the `_target_` of every node of a config as plain containers."""
+def _nodes_by_key(node: Any, prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the dotted key and the content of every node with a `_target_` of a config as plain containers."""
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for name, child in items:
         if isinstance(child, dict) and "_target_" in child:
-            yield f"{prefix}{name}", str(child["_target_"])
-        yield from _targets_by_key(child, f"{prefix}{name}.")
+            yield f"{prefix}{name}", child
+        yield from _nodes_by_key(child, f"{prefix}{name}.")
 
 
-def _groups_of_own_options(choices: Mapping[str, str]) -> set[str]:
-    """Return the groups whose chosen option lies in a folder of the user's own."""
-    if not own_folders():
-        return set()
-    known = groups()
-    chosen = {group: option for group, option in choices.items() if option in known.get(group, [])}
-    return {group for group, option in chosen.items() if not option_file(group, option).is_relative_to(CONF_DIR)}
-
-
-def _check_arguments(key: str, node: DictConfig) -> None:
-    """Check the arguments of one node against the signature of its target."""
-    values: Any = OmegaConf.to_container(node, resolve=True)
-    target = values["_target_"]
-    found = locate(target, key)
-    parameters = _parameters(found, target)
-    if parameters is None:  # written in C, with a signature that nobody states
-        return
-    own = OUR_OWN.get(key.partition(".")[0], ())
-    given = {name: value for name, value in values.items() if not (name.startswith("_") or name in own)}
-    num_given, given_names = next((g for group, g in GIVEN.items() if f"{key}.".startswith(f"{group}.")), (0, ()))
-    if key == "loss" and isinstance(found, type):
-        num_given = 0
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-        for name in given:
-            if name not in names:
-                known = ", ".join(names[num_given:]) or "none"
-                raise UserError(
-                    f"{key}.{name}: {target} has no such argument{nearest(name, names)}.\n  It has: {known}"
-                )
-    for parameter in parameters[num_given:]:
-        is_needed = parameter.default is parameter.empty and parameter.name in names
-        # only what Convline calls itself may wait for further arguments
-        if is_needed and parameter.name not in given and parameter.name not in given_names:
-            raise UserError(
-                f"{key}: {target} needs the argument {parameter.name}.\n  Type: {key}.{parameter.name}=VALUE"
-            )
-    _check_types(key, target, found, given)
-
-
-def _check_types(key: str, target: str, found: Any, given: Mapping[str, Any]) -> None:
-    from typeguard import TypeCheckError, check_type  # takes a moment, and is needed for foreign targets alone
-
-    try:
-        # the signature of a class is that of its constructor
-        hints = typing.get_type_hints(found.__init__ if isinstance(found, type) else found)  # type: ignore[misc]
-    except Exception:
-        return  # an annotation that cannot be evaluated states no type
-    for name, value in given.items():
-        if name not in hints or _holds_target(value):
-            continue
-        candidates = [value, tuple(value)] if isinstance(value, list) else [value]  # YAML has no tuples
-        try:
-            failures = []
-            for candidate in candidates:
-                try:
-                    check_type(candidate, hints[name])
-                    break
-                except TypeCheckError as error:
-                    failures.append(error)
-        except Exception:
-            continue
-        if len(failures) == len(candidates):
-            raise UserError(f"{key}.{name}={value}: {target} expects {_type_text(hints[name])}.") from failures[0]
-
-
-def _type_text(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
-
-
-def _holds_target(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return "_target_" in value or any(map(_holds_target, value.values()))
-    return isinstance(value, list) and any(map(_holds_target, value))
-
-
-def _parameters(found: Any, target: str) -> list[inspect.Parameter] | None:
-    """Return the parameters of a target; None if it states no signature."""
-    if not callable(found):
-        raise UserError(f"{target} is {type(found).__name__}, which cannot be called: name a class or a function.")
-    try:
-        return list(inspect.signature(found).parameters.values())
-    except ValueError:
-        return None
-
-
-def locate(target: str, key: str) -> Any:
-    """Import the object of a dotted name.
-
-    Raises:
-        UserError: there is none, or its module cannot be imported; names the nearest right name.
-    """
-    parts = target.split(".")
-    for count in range(len(parts), 0, -1):
-        name = ".".join(parts[:count])
-        try:
-            found: Any = import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-                raise UserError(f"{key}: {name} cannot be imported: {first_line(error)}") from error
-            continue
-        except Exception as error:  # a mistake in the user's own module
-            raise UserError(f"{key}: {name} cannot be imported: {type(error).__name__}: {first_line(error)}") from error
-        if 1 < count == len(parts):  # an object may hide the module of its name, as convline.data.sources.digits does
-            found = getattr(import_module(name.rpartition(".")[0]), parts[-1], found)
-        for index, part in enumerate(parts[count:]):
-            if not hasattr(found, part):
-                where = ".".join(parts[: count + index])
-                names = [entry for entry in dir(found) if not entry.startswith("_")]
-                raise UserError(f"{key}={target}: there is no {part} in {where}{nearest(part, names)}.")
-            found = getattr(found, part)
-        return found
-    if parts[0] in EXTRAS:
-        raise UserError(
-            f"{key}={target} needs {parts[0]}, which is not installed.\n"
-            f"  Type: pip install 'convline[{EXTRAS[parts[0]]}]'"
-        )
-    raise UserError(
-        f"{key}={target}: there is no module {parts[0]}.\n"
-        "  A module of your own lies in the folder you stand in, or beside your folder of options, or is installed."
-    )
+def _is_as_shipped(key: str, plain: dict[str, Any], node: DictConfig) -> bool:
+    """Return whether a node's arguments need no look at its target: a schema has them, or Convline's files do."""
+    target = plain["_target_"]
+    if not isinstance(target, str) or target not in convline_targets() or target.partition(".")[0] in EXTRAS:
+        return False
+    schema = OmegaConf.get_type(node)
+    if is_dataclass(schema):
+        return key in SCHEMA_ALONE or set(plain) == {field.name for field in fields(schema)}
+    return plain in convline_nodes()

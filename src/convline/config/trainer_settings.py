@@ -7,26 +7,28 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from convline.config.ranges import Range, at_least
+from convline.config.ranges import MAX_COUNT, Range, count
 
 _BOOL = Range(lambda value: isinstance(value, bool), "true or false")
-_STEPS = Range(lambda value: isinstance(value, int) and value >= 1, "a whole number, at least 1")
+_UNITS = {"weeks", "days", "hours", "minutes", "seconds"}
 
 
 def _is_time(value: Any) -> bool:
     if isinstance(value, dict):
-        return sum(value.values()) > 0
-    return isinstance(value, str) and bool(re.fullmatch(r"\d+:\d\d:\d\d:\d\d", value) and re.search("[1-9]", value))
+        numbers_fit = all(type(number) in (int, float) and 0 <= number <= MAX_COUNT for number in value.values())
+        return set(value) <= _UNITS and numbers_fit and sum(value.values()) > 0
+    is_text = isinstance(value, str) and re.fullmatch(r"[0-9]{1,5}:[0-9]{2}:[0-9]{2}:[0-9]{2}", value)
+    return bool(is_text and re.search("[1-9]", value))
 
 
 _TIME = Range(_is_time, "DD:HH:MM:SS, or such as {hours: 2}")
 
 WORKING: dict[str, Range] = {
-    "max_steps": _STEPS,  # optimizer steps, at which training ends if the epochs do not end before; schedules follow
-    "min_epochs": at_least(1),
-    "min_steps": at_least(1),
+    "max_steps": count(1),  # optimizer steps, at which training ends if the epochs do not end before; schedules follow
+    "min_epochs": count(1),
+    "min_steps": count(1),
     "max_time": _TIME,
-    "check_val_every_n_epoch": _STEPS,
+    "check_val_every_n_epoch": count(1),
     "benchmark": _BOOL,
     "detect_anomaly": _BOOL,
 }

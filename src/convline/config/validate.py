@@ -1,18 +1,30 @@
 """Refuse what the types of the schemas allow and no run could use."""
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from convline.config.class_folders import LAYOUT
 from convline.config.metrics import declare, entries_of, lower_is_better, monitors
+from convline.config.overrides import parse_overrides
 from convline.config.ranges import ranges_of
-from convline.config.schema import CROSS_ENTROPY, Train, Trainer, is_of_sweeps
+from convline.config.schema import (
+    CROSS_ENTROPY,
+    Classifier,
+    Data,
+    FolderData,
+    ModuleData,
+    Train,
+    Trainer,
+    is_of_sweeps,
+)
 from convline.config.trainer_settings import REFUSED, WORKING, complaint_about
 from convline.errors import UserError, user_error_in
-from convline.formatting import first_line, nearest
+from convline.formatting import first_line, nearest, shortened
 
 
 def check(cfg: DictConfig) -> None:
@@ -21,16 +33,13 @@ def check(cfg: DictConfig) -> None:
     Raises:
         UserError: names the key, its value and what it may be.
     """
-    known = {field.name for field in fields(Train)}
-    for key in map(str, cfg):
-        if key not in known:
-            raise UserError(f"'{key}': nothing reads a setting of this name{nearest(key, known)}.")
     for key in ("data", "model", "classifier", "loss", "optimizer", "scheduler", "trainer"):
         if OmegaConf.is_missing(cfg, key) or not OmegaConf.is_dict(cfg[key]):
             raise UserError(
                 f"'{key}' was taken out or replaced by a value, but a run needs it: choose one with {key}=NAME"
             )
-    _check_complete(cfg)
+    _check_present(cfg)
+    _check_values(_resolved(cfg))
     images = "data.module" if "module" in cfg.data else "data.source"
     for key in ("data", images, "model", "classifier", "loss", "optimizer", "scheduler", "trainer"):
         if not (OmegaConf.select(cfg, f"{key}._target_") or ""):
@@ -43,6 +52,25 @@ def check(cfg: DictConfig) -> None:
     _check_trainer(cfg)
     _check_monitors(cfg)
     _check_combinations(cfg)
+
+
+def check_truths(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuse numbers for true and false: OmegaConf takes any but 0 for true.
+
+    Args:
+        cfg: the composed config.
+        overrides: those that it was composed from.
+    Raises:
+        UserError: names the key and its value.
+    """
+    for override in parse_overrides(overrides):
+        value = None if override.is_sweep_override() or override.is_delete() else override.value()
+        if (
+            type(value) is int
+            and value not in (0, 1)
+            and isinstance(OmegaConf.select(cfg, override.key_or_group), bool)
+        ):
+            raise UserError(f"{override.key_or_group}={value}: it must be true or false.")
 
 
 def _check_trainer(cfg: DictConfig) -> None:
@@ -141,16 +169,51 @@ def _check_ranges(cfg: DictConfig, of_sweeps: bool = False) -> None:
             continue
         value = OmegaConf.select(cfg, key)
         if value is not None and not allowed.holds(value):
-            raise UserError(f"{key}={value} is out of range: it must be {allowed.expected}.")
+            raise UserError(f"{key}={shortened(str(value), 80)} is out of range: it must be {allowed.expected}.")
 
 
-def _check_complete(cfg: DictConfig) -> None:
-    """Refuse settings without a value, and references that cannot be followed."""
+def _resolved(cfg: DictConfig) -> Any:
+    """Return the whole config as plain containers; refuse settings without a value, and references to nothing."""
     if OmegaConf.is_missing(cfg.data, "root"):
         raise UserError(f"data.root has no value: name the folder that holds your images.\n{LAYOUT}")
     try:
-        OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         if mistake := user_error_in(error):  # a folder whose classes cannot be counted
             raise mistake from error
         raise UserError(f"a setting has no value: {first_line(error)}") from error
+    except RecursionError as error:
+        raise UserError("a setting refers to itself, or its lists are nested too deep.") from error
+
+
+def _check_values(node: Any, key: str = "") -> None:
+    """Refuse numbers that are not numbers, and texts that no file can hold."""
+    if isinstance(node, Mapping):
+        for name, value in node.items():
+            _check_values(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for value in node:
+            _check_values(value, key)
+    elif isinstance(node, float) and math.isnan(node):
+        raise UserError(f"{key}=nan is not a number: nothing can be computed with it.")
+    elif isinstance(node, str) and ("\0" in node or any("\ud800" <= letter <= "\udfff" for letter in node)):
+        raise UserError(f"{key}={node!r} holds a character that is no text in UTF-8.")
+
+
+def _check_present(node: DictConfig, prefix: str = "") -> None:
+    """Refuse a config without a setting that is read everywhere; other arguments are checked by their signatures."""
+    schema = OmegaConf.get_type(node)
+    if schema in (Train, Classifier, Data, FolderData, ModuleData, Trainer):
+        known = {field.name for field in fields(schema)}
+        for name in map(str, node):
+            if name not in known and schema is not Trainer:
+                raise UserError(f"'{prefix}{name}': nothing reads a setting of this name{nearest(name, known)}.")
+        for field in fields(schema):
+            if field.default is MISSING and field.name not in set(node):
+                raise UserError(
+                    f"'{prefix}{field.name}' was taken out, but a run needs it: leave out '~{prefix}{field.name}'."
+                )
+    for key in map(str, node):
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not (child._is_none() or child._is_missing() or child._is_interpolation()):
+            _check_present(child, f"{prefix}{key}.")

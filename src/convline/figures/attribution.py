@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convline.figures import canvas
+from convline.figures.arguments import checked
 from convline.figures.image_grid import as_tiles, colored, enlarged, make_grid
 from convline.figures.predictions import LONG, caption
 from convline.network.hooks import evaluating, layers
@@ -25,6 +26,7 @@ SIDE = 84  # pixels of an image, at least
 MAX_OPACITY = 0.6  # of the heat map over the image
 
 
+@checked(num_images=100)
 def attribution(run: RunOrPath, num_images: int = 8) -> Figure:
     """Draw a few fixed validation images, with Grad-CAM and saliency for the predicted class below each.
 

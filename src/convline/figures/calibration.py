@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from convline.figures import canvas
+from convline.figures.arguments import checked
 from convline.training.loaded_run import RunOrPath, load_run
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 NUM_BINS = 15
 
 
+@checked()
 def calibration(run: RunOrPath, split: str = "val") -> Figure:
     """Draw the reliability diagram: accuracy against confidence, and a histogram of the confidences.
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from convline.errors import UserError
 from convline.figures import canvas
+from convline.figures.arguments import checked
 from convline.training.loaded_run import RunOrPath, load_run
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ MAX_LISTED = 20  # pairs of classes, beside a matrix without numbers
 _BLUE, _RED = np.array([31, 95, 191]), np.array([198, 40, 40])
 
 
+@checked()
 def confusion_matrix(run: RunOrPath, split: str = "val", normalized: bool = False) -> Figure:
     """Draw the confusion matrix: rows are true classes, columns predicted ones; blue is correct, red is incorrect.
 
@@ -41,6 +43,7 @@ def confusion_matrix(run: RunOrPath, split: str = "val", normalized: bool = Fals
     return draw(counts, run.classes, normalized, f"{len(evaluation.labels):,} {canvas.SPLIT_NAMES[split]} images")
 
 
+@checked()
 def confusion_matrix_normalized(run: RunOrPath, split: str = "val") -> Figure:
     """Draw the confusion matrix in per cent of each true class; see `confusion_matrix`."""
     return confusion_matrix(run, split, normalized=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convline.figures import canvas
+from convline.figures.arguments import checked
 from convline.figures.canvas import Pixels
 from convline.figures.image_grid import as_tiles, colored, fitted, make_grid
 from convline.formatting import shape_text
@@ -26,6 +27,7 @@ GAP, BETWEEN = 2, 12  # pixels between maps, and between images
 Maps = dict[str, NDArray[np.float32]]  # by layer: images × channels × height × width, or images × units
 
 
+@checked(num_images=100, num_channels=100)
 def feature_maps(run: RunOrPath, num_images: int = 3, num_channels: int = 8) -> Figure:
     """Draw the feature maps of a few fixed validation images after every layer, from the input down; bright is high.
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from convline.data.samples import denormalize, pixel_limits
 from convline.errors import UserError
 from convline.figures import canvas
+from convline.figures.arguments import checked
 from convline.figures.image_grid import as_tiles, make_grid
 from convline.network.hooks import evaluating, layers
 from convline.training.loaded_run import RunOrPath, load_run
@@ -27,6 +28,7 @@ MAX_SHIFT = 2  # pixels by which the image is moved at random before each step
 DECAY = 0.01  # share by which the image moves toward gray in each step
 
 
+@checked(num_filters=100)
 def feature_visualization(run: RunOrPath, num_filters: int = 10, seed: int = 0) -> Figure:
     """Draw images that maximize the response of single filters, by gradient ascent from noise: a row for each layer.
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from convline.figures import canvas
+from convline.figures.arguments import checked
 from convline.figures.image_grid import as_tiles, enlarged, make_grid
 from convline.training.evaluation import Evaluation
 from convline.training.loaded_run import LoadedRun, RunOrPath, load_run
@@ -22,6 +23,7 @@ MAX_LENGTH_ON_ONE_LINE = 3  # characters of the longest class's name that still 
 LONG = 14  # characters of a name that is not cut off
 
 
+@checked(rows=100, columns=100)
 def predictions(run: RunOrPath, split: str = "val", rows: int = 3, columns: int = 8) -> Figure:
     """Draw the first images of a split, each with `predicted (true) probability`: blue if correct, red if not.
 
@@ -39,6 +41,7 @@ def predictions(run: RunOrPath, split: str = "val", rows: int = 3, columns: int 
     return _draw_images(run, split, evaluation, indices, columns, title)
 
 
+@checked(rows=100, columns=100)
 def top_losses(run: RunOrPath, split: str = "val", rows: int = 3, columns: int = 8) -> Figure:
     """Draw the misclassified images with the highest loss, the highest first.
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from convline.errors import UserError
 from convline.figures import canvas
+from convline.figures.arguments import checked
 from convline.figures.image_grid import colored, enlarged
 from convline.network.hooks import evaluating, layers
 from convline.network.receptive_field import ReceptiveField
@@ -53,6 +54,7 @@ class Field:
         return math.sqrt(float((self.gradient > THRESHOLD * self.gradient.max()).sum())) if self.gradient.any() else 0.0
 
 
+@checked(num_images=10_000)
 def receptive_fields(run: RunOrPath, num_images: int = 32) -> Figure:
     """Draw the receptive field of each layer's middle position: the theoretical window, and the gradient within it.
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convline.figures import canvas
+from convline.figures.arguments import checked
 from convline.network.hooks import evaluating
 from convline.network.layers import Pool2d
 from convline.training.loaded_run import LoadedRun, RunOrPath, load_run
@@ -35,6 +36,7 @@ class ShiftCurve:
     agreement: list[float]
 
 
+@checked(num_images=100_000)
 def translation(run: RunOrPath, *others: RunOrPath, split: str = "val", num_images: int = 2000) -> Figure:
     """Draw accuracy, and agreement with the original image, when images are translated by -4 to 4 pixels.
 

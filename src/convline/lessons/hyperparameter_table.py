@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from convline.config.targets import OUR_OWN
+from convline.config.signatures import OUR_OWN
 from convline.lessons.lesson import LessonSweep
 
 HEADER = (

@@ -26,7 +26,7 @@ from convline.callbacks.failures import failures_reported
 from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal
 from convline.config.schema import STRATEGY
-from convline.config.targets import locate
+from convline.config.signatures import locate
 from convline.data.datamodule import DataModule
 from convline.errors import Interrupted, Pruned, UserError
 from convline.formatting import figures_command, first_line, resume_command, shape_text

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from convline.config import expand_sweep, load_configs
 from convline.config.overrides import parse_overrides
 from convline.config.schema import is_of_sweeps
+from convline.errors import UserError
 from convline.records.identity import code_key, identity
 
 # the overrides, swept, cfg and choices of a `Job`
@@ -61,7 +62,11 @@ def with_params(overrides: Sequence[str], params: Mapping[str, str]) -> list[str
     Args:
         overrides: overrides of the command line.
         params: the experiment's `hydra.sweeper.params`: by setting, its values as on a command line.
+    Raises:
+        UserError: `params` is no mapping.
     """
+    if not isinstance(params, Mapping):
+        raise UserError(f"hydra.sweeper.params={params} is no mapping: 'hydra.sweeper.params={{seed: \"0,1\"}}'")
     keys = {override.key_or_group for override in parse_overrides(overrides)}
     return [*overrides, *(f"{key}={values}" for key, values in params.items() if key not in keys)]
 

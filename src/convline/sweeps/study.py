@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from convline.config.metrics import lower_is_better, monitors
+from convline.config.signatures import check_arguments
 from convline.errors import UserError
 from convline.formatting import first_line
 from convline.sweeps.search_space import Dimension
@@ -58,6 +59,9 @@ def check_settings(settings: DictConfig, names: Sequence[str] = ()) -> None:
             )
         if name not in known:
             raise UserError(f"sweep.objectives has {name}, but it may have: {', '.join(known)}")
+    for name in ("sampler", "pruner"):
+        if settings[name]:
+            check_arguments(f"sweep.{name}", settings[name])
     if settings.pruner and (len(settings.objectives) > 1 or not settings.objectives[0].startswith("val/")):
         raise UserError("a pruner compares one validation metric: choose sweep.objectives=[val/acc], or no pruner.")
     sampler = settings.sampler["_target_"].rpartition(".")[2] if settings.sampler else ""

@@ -53,7 +53,8 @@ class ParameterGroups:
         is_plain = len(groups) == 1 and not has_settings
         try:
             optimizer = make_optimizer(groups[0]["params"] if is_plain else groups)
-        except (TypeError, ValueError) as error:
+        # a RuntimeError is torch's, of arguments that exclude each other
+        except (TypeError, ValueError, RuntimeError) as error:
             advice = "" if is_plain else "\n  If it takes no groups, leave optimizer.no_decay, layer_decay, groups out."
             raise UserError(f"the optimizer cannot be made as it is configured: {error}{advice}") from error
         inner = getattr(optimizer, "base_optimizer", None)  # of SAM

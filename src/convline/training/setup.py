@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -17,7 +18,7 @@ from torchmetrics import MetricCollection
 from convline.config.first_batch import build_module
 from convline.config.metrics import declare, entries_of
 from convline.config.schema import CROSS_ENTROPY, ONE_LABEL_LOSSES
-from convline.config.targets import OUR_OWN, locate
+from convline.config.signatures import OUR_OWN, locate
 from convline.data.datamodule import DataModule
 from convline.data.source_cache import cached_source
 from convline.data.sources.from_dataset import from_dataset
@@ -28,6 +29,14 @@ from convline.training.optimizers import ParameterGroups
 
 # settings of the trainer that limit batches; the data module applies them, since it builds the loaders
 LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches")
+
+# what the nodes of a config must give; classifier, optimizer and scheduler are partial functions
+KINDS: dict[str, type] = {
+    "model": nn.Module,
+    "trainer": pl.Trainer,
+    "callbacks.*": pl.Callback,
+    "logger.*": Logger,
+}
 
 
 def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
@@ -172,7 +181,7 @@ def instantiate_node(cfg: DictConfig, key: str, without: tuple[str, ...] = (), *
     """
     node: Any = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=True)
     try:
-        return instantiate({k: v for k, v in node.items() if k not in without}, _convert_="all", **extra)
+        made = instantiate({k: v for k, v in node.items() if k not in without}, _convert_="all", **extra)
     except InstantiationException as error:
         cause = error.__cause__ or error
         if isinstance(cause, UserError):
@@ -181,3 +190,9 @@ def instantiate_node(cfg: DictConfig, key: str, without: tuple[str, ...] = (), *
             raise UserError(str(cause)) from error
         remedy = "\n  Type trainer=auto for what is there." if key == "trainer" else ""
         raise UserError(f"{key} cannot be made as it is configured: {cause}{remedy}") from error
+    group, _, name = key.partition(".")
+    expected = KINDS.get(f"{group}.*" if name else group, object)
+    if not isinstance(made, expected):
+        target = node["_target_"]
+        raise UserError(f"{key}: {target} gives {type(made).__name__}, but must give a {expected.__name__}.")
+    return made

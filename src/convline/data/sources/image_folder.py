@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -26,6 +27,8 @@ from convline.data.sources.image_folder_files import (
     split_files,
 )
 from convline.errors import UserError
+from convline.formatting import shape_text
+from convline.memory import check_memory
 from convline.storage import cache_directory, short_hash
 
 CACHE_VERSION = 1  # increase it when the decoding changes, so that cached arrays are computed anew
@@ -59,6 +62,9 @@ def folder(
     channels, height, width = shape
     if channels not in (1, 3):
         raise UserError(f"data.channels={channels}: images of a folder have 1 channel (gray) or 3 (color)")
+    check_memory(
+        16 * math.prod(shape), f"pictures of {shape_text(shape)}, while they are resized,", "Type: data.image_size=64"
+    )
     root = Path(root)
     layout = find_labels(root, labels, column) or find_classes(root)
     is_listed, is_multilabel = False, False

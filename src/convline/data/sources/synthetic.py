@@ -1,9 +1,13 @@
 """Generate a learnable data set of any image shape from a seed, for tests and benchmarks."""
 
+import math
+
 import numpy as np
 import torch
 
 from convline.data.sources.base import Images, SplitName
+from convline.formatting import shape_text
+from convline.memory import check_memory
 
 
 def synthetic(
@@ -20,6 +24,11 @@ def synthetic(
     Image i has class i modulo `num_classes`. NumPy generates the numbers, since torch's normal numbers depend on the
     CPU's instruction set.
     """
+    check_memory(
+        max(num_train, num_test) * (math.prod(shape) + 8) + 4 * num_classes * math.prod(shape),
+        f"{max(num_train, num_test):,} images of {shape_text(shape)}",
+        "Type fewer or smaller ones: data.source.num_train=2000 data.image_size=16",
+    )
     prototypes = np.random.default_rng([seed, 0]).random((num_classes, *shape), dtype=np.float32)
     count = num_train if split_name == "train" else num_test
     rng = np.random.default_rng([seed, 1 if split_name == "train" else 2])

@@ -1,0 +1,123 @@
+"""Values that no run could use, removed and added keys, and odd words: a message, before anything is made."""
+
+import shlex
+
+import pytest
+
+from convline.config import load, load_config
+from convline.config.explain import check_overrides
+from convline.config.overrides import expand_sweep, parse_overrides
+from convline.errors import UserError
+
+REFUSED = [
+    # arguments of shipped targets that have no schema
+    "data=synthetic data.source.num_train=null",
+    "data=synthetic data.source.num_train=-1",
+    "data=synthetic data.source.num_train=1.5",
+    "data=synthetic data.source.shape=5",
+    "data=synthetic data.source.noise=nan",
+    "data=synthetic data.source.seed=-1",
+    "data=synthetic ~data.source.noise",
+    "data.source._partial_=1.5",
+    "+data.source._nope_=1",
+    "loss=focal loss.gamma=-1",
+    "logger.tensorboard.name=[1,2]",
+    "trainer.profiler=5",
+    "trainer.profiler={a:1}",
+    "trainer=profile trainer.profiler.row_limit=abc",
+    # keys that are added
+    "+data.source.nope=1",
+    "+optimizer.nope=1",
+    "+classifier.nope=1",
+    "+loss.nope=1",
+    "+logger.tensorboard.nope=1",
+    "+callbacks.x=1",
+    "callbacks.pictures=5",
+    "callbacks=plain +callbacks.early_stopping.patience=3",
+    "+trainer.gradient_clip_val=1",
+    "+trainer.max_time={hours:1e300}",
+    "+trainer.max_steps=true",
+    # keys that are taken out
+    "~seed",
+    "~channels_last",
+    "~classifier",
+    "~trainer.devices",
+    "~model._target_",
+    # numbers and texts that mean nothing
+    "callbacks=early_stopping callbacks.early_stopping.min_delta=nan",
+    "optimizer=adam optimizer.eps=1e30",
+    "scheduler=step scheduler.gamma=1000000000000",
+    "trainer.limit_test_batches=1000000000000",
+    "trainer.rendezvous_minutes=1e30",
+    "threads=100000",
+    "compile=-1",
+    "data.num_workers=1000000",
+    "callbacks.histograms.times=1000000000000",
+    """name="''" """,
+    """name="'a\0b'" """,
+    """name="'a\nb'" """,
+    f"name={'x' * 300}",
+    "model=pattern model.filters=nan",
+    "'name=${.}'",
+    "model._target_=5",
+    f"seed={'9' * 5000}",
+]
+
+
+@pytest.mark.parametrize("words", REFUSED, ids=lambda words: words[:70].encode("unicode_escape").decode())
+def test_what_no_run_could_use_is_refused(words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_config(shlex.split(words))
+    assert len(str(caught.value).splitlines()) <= 12
+    assert len(max(str(caught.value).splitlines(), key=len)) < 1000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["data=synthetic", "data.source.noise=1", "data.source.num_train=500", "data.source.shape=[1,8,8]"],
+        ["loss=focal", "loss.gamma=1"],
+        ["trainer.profiler=simple"],
+        ["trainer=profile", "trainer.profiler.row_limit=5", "+trainer.profiler.profile_memory=true"],
+        ["+logger.tensorboard.log_graph=true", "+logger.tensorboard.flush_secs=5"],
+        ["+optimizer.maximize=false"],
+        ["+trainer.max_time={hours:2}"],
+        ["~callbacks.pictures", "~logger.csv"],
+        ["optimizer=adam", "optimizer.eps=0.1", "threads=1", "name='größer'"],
+    ],
+    ids=" ".join,
+)
+def test_what_means_something_is_accepted(words: list[str]) -> None:
+    load_config(words)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "=5",
+        "model=5",
+        "model=[lenet]",
+        "seed=range(0,1000000000000)",
+        "seed=range(0,5,0)",
+        f"seed={'9' * 5000}",
+        "a=[" * 50,
+    ],
+    ids=lambda word: word[:30],
+)
+def test_odd_words_are_refused(word: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check_overrides([word])
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_sweep_of_too_many_jobs_is_refused() -> None:
+    with pytest.raises(UserError, match=r"these are 1,000,000 combinations, but a sweep has at most 100,000 jobs"):
+        expand_sweep(["seed=range(0,1000)", "data.split_seed=range(0,1000)"])
+    with pytest.raises(UserError, match="does not end, or has too many values"):
+        parse_overrides(["seed=range(0,1000000)"])
+
+
+def test_a_word_without_effect_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    load._print_once.cache_clear()
+    assert load_config(["seed=1", "seed=2"]).seed == 2
+    assert "seed=1 has no effect: seed=2 comes after it" in capsys.readouterr().out
