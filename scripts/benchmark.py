@@ -20,6 +20,7 @@ from benchmarks.data_reading import compare_reading
 from benchmarks.fit import compare_fit
 from benchmarks.measure import ALLOWED_CORES, Comparison, pin
 from benchmarks.plain_path import compare_plain
+from benchmarks.rank_memory import measure_rank_memory, show_rank_memory
 from benchmarks.ranks import compare_rank_epochs, compare_rank_startup
 from benchmarks.report_time import compare_report
 from benchmarks.startup import compare_startup
@@ -55,8 +56,13 @@ class Which(StrEnum):
     REPORT = "report"
     RANK_STARTUP = "rank-startup"
     RANK_EPOCH = "rank-epoch"
+    RANK_MEMORY = "rank-memory"
     SWEEP_GROWTH = "sweep-growth"
     ALL = "all"
+
+
+NOT_RATIOS = (Which.SWEEP_GROWTH, Which.RANK_MEMORY)
+MEMORY_IMAGES = 20_000  # of 192 KiB each
 
 
 def measure(which: Which, num_rounds: int, num_epochs: int, num_threads: int) -> Comparison | None:
@@ -95,10 +101,11 @@ def main(
     if which is Which.SWEEP_GROWTH:  # compares sizes of sweeps, not two ways; it takes half an hour
         show_growth(measure_growth())
         return
+    if which is Which.RANK_MEMORY:  # prints MiB
+        show_rank_memory(measure_rank_memory(MEMORY_IMAGES))
+        return
     described = tables.machine()
-    chosen = (
-        [member for member in Which if member not in (Which.ALL, Which.SWEEP_GROWTH)] if which is Which.ALL else [which]
-    )
+    chosen = [member for member in Which if member not in (Which.ALL, *NOT_RATIOS)] if which is Which.ALL else [which]
     comparisons = []
     for member in chosen:
         for num_threads in sorted(set(threads)) if member.startswith(("fit", "sweep")) else [1]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from convline.config import load_config
+from convline.network.build import build_meta_network
 from support import services
 from support.commands import ROOT, Done, run_dirs, shell, wait_for
 from support.run_files import summary
@@ -76,3 +78,30 @@ def test_a_command_trains_a_sweep(section: str, tmp_path: Path) -> None:
     done = typed(block(section), tmp_path)
     assert done.status == 0, done.err
     assert [summary(run_dir)["status"] for run_dir in run_dirs(tmp_path)] == ["finished"] * 2
+
+
+COMMUNICATION = {
+    "LeNet, 28×28": ["model=lenet", "data=mnist"],
+    "dense, 28×28": ["model=dense", "data=mnist"],
+    "ResNet-20, 32×32": ["model=resnet20", "data=cifar10"],
+    "ResNet-56, 32×32": ["model=resnet56", "data=cifar10"],
+    "ResNet-18, 32×32": ["model=resnet18", "data=cifar10"],
+    "ResNet-50, 32×32": ["model=resnet50", "data=cifar10"],
+    "VGG-16, 32×32": ["model=vgg16", "data=cifar10"],
+    "GoogLeNet, 32×32": ["model=googlenet", "data=cifar10"],
+    "AlexNet, 224×224": ["model=imagenet/alexnet"],
+    "GoogLeNet, 224×224": ["model=imagenet/googlenet"],
+    "ResNet-50, 224×224": ["model=imagenet/resnet50"],
+    "VGG-16, 224×224": ["model=imagenet/vgg16"],
+}
+IMAGENET = ["data=synthetic", "data.channels=3", "data.image_size=224", "data.num_classes=1000"]
+
+
+@pytest.mark.parametrize("name", COMMUNICATION)
+def test_the_costs_of_communication_are_those_of_the_networks(name: str) -> None:
+    overrides = COMMUNICATION[name] + IMAGENET * name.endswith("224×224")
+    summary = build_meta_network(load_config(overrides))[1]
+    gradient_bytes, operations = 4 * summary.parameters, 6 * 128 * summary.macs  # float32; forward 2, backward 4
+    row = f"| {name} | {summary.parameters:,} | {gradient_bytes / 2**20:,.2f} MiB "
+    row += f"| {operations / 1e9:,.1f} GFLOP | {operations / gradient_bytes:,.0f} |"
+    assert row in SECTIONS["What communication costs"].splitlines(), row

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from convline.records.directory import read_summary
 from support.commands import ROOT, SMALL, Done, Running, assert_one_screen, run_dirs, shell, train, wait_for
 from support.run_files import curves, rows, weights, without_the_kill
+from support.services import free_port
 
 pytestmark = pytest.mark.slow
 TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=2")
@@ -34,10 +34,25 @@ def environment() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")]), "OMP_NUM_THREADS": "1"}
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def started(command: list[str], folder: Path) -> subprocess.Popen[str]:
+    """A command that runs in `folder`."""
+    environ, pipe = {**os.environ, **environment()}, subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, env=environ, stdout=pipe, stderr=pipe, text=True)
+
+
+def start_nodes(words: list[str], folder: Path) -> list[subprocess.Popen[str]]:
+    """torchrun on two "nodes" of one rank each, the first of which keeps the store."""
+    port = str(free_port())
+    options = [
+        ("--nnodes", "2", "--nproc-per-node", "1", "--node-rank", str(node), "--master-addr", "127.0.0.1",
+         "--master-port", port)
+        for node in (0, 1)
+    ]  # fmt: skip
+    return [started(torchrun_command(*words, options=each), folder) for each in options]
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -84,15 +99,7 @@ def test_torchrun_on_one_node_and_on_two_trains_the_same_run(two_ranks: Path, tm
     done = torchrun(tmp_path / "one", *words)
     assert done.status == 0, done.err
     assert done.out.count("writing to") == 1
-    port = str(free_port())
-    nodes = [
-        subprocess.Popen(
-            torchrun_command(*words, options=("--nnodes", "2", "--nproc-per-node", "1", "--node-rank", str(rank),
-                             "--master-addr", "127.0.0.1", "--master-port", port)),
-            cwd=tmp_path, env={**os.environ, **environment()}, stdout=subprocess.PIPE, text=True,
-        )
-        for rank in (0, 1)
-    ]  # fmt: skip
+    nodes = start_nodes(words, tmp_path)
     outputs = [node.communicate(timeout=240)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0]
     assert "finished" in outputs[0]
@@ -178,28 +185,27 @@ def test_torchrun_starts_the_ranks_again_and_the_run_goes_on(two_ranks: Path, tm
 
 def test_the_ranks_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     words = [*SMALL, *TWO, "trainer.max_epochs=500"]
-    command = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *words],
-        cwd=tmp_path, env={**os.environ, **environment()}, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    command = started([sys.executable, str(ROOT / "train.py"), *words], tmp_path)
     wait_for(lambda: list(tmp_path.glob("runs/*/checkpoints/last.ckpt")), seconds=120)
     (run_dir,) = run_dirs(tmp_path)
-    pattern = f"convline.run.rank_process\0{run_dir.relative_to(tmp_path)}"
-
-    def ranks() -> list[int]:
-        found = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                found += [int(path.parent.name)] if pattern in path.read_text() else []
-            except OSError:
-                continue
-        return found
-
-    assert len(ranks()) == 2
-    os.kill(command.pid, signal.SIGKILL)
-    command.wait()
-    wait_for(lambda: not ranks(), seconds=20)
+    assert len(children_of(command.pid)) == 2
+    command.kill()
+    command.communicate(timeout=20)  # until its ranks, which write to the same pipes, have ended too
     assert train(tmp_path, f"resume={run_dir}", "trainer.devices=x").status == 1  # nothing is lost by a mistake
+
+
+def test_the_ranks_of_torchrun_end_with_its_agent_and_the_run_goes_on(two_ranks: Path, tmp_path: Path) -> None:
+    slow = "+callbacks.kill={_target_: support.failing.SlowSteps, seconds: 0.3}"
+    words = [*SMALL, *TWO[1:], slow, "callbacks.checkpoint.every_n_steps=7", "steps_per_execution=3"]
+    agent = started(torchrun_command(*words, options=("--nproc-per-node", "2")), tmp_path)
+    wait_for(lambda: list(tmp_path.glob("runs/*/checkpoints/last.ckpt")), seconds=120)
+    assert len(children_of(agent.pid)) == 2
+    agent.kill()
+    agent.communicate(timeout=20)
+    (run_dir,) = run_dirs(tmp_path)
+    # either nobody was left to record the end, or the first rank has lost the second one before it ended itself
+    assert read_summary(run_dir)["status"] in ("running", "failed")
+    assert_goes_on(run_dir, two_ranks)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Any:
         if name.startswith(("SLURM_", "TORCHELASTIC_")) or name in world_module.RANK_VARIABLES:
             del os.environ[name]
     monkeypatch.setattr(rank_zero_only, "rank", 0)
+    monkeypatch.setattr(world_module, "exit_with_parent", lambda: None)  # it would watch the parent of the tests
     yield
     os.environ.clear()
     os.environ.update(before)

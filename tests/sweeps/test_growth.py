@@ -3,13 +3,17 @@
 import itertools
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from convline.config import compose as config_compose
 from convline.records.directory import update_summary
 from convline.reporting.configurations import configurations
 from convline.reporting.run_records import RunRecord
 from convline.sweeps import executors, hydra_launcher
+from convline.sweeps.jobs import compose, plan
+from convline.training import setup
 from support.sweeping import NoExecutor
 
 
@@ -69,3 +73,27 @@ def test_seeds_of_one_configuration_are_looked_up_not_searched() -> None:
     (row,) = configurations(runs)
     assert (len(row.runs), len(row.repeats)) == (300, 1)
     assert comparisons["=="] < 10 * len(runs)
+
+
+@pytest.mark.parametrize("num_seeds", [3, 12])
+def test_planning_composes_once_an_option_and_reads_the_data_once(
+    num_seeds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = Counter[str]()
+
+    def counted(module: ModuleType, name: str) -> None:
+        function = getattr(module, name)
+
+        def count(*arguments: object) -> object:
+            calls[name] += 1
+            return function(*arguments)
+
+        monkeypatch.setattr(module, name, count)
+
+    counted(config_compose, "_compose_with_hydra_node")
+    counted(setup, "load_data")
+    config_compose._compose_config.cache_clear()
+    data = ["data=synthetic", "data.source.num_train=200", "data.source.num_test=20", "data.batch_size=4"]
+    jobs = plan(compose([*data, "model=lenet,dense", f"seed=range({num_seeds})", "optimizer.lr=0.1,0.01"]))
+    assert len(jobs) == 4 * num_seeds
+    assert calls == {"_compose_with_hydra_node": 2, "load_data": 1}

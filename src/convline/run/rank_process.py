@@ -9,7 +9,6 @@ from pathlib import Path
 from convline.errors import Interrupted, Pruned, UserError
 from convline.formatting import first_line
 from convline.records.directory import read_trusted_config
-from convline.run.child_process import exit_with_parent
 from convline.run.launch import ERROR_FILE, PRUNED_STATUS
 from convline.run.start import run_or_resume
 from convline.run.world import OtherRankError, join
@@ -18,7 +17,6 @@ from convline.signals import stoppable
 
 def main() -> int:
     """Train this rank, and return its exit status. The launching process prints its error."""
-    exit_with_parent()
     run_dir = Path(sys.argv[1])
     is_first = False
     try:

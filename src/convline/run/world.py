@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from omegaconf import DictConfig, open_dict
 
 from convline.errors import Interrupted, UserError
+from convline.run.child_process import exit_with_parent
 
 if TYPE_CHECKING:  # they import torch, and errors of the config must be shown without it
     from lightning.pytorch.plugins.environments import ClusterEnvironment
@@ -229,6 +230,7 @@ def join(cfg: DictConfig, is_resumed: bool = False) -> World:
     wanted = devices, cfg.trainer.get("num_nodes", 1)
     started_by, started = launcher(), wanted
     if started_by == "torchrun":
+        exit_with_parent()  # the agent: without it, nothing ends a rank that waits for another one
         started = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["GROUP_WORLD_SIZE"])
         if wanted not in ((1, 1), started) and not is_resumed:
             raise UserError(
