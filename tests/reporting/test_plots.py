@@ -7,15 +7,16 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from convline.reporting import run_records as records
-from convline.reporting.configurations import ReportTable, tables
+from convline.reporting.configurations import Configuration, ReportTable, tables
 from convline.reporting.page import page
 from convline.reporting.plots import heatmap, hyperparameters, pareto
 from convline.reporting.plots import learning_curves as curves
 from convline.reporting.plots import parallel_coordinates as parallel
-from convline.reporting.plots.axes import Scale, effect, make_scale, spreads_over_decades
+from convline.reporting.plots.axes import Effect, Scale, effect, make_scale, spreads_over_decades
 from convline.reporting.plots.style import FULL, HALF, Plot, Point, ranked_points, robust_limits
 from support.made_runs import base_config, make_run
 
@@ -81,11 +82,48 @@ def test_ticks_of_short_log_scales_are_round() -> None:
 def test_effect_is_the_share_of_variance_between_values(tmp_path: Path) -> None:
     values = {(0.1, 16): 0.1, (0.1, 32): 0.3, (0.2, 16): 0.5, (0.2, 32): 0.7}
     found = table(tmp_path, values, "optimizer.lr", "data.batch_size")
-    # mean 40 %; squares 900 + 100 + 100 + 900 = 2000, of which 4 × 20² = 1600 lie between the rates, 4 × 10² the sizes
+    # mean 40 %; squares 900 + 100 + 100 + 900 = 2000, of which 4 × 20² = 1600 lie between the rates, 4 × 10² the sizes;
+    # 200 and 800 is the variance within, so that ω² = (1600 - 200) / (2000 + 200) and (400 - 800) / …, which is none
     rate, marked = axis(found, "optimizer.lr")
-    assert effect(rate, marked) == pytest.approx(0.8)
-    assert effect(axis(found, "data.batch_size")[0], marked) == pytest.approx(0.2)
+    assert effect(rate, marked).share == pytest.approx(1400 / 2200)
+    assert effect(axis(found, "data.batch_size")[0], marked).share == 0
     assert [a.key for a in hyperparameters.axes_by_effect(found, marked)] == ["optimizer.lr", "data.batch_size"]
+
+
+def made_point(settings: dict[str, Any], y: float) -> Point:
+    row = Configuration()
+    row.__dict__["settings"] = settings  # a cached property
+    return Point(row, "r1", 1, y, math.nan, (y,))
+
+
+def effect_of(key: str, points: list[Point]) -> Effect:
+    made = make_scale(key, points)
+    assert made is not None
+    return effect(made, points)
+
+
+def test_a_setting_without_effect_does_not_win_by_its_many_values() -> None:
+    """A rate without effect in eight groups, and a model that explains a fifth of the variance: 200 searches of 20."""
+    rng, num_first, shares = np.random.default_rng(0), 0, []
+    for _ in range(200):
+        rates, models = rng.permutation(20) / 20 + 0.01, rng.permutation(20) % 2
+        metrics = models + rng.normal(size=20)
+        points = [made_point({"lr": r, "model": int(m)}, y) for r, m, y in zip(rates, models, metrics, strict=True)]
+        by_rate, by_model = (effect_of(key, points) for key in ("lr", "model"))
+        num_first += by_rate.share > by_model.share
+        shares.append(by_rate.share)
+        assert 0 <= by_model.low <= by_model.high <= 1
+    assert num_first / 200 < 0.35  # 0.76 by η²
+    assert np.mean(shares) < 0.15  # 0.37 by η²
+
+
+def test_the_interval_of_an_effect_holds_the_true_share() -> None:
+    rng, inside = np.random.default_rng(0), 0
+    for _ in range(200):
+        points = [made_point({"model": i % 2}, i % 2 + rng.normal()) for i in range(40)]
+        found = effect_of("model", points)
+        inside += found.low <= 0.2 <= found.high  # variance 0.25 between, 1 within
+    assert 0.9 <= inside / 200 <= 0.99
 
 
 def test_runs_that_went_wrong_do_not_set_the_axis() -> None:

@@ -10,6 +10,7 @@ from convline.reporting.configurations import ABSENT
 from convline.reporting.plots.style import Point
 
 FEW = 8  # values that are set side by side, in order
+TAIL = 0.025  # on each side of a 95 % interval
 
 
 @dataclass(frozen=True)
@@ -91,18 +92,59 @@ def position(axis: Scale, point: Point) -> float:
     return axis.position(_hashable(point.row.value(axis.key)))
 
 
-def effect(axis: Scale, points: Sequence[Point]) -> float:
-    """Compute the correlation ratio η² of a setting: the fraction, 0 to 1, of the metric's variance that it explains.
+@dataclass(frozen=True)
+class Effect:
+    """Hold the share of the metric's variance that a setting explains beyond chance, with its 95 % interval."""
 
-    If the scale is not "side by side", the configurations are first divided into eight groups of about equal size.
+    share: float
+    low: float
+    high: float
 
-    Source: Fisher, "Statistical Methods for Research Workers", 1925.
+
+def effect(axis: Scale, points: Sequence[Point]) -> Effect:
+    """Compute ω² of a setting: an estimate of the share, 0 to 1, of the metric's variance that it explains.
+
+    The share within the sample, η², favors settings with many values: by chance alone k groups among N configurations
+    get (k − 1) / (N − 1). If the scale is not "side by side", the configurations are first divided into at most eight
+    groups of about equal size, each of two at least. Without two configurations of one value nothing is known of the
+    spread beside the setting: the share is 0, its interval nan.
+
+    Sources: Hays, "Statistics for Psychologists", 1963; the interval from the noncentral F distribution: Steiger,
+    "Beyond the F test", Psychological Methods 2004.
     """
     position_and_metric = sorted((position(axis, p), p.y) for p in points if has_setting(p, axis.key))
+    num_points = len(position_and_metric)
+    num_groups = min(FEW, max(num_points // 2, 1))
     groups: dict[float, list[float]] = {}
     for index, (x, y) in enumerate(position_and_metric):
-        groups.setdefault(x if axis.kind == "side by side" else index * FEW // len(position_and_metric), []).append(y)
-    mean = math.fsum(y for _, y in position_and_metric) / len(position_and_metric)
+        groups.setdefault(x if axis.kind == "side by side" else index * num_groups // num_points, []).append(y)
+    between_freedom, within_freedom = len(groups) - 1, num_points - len(groups)
+    if between_freedom < 1 or within_freedom < 1:
+        return Effect(0.0, math.nan, math.nan)
+    mean = math.fsum(y for _, y in position_and_metric) / num_points
     total = math.fsum((y - mean) ** 2 for _, y in position_and_metric)
     between = math.fsum(len(ys) * (math.fsum(ys) / len(ys) - mean) ** 2 for ys in groups.values())
-    return between / total if total else 0.0
+    within_variance = max(total - between, 0.0) / within_freedom
+    if total == 0:
+        return Effect(0.0, math.nan, math.nan)
+    share = max(0.0, (between - between_freedom * within_variance) / (total + within_variance))
+    if within_variance <= 1e-12 * total:
+        return Effect(share, math.nan, math.nan)
+    f = between / between_freedom / within_variance
+    low, high = (_noncentrality(between_freedom, within_freedom, f, 1 - tail) for tail in (TAIL, 1 - TAIL))
+    return Effect(share, low / (low + num_points), high / (high + num_points))
+
+
+def _noncentrality(between_freedom: int, within_freedom: int, f: float, probability: float) -> float:
+    """Find the noncentrality at which F lies below `f` with this probability; 0 if it does so with none."""
+    from scipy import optimize, stats
+
+    def distance(noncentrality: float) -> float:
+        return float(stats.ncf.cdf(f, between_freedom, within_freedom, noncentrality)) - probability
+
+    if distance(1e-9) <= 0:
+        return 0.0
+    upper = 1.0
+    while distance(upper) > 0:
+        upper *= 2
+    return float(optimize.brentq(distance, 1e-9, upper))

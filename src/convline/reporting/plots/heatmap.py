@@ -17,7 +17,9 @@ COVERED = 0.6  # of the cells must hold a configuration, or it is no grid
 def heat_map(table: ReportTable, points: Sequence[Point], by_effect: Sequence[Scale], width: float) -> Plot | None:
     """Draw the heatmap of the two settings with the largest effect whose values form a grid; None if no two do."""
     candidates = [axis for axis in by_effect if len(axis.values) <= MAX_VALUES]
-    pairs = sorted(itertools.combinations(candidates, 2), key=lambda pair: -sum(effect(axis, points) for axis in pair))
+    pairs = sorted(
+        itertools.combinations(candidates, 2), key=lambda pair: -sum(effect(axis, points).share for axis in pair)
+    )
     for first, second in pairs:
         cells = _cells(points, first, second)
         if len(cells) >= COVERED * len(first.values) * len(second.values) and len(cells) > 3:

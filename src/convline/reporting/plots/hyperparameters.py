@@ -22,7 +22,7 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 def axes_by_effect(table: ReportTable, points: Sequence[Point]) -> list[Scale]:
     """Make a scale for each setting that varies, the one with the largest effect on the metric first."""
     scales = [axis for key in table.columns if (axis := make_scale(key, points))]
-    return sorted(scales, key=lambda axis: -effect(axis, points))
+    return sorted(scales, key=lambda axis: -effect(axis, points).share)
 
 
 def against_metric(
@@ -60,6 +60,10 @@ def _plot_setting(table: ReportTable, points: Sequence[Point], axis: Scale, widt
         caption = f"{axis.key}{', log scale' if axis.kind == 'log' else ''}"
         if missing:
             caption += f"; {missing} of {len(points)} configurations have none"
+        found = effect(axis, points)
+        if not math.isnan(found.low):
+            interval = f"{100 * found.low:.0f} to {100 * found.high:.0f} %"
+            caption += f"; explains {100 * found.share:.0f} % of the variance ({interval})"
         if has_medians:
             caption += "; gray bars: medians"
         caption += clipped_note(axes, shown)
