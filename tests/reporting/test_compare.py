@@ -17,6 +17,7 @@ from convline.reporting.statistics import seeds_needed
 from convline.reporting.verdict import paragraphs
 from support.commands import SMALL, convline, run_dirs, train
 from support.compared import made, predict, two_models
+from support.made_runs import base_config, make_run
 
 # --- groups ---------------------------------------------------------------------------------------------------------
 
@@ -112,12 +113,30 @@ def test_no_difference_says_how_many_seeds_would_settle_it(tmp_path: Path) -> No
     assert text.startswith(
         "The data do not support a difference: the 95 % interval of A − B over seeds, -0.35 to +0.55"
     )
-    assert f"about {needed} seeds of each, {needed - 3} more, would confirm it" in text  # type: ignore[operator]
+    assert f"roughly {needed} seeds of each, {needed - 3} more, would confirm it" in text  # type: ignore[operator]
+    at_most = seeds_needed(0.001 + 2.776445 * 0.002 * math.sqrt(2 / 3), 0.002, 0.002)
+    assert f"; {at_most} if the difference is as large as the interval allows" in text
     assert "Paired by seed (3 pairs), the interval is +0.10 to +0.10 points, which excludes 0." in text
     nearly = said(two_models(tmp_path / "nearly", [0.98, 0.99], [0.98001, 0.99001]))
     assert "more than 1,000 seeds of each would be needed" in nearly
     equal = said(two_models(tmp_path / "equal", [0.98, 0.99], [0.99, 0.98]))
-    assert "no difference that more seeds could confirm" in equal
+    assert "The means are equal; the true difference may be as large as 3.04 points." in equal  # 4.303 × 1 / sqrt(2)
+
+
+def test_a_side_that_was_chosen_among_several_is_said_to_be(tmp_path: Path) -> None:
+    folders = two_models(tmp_path, [0.990, 0.991, 0.992], [0.970, 0.971, 0.972])
+    for seed, accuracy in enumerate([0.981, 0.980, 0.982]):
+        make_run(tmp_path / "lenet" / f"other{seed}", base_config(), {"optimizer.lr": 0.5, "seed": seed}, accuracy)
+    text = said(folders)
+    assert "A was chosen as the best of 2 configurations by val/acc" in text
+    assert "Train the chosen one with other seeds" in text
+    assert "B was chosen" not in text
+
+
+def test_few_seeds_against_many_are_warned_of(tmp_path: Path) -> None:
+    text = said(two_models(tmp_path, [0.99, 0.98], [0.970, 0.971, 0.972, 0.975]))
+    assert "One side has 2 seeds and the other 4" in text
+    assert "One side" not in said(two_models(tmp_path / "even", [0.99, 0.98], [0.970, 0.971]))
 
 
 def test_seeds_that_agree_give_no_verdict(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from scipy import stats
 from convline.errors import UserError
 from convline.reporting import paired_tests as predictions
 from convline.reporting.comparison import comparison
-from convline.reporting.statistics import Sample, paired, seeds_needed, welch
+from convline.reporting.statistics import Sample, paired, pooled_correlation, seeds_needed, selection_bias, welch
 from support.compared import LABELS, made, predict, two_models
 
 # --- intervals over seeds -------------------------------------------------------------------------------------------
@@ -44,12 +44,36 @@ def test_without_a_spread() -> None:
     one, same, other = Sample((0.5,)), Sample((0.5, 0.5)), Sample((0.6, 0.6))
     assert welch(one, same) is None
     assert paired(one, one) is None
-    equal, apart = welch(same, same), welch(other, same)
-    assert equal is not None
-    assert (equal.low, equal.high, equal.p, equal.is_supported) == (0, 0, 1, False)
-    assert apart is None, "two seeds that happen to agree are no proof"
+    assert welch(same, same) is None, "two seeds that happen to agree are no proof of equality"
+    assert paired(same, same) is None
+    assert welch(other, same) is None, "nor of a difference"
     assert paired(other, same) is None
     assert paired(Sample((0.980, 0.982, 0.984)), Sample((0.979, 0.981, 0.983))) is None  # but for rounding
+
+
+@pytest.mark.parametrize(("k", "maximum"), [(2, 0.5642), (8, 1.4236), (20, 1.8675), (50, 2.2491)])
+def test_the_best_of_several_that_are_alike_is_too_good(k: int, maximum: float) -> None:
+    # expected maxima of normal samples: Harter, "Expected values of normal order statistics", Biometrika 1961
+    assert selection_bias(k, 0.5, 0.4, 5) == pytest.approx(0.5 * 0.4 / math.sqrt(5) * maximum, rel=1e-4)
+    assert selection_bias(k, -0.2, 0.4, 5) == 0
+
+
+def test_the_bias_of_a_choice_by_validation_is_that_of_a_simulation() -> None:
+    rng = np.random.default_rng(0)
+    common, own = rng.normal(size=(4000, 20, 5)), rng.normal(size=(2, 4000, 20, 5))
+    val, test = np.sqrt(0.5) * (common + own)  # correlation 0.5
+    chosen = val.mean(2).argmax(1)
+    bias = test.mean(2)[np.arange(4000), chosen].mean()
+    assert selection_bias(20, 0.5, 1.0, 5) == pytest.approx(bias, abs=0.03)
+
+
+def test_the_correlation_over_seeds_is_pooled_within_configurations() -> None:
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=(300, 5))
+    val, test = shared + rng.normal(size=(300, 5)), shared + rng.normal(size=(300, 5)) + rng.normal(size=(300, 1)) * 9
+    pairs = [(Sample(tuple(a)), Sample(tuple(b))) for a, b in zip(val, test, strict=True)]
+    assert pooled_correlation(pairs) == pytest.approx(0.5, abs=0.05)
+    assert math.isnan(pooled_correlation([(Sample((1.0, 1.0)), Sample((1.0, 2.0)))]))
 
 
 @pytest.mark.parametrize(("size", "number"), [(0.2, 394), (0.5, 64), (0.8, 26), (1.0, 17), (1.2, 12), (2.0, 6)])

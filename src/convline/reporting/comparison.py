@@ -20,7 +20,15 @@ from convline.reporting.configurations import (
 )
 from convline.reporting.paired_tests import ImageComparison, compare_on_images
 from convline.reporting.run_records import RunRecord
-from convline.reporting.statistics import Difference, Sample, paired, seeds_needed, welch
+from convline.reporting.statistics import (
+    Difference,
+    Sample,
+    paired,
+    pooled_correlation,
+    seeds_needed,
+    selection_bias,
+    welch,
+)
 
 AGAINST = "vs"
 
@@ -33,15 +41,28 @@ class Group:
         name: the settings that vary between the sides, or the folders.
         runs: finished runs of one configuration, one per seed, in the order of their seeds.
         notes: sentences about runs that were left out.
+        candidates: all configurations of this side, of which the best by validation was chosen.
     """
 
     name: str
     runs: list[RunRecord]
     notes: list[str] = field(default_factory=list)
+    candidates: Sequence[Configuration] = ()
 
     def sample(self, metric: str) -> Sample:
         """Collect a metric of all runs, one value per seed."""
         return Sample(tuple(run.metrics[metric] for run in self.runs))
+
+    def selection_bias(self, metric: str) -> float:
+        """Estimate by how much the mean is too good because this configuration was chosen; nan if nothing tells.
+
+        If all configurations were alike in truth, this is the expected excess. The correlation with the metric that
+        chose is that over the seeds of all configurations of this side.
+        """
+        monitor = self.runs[0].monitor
+        pairs = [(row.sample(monitor), row.sample(metric)) for row in self.candidates if row.runs]
+        sample = self.sample(metric)
+        return selection_bias(len(self.candidates), pooled_correlation(pairs), sample.sd, sample.n)
 
 
 def two_groups(arguments: Sequence[str], by: str | None, metric: str) -> tuple[Group, Group]:
@@ -63,8 +84,10 @@ def two_groups(arguments: Sequence[str], by: str | None, metric: str) -> tuple[G
     if shared := {run.folder.resolve() for run in sides[0]} & {run.folder.resolve() for run in sides[1]}:
         raise UserError(f"both sides hold the run {min(shared)}; a run cannot be compared with itself.")
     rows = [_one_configuration(title, side, metric) for title, side in zip(titles, sides, strict=True)]
-    names = _names([row for row, _ in rows], titles)
-    first, second = (Group(name, row.runs, notes) for name, (row, notes) in zip(names, rows, strict=True))
+    names = _names([row for row, _, _ in rows], titles)
+    first, second = (
+        Group(name, row.runs, notes, candidates) for name, (row, notes, candidates) in zip(names, rows, strict=True)
+    )
     return first, second
 
 
@@ -109,8 +132,10 @@ def _split(runs: list[RunRecord], by: str) -> tuple[list[str], list[list[RunReco
     return [f"{setting}={value}" for value in two_values], [groups[value] for value in two_values]
 
 
-def _one_configuration(title: str, side: list[RunRecord], metric: str) -> tuple[Configuration, list[str]]:
-    """Select the configuration of a side; of several, the best by the validation metric."""
+def _one_configuration(
+    title: str, side: list[RunRecord], metric: str
+) -> tuple[Configuration, list[str], list[Configuration]]:
+    """Select the configuration of a side, of several the best by validation; return it, notes and all of them."""
     finished = [run for run in side if run.is_finished and metric in run.metrics]
     if not finished:
         raise UserError(f"{title}: none of {plural(len(side), 'run')} there is finished and has {metric}.")
@@ -132,7 +157,7 @@ def _one_configuration(title: str, side: list[RunRecord], metric: str) -> tuple[
         notes.append(f"{plural(len(best.repeats), 'run')} with the seed of another one left out")
     if len({run.code for run in best.runs}) > 1:
         notes.append("its runs are of different versions of the code")
-    return best, notes
+    return best, notes, rows
 
 
 def _names(rows: list[Configuration], titles: list[str]) -> list[str]:
@@ -153,6 +178,7 @@ class Comparison:
         over_seeds: result of `welch` for all runs.
         by_seed: result of `paired` for runs of the same seed.
         needed: seeds of each side that would confirm the difference; None without a spread, or if 1,000 are too few.
+        needed_at_most: the same if the difference is as large as the interval over seeds allows.
         images: comparison of the saved logits; None if a run has none.
         num_test_evaluations: number of evaluations on the test set.
     """
@@ -163,6 +189,7 @@ class Comparison:
     over_seeds: Difference | None
     by_seed: Difference | None
     needed: int | None
+    needed_at_most: int | None
     images: ImageComparison | None
     num_test_evaluations: int
 
@@ -196,6 +223,7 @@ def comparison(arguments: Sequence[str], by: str | None, split: str, metric_name
         over_seeds=over_seeds,
         by_seed=_by_seed(a, b, metric),
         needed=seeds_needed(over_seeds.value, sample_a.sd, sample_b.sd) if over_seeds else None,
+        needed_at_most=seeds_needed(over_seeds.largest, sample_a.sd, sample_b.sd) if over_seeds else None,
         images=images,
         num_test_evaluations=sum(test_log.count(runs_dir, data) for runs_dir in runs_dirs for data in names),
     )

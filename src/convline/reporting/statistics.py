@@ -1,6 +1,7 @@
 """Compute statistics of a few seeds: mean, standard deviation, intervals, differences, and the seeds needed."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -65,14 +66,19 @@ class Difference:
         """Return whether the confidence interval excludes 0."""
         return self.low > 0 or self.high < 0
 
+    @property
+    def largest(self) -> float:
+        """Return the largest absolute difference that the interval holds."""
+        return max(abs(self.low), abs(self.high))
+
 
 def welch(a: Sample, b: Sample) -> Difference | None:
     """Compare the means of two independent samples by Welch's t test.
 
     Returns:
-        The difference; None if a sample has fewer than two values, or if the means differ and both standard deviations
-        are 0. Accuracies of a few seeds can be equal by coincidence, since they are multiples of one image; that is no
-        estimate of the spread over other seeds.
+        The difference; None if a sample has fewer than two values, or if both standard deviations are 0. Accuracies of
+        a few seeds can be equal by coincidence, since they are multiples of one image; that is no estimate of the
+        spread over other seeds, and without one nothing is certain, neither a difference nor that there is none.
 
     Source: Welch, "The generalization of 'Student's' problem when several different population variances are
     involved", Biometrika 1947.
@@ -80,7 +86,7 @@ def welch(a: Sample, b: Sample) -> Difference | None:
     if min(a.n, b.n) < 2:
         return None
     if max(a.sd, b.sd) < ROUNDING:
-        return _without_spread(a.mean - b.mean, a.n)
+        return None
     from scipy import stats
 
     test = stats.ttest_ind(a.values, b.values, equal_var=False)
@@ -92,21 +98,55 @@ def paired(a: Sample, b: Sample) -> Difference | None:
     """Compare two samples by the paired t test; value k of A and value k of B are a pair.
 
     Returns:
-        The difference; None for fewer than two pairs, or if all differences are equal and not 0.
+        The difference; None for fewer than two pairs, or if all differences are equal.
     """
     if a.n < 2:
         return None
     differences = Sample(tuple(x - y for x, y in zip(a.values, b.values, strict=True)))
     if differences.sd < ROUNDING:
-        return _without_spread(differences.mean, a.n)
+        return None
     from scipy import stats
 
     low, high = differences.interval
     return Difference(differences.mean, low, high, float(stats.ttest_rel(a.values, b.values).pvalue), a.n)
 
 
-def _without_spread(value: float, n: int) -> Difference | None:
-    return None if abs(value) >= ROUNDING else Difference(0.0, 0.0, 0.0, 1.0, n)
+def selection_bias(num_candidates: int, correlation: float, sd: float, n: int) -> float:
+    """Compute by how much the mean of the best of several candidates is too good, if in truth all are alike.
+
+    Args:
+        num_candidates: number of configurations among which the best was chosen by its mean over seeds.
+        correlation: of the metric that chose with the reported one, over the seeds of a configuration.
+        sd: standard deviation of the reported metric over seeds.
+        n: seeds of each configuration.
+    Returns:
+        correlation · sd / √n · the expected maximum of `num_candidates` standard normal numbers.
+
+    The maximum is integrated from its density, k · Φ(x)^(k − 1) · φ(x).
+    """
+    import numpy as np
+    from scipy import stats
+
+    if num_candidates < 2:
+        return 0.0
+    grid = np.linspace(-8, 8, 4001)
+    density = num_candidates * stats.norm.cdf(grid) ** (num_candidates - 1) * stats.norm.pdf(grid)
+    return max(correlation, 0.0) * sd / math.sqrt(n) * float(np.trapezoid(grid * density, grid))
+
+
+def pooled_correlation(pairs: Sequence[tuple[Sample, Sample]]) -> float:
+    """Compute the correlation of two metrics over the seeds within configurations; nan if nothing varies.
+
+    Args:
+        pairs: for each configuration, the values of both metrics by seed, in the same order.
+    """
+    products, squares_a, squares_b = 0.0, 0.0, 0.0
+    for a, b in pairs:
+        if a.n == b.n:
+            products += math.fsum((x - a.mean) * (y - b.mean) for x, y in zip(a.values, b.values, strict=True))
+            squares_a += math.fsum((x - a.mean) ** 2 for x in a.values)
+            squares_b += math.fsum((y - b.mean) ** 2 for y in b.values)
+    return products / math.sqrt(squares_a * squares_b) if min(squares_a, squares_b) > ROUNDING**2 else math.nan
 
 
 def seeds_needed(difference: float, sd_a: float, sd_b: float) -> int | None:

@@ -6,6 +6,7 @@ from convline.reporting.comparison import Comparison
 from convline.reporting.metric_text import signed_text
 from convline.reporting.statistics import ALPHA, MAX_SEEDS, POWER, Difference
 
+FEW = 4  # seeds; below this number Welch's test errs with uneven groups (docs/statistics.md)
 _NO_SPREAD = (
     "No verdict on the configurations: the seeds of each side gave the same value, so that nothing tells how far "
     "other seeds would be from it. Train both with more, or compare losses: --metric loss"
@@ -18,6 +19,9 @@ def paragraphs(result: Comparison) -> list[str]:
     texts = [_over_seeds(result) if result.over_seeds else _one_seed(result) if has_one_seed else _NO_SPREAD]
     if result.over_seeds and result.by_seed and result.by_seed.is_supported != result.over_seeds.is_supported:
         texts.append(_paired_otherwise(result, result.by_seed))
+    if result.over_seeds:
+        texts += _few_and_uneven(result)
+    texts += _chosen(result)
     texts += _on_images(result)
     if result.metric.startswith("val/"):
         texts.append(
@@ -46,19 +50,25 @@ def _over_seeds(result: Comparison) -> str:
         f"{signed_text(result.metric, difference.high, unit=True)}, includes 0."
     )
     if difference.value == 0:
-        return f"{text} The means are equal, so there is no difference that more seeds could confirm."
+        return (
+            f"{text} The means are equal; the true difference may be as large as {_size(result, difference.largest)}."
+        )
     num_seeds = min(len(result.a.runs), len(result.b.runs))
     if result.needed is None:
         more = f"more than {MAX_SEEDS:,} seeds of each would be needed to confirm it"
     else:
-        more = f"{_more(result.needed, num_seeds)} would confirm it"
+        more = f"roughly {_more(result.needed, num_seeds)} would confirm it"
     chance = f"(in {100 * POWER:.0f} % of such experiments, α = {ALPHA:g})"
-    return f"{text} If the true difference and spread are the observed ones, {more} {chance}."
+    fewest = f"{result.needed_at_most:,}" if result.needed_at_most else f"more than {MAX_SEEDS:,}"
+    return (
+        f"{text} If the true difference and spread are the observed ones, {more} {chance}; {fewest} if the difference "
+        "is as large as the interval allows, and any number may be too few if it is near 0."
+    )
 
 
 def _more(needed: int, num_seeds: int) -> str:
     """Write how many seeds are needed; at least one more, since the estimate can be below the present number."""
-    return f"about {needed:,} seeds of each, {max(needed - num_seeds, 1):,} more,"
+    return f"{needed:,} seeds of each, {max(needed - num_seeds, 1):,} more,"
 
 
 def _one_seed(result: Comparison) -> str:
@@ -77,6 +87,31 @@ def _paired_otherwise(result: Comparison, pairs: Difference) -> str:
         f"Paired by seed ({pairs.n} pairs), the interval is {interval}, which {verb} 0. Decide which of the two counts "
         "before you look, not after; unpaired is the cautious one, since one seed draws other weights in two networks."
     )
+
+
+def _few_and_uneven(result: Comparison) -> list[str]:
+    few, many = sorted((len(result.a.runs), len(result.b.runs)))
+    if few > FEW or many < 2 * few:
+        return []
+    return [
+        f"One side has {few} seeds and the other {many}: with so few and uneven seeds such an interval misses the "
+        "truth more often than in 5 % of cases. Train the smaller side with more seeds."
+    ]
+
+
+def _chosen(result: Comparison) -> list[str]:
+    """Say of each side that was chosen among several what this does to its metric."""
+    texts = []
+    for letter, group in (("A", result.a), ("B", result.b)):
+        if len(group.candidates) > 1:
+            bias = group.selection_bias(result.metric)
+            text = (
+                f"{letter} was chosen as the best of {len(group.candidates)} configurations by {group.runs[0].monitor}"
+            )
+            if bias > 0:
+                text += f": if in truth they are alike, its mean is too good by about {_size(result, bias)}"
+            texts.append(f"{text}. Train the chosen one with other seeds, and compare those, to be sure.")
+    return texts
 
 
 def _on_images(result: Comparison) -> list[str]:
