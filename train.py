@@ -4,9 +4,12 @@ Everything it does is in the package: the config is composed from conf/ (`convli
 tested and recorded (`convline.run.train`).
 """
 
-import sys
+import signal
 
-from convline.main import main
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `main` answers Ctrl-C, it prints no traceback of the imports
+
+from convline.main import main  # noqa: E402
+from convline.signals import exit_with  # noqa: E402
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main())

@@ -11,6 +11,7 @@ import typer
 from convline.config.options import groups, use_folders_of
 from convline.main import guarded
 from convline.main import main as train_main
+from convline.signals import exit_with
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 
@@ -251,7 +252,7 @@ def reproduce(
 
 def main() -> None:
     """Run the command `convline`."""
-    sys.exit(guarded(_run, sys.argv[1:]))
+    exit_with(guarded(_run, sys.argv[1:]))
 
 
 def _run() -> int:

@@ -1,5 +1,6 @@
 """The ways a run can end without being a bug in Convline."""
 
+import errno
 import signal
 
 # Signals that ask a run to save its state and stop: Ctrl-C, the end of a job, and what a scheduler can be asked to send
@@ -46,6 +47,33 @@ class Interrupted(BaseException):
 
 class Pruned(Exception):  # noqa: N818  (no error: the search decided that the run is not worth going on with)
     """The search ended this run early, since others did better at its age."""
+
+
+FAULTS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota of the disk is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EIO: "the disk cannot be read or written",
+    errno.EMFILE: "this process has too many open files (ulimit -n shows how many it may have)",
+    errno.ENFILE: "the machine has too many open files",
+    errno.ENOMEM: "memory ran out",
+}
+_OF_MEMORY = ("not enough memory", "can't allocate memory", "Cannot allocate memory", "unable to mmap")
+
+
+def machine_fault(error: BaseException) -> str | None:
+    """Say what the machine lacked if that is what an error, or one that it follows from, is about: no bug."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.errno in FAULTS:
+            where = f": {inner.filename}" if inner.filename else ""
+            return f"{FAULTS[inner.errno]}{where}"
+        if isinstance(inner, MemoryError) or any(text in str(inner) for text in _OF_MEMORY):
+            return "memory ran out"
+        if "can't start new thread" in str(inner):
+            return "the system starts no further thread: its limit or its memory is used up (ulimit -u, ulimit -v)"
+        inner = inner.__cause__ or inner.__context__
+    return None
 
 
 def user_error_in(error: BaseException) -> UserError | None:

@@ -1,8 +1,8 @@
 """Run the command `python train.py`: overrides → config → runs; show a user's mistake on one screen."""
 
-import errno
 import itertools
 import os
+import signal
 import sys
 import time
 import traceback
@@ -28,11 +28,12 @@ from convline.config.help import help_page
 from convline.config.load import finish_config, prepare, spread_seeds
 from convline.config.options import CONF_DIR, use_folders_of
 from convline.config.overrides import AUTO, resumed_run
-from convline.errors import SCHEDULER_SIGNALS, Interrupted, UserError
+from convline.errors import SCHEDULER_SIGNALS, Interrupted, UserError, machine_fault
 from convline.formatting import first_line, shortened, train_command
 from convline.run import world
 from convline.run.start import resume, run_name, start
-from convline.stdout import closed_pipe_ignored
+from convline.signals import set_handlers
+from convline.stdout import closed_pipe_ignored, open_missing_streams
 
 MAX_LINE, MAX_LINES = 800, 20  # letters and lines of a message
 
@@ -82,6 +83,9 @@ def guarded(command: Callable[[], int | None], arguments: list[str]) -> int:
 
     Any other error keeps its traceback, for a bug report.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as train.py has set it
+        set_handlers({signal.SIGINT: signal.default_int_handler})
+    open_missing_streams()
     try:
         with closed_pipe_ignored():
             return command() or 0
@@ -98,8 +102,8 @@ def guarded(command: Callable[[], int | None], arguments: list[str]) -> int:
             traceback.print_exc()
         _print_error(f"error: {error}", arguments)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            _print_error(f"error: the disk is full: {error}", arguments)
+        if fault := machine_fault(error):
+            _print_error(f"error: {fault}", arguments)
         else:
             traceback.print_exc()
     # torchrun and srun end all ranks with the first that ends, and this one has shown nothing

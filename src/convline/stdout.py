@@ -44,3 +44,14 @@ def closed_pipe_ignored() -> Iterator[None]:
     finally:
         sys.stdout.flush()
         sys.stdout = stream
+
+
+def open_missing_streams() -> None:
+    """Open the standard streams that the parent process has closed: files opened next would take their places."""
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the system gives the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))

@@ -10,6 +10,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from convline.errors import UserError
+
 __all__ = [
     "cache_directory",
     "exclusive_lock",
@@ -76,7 +78,7 @@ def cache_directory() -> Path:
     own = os.environ.get("CONVLINE_CACHE")
     if own:
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convline"
+    return Path(os.environ.get("XDG_CACHE_HOME") or _home("CONVLINE_CACHE") / ".cache") / "convline"
 
 
 def state_directory() -> Path:
@@ -84,7 +86,16 @@ def state_directory() -> Path:
     own = os.environ.get("CONVLINE_STATE")
     if own:
         return Path(own)
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "convline"
+    return Path(os.environ.get("XDG_STATE_HOME") or _home("CONVLINE_STATE") / ".local" / "state") / "convline"
+
+
+def _home(variable: str) -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:  # a container may run as a user that the system does not know
+        raise UserError(
+            f"this user has no home folder.\n  Name a folder in its place: export {variable}=FOLDER"
+        ) from error
 
 
 def short_hash(*chunks: str | bytes | memoryview) -> str:

@@ -1,11 +1,13 @@
 """BestAndLast: when it saves."""
 
+import errno
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from convline.callbacks.checkpoint import BestAndLast
+from convline.callbacks.checkpoint import BestAndLast, CheckpointFile
 
 
 def test_a_resumed_run_counts_every_n_steps_from_its_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,3 +19,16 @@ def test_a_resumed_run_counts_every_n_steps_from_its_checkpoint(monkeypatch: pyt
     for trainer.global_step in (26, 34, 35):
         callback.on_train_batch_end(trainer, None, None, None, 0)
     assert saved == [35]
+
+
+def test_a_checkpoint_is_written_to_the_file_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.mkstemp", lambda *arguments, **options: pytest.fail("a file in the system's folder"))
+    CheckpointFile().save_checkpoint({"state_dict": {}}, tmp_path / "last.ckpt")
+    assert CheckpointFile().load_checkpoint(tmp_path / "last.ckpt") == {"state_dict": {}}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_named_by_the_error_of_the_system() -> None:
+    with pytest.raises(OSError, match="No space left") as error:
+        CheckpointFile().save_checkpoint({"state_dict": {}}, "/dev/full")
+    assert error.value.errno == errno.ENOSPC

@@ -2,18 +2,23 @@
 
 import os
 import signal
+import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from convline.data.augment.language import parse_augment
 from convline.data.augment.pipeline import Pipeline
 from convline.data.loader import Batch, Loader, LoaderConfig, ResidentLoader, choose_loader
 from convline.data.preprocess import Preprocessor
-from convline.data.streaming import StreamingLoader
-from convline.errors import UserError
+from convline.data.streaming import StreamingLoader, keep_out_of_signals
+from convline.errors import Interrupted, UserError
+from convline.signals import stoppable
 from support.commands import SMALL, run_dirs, train
 
 DRAWS = torch.Generator().manual_seed(0)
@@ -151,3 +156,35 @@ def test_batches_arrive_on_the_gpu_the_same() -> None:
     ours = epoch(resident)
     assert ours[0][0].device == gpu
     assert_same(ours, epoch(streaming))
+
+
+def test_a_worker_ends_by_a_signal_of_its_parent_alone() -> None:
+    ready, told = os.pipe()
+    worker = os.fork()
+    if not worker:
+        keep_out_of_signals(0)
+        os.write(told, b"ready")
+        time.sleep(60)
+        os._exit(1)
+    os.read(ready, 5)
+    for name in ("TERM", "INT", "USR1"):  # another process sends them, as a scheduler does to all processes of a job
+        subprocess.run(["kill", f"-{name}", str(worker)], check=True)
+    time.sleep(0.1)
+    assert os.waitpid(worker, os.WNOHANG) == (0, 0)
+    os.kill(worker, signal.SIGTERM)
+    assert os.waitpid(worker, 0) == (worker, 0)
+
+
+def test_a_signal_that_comes_while_the_workers_start_reaches_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, streaming = pair(2, LoaderConfig(4))
+    begin, blocked = DataLoader.__iter__, []
+
+    def begin_with_a_signal(source: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+        return begin(source)
+
+    monkeypatch.setattr(DataLoader, "__iter__", begin_with_a_signal)
+    with pytest.raises(Interrupted), stoppable(""):
+        epoch(streaming)
+    assert signal.SIGTERM in blocked[0]

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -137,3 +138,42 @@ def test_many_processes_that_want_one_directory_get_it_in_turn(tmp_path: Path) -
     processes = [subprocess.Popen(command) for _ in range(4)]
     assert [process.wait(120) for process in processes] == [0] * 4
     assert int((tmp_path / "count").read_text()) == 4 * 50
+
+
+def test_a_forked_process_that_outlives_its_parent_does_not_hold_the_lock(tmp_path: Path) -> None:
+    ready, told = os.pipe()
+    with locked(tmp_path):
+        child = os.fork()
+        if not child:  # as a worker that loads data
+            os.write(told, b"ready")
+            signal.pause()
+            os._exit(0)
+        os.read(ready, 5)
+    with locked(tmp_path):
+        pass
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def test_after_the_clock_was_set_back_the_heartbeat_of_a_dead_machine_is_not_believed(tmp_path: Path) -> None:
+    heartbeat_of(tmp_path, "elsewhere", 1, age=-3600)
+    assert not is_held(tmp_path)
+    with locked(tmp_path):
+        assert lock.holder_pid(tmp_path) == os.getpid()
+
+
+def test_what_a_process_left_that_was_killed_while_it_locked_is_removed(tmp_path: Path) -> None:
+    (tmp_path / f"{HEARTBEAT}.{HERE}.{dead_pid()}").touch()
+    with locked(tmp_path):
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", HEARTBEAT]
+
+
+def test_where_files_have_one_name_only_the_heartbeat_is_made_without_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.link", Mock(side_effect=OSError(errno.EPERM, "Operation not permitted")))
+    with locked(tmp_path):
+        assert lock.holder_pid(tmp_path) == os.getpid()
+        with pytest.raises(HeldError), locked(tmp_path):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]

@@ -1,6 +1,7 @@
 """Child processes: they import what their parent imports, and end with it."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -39,3 +40,23 @@ def test_the_children_of_a_child_have_another_parent_than_it() -> None:
     )
     child = subprocess.Popen([sys.executable, "-c", code, grandchild], env={**os.environ, PARENT_PID: str(os.getpid())})
     assert child.wait(60) == 0
+
+
+def test_a_child_answers_signals_of_its_imports_when_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slow_imports.py").write_text(
+        "import sys, time\n"
+        "from convline.errors import STOP_SIGNALS, Interrupted\n"
+        "from convline.signals import stoppable, unblock_signals\n"
+        "print('importing', flush=True); sys.stdin.read()\n"
+        "try:\n"
+        "    with stoppable(''):\n"
+        "        unblock_signals(*STOP_SIGNALS); time.sleep(10)\n"
+        "except Interrupted as stop: print(stop.signum)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    child = start_module("slow_imports", [], {}, text=True, **pipes)
+    assert child.stdout is not None
+    child.stdout.readline()
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=60) == ("2\n", "")

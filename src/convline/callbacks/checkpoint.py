@@ -1,15 +1,33 @@
 """Keep the best and the last checkpoint of a run."""
 
+import io
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from convline.config.metrics import lower_is_better
 from convline.errors import UserError
+
+
+class CheckpointFile(TorchCheckpointIO):
+    """Write a checkpoint to the very file that is named.
+
+    Lightning's own plugin writes a temporary file in the system's folder and moves it, which copies it between disks,
+    leaves it there if the process is killed, and fails where that folder is full or cannot be written.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write the checkpoint; through memory, because torch hides the system's error, such as a full disk."""
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        with open(path, "wb") as file:
+            file.write(content.getbuffer())
 
 
 class BestAndLast(Checkpoint):

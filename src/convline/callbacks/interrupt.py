@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convline.callbacks.checkpoint import BestAndLast
 from convline.errors import STOP_SIGNALS, Interrupted
-from convline.signals import set_handlers
+from convline.signals import interrupt, set_handlers
 
 
 class StopOnSignal(Callback):
@@ -34,7 +34,7 @@ class StopOnSignal(Callback):
     def _record_signal(self, signum: int, frame: FrameType | None) -> None:
         # The handler saves nothing: Python runs it between any two bytecodes, where a checkpoint would be inconsistent.
         if self.received is not None and signum == signal.SIGINT:
-            raise Interrupted(signum, self.hint)
+            interrupt(signum, self.hint, frame)
         self.received = signum
 
     def on_train_batch_end(

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 
 import torch
@@ -12,6 +13,7 @@ from convline.data.loader import Loader, LoaderConfig
 from convline.data.preprocess import Preprocessor
 from convline.errors import SCHEDULER_SIGNALS, UserError
 from convline.formatting import first_line
+from convline.signals import signals_blocked, unblock_signals
 
 Gathered = tuple[Tensor, Tensor, Tensor]
 
@@ -55,7 +57,8 @@ class StreamingLoader(Loader):
 
     def _start(self) -> None:
         self._remaining.batches = [self.batch_indices(position) for position in range(self.position, self.num_batches)]
-        self._batches = iter(self._source)
+        with signals_blocked():  # until `keep_out_of_signals`, a worker has the signal handlers of this process
+            self._batches = iter(self._source)
 
     def _gather(self, position: int) -> Gathered:
         try:
@@ -98,11 +101,23 @@ def keep_out_of_signals(worker: int) -> None:
     """Protect a worker from signals that are meant for the training process.
 
     The training process handles an interruption, and still needs the batches that the workers gather. So a worker
-    leaves the process group to which a terminal, a scheduler or `timeout` sends its signals.
+    leaves the process group to which a terminal, a scheduler or `timeout` sends its signals, and ignores those that
+    some schedulers send to every process of a job. It ends by SIGTERM from its parent alone.
     """
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)
-    # some schedulers signal every process of a job, whatever its group
     for signum in (signal.SIGINT, *SCHEDULER_SIGNALS):
         signal.signal(signum, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # multiprocessing sends it to end a worker
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+        # blocked in every thread, SIGTERM waits for the one that learns who has sent it
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        threading.Thread(target=_exit_on_request, args=(os.getppid(),), daemon=True).start()
+    else:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        unblock_signals(signal.SIGTERM)
+
+
+def _exit_on_request(parent: int) -> None:
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != parent:
+        pass
+    os._exit(0)

@@ -20,7 +20,7 @@ from convline.formatting import first_line
 from convline.records import foreign_code
 from convline.records.lock import is_held
 from convline.records.moved_targets import with_current_targets
-from convline.storage import write_json
+from convline.storage import replacing, write_json
 
 UNKNOWN_DATA = "unknown data"
 OTHER_FOLDERS = "other_folders.json"  # in the folder of a search: the trials of its study that lie in other folders
@@ -75,7 +75,8 @@ def write_initial_files(run_dir: Path, cfg: DictConfig, **summary: Any) -> None:
         content.data.root = str(Path(content.data.root or "data").absolute())  # an empty variable counts as none
     for key in OF_SWEEPS:  # they do not concern a single run
         content.pop(key, None)
-    OmegaConf.save(content, run_dir / "config.yaml")
+    with replacing(run_dir / "config.yaml") as temporary:
+        OmegaConf.save(content, temporary)
     folders = foreign_code.trust_code_of(content)
     update_summary(run_dir, status="waiting", seconds=0.0, **({"code_folders": folders} if folders else {}), **summary)
 

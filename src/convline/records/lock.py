@@ -15,12 +15,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from convline.errors import UserError
+from convline.signals import signals_blocked
 
 HEARTBEAT_SECONDS = 5.0  # between two touches
 STALE_SECONDS = 60.0  # without a touch; then a process on another machine counts as dead
 HEARTBEAT = "heartbeat"
+
+_lock_files: set[IO[str]] = set()  # of the directories that this process has locked
+
+
+def _release_copies() -> None:
+    """Close, in a forked process, its copies of the lock files, with which it would hold the locks of a dead parent."""
+    while _lock_files:
+        _lock_files.pop().close()
+
+
+os.register_at_fork(after_in_child=_release_copies)
 
 
 class HeldError(UserError):
@@ -44,12 +57,15 @@ def locked(run_dir: Path) -> Iterator[None]:
             has_lock = False  # the file system has no locks: the heartbeat alone decides
         _take_heartbeat(run_dir, has_lock)
         ended = threading.Event()
-        threading.Thread(target=_touch_until, args=(run_dir / HEARTBEAT, ended), daemon=True).start()
         try:
+            _lock_files.add(file)
+            threading.Thread(target=_touch_until, args=(run_dir / HEARTBEAT, ended), daemon=True).start()
             yield
         finally:
-            ended.set()
-            (run_dir / HEARTBEAT).unlink(missing_ok=True)
+            with signals_blocked():  # a second signal must not leave the heartbeat of this process, which lives
+                ended.set()
+                _lock_files.discard(file)
+                (run_dir / HEARTBEAT).unlink(missing_ok=True)
 
 
 def is_held(run_dir: Path) -> bool:
@@ -59,7 +75,8 @@ def is_held(run_dir: Path) -> bool:
         holder, seconds = _holder(path), _seconds_since_touch(path)
     except FileNotFoundError:
         return False
-    return seconds < STALE_SECONDS and (holder[0] != socket.gethostname() or _exists(holder[1]))
+    # one from the future is of a dead process too: the clock was set back, and a live process has touched it since
+    return abs(seconds) < STALE_SECONDS and (holder[0] != socket.gethostname() or _exists(holder[1]))
 
 
 def holder_pid(run_dir: Path) -> int | None:
@@ -78,22 +95,38 @@ def _take_heartbeat(run_dir: Path, has_lock: bool) -> None:
         HeldError: a live process has one; it may be on a machine that our lock does not reach.
     """
     path = run_dir / HEARTBEAT
-    for _ in range(2):
-        try:
-            with open(path, "x") as file:  # atomic: of two processes only one creates it
-                json.dump({"host": socket.gethostname(), "pid": os.getpid()}, file)
-            return
-        except FileExistsError:
-            pass
-        try:
-            if is_held(run_dir) and not (has_lock and _holder(path)[0] == socket.gethostname()):
-                raise _held(run_dir)
-            dead = path.with_name(f"{HEARTBEAT}.{socket.gethostname()}.{os.getpid()}")
-            path.rename(dead)  # atomic too: of two processes that find it stale, only one removes it
-            dead.unlink()
-        except FileNotFoundError:
-            pass
+    own = path.with_name(f"{HEARTBEAT}.{socket.gethostname()}.{os.getpid()}")
+    try:
+        for _ in range(2):
+            own.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
+            with suppress(FileExistsError):
+                _link(own, path)  # atomic: of two processes only one makes it, and nobody ever sees it half written
+                return
+            with suppress(FileNotFoundError):
+                if is_held(run_dir) and not (has_lock and _holder(path)[0] == socket.gethostname()):
+                    raise _held(run_dir)
+                path.rename(own)  # atomic too: of two processes that find it stale, only one removes it
+    finally:
+        for left in run_dir.glob(f"{HEARTBEAT}.{socket.gethostname()}.*"):  # by this process, or one that was killed
+            pid = left.suffix.removeprefix(".")
+            if left == own or (pid.isdecimal() and not _exists(int(pid))):
+                left.unlink(missing_ok=True)
     raise _held(run_dir)
+
+
+def _link(own: Path, path: Path) -> None:
+    """Give a file a second name, unless there is one; without hard links, write the file under that name.
+
+    Raises:
+        FileExistsError: there is a file of that name.
+    """
+    try:
+        os.link(own, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        with open(path, "x") as file:
+            file.write(own.read_text())
 
 
 def _touch_until(path: Path, ended: threading.Event) -> None:

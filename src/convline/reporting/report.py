@@ -9,6 +9,7 @@ from convline.reporting import run_records as records
 from convline.reporting.configurations import ReportTable, tables
 from convline.reporting.export import as_csv, as_markdown
 from convline.reporting.terminal import console, show_tables
+from convline.storage import write_text
 
 
 def report(
@@ -62,7 +63,10 @@ def _write(path: Path | None, content: Callable[[], str]) -> None:
     if path is None:
         return
     try:
-        path.write_text(content(), encoding="utf-8")
+        if path.is_file() or not path.exists():
+            write_text(path, content())
+        else:  # /dev/stdout
+            path.write_text(content(), encoding="utf-8")
     except OSError as error:
         remedy = "Name files elsewhere: --csv FILE --markdown FILE --html FILE"
         raise UserError(f"{path} cannot be written: {error.strerror}.\n  {remedy}") from error

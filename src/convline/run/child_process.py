@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from convline.errors import STOP_SIGNALS
+from convline.signals import signals_blocked
 
 PARENT_PID = "CONVLINE_PARENT_PID"  # environment variable that gives a child the process id of its parent
 
@@ -18,6 +19,9 @@ def start_module(
     module: str, arguments: Sequence[str], environment: Mapping[str, str], **popen_arguments: object
 ) -> subprocess.Popen:
     """Start `python -m MODULE ARGUMENTS` as a child process that has the same import path as this process.
+
+    The child holds the `STOP_SIGNALS` back until it calls `unblock_signals`: during its imports it could not answer
+    them.
 
     Args:
         module: dotted name of the module.
@@ -34,7 +38,8 @@ def start_module(
     # -P: Python would put the current folder first on the path, where a file random.py shadows the module
     command = [sys.executable, "-P", "-m", module, *arguments]
     # in a session of its own, Ctrl-C reaches this process alone, which passes it on
-    return subprocess.Popen(command, env=env, start_new_session=True, **popen_arguments)  # type: ignore[call-overload]
+    with signals_blocked():
+        return subprocess.Popen(command, env=env, start_new_session=True, **popen_arguments)  # type: ignore[call-overload]
 
 
 def exit_with_parent() -> None:

@@ -74,14 +74,15 @@ def run_on_ranks(run_dir: Path, num_ranks: int, minutes: float, hint: str) -> No
     except ChildFailedError as error:
         statuses = {rank: failure.exitcode for rank, failure in error.failures.items()}
         # First, because the agent ends the other ranks with SIGTERM: they take it for an interruption, or die of it.
-        if killed := [rank for rank, status in statuses.items() if status < 0 and status != -signal.SIGTERM]:
+        if killed := [rank for rank, status in statuses.items() if status < 0 and -status not in STOP_SIGNALS]:
             name = signal.Signals(-statuses[killed[0]]).name
             raise UserError(f"rank {killed[0]} of {num_ranks} was killed ({name}).\n  To go on, type: {hint}") from None
-        first = statuses.get(0)
-        if first is not None and first - 128 in STOP_SIGNALS:  # a scheduler may signal the ranks themselves
-            raise Interrupted(first - 128, hint) from None
-        if first == PRUNED_STATUS:
+        if statuses.get(0) == PRUNED_STATUS:
             raise Pruned from None
+        # A scheduler may signal the ranks themselves; before they can answer, they die of it.
+        signums = {rank: -status if status < 0 else status - 128 for rank, status in statuses.items()}
+        if set(signums.values()) <= {*STOP_SIGNALS}:
+            raise Interrupted(next(iter(signums.values())), hint) from None
         if error_file.is_file():
             raise UserError(error_file.read_text()) from None
         raise UserError(f"the ranks of this run ended with the statuses {statuses}.") from None

@@ -6,13 +6,15 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-from convline.errors import Interrupted, Pruned, UserError
-from convline.formatting import first_line
-from convline.records.directory import read_trusted_config
-from convline.run.launch import ERROR_FILE, PRUNED_STATUS
-from convline.run.start import run_or_resume
-from convline.run.world import OtherRankError, join
-from convline.signals import stoppable
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `main` answers Ctrl-C, it prints no traceback of the imports
+
+from convline.errors import Interrupted, Pruned, UserError  # noqa: E402
+from convline.formatting import first_line  # noqa: E402
+from convline.records.directory import read_trusted_config  # noqa: E402
+from convline.run.launch import ERROR_FILE, PRUNED_STATUS  # noqa: E402
+from convline.run.start import run_or_resume  # noqa: E402
+from convline.run.world import OtherRankError, join  # noqa: E402
+from convline.signals import exit_with, stoppable  # noqa: E402
 
 
 def main() -> int:
@@ -39,4 +41,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main())

@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from convline.errors import Interrupted, UserError
+from convline.errors import Interrupted, UserError, machine_fault
 from convline.formatting import figures_command, first_line, resume_command
 from convline.records import identity
 from convline.records.directory import (
@@ -67,7 +67,11 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str], res
 
         def new_run() -> str:
             run_dir = create_run_directory(parent, name)
-            write_initial_files(run_dir, cfg, choices=choices, key=key, **({"launch": launch} if launch else {}))
+            try:
+                write_initial_files(run_dir, cfg, choices=choices, key=key, **({"launch": launch} if launch else {}))
+            except OSError:
+                shutil.rmtree(run_dir, ignore_errors=True)
+                raise
             return str(run_dir)
 
         run_dir = Path(world.from_first_rank("run directory", new_run))
@@ -75,7 +79,7 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str], res
             with _locked_and_stoppable(run_dir, world):
                 run_or_resume(run_dir, world)
         except UserError:
-            if world.rank == 0 and "started" not in read_summary(run_dir):
+            if world.rank == 0 and run_dir.is_dir() and "started" not in read_summary(run_dir):
                 shutil.rmtree(run_dir)
             raise
     return run_dir
@@ -155,14 +159,34 @@ def run_or_resume(run_dir: Path, world: World | None = None) -> dict[str, Any]:
         )
     cfg = read_trusted_config(run_dir)
     world = world or stand_alone(cfg)
-    if world.size == 1 and world.num_devices > 1:
-        return _run_on_ranks(run_dir, world)
-    from convline.run import train
+    with _faults_explained(run_dir):
+        if world.size == 1 and world.num_devices > 1:
+            return _run_on_ranks(run_dir, world)
+        from convline.run import train
 
-    if world.rank > 0:
-        train.fit_rank(cfg, run_dir, world)
-        return {}
-    return train.train(cfg, run_dir, world)
+        if world.rank > 0:
+            train.fit_rank(cfg, run_dir, world)
+            return {}
+        return train.train(cfg, run_dir, world)
+
+
+@contextmanager
+def _faults_explained(run_dir: Path) -> Iterator[None]:
+    """Turn what the machine lacked, or a run directory that is gone, into an error for the user.
+
+    Raises:
+        UserError: the disk is full, memory ran out, or somebody removed the run directory.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not run_dir.is_dir():
+            raise UserError(f"{run_dir} is gone: somebody has removed it while the run wrote to it.") from error
+        if isinstance(error, UserError) or not (fault := machine_fault(error)):
+            raise
+        begun = "started" in read_summary(run_dir)  # otherwise the directory is removed
+        what = f"type: {resume_command(run_dir)}" if begun else "type the command again."
+        raise UserError(f"{fault}.\n  When that is mended, {what}") from error
 
 
 def _run_on_ranks(run_dir: Path, world: World) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from convline.callbacks import after_test
-from convline.callbacks.checkpoint import BestAndLast
+from convline.callbacks.checkpoint import BestAndLast, CheckpointFile
 from convline.callbacks.failures import failures_reported
 from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal
@@ -40,7 +40,7 @@ from convline.records.directory import (
 )
 from convline.run import console, trackers
 from convline.run.world import World
-from convline.signals import stoppable
+from convline.signals import signals_blocked, stoppable
 from convline.storage import write_json
 from convline.training.classifier import Classifier
 from convline.training.evaluation import evaluate, measure
@@ -104,7 +104,8 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None, world: World
     except BaseException as error:
         cause = world.cause_of(error)
         world.fail(cause)
-        _record_failure(cfg, run_dir, cause, time.perf_counter() - begin)
+        with signals_blocked():  # a second signal must not leave the status "running"
+            _record_failure(cfg, run_dir, cause, time.perf_counter() - begin)
         with failures_reported("ending the trackers", LoadedRun(run_dir, cfg)):
             trackers.end(loggers.values(), run_dir, read_summary(run_dir)["status"], {})
         if cause is error:
@@ -260,7 +261,7 @@ def _make_trainer(cfg: DictConfig, run_dir: Path, loggers: Iterable[Logger], wor
         devices=world.num_devices,
         num_nodes=world.num_nodes,
         strategy=_strategy(cfg, world),
-        plugins=[world.environment()],
+        plugins=[world.environment(), CheckpointFile()],
         enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
         enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
         enable_model_summary=False,

@@ -20,6 +20,7 @@ from convline.errors import STOP_SIGNALS, Interrupted, UserError
 from convline.records import lock
 from convline.records.directory import ENDED, read_summary, update_summary
 from convline.run.child_process import forward_signals, start_module
+from convline.signals import signals_blocked
 from convline.sweeps.run_job import report_failure
 from convline.sweeps.trials import Trials
 
@@ -40,6 +41,7 @@ class ProcessPool:
         self._task: dict[str, object] = {"command": sys.argv, "fail_fast": cfg.fail_fast}
         self._running: list[subprocess.Popen] = []
         self._idle_deaths = 0
+        self._is_ending = False
 
     def run_jobs(self, directories: Sequence[Path]) -> None:
         """Run the jobs in these run directories; return when they have ended.
@@ -57,25 +59,17 @@ class ProcessPool:
 
     def _work(self, task: Mapping[str, object], num_workers: int, folder: Path) -> None:
         self._task.update(task)
-        slots = {slot: self._start(slot) for slot in range(num_workers)}
-        is_ending = False
+        slots: dict[int, subprocess.Popen] = {}
         try:
             with forward_signals(self._running) as received:
+                while len(slots) < num_workers and not received:
+                    slots[len(slots)] = self._start(len(slots))
                 while slots:
                     time.sleep(0.05)
                     for slot, process in list(slots.items()):
                         if process.poll() is not None:
                             self._running.remove(slots.pop(slot))
-                            has_died = _has_died(process)
-                            # recorded here: only the parent process sees the signal that killed the worker
-                            has_lost = has_died and self._record_lost_job(process, folder)
-                            if process.returncode == FAILED_FAST or (has_lost and self._task["fail_fast"]):
-                                is_ending = True
-                                for other in slots.values():
-                                    other.terminate()
-                            if has_died and not is_ending and not received:
-                                if not has_lost:
-                                    self._count_idle_death(process)
+                            if self._needs_successor(process, folder, bool(received)):
                                 slots[slot] = self._start(slot)
         finally:
             for process in self._running:
@@ -86,14 +80,30 @@ class ProcessPool:
             raise Interrupted(received[0])
 
     def _start(self, slot: int) -> subprocess.Popen:
-        process = start_module(
-            "convline.sweeps.process_pool_worker", [], self._environments[slot], stdin=subprocess.PIPE, text=True
-        )
+        with signals_blocked():  # a signal is forwarded to the processes in the list
+            process = start_module(
+                "convline.sweeps.process_pool_worker", [], self._environments[slot], stdin=subprocess.PIPE, text=True
+            )
+            self._running.append(process)
         assert process.stdin is not None
-        with process.stdin as pipe:
+        with suppress(BrokenPipeError), process.stdin as pipe:  # a worker may be killed before it reads
             json.dump(self._task, pipe)
-        self._running.append(process)
         return process
+
+    def _needs_successor(self, process: subprocess.Popen, folder: Path, is_interrupted: bool) -> bool:
+        """Record the job of a worker that died, end the others if this job is to be the last; else replace it."""
+        has_died = _has_died(process)
+        # recorded here: only the parent process sees the signal that killed the worker
+        has_lost = has_died and self._record_lost_job(process, folder)
+        if process.returncode == FAILED_FAST or (has_lost and self._task["fail_fast"]):
+            self._is_ending = True
+            for other in self._running:
+                other.terminate()
+        if not has_died or self._is_ending or is_interrupted:
+            return False
+        if not has_lost:
+            self._count_idle_death(process)
+        return True
 
     @staticmethod
     def _record_lost_job(process: subprocess.Popen, folder: Path) -> bool:

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from convline.data.source_cache import cache_sources
-from convline.errors import Interrupted
+from convline.errors import STOP_SIGNALS, Interrupted
 from convline.run.child_process import exit_with_parent
-from convline.signals import stoppable
+from convline.signals import exit_with, stoppable, unblock_signals
 from convline.stdout import closed_pipe_ignored
 from convline.sweeps.process_pool import FAILED_FAST
 from convline.sweeps.run_job import run_jobs
@@ -25,6 +25,7 @@ def main() -> int:
     fail_fast = task["fail_fast"]
     try:
         with closed_pipe_ignored(), stoppable(""), cache_sources():
+            unblock_signals(*STOP_SIGNALS)
             if "search" in task:
                 has_failed = reopen_trials(Path(task["search"])).run(fail_fast, quiet=True)
             else:
@@ -35,4 +36,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main())

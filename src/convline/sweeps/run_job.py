@@ -75,6 +75,8 @@ def _train(run_dir: Path, log: IO[str]) -> str:
     except (Interrupted, KeyboardInterrupt):
         raise
     except BaseException as error:  # SystemExit too: a library that calls sys.exit must not end the sweep
+        if not run_dir.is_dir():  # there is nothing to record a failure in, nor for the other jobs
+            raise
         log.write(f"error: {error}\n" if isinstance(error, UserError) else traceback.format_exc())
         # training records this itself, unless it failed before it could begin
         update_summary(run_dir, status="failed", error=first_line(error))

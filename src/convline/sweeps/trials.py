@@ -153,10 +153,32 @@ class Trials:
             return run_dir if status in ("waiting", "interrupted") else None
         if self._may_be_alive(trial):
             return None
-        if "host" not in trial.user_attrs and len(trial.params) == len(self.dimensions):
-            return self._create_run(trial.number, trial.params)  # its process died between asking and creating the run
+        if "host" not in trial.user_attrs:  # its process died between asking and creating the run
+            return self._create_run(trial.number, self._all_params(trial))
         self._lose(trial.number)
         return None
+
+    def _all_params(self, trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+        """Return the values of a trial; those that its process had not stored when it died are those it would have had.
+
+        All values are drawn once more, as `Study.ask` does, because the random numbers of a sampler follow each other.
+        """
+        missing = [dimension for dimension in self.dimensions if dimension.key not in trial.params]
+        if not missing:
+            return trial.params
+        study, sampler = self.study, self.study.sampler
+        sampler.before_trial(study, trial)
+        drawn = sampler.sample_relative(study, trial, sampler.infer_relative_search_space(study, trial))
+        for dimension in self.dimensions:
+            if dimension.distribution.single():
+                drawn[dimension.key] = dimension.extremes()[0]
+            elif dimension.key not in drawn:
+                drawn[dimension.key] = sampler.sample_independent(study, trial, dimension.key, dimension.distribution)
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+        for dimension in missing:
+            value = dimension.distribution.to_internal_repr(drawn[dimension.key])
+            self._storage.set_trial_param(trial_id, dimension.key, value, dimension.distribution)
+        return {**drawn, **trial.params}
 
     def _find_run(self, trial: optuna.trial.FrozenTrial) -> Path | None:
         """Return the run directory of a trial, possibly mounted under another path; None if this machine has none."""

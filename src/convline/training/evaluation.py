@@ -17,6 +17,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from convline.data.loader import Loader
+from convline.storage import replacing
 from convline.training.metrics import compute_on_logits, label_accuracy, probabilities
 
 Network = Callable[[Tensor], Tensor]
@@ -90,7 +91,8 @@ class Evaluation:
     def save(self, path: Path) -> None:
         """Write `logits` and `labels` as an .npz archive."""
         path.parent.mkdir(exist_ok=True)
-        np.savez(path, logits=self.logits.numpy(), labels=self.labels.numpy())
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, logits=self.logits.numpy(), labels=self.labels.numpy())
 
 
 def measure(
