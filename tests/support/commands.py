@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hardening import points
+
 ROOT = Path(__file__).parents[2]
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
@@ -90,6 +92,8 @@ def _call(program: str, words: list[str], folder: str, out: str, err: str, envir
     import torch
 
     torch.set_num_threads(1)
+    if points.PLAN in environment:
+        points.install(points.Plan.decode(environment[points.PLAN]), os.getpid())
     if program == "train":
         from convline.main import main
 
