@@ -104,7 +104,7 @@ def faults(can_mount: bool) -> dict[str, Fault]:
     for point in ("batch", "open last.ckpt", "open .last.tmp", "open test_ledger.csv"):
         found[f"runs deleted in flight: at {point}"] = Fault(plain, interrupt=_delete_runs(point))
     found["runs deleted in flight: of a grid"] = Fault(grid, interrupt=_delete_runs("open .last.tmp"))
-    for number in (24, 32, 48, 64):
+    for number in (32, 48, 64):
         found[f"file descriptors: {number}, run"] = Fault(plain, prepare=_limit(resource.RLIMIT_NOFILE, number))
         found[f"file descriptors: {number}, streaming"] = Fault(
             streaming, prepare=_limit(resource.RLIMIT_NOFILE, number)

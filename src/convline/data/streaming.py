@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -106,6 +108,8 @@ def keep_out_of_signals(worker: int) -> None:
     """
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)
+    report = sys.excepthook
+    sys.excepthook = lambda kind, error, trace: _report_unless_parent_left(report, kind, error, trace)
     for signum in (signal.SIGINT, *SCHEDULER_SIGNALS):
         signal.signal(signum, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # not on macOS
@@ -115,6 +119,12 @@ def keep_out_of_signals(worker: int) -> None:
     else:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         unblock_signals(signal.SIGTERM)
+
+
+def _report_unless_parent_left(report: Any, kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Print an error of the thread that hands out batches, but not that an interrupted parent broke off taking one."""
+    if not isinstance(error, ConnectionError | EOFError):
+        report(kind, error, trace)
 
 
 def _exit_on_request(parent: int) -> None:
