@@ -33,10 +33,6 @@ REACHED = 99  # exit status of a case whose training would begin
 _FRAME = re.compile(r'File "[^"]*/((?:convline|hydra_plugins)/[^"]+)", line (\d+),? in (\w+)')
 
 
-class ReachedTrainingError(BaseException):
-    """Training would begin; no `Exception`, which a sweep would take for the failure of a job."""
-
-
 def command(
     every: Annotated[int, typer.Option(min=1, help="Try each N-th case only.")] = 1,
     first: Annotated[int, typer.Option(min=0, help="Number of the first case.")] = 0,
@@ -95,7 +91,10 @@ def _results(
 
 
 def _reach_training(*arguments: object, **named: object) -> NoReturn:
-    raise ReachedTrainingError
+    """End the process where training would begin; a job of a sweep would take any exception for a failure."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(REACHED)
 
 
 def _run_case(words: tuple[str, ...], folder: Path, fit: bool, seconds: float, gigabytes: float) -> None:
@@ -115,8 +114,6 @@ def _run_case(words: tuple[str, ...], folder: Path, fit: bool, seconds: float, g
     before = ["trainer=one_batch", "callbacks=plain"] if fit else []
     try:
         status = main([*before, *words])
-    except ReachedTrainingError:
-        status = REACHED
     except SystemExit as error:  # of the parser of Hydra's options
         status = error.code if isinstance(error.code, int) else 1
     sys.stdout.flush()

@@ -60,6 +60,12 @@ REFUSED = [
     "model=pattern model.filters=nan",
     "'name=${.}'",
     "model._target_=5",
+    "data.source._target_=os.getcwd",
+    "trainer._target_=os.getcwd",
+    "classifier._target_=os.getcwd",
+    "+callbacks.x._target_=nope",
+    "metrics=[[]]",
+    "trainer.devices=1000000000000",
     f"seed={'9' * 5000}",
 ]
 

@@ -79,7 +79,7 @@ def declare(entries: Iterable[Any]) -> list[str]:
             if name in ALWAYS or name in METRICS:
                 raise UserError(f"metrics: {name} is the name of a metric of Convline; give yours another: name: NAME.")
             _foreign[name] = Metric(str(entry["_target_"]), {}, bool(entry.get("lower_is_better", False)), False)
-        elif entry in METRICS:
+        elif isinstance(entry, str) and entry in METRICS:
             name = str(entry)
         else:
             raise UserError(

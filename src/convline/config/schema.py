@@ -243,7 +243,10 @@ class OneCycleSchedule(Schedule):
     final: float = within(between(0, 1))  # last factor
 
 
-DEVICES = Range(lambda value: value == "auto" or (type(value) is int and value >= 1), "auto or a number from 1")
+DEVICES = Range(
+    lambda value: value == "auto" or (type(value) is int and 1 <= value <= MAX_THREADS),
+    f"auto or a number from 1 to {MAX_THREADS:,}",
+)
 STRATEGY = Range(
     lambda value: isinstance(value, Mapping) or value in ("auto", "ddp", "ddp_find_unused_parameters_true"),
     "auto, ddp, ddp_find_unused_parameters_true or a _target_ of these: clipping, averaging and checkpoints need the "

@@ -13,6 +13,10 @@ from convline.formatting import first_line, nearest, shortened
 
 # The arguments that Convline itself gives: names, or the number of the first positional ones.
 GIVEN: dict[str, tuple[int, tuple[str, ...]]] = {
+    "classifier": (
+        0,
+        ("network", "loss", "class_weights", "optimizer", "scheduler", "parameter_groups", "metrics", "compile"),
+    ),
     "optimizer": (1, ()),
     "scheduler": (0, ("total_steps", "steps_per_epoch", "optimizer")),
     "data.source": (2, ()),
@@ -24,6 +28,7 @@ GIVEN: dict[str, tuple[int, tuple[str, ...]]] = {
 OUR_OWN = {
     "optimizer": ("no_decay", "layer_decay", "groups"),
     "scheduler": ("interval", "monitor"),
+    "trainer": ("rendezvous_minutes",),
     "metrics": ("name", "lower_is_better"),
 }
 # By target, the function that gets its further arguments.
@@ -67,6 +72,9 @@ def check_arguments(key: str, node: DictConfig, has_root: bool = True) -> None:
                 raise UserError(
                     f"{key}.{name}: {target} has no such argument{nearest(name, names)}.\n  It has: {known}"
                 )
+    can_take = any(p.kind is p.VAR_POSITIONAL for p in parameters) or num_given <= len(parameters)
+    if not (can_take or isinstance(found, type) or values.get("_partial_") is False):
+        raise UserError(f"{key}: {target} takes {len(parameters)} arguments, but Convline gives it {num_given}.")
     for parameter in parameters[num_given:]:
         is_needed = parameter.default is parameter.empty and parameter.name in names
         # only what Convline calls itself may wait for further arguments

@@ -55,7 +55,7 @@ def fit_targets(
     Raises:
         UserError: a target does not exist, or an argument is unknown, missing or of another type.
     """
-    keys = [override.key_or_group for override in parse_overrides(overrides)]
+    keys = [override.key_or_group for override in parse_overrides(overrides) if not override.is_delete()]
     given = [key.removesuffix("._target_") for key in keys if key.endswith("._target_")]
     _check_data_target(cfg, given)
     _check_classes_named(cfg)
@@ -108,6 +108,8 @@ def _check_data_target(cfg: DictConfig, given: Sequence[str]) -> None:
 
 def _drop_arguments(cfg: DictConfig, key: str, given_keys: Sequence[str]) -> list[str]:
     """Remove from a node the arguments that its target lacks, unless the command line has them; return their names."""
+    if key in SCHEMA_ALONE:  # Convline reads their settings itself
+        return []
     node: Any = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=False)
     parameters = parameters_of(locate(node["_target_"], f"{key}._target_"), node["_target_"])
     if parameters is None:

@@ -150,9 +150,13 @@ def _walk(
     if identity in above:
         return
     for entry in _entries(folder):
-        if entry.is_dir():
+        try:
+            is_folder, is_image = entry.is_dir(), entry.is_file() or entry.is_symlink()
+        except OSError as error:  # of a link to what this user may not see
+            raise UserError(f"{entry.path} cannot be read: {error.strerror}") from error
+        if is_folder:
             yield from _walk(entry.path, f"{name}/{entry.name}", (*above, identity))
-        elif entry.is_file() or entry.is_symlink():  # a broken link counts as a broken image
+        elif is_image:  # a broken link counts as a broken image
             yield f"{name}/{entry.name}", entry
 
 
