@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 import shlex
 import sys
 from collections.abc import Iterable
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
-    "UNKNOWN", "count_text", "duration", "first_line", "nearest", "plural", "resume_command", "setting_text",
-    "shape_text", "shortened", "train_command",
+    "UNKNOWN", "count_text", "csv_text", "duration", "first_line", "markdown_text", "nearest", "plural",
+    "resume_command", "setting_text", "shape_text", "shortened", "train_command", "visible",
 ]  # fmt: skip
 
+JOINERS = "\u200c\u200d"  # within Persian words and emojis
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # beginnings of formulas in spreadsheets
 UNKNOWN = "–"  # stands for a number that nobody knows
 
 
@@ -74,7 +77,29 @@ def setting_text(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, list):
         return f"[{', '.join(map(setting_text, value))}]"
-    return " ".join(str(value).split())
+    return visible(" ".join(str(value).split()))
+
+
+def visible(text: str) -> str:
+    """Write characters that nobody sees as their codes: control characters, marks that reverse the direction of text,
+    and bytes of a file's name that are not UTF-8. The two that join letters stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in JOINERS else ascii(c)[1:-1] for c in text)
+
+
+def markdown_text(text: str) -> str:
+    """Escape what Markdown would interpret in a text, HTML and links included; the result is one line."""
+    return re.sub(r"([\\|<>*_`\[\]~#&!])", r"\\\1", visible(" ".join(text.split())))
+
+
+def csv_text(text: str) -> str:
+    """Put an apostrophe before a text that a spreadsheet would compute as a formula; numbers stay numbers."""
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}" if text.startswith(FORMULA) else text
+    return text
 
 
 def shortened(text: str, length: int = 40) -> str:

@@ -33,7 +33,7 @@ from convline.formatting import first_line, shortened, train_command
 from convline.run import world
 from convline.run.start import resume, run_name, start
 from convline.signals import set_handlers
-from convline.stdout import closed_pipe_ignored, open_missing_streams
+from convline.stdout import open_missing_streams, output_survives
 
 MAX_LINE, MAX_LINES = 800, 20  # letters and lines of a message
 
@@ -87,7 +87,7 @@ def guarded(command: Callable[[], int | None], arguments: list[str]) -> int:
         set_handlers({signal.SIGINT: signal.default_int_handler})
     open_missing_streams()
     try:
-        with closed_pipe_ignored():
+        with output_survives():
             return command() or 0
     except Interrupted as stop:
         cause = stop.cause if stop.signum in SCHEDULER_SIGNALS else "interrupted"
@@ -145,9 +145,7 @@ def _under_hydra(arguments: list[str]) -> int:
     sys.argv = [sys.argv[0], *arguments]  # Hydra reads it
     try:
         hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(run)()
-    except yaml.YAMLError as error:
-        raise UserError(f"a file of options is no YAML: {' '.join(str(error).split())}") from error
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(explain(error, overrides)) from error
     except Exception as error:
         if not _is_of_hydra(error):

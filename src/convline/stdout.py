@@ -1,5 +1,6 @@
-"""Go on when the reader of the standard output ends, as `head` does: a training must not fail for that."""
+"""Go on when the standard output cannot take a text: its reader has ended, as `head` does, or it lacks a character."""
 
+import codecs
 import os
 import sys
 from collections.abc import Iterator
@@ -35,9 +36,31 @@ class _Stdout:
         return getattr(self._stream, name)
 
 
+PLAIN = {"×": "x", "–": "-", "—": "-", "─": "-", "…": "...", "±": "+-", "→": "->", "·": "|", "≥": ">=", "≤": "<="}
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    """Write a character that an encoding lacks in plain ones: × as x, others by their code (an error handler)."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    missing = error.object[error.start : error.end]
+    plain = "".join(PLAIN.get(char) or char.encode("ascii", "backslashreplace").decode() for char in missing)
+    return plain, error.end
+
+
+codecs.register_error("convline", _replace)
+
+
 @contextmanager
-def closed_pipe_ignored() -> Iterator[None]:
-    """Let the block go on if the reader of its standard output ends: a training must not fail for that."""
+def output_survives() -> Iterator[None]:
+    """Let the block go on if its output cannot be written: a training must not fail for that.
+
+    The reader of the standard output may have ended, or a stream may not have a character: with PYTHONIOENCODING=ascii,
+    or of a file's name that is not UTF-8.
+    """
+    for each in (sys.stdout, sys.stderr):
+        if hasattr(each, "reconfigure") and each.errors == "strict":
+            each.reconfigure(errors="convline")
     stream, sys.stdout = sys.stdout, _Stdout(sys.stdout)
     try:
         yield

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from convline.config import load_config
+from convline.config.help import help_page
+from convline.errors import UserError
 from support.commands import Done, assert_one_screen, convline, run_dirs, train
 
 SHORT = ["callbacks=plain", "trainer=cpu", "trainer.max_epochs=1", "data.per_class=20"]
@@ -194,3 +197,24 @@ class TestTrust:
         summary = json.loads((run_dir / "summary.json").read_text())
         (run_dir / "summary.json").write_text(json.dumps({**summary, "status": "interrupted"}))
         return run_dir
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        (b"# mine\n_target_: x.y\n\twidth: 8\n", ["mine.yaml", "line 3"]),
+        (b"# mine\n_target_: x.y\n_target_: x.z\n", ["mine.yaml", "duplicate key", "line 3"]),
+        (b"# gr\xfcn\n_target_: x.y\n", ["mine.yaml", "not UTF-8"]),
+    ],
+)
+def test_a_file_that_is_no_yaml_is_named(
+    content: bytes, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "mine.yaml").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        load_config(["model=mine"])
+    assert all(text in str(caught.value) for text in texts), str(caught.value)
+    assert len(str(caught.value).splitlines()) < 12
+    assert "   mine" in help_page()

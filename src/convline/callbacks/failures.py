@@ -28,7 +28,7 @@ def failures_reported(activity: str, run: LoadedRun) -> Iterator[None]:
         traceback_text, log = "".join(traceback.format_exception(error)), run.run_dir / LOG_NAME
         message = f"{activity} failed: {first_line(error)}"
         try:
-            with open(log, "a") as file:
+            with open(log, "a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(f"{message}\n{traceback_text}")
         except OSError:  # a full disk may be the very reason of the failure
             print(f"{message}\n{traceback_text}", end="", file=sys.stderr, flush=True)

@@ -83,7 +83,7 @@ def write(run_dir: Path, points: NDArray[np.float32], samples: Samples, predicte
     (folder / "points.tsv").write_text("".join("\t".join(map("{:.4g}".format, row)) + "\n" for row in points.tolist()))
     lines = [f"{'yes' if p == t else 'no'}\t{p}\t{t}" for p, t in zip(predicted, true, strict=True)]
     lines.insert(0, "correct\tpredicted\ttrue")  # the last column labels the points
-    (folder / "labels.tsv").write_text("\n".join(lines) + "\n")
+    (folder / "labels.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     tiles = sprites(as_tiles(samples.pictures.numpy()))
     columns = math.ceil(math.sqrt(len(tiles)))
     side = columns * tiles.shape[1]

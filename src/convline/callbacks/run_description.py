@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from convline.callbacks.tensorboard import event_writer, file_writer
 from convline.data.datamodule import datamodule_of
-from convline.formatting import shape_text
+from convline.formatting import markdown_text, shape_text
 from convline.network.summary import NetworkSummary, summarize
 from convline.network.tensorboard_graph import graph_def
 from convline.records.directory import read_config
@@ -92,7 +92,7 @@ def markdown(table: NetworkSummary) -> str:
     """Write the layer table and its sums as Markdown."""
     head = "| layer | output | parameters | multiply-adds | receptive field |\n|---|---|--:|--:|--:|"
     lines = [
-        f"| {layer.name} | {shape_text(layer.output_shape)} | {layer.parameters:,} | {layer.macs:,} "
+        f"| {markdown_text(layer.name)} | {shape_text(layer.output_shape)} | {layer.parameters:,} | {layer.macs:,} "
         f"| {layer.receptive_field or ''} |"
         for layer in table.layers
     ]

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+import yaml
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from convline.config import schema
 from convline.config.compose import compose_config
-from convline.config.options import groups
+from convline.config.options import groups, undecodable_file
 from convline.config.overrides import expand_sweep, parse_overrides, sweep_values
 from convline.errors import UserError, user_error_in
 from convline.formatting import nearest
@@ -39,6 +40,10 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
     """Say which override caused an error of composition, and name the nearest correct one."""
     if mistake := user_error_in(error):
         return str(mistake)
+    if isinstance(error, UnicodeDecodeError):
+        return f"{undecodable_file() or 'a file of options'} is not UTF-8 ({error.reason}).\n  Save it in this encoding"
+    if isinstance(error, yaml.YAMLError):
+        return f"a file of options is no YAML: {' '.join(str(error).split())}"
     parsed = [o for o in parse_overrides(overrides) if not (o.is_add() or o.key_or_group.startswith("hydra"))]
     chosen = [o for o in parsed if o.key_or_group in groups()]
     for override in chosen:

@@ -45,7 +45,11 @@ def help_page() -> str:
 
 def _summary(path: Path) -> str:
     """Return the first comment of an option's file that is not meant for Hydra."""
-    comments = [line.removeprefix("#").strip() for line in path.read_text().splitlines() if line.startswith("#")]
+    comments = [
+        line.removeprefix("#").strip()
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.startswith("#")
+    ]
     return next((text for text in comments if text and not text.startswith("@package")), "")
 
 

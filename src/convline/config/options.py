@@ -96,6 +96,18 @@ def own_files() -> tuple[tuple[Path, int], ...]:
     return tuple((file, file.stat().st_mtime_ns) for file in files)
 
 
+def undecodable_file() -> Path | None:
+    """Return the first file of options that is not UTF-8; None if all are."""
+    for file in [*sorted(CONF_DIR.rglob("*.yaml")), *(file for file, _ in own_files())]:
+        try:
+            file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return file
+        except OSError:
+            continue
+    return None
+
+
 def groups() -> dict[str, list[str]]:
     """Return the options of each config group: the files of its folder; a name such as `_common` is no option."""
     return {group: list(options) for group, options in option_files().items()}
@@ -158,7 +170,7 @@ def targets_of(node: Any) -> set[str]:
 def targets_in(file: Path) -> set[str]:
     """Return every `_target_` in a YAML file; none if it cannot be read."""
     try:
-        return targets_of(yaml.safe_load(file.read_text()))
+        return targets_of(yaml.safe_load(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, yaml.YAMLError):
         return set()
 

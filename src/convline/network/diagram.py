@@ -13,7 +13,7 @@ from html import escape
 
 from torch import nn
 
-from convline.formatting import shape_text
+from convline.formatting import shape_text, visible
 from convline.network import windows_and_macs
 from convline.network.layers import Add, Concat
 from convline.network.summary import LayerSummary, NetworkSummary
@@ -295,6 +295,5 @@ class _Drawing:
     def text(self, x: float, y: float, content: str, anchor: str, font: str, color: str = "#222") -> None:
         weight, size = ("bold", font[5:]) if font.startswith("bold ") else ("normal", font)
         position = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-        self.elements.append(
-            f'<text {position} font-size="{size}" font-weight="{weight}" fill="{color}">{escape(content)}</text>'
-        )
+        text = escape(visible(content))
+        self.elements.append(f'<text {position} font-size="{size}" font-weight="{weight}" fill="{color}">{text}</text>')

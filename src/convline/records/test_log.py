@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from convline.errors import UserError
-from convline.formatting import first_line
+from convline.formatting import csv_text, first_line, visible
 from convline.records.directory import data_name, read_config, read_summary
 from convline.storage import exclusive_lock
 
@@ -48,13 +48,13 @@ def record(run_dir: Path, how: str, fingerprint: str) -> None:
     data = data_name(summary.get("choices", {}), cfg)
     path = folder(run_dir, cfg.runs_dir) / NAME
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    run = os.path.relpath(run_dir, path.parent)
+    run = csv_text(visible(os.path.relpath(run_dir, path.parent)))
     _append(path, (now, how, run, data, fingerprint, summary.get("identity", "")))
 
 
 def _append(path: Path, line: tuple[str, ...]) -> None:
     try:
-        with exclusive_lock(path.with_name(f".{NAME}.lock")), open(path, "a", newline="") as file:
+        with exclusive_lock(path.with_name(f".{NAME}.lock")), open(path, "a", newline="", encoding="utf-8") as file:
             text = io.StringIO(newline="")
             writer = csv.writer(text, lineterminator="\n")
             if os.fstat(file.fileno()).st_size == 0:
@@ -76,7 +76,7 @@ def count(runs_dir: Path, data: str) -> int:
         UserError: the log cannot be read.
     """
     try:
-        with open(runs_dir / NAME, newline="", errors="replace") as file:
+        with open(runs_dir / NAME, newline="", encoding="utf-8", errors="replace") as file:
             return sum(line.get("data") == data for line in csv.DictReader(file))
     except FileNotFoundError:
         return 0

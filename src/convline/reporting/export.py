@@ -3,9 +3,10 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 
-from convline.formatting import shortened
+from convline.formatting import csv_text, markdown_text, shortened, visible
 from convline.reporting.configurations import Configuration, ReportTable
 from convline.reporting.table import cells, column_names, remarks, unfinished_reason
 
@@ -22,11 +23,14 @@ def as_csv(tables: Sequence[ReportTable]) -> str:
     columns += ["seconds", "parameters", "macs", "statuses", "runs"]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
+    writer.writerow({column: csv_text(visible(column)) for column in columns})
     for table in tables:
         for rank, row in enumerate(table.rows, 1):
             settings = {key: row.value(key) for key in table.columns}
-            writer.writerow({"data": table.title, "rank": rank, **settings, **_cells_by_column(row, metrics)})
+            cells = {"data": table.title, "rank": rank, **settings, **_cells_by_column(row, metrics)}
+            writer.writerow(
+                {key: csv_text(visible(cell)) if isinstance(cell, str) else cell for key, cell in cells.items()}
+            )
     return text.getvalue()
 
 
@@ -39,7 +43,7 @@ def _cells_by_column(row: Configuration, metrics: list[str]) -> dict[str, object
         cells_by_column.update({metric + part: _blank(value) for part, value in parts.items()})
     cells_by_column.update({name: _blank(row.mean(name)) for name in ("seconds", "parameters", "macs")})
     cells_by_column["statuses"] = " ".join(f"{status}:{count}" for status, count in row.statuses().items())
-    cells_by_column["runs"] = " ".join(str(run.folder) for run in [*row.runs, *row.others])
+    cells_by_column["runs"] = " ".join(run.path_text for run in [*row.runs, *row.others])
     return cells_by_column
 
 
@@ -56,18 +60,21 @@ def _table(table: ReportTable) -> str:
     names = column_names(table)
     rules = ["---:" if index == 0 or index > len(table.columns) else "---" for index in range(len(names))]
     lines = [names, rules, *(cells(table, row, rank) for rank, row in enumerate(table.rows, 1))]
-    parts = [f"## {_escaped(table.title)}, by {table.metric}\n"]
+    parts = [f"## {markdown_text(table.title)}, by {markdown_text(table.metric)}\n"]
     if table.rows:
-        parts += [f"| {' | '.join(_escaped(shortened(cell, 80)) for cell in line)} |" for line in lines]
+        parts += [f"| {' | '.join(markdown_text(shortened(cell, 80)) for cell in line)} |" for line in lines]
         parts.append("")
     if table.unfinished:
         parts.append("Not finished:\n")
-        parts += [f"- {run.status}: `{run.folder}` {_escaped(unfinished_reason(run))}" for run in table.unfinished]
+        parts += [
+            f"- {markdown_text(run.status)}: {_code(run.path_text)} {markdown_text(unfinished_reason(run))}"
+            for run in table.unfinished
+        ]
         parts.append("")
-    return "\n".join([*parts, *(_escaped(remark) + "  " for remark in remarks(table))]) + "\n"
+    return "\n".join([*parts, *(markdown_text(remark) + "  " for remark in remarks(table))]) + "\n"
 
 
-def _escaped(text: str) -> str:
-    for char in "\\|<>*_`":
-        text = text.replace(char, f"\\{char}")
-    return text
+def _code(text: str) -> str:
+    """Write a text as code, between more backticks than it has in a row."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`"

@@ -13,7 +13,7 @@ from typing import Any
 
 import jinja2
 
-from convline.formatting import count_text, duration, plural, setting_text, shortened
+from convline.formatting import count_text, duration, plural, setting_text, shortened, visible
 from convline.reporting.configurations import Configuration, ReportTable
 from convline.reporting.metric_text import value_text, value_with_unit
 from convline.reporting.plots import heatmap, hyperparameters, pareto
@@ -49,7 +49,7 @@ def page(tables: Sequence[ReportTable], title: str) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("page.html.j2").render(
-        title=title,
+        title=visible(title),
         policy=POLICY,
         styles=(FOLDER / "page.css").read_text(),
         script=(FOLDER / "page.js").read_text(),
@@ -87,8 +87,8 @@ def _section(table: ReportTable, index: int) -> dict[str, Any]:
         "unfinished": [
             {
                 "status": run.status,
-                "path": str(run.folder),
-                "folder": f"{run.folder.parent.name}/{run.folder.name}",
+                "path": run.path_text,
+                "folder": visible(f"{run.folder.parent.name}/{run.folder.name}"),
                 "reason": shortened(unfinished_reason(run), 300),
             }
             for run in table.unfinished

@@ -63,10 +63,12 @@ def _write(path: Path | None, content: Callable[[], str]) -> None:
     if path is None:
         return
     try:
+        # a code for what UTF-8 does not have: half of a pair, of a name that is not UTF-8
+        text = content().encode("utf-8", "backslashreplace").decode()
         if path.is_file() or not path.exists():
-            write_text(path, content())
+            write_text(path, text)
         else:  # /dev/stdout
-            path.write_text(content(), encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
     except OSError as error:
         remedy = "Name files elsewhere: --csv FILE --markdown FILE --html FILE"
         raise UserError(f"{path} cannot be written: {error.strerror}.\n  {remedy}") from error

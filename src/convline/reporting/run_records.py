@@ -17,7 +17,7 @@ import yaml
 
 from convline.config.metrics import declare
 from convline.errors import UserError
-from convline.formatting import first_line, train_command
+from convline.formatting import first_line, train_command, visible
 from convline.records import test_log
 from convline.records.directory import OTHER_FOLDERS, data_name
 from convline.records.lock import is_held
@@ -63,6 +63,11 @@ class RunRecord:
     macs: float = math.nan
     started: str = ""
     host: str = ""
+
+    @property
+    def path_text(self) -> str:
+        """Return the run directory as a text that can be shown, whatever bytes its name has."""
+        return visible(str(self.folder))
 
     @property
     def is_finished(self) -> bool:
@@ -176,7 +181,7 @@ def _record(
     config = with_current_targets(config)
     with suppress(UserError, TypeError):  # for the directions of the user's own metrics
         declare(config.get("metrics") or ())
-    status, metrics = str(summary.get("status", INCOMPLETE)), _numbers(summary.get("metrics"))
+    status, metrics = visible(str(summary.get("status", INCOMPLETE))), _numbers(summary.get("metrics"))
     if "status" not in summary and not any(problem.startswith("summary") for problem in problems):
         problems.append("summary.json holds no status")
     if status == FINISHED and not metrics:
@@ -186,12 +191,12 @@ def _record(
     if status == FINISHED and problems:
         status = INCOMPLETE
     error = printable(str(summary.get("error") or "").strip().splitlines()[:1])
-    choices = {str(k): str(v) for k, v in _dict(summary.get("choices")).items()}
+    choices = {str(k): visible(str(v)) for k, v in _dict(summary.get("choices")).items()}
     return RunRecord(
         folder=folder,
         status=status,
         error=error or "; ".join(problems),
-        data=data_name(choices, config),
+        data=visible(data_name(choices, config)),
         fingerprint=str(environment.get("data_fingerprint") or ""),
         code=_code(_dict(environment.get("code"))),
         choices=choices,
@@ -206,8 +211,8 @@ def _record(
 
 
 def printable(lines: list[str]) -> str:
-    """Join lines, and replace characters that would move the cursor of a terminal by spaces."""
-    return "".join(char if char.isprintable() else " " for char in " ".join(lines))
+    """Join lines, and write characters that would move the cursor of a terminal as their codes."""
+    return visible(" ".join(" ".join(lines).split()))
 
 
 def seconds_since_written(run: RunRecord) -> float:
@@ -237,9 +242,9 @@ def _mapping(path: Path, problems: list[str]) -> dict[str, Any]:
 def _flat(node: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in node.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from _flat(value, f"{prefix}{visible(str(key))}.")
         else:
-            yield f"{prefix}{key}", value
+            yield f"{prefix}{visible(str(key))}", value
 
 
 def _dict(value: Any) -> dict[Any, Any]:
@@ -252,7 +257,7 @@ def _number(value: Any) -> float:
 
 
 def _numbers(value: Any) -> dict[str, float]:
-    numbers = {str(key): _number(number) for key, number in _dict(value).items()}
+    numbers = {visible(str(key)): _number(number) for key, number in _dict(value).items()}
     return {key: number for key, number in numbers.items() if not math.isnan(number)}
 
 

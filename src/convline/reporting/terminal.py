@@ -43,12 +43,12 @@ def _grid(table: ReportTable, width: int) -> Grid:
     """Build a table of the columns that fit; a narrow terminal omits costs first, then settings share a column."""
     columns = _columns(table, width)
     grid = Grid(
-        title=f"{table.title}, by {table.metric}", box=box.SIMPLE_HEAD, title_justify="left", title_style="bold"
+        title=Text(f"{table.title}, by {table.metric}", style="bold"), box=box.SIMPLE_HEAD, title_justify="left"
     )
     for name in columns:
         is_setting = name in table.columns.values() or name == SETTINGS
         justify: Literal["left", "right"] = "left" if is_setting else "right"
-        grid.add_column(name, justify=justify, no_wrap=name != SETTINGS, overflow="fold")
+        grid.add_column(Text(name), justify=justify, no_wrap=name != SETTINGS, overflow="fold")
     for line in zip(*columns.values(), strict=True):
         grid.add_row(*map(Text, line))
     return grid
@@ -100,7 +100,7 @@ def _show_unfinished(terminal: Console, table: ReportTable) -> None:
     grid = Grid.grid(padding=(0, 2))
     for run in table.unfinished[:MAX_UNFINISHED]:
         grid.add_row(
-            Text(run.status), Text(str(run.folder), overflow="fold"), Text(unfinished_reason(run), overflow="fold")
+            Text(run.status), Text(run.path_text, overflow="fold"), Text(unfinished_reason(run), overflow="fold")
         )
     terminal.print(f"{plural(len(table.unfinished), 'run')} not finished:")
     terminal.print(grid)

@@ -11,7 +11,7 @@ from convline.data.source_cache import cache_sources
 from convline.errors import STOP_SIGNALS, Interrupted
 from convline.run.child_process import exit_with_parent
 from convline.signals import exit_with, stoppable, unblock_signals
-from convline.stdout import closed_pipe_ignored
+from convline.stdout import output_survives
 from convline.sweeps.process_pool import FAILED_FAST
 from convline.sweeps.run_job import run_jobs
 from convline.sweeps.trials import reopen_trials
@@ -24,7 +24,7 @@ def main() -> int:
     sys.argv = task["command"]  # messages that say what to type name the user's command, not this module
     fail_fast = task["fail_fast"]
     try:
-        with closed_pipe_ignored(), stoppable(""), cache_sources():
+        with output_survives(), stoppable(""), cache_sources():
             unblock_signals(*STOP_SIGNALS)
             if "search" in task:
                 has_failed = reopen_trials(Path(task["search"])).run(fail_fast, quiet=True)

@@ -133,7 +133,7 @@ class _Tee:
 def _log_and_print(path: Path) -> Iterator[IO[str]]:
     """Append a copy of the block's stdout and stderr to a file, and yield the open file."""
     with (
-        open(path, "a") as log,
+        open(path, "a", encoding="utf-8", errors="backslashreplace") as log,
         redirect_stdout(_Tee(sys.stdout, log)),
         redirect_stderr(_Tee(sys.stderr, log)),
     ):
@@ -147,7 +147,7 @@ def _log_only(path: Path) -> Iterator[IO[str]]:
     This replaces the file descriptors 1 and 2, since child processes and C libraries do not use `sys.stdout`.
     """
     saved = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
-    with open(path, "a", buffering=1) as log:
+    with open(path, "a", buffering=1, encoding="utf-8", errors="backslashreplace") as log:
         try:
             for descriptor in saved:
                 os.dup2(log.fileno(), descriptor)
