@@ -41,6 +41,10 @@ def complete_override(incomplete: str) -> list[str]:
 Settings = Annotated[
     list[str] | None, typer.Argument(help="As for train.py: model=lenet", autocompletion=complete_override)
 ]
+MovedData = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[data.root=FOLDER]", help="Where its data lie now, if they were moved."),
+]
 ConfigDir = Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of your own options.")]
 
 
@@ -130,12 +134,13 @@ def find_batch_size(
 @app.command()
 def evaluate(
     run_dir: Annotated[Path, typer.Argument(help="A run's directory.")],
+    settings: MovedData = None,
     tta: Annotated[Views | None, typer.Option(help="Also average over views of each image.")] = None,
 ) -> None:
     """Evaluate a run's best checkpoint on its test set again, and print the metrics."""
     from convline.commands.evaluate import reevaluate
 
-    reevaluate(run_dir, tta)
+    reevaluate(run_dir, tta, settings or [])
 
 
 @app.command()
@@ -190,11 +195,12 @@ def figures(
     beside: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Draw another run in the same curves.")
     ] = None,
+    settings: MovedData = None,
 ) -> None:
     """Draw figures of what a run's network has learned into the folder pictures of the run."""
     from convline.commands.figures import save
 
-    save(run_dir, only or (), split, svg, beside or ())
+    save(run_dir, only or (), split, svg, beside or (), settings or [])
 
 
 @app.command()

@@ -15,6 +15,7 @@ from convline.errors import UserError
 __all__ = [
     "cache_directory",
     "exclusive_lock",
+    "make_private",
     "replacing",
     "short_hash",
     "state_directory",
@@ -77,7 +78,7 @@ def cache_directory() -> Path:
     """Return $CONVLINE_CACHE, or else `convline` in $XDG_CACHE_HOME, or else in ~/.cache."""
     own = os.environ.get("CONVLINE_CACHE")
     if own:
-        return Path(own)
+        return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or _home("CONVLINE_CACHE") / ".cache") / "convline"
 
 
@@ -85,7 +86,7 @@ def state_directory() -> Path:
     """Return $CONVLINE_STATE, or else `convline` in $XDG_STATE_HOME, or else in ~/.local/state."""
     own = os.environ.get("CONVLINE_STATE")
     if own:
-        return Path(own)
+        return Path(own).expanduser()
     return Path(os.environ.get("XDG_STATE_HOME") or _home("CONVLINE_STATE") / ".local" / "state") / "convline"
 
 
@@ -96,6 +97,18 @@ def _home(variable: str) -> Path:
         raise UserError(
             f"this user has no home folder.\n  Name a folder in its place: export {variable}=FOLDER"
         ) from error
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only its user can read, if it is not there; one that is there stays as it is.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):  # another process was quicker
+            folder.mkdir(mode=0o700)
 
 
 def short_hash(*chunks: str | bytes | memoryview) -> str:

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from convline.commands.dashboard import find_loop, show
+from convline.errors import UserError
 from support.commands import ROOT, convline, run_dirs, train
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -214,3 +216,16 @@ def test_what_cannot_be_served_is_said_on_one_screen(tmp_path: Path) -> None:
         assert done.status == 2
         assert "Invalid value for '--port'" in done.err
         assert "Traceback" not in done.err
+
+
+def test_a_link_to_a_folder_above_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "runs" / "twin").symlink_to("one")  # no loop
+    (tmp_path / "runs" / "itself").symlink_to("itself")
+    (tmp_path / "runs" / "more").symlink_to(tmp_path / "elsewhere")
+    assert find_loop(tmp_path / "runs") is None
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "runs")
+    assert find_loop(tmp_path / "runs") == tmp_path / "runs" / "more" / "back"
+    with pytest.raises(UserError, match=r"more/back is a link to a folder above it"):
+        show(tmp_path / "runs")

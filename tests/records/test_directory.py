@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from convline.errors import UserError
-from convline.records.directory import create_run_directory, read_config, read_summary, update_summary
+from convline.records.directory import (
+    create_run_directory,
+    keep_data_root,
+    read_config,
+    read_summary,
+    read_trusted_config,
+    update_summary,
+)
 
 # --- create ---------------------------------------------------------------------------------------------------------
 
@@ -114,3 +121,35 @@ def test_a_folder_that_is_no_run_is_explained(read: Any, tmp_path: Path) -> None
         read(tmp_path)
     with pytest.raises(UserError, match="there is no such folder"):
         read(tmp_path / "nowhere")
+
+
+# --- data that were moved -------------------------------------------------------------------------------------------
+
+
+def made(run_dir: Path, root: str, source: str = "mnist") -> Path:
+    """Write the config of a run with data in a folder."""
+    run_dir.mkdir()
+    target = f"convline.data.sources.{source}"
+    (run_dir / "config.yaml").write_text(f"{{model: {{}}, data: {{root: {root}, source: {{_target_: {target}}}}}}}")
+    update_summary(run_dir, status="interrupted")
+    return run_dir
+
+
+def test_moved_data_are_named_or_found_by_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_dir, images = made(tmp_path / "a", "/gone"), made(tmp_path / "b", "/gone", "folder")
+    monkeypatch.delenv("CONVLINE_DATA", raising=False)
+    assert read_trusted_config(run_dir).data.root == "/gone"
+    assert read_trusted_config(run_dir, "/moved").data.root == "/moved"
+    monkeypatch.setenv("CONVLINE_DATA", str(tmp_path))
+    assert read_trusted_config(run_dir).data.root == str(tmp_path)
+    assert read_trusted_config(images).data.root == "/gone"  # images of one's own are not in that folder
+    present = made(tmp_path / "c", str(tmp_path / "a"))
+    assert read_trusted_config(present).data.root == str(tmp_path / "a")
+    keep_data_root(run_dir, "/moved")
+    assert read_config(run_dir).data.root == "/moved"
+
+
+def test_data_without_a_folder_cannot_be_elsewhere(tmp_path: Path) -> None:
+    run_dir = made(tmp_path / "a", "null")
+    with pytest.raises(UserError, match="would have no effect"):
+        read_trusted_config(run_dir, "/moved")

@@ -54,6 +54,12 @@ def test_one_command_trains_and_the_run_can_be_evaluated(colours: Path, tmp_path
     again = convline(tmp_path / "elsewhere", "evaluate", str(run_dir))
     assert again.status == 0, again.err
     assert "test/acc of green: 1.0000" in again.out
+    # and where the images were moved
+    colours.rename(tmp_path / "moved")
+    assert_one_screen(convline(tmp_path, "evaluate", str(run_dir)), "colours is not there", "data.root=FOLDER")
+    moved = convline(tmp_path, "evaluate", str(run_dir), "data.root=moved")
+    assert moved.status == 0, moved.err
+    assert "test/acc of green: 1.0000" in moved.out
 
 
 def test_describe_counts_the_classes(colours: Path, tmp_path: Path) -> None:

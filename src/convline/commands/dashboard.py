@@ -1,5 +1,6 @@
 """Start TensorBoard on a folder of runs for `convline dashboard`."""
 
+import os
 import signal
 import sys
 import threading
@@ -20,10 +21,15 @@ def show(runs: Path, port: int | None = None) -> None:
         runs: a run directory, or a folder with run directories at any depth; TensorBoard also shows later runs.
         port: port of the server; None: 6006 or the next free one; 0: any free one.
     Raises:
-        UserError: there is no such folder, or the port is taken.
+        UserError: there is no such folder, the port is taken, or a link in the folder leads to a folder above it.
     """
     if not runs.is_dir():
         raise UserError(f"there is no folder {runs}.\n  Train something first: {train_command()}")
+    if loop := find_loop(runs):
+        raise UserError(
+            f"{loop} is a link to a folder above it, which TensorBoard would follow for ever.\n"
+            "  Take the link away, or name a folder without it: convline dashboard FOLDER"
+        )
     address = _launch(runs, port)
     print(f"TensorBoard on {runs}: {address}\nCtrl-C ends it.", flush=True)
     stop = threading.Event()
@@ -34,6 +40,31 @@ def show(runs: Path, port: int | None = None) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, handle)
     stop.wait()
+
+
+def find_loop(folder: Path) -> Path | None:
+    """Return a link below a folder that leads to a folder above itself, directly or by other links; None without."""
+    above: set[tuple[int, int]] = set()
+    done: set[tuple[int, int]] = set()
+
+    def search(path: Path) -> Path | None:
+        try:
+            status = path.stat()
+            entries = sorted(entry.path for entry in os.scandir(path) if entry.is_dir())
+        except OSError:  # a link to itself, or a folder that cannot be read, into which TensorBoard does not go either
+            return None
+        identity = status.st_dev, status.st_ino
+        if identity in above:
+            return path
+        if identity in done:
+            return None
+        above.add(identity)
+        found = next(filter(None, (search(Path(entry)) for entry in entries)), None)
+        above.discard(identity)
+        done.add(identity)
+        return found
+
+    return search(folder)
 
 
 def _launch(runs: Path, port: int | None) -> str:

@@ -1,9 +1,11 @@
 """Evaluate the best checkpoint of a run on its test set again, for `convline evaluate RUN_DIR`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
+from convline.config.overrides import moved_data_root
 from convline.records import test_log
 from convline.run import console
 from convline.training.evaluation import Evaluation, evaluate, measure
@@ -11,18 +13,19 @@ from convline.training.loaded_run import LoadedRun
 from convline.training.setup import build_loss, build_metrics_of
 
 
-def reevaluate(run_dir: Path, tta: str | None = None) -> Evaluation:
+def reevaluate(run_dir: Path, tta: str | None = None, settings: Sequence[str] = ()) -> Evaluation:
     """Evaluate the best checkpoint of a run on its test set, and print the metrics.
 
     Args:
         run_dir: the run directory.
         tta: also print the metrics with test-time augmentation; see `convline.training.evaluation.average_over_views`.
+        settings: `data.root=FOLDER`, if the data were moved.
     Returns:
         The evaluation without test-time augmentation.
     Raises:
         UserError: `run_dir` is no run directory, or its checkpoint or data are missing or damaged.
     """
-    run = LoadedRun(run_dir)
+    run = LoadedRun(run_dir, data_root=moved_data_root(settings))
     cfg, network = run.cfg, run.network
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)

@@ -8,13 +8,19 @@ from typing import Any
 
 from convline import figures
 from convline.callbacks.failures import failures_reported
+from convline.config.overrides import moved_data_root
 from convline.errors import UserError
 from convline.figures.canvas import png, svg
 from convline.training.loaded_run import LoadedRun, RunOrPath
 
 
 def save(
-    run_dir: Path, names: Sequence[str] = (), split: str = "val", as_svg: bool = False, others: Sequence[RunOrPath] = ()
+    run_dir: Path,
+    names: Sequence[str] = (),
+    split: str = "val",
+    as_svg: bool = False,
+    others: Sequence[RunOrPath] = (),
+    settings: Sequence[str] = (),
 ) -> list[Path]:
     """Draw figures of a run and write them into its folder `pictures`.
 
@@ -26,13 +32,14 @@ def save(
         split: split whose images are drawn, "val" or "test", in figures that take a split.
         as_svg: write NAME.svg as well as NAME.png, for print.
         others: further runs, for figures that compare runs.
+        settings: `data.root=FOLDER`, if the data were moved.
     Returns:
         The paths of the files.
     Raises:
         UserError: there is no such run or figure, a named figure cannot be drawn, or `split` or `others` would have no
             effect.
     """
-    run = LoadedRun(run_dir)
+    run = LoadedRun(run_dir, data_root=moved_data_root(settings))
     draw_by_name = {name: figures.BY_NAME[name] for name in map(figures.canonical_name, names or figures.BY_NAME)}
     if others and not any(map(_compares, draw_by_name.values())):
         raise UserError(

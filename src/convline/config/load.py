@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import os
 import re
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +14,14 @@ from convline.config import validate
 from convline.config.compose import compose_config
 from convline.config.explain import explain
 from convline.config.options import groups
-from convline.config.overrides import MAX_JOBS, expand_sweep, parse_overrides, quote_units, without_effect
+from convline.config.overrides import (
+    MAX_JOBS,
+    expand_sweep,
+    parse_overrides,
+    quote_texts,
+    quote_units,
+    without_effect,
+)
 from convline.config.targets import fit_targets, open_targets
 from convline.config.trainer_settings import open_trainer_settings
 from convline.errors import UserError
@@ -30,9 +38,9 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
 
 
 def prepare(overrides: Sequence[str]) -> list[str]:
-    """Rewrite what users may type and Hydra does not accept: augmentations without quotes, arguments of new targets
-    and of Lightning's Trainer."""
-    return open_trainer_settings(open_targets(quote_units(overrides)))
+    """Rewrite what users may type and Hydra does not accept: augmentations and texts without quotes, arguments of new
+    targets and of Lightning's Trainer."""
+    return open_trainer_settings(open_targets(quote_texts(quote_units(overrides))))
 
 
 def load_configs(combinations: Sequence[Sequence[str]]) -> list[tuple[DictConfig, dict[str, str]]]:
@@ -74,6 +82,7 @@ def finish_config(
     Raises:
         UserError: an argument of a target is wrong, or a value is out of range.
     """
+    expand_home(cfg)
     try:
         cfg, named, notices = fit_targets(cfg, choices, overrides)
         validate.check(cfg)
@@ -83,6 +92,14 @@ def finish_config(
     for notice in (*without_effect(overrides), *notices):
         _print_once(notice)
     return cfg, named
+
+
+def expand_home(cfg: DictConfig) -> None:
+    """Replace `~` at the beginning of a folder's path, which no shell expands behind `key=`, by the home folder."""
+    for key in ("data.root", "runs_dir"):
+        value = OmegaConf.select(cfg, key, throw_on_missing=False)
+        if isinstance(value, str) and value.startswith("~"):
+            OmegaConf.update(cfg, key, os.path.expanduser(value))
 
 
 @functools.cache

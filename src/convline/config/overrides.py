@@ -1,11 +1,13 @@
-"""Read overrides of the command line: parse them, expand the lists of a sweep, quote augmentations."""
+"""Read overrides of the command line: parse them, expand the lists of a sweep, quote what Hydra's grammar needs."""
 
 import functools
 import itertools
 import math
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString, RangeSweep
@@ -16,10 +18,12 @@ from convline.errors import UserError
 from convline.formatting import resume_command, shortened
 
 _KEY = re.compile(r"\+{0,2}data\.augment=")
+_PLAIN_KEY = re.compile(r"\+{0,2}[\w./@-]+")
 _SWEEP = re.compile(r"(choice|shuffle|tag)\s*\(")  # Hydra's functions over values, which may themselves need quotes
 
 
 MAX_JOBS = 100_000  # of a sweep: each takes a folder, and seconds at least
+_BESIDE_RESUME = ("resume=", "debug=", "trainer.devices=", "data.root=")
 AUTO = "resume=auto"  # goes on with the newest run of the same settings, code and data, or begins one
 
 
@@ -38,11 +42,7 @@ def _parse_override(word: str) -> Override:
         override = OverridesParser.create().parse_overrides([word])[0]
     # a ValueError is Python's, of a number of 5,000 digits; a RecursionError comes of brackets within brackets
     except (HydraException, ValueError, RecursionError) as error:
-        raise UserError(
-            f"'{shortened(word, 200)}' is not a setting.\n"
-            "  Settings are written key=value. Quote a list once ('key=[1,2]'), text with brackets or blanks twice:\n"
-            "  'model.pattern=\"CONV(8) -> FC\"'"
-        ) from error
+        raise UserError(_unparsable(word)) from error
     _check_range(override)
     return override
 
@@ -60,6 +60,22 @@ def _check_range(override: Override) -> None:
                 f"{shortened(override.input_line or '', 200)} does not end, or has too many values: "
                 f"a sweep has at most {MAX_JOBS:,} jobs."
             )
+
+
+def _unparsable(word: str) -> str:
+    """Say how a word that Hydra cannot parse is written."""
+    key, equals, value = word.partition("=")
+    if not equals or not _PLAIN_KEY.fullmatch(key) or len(value) > 200:
+        return (
+            f"'{shortened(word, 200)}' is not a setting.\n"
+            "  Settings are written key=value. Quote a list once ('key=[1,2]'), text with brackets or blanks twice:\n"
+            "  'model.pattern=\"CONV(8) -> FC\"'"
+        )
+    text = shlex.quote(f"{key}={QuotedString(value, Quote.double).with_quotes()}")
+    return (
+        f"the value of '{shortened(word, 200)}' cannot be read: commas separate values, brackets make a list or call a function, and "
+        f"quotes, brackets and braces come in pairs.\n  If it is one text, quote it twice: {text}"
+    )
 
 
 def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
@@ -132,6 +148,26 @@ def _typed(override: Override, text: str) -> str:
     return text
 
 
+def quote_texts(overrides: Sequence[str]) -> list[str]:
+    """Put quotes around a value that Hydra's grammar cannot read, and that can only be one text.
+
+    Such are letters beyond ASCII, `#`, `~` and a second `=`: `data.root=Müller` becomes `data.root='Müller'`. A value
+    with a comma, a quote or a bracket stays the same: it may be a misspelt list, sweep or function.
+    """
+    return [_quoted_text(word) for word in overrides]
+
+
+def _quoted_text(word: str) -> str:
+    key, equals, value = word.partition("=")
+    if not equals or not value or not _PLAIN_KEY.fullmatch(key) or key == "resume" or set(value) & set(",'\"[](){}$\\"):
+        return word
+    try:
+        OverridesParser.create().parse_overrides([word])
+    except (HydraException, ValueError, RecursionError):
+        return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
+    return word
+
+
 def quote_units(overrides: Sequence[str]) -> list[str]:
     """Put quotes around augmentations with arguments, because `crop(4)` is a function call in Hydra's grammar.
 
@@ -198,8 +234,16 @@ def _split(value: str) -> list[str] | None:
     return None if quote or open_brackets else parts
 
 
-def resumed_run(words: Sequence[str]) -> tuple[Path, int | None] | None:
-    """Return the run directory that a word `resume=RUN_DIR` of a command names, and a number of devices beside it.
+class ResumedRun(NamedTuple):
+    """Hold what `resume=RUN_DIR` names: the run directory, and what may have changed since the run began."""
+
+    run_dir: Path
+    devices: int | None = None  # number of devices
+    data_root: str | None = None  # folder in which its data lie now
+
+
+def resumed_run(words: Sequence[str]) -> ResumedRun | None:
+    """Return the run directory that a word `resume=RUN_DIR` of a command names, and the settings that it allows beside.
 
     None if there is no such word; `resume=auto` names no directory either.
 
@@ -209,13 +253,33 @@ def resumed_run(words: Sequence[str]) -> tuple[Path, int | None] | None:
     given = [word for word in words if word.startswith("resume=") and word != AUTO]
     if not given:
         return None
-    run_dir = Path(given[0].removeprefix("resume=").strip("'\""))
+    run_dir = Path(given[0].removeprefix("resume=").strip("'\"")).expanduser()
     devices = [word.partition("=")[2] for word in words if word.startswith("trainer.devices=")]
+    data_root = moved_data_root([word for word in words if word.startswith("data.root=")])
     if devices and not re.fullmatch(r"[1-9][0-9]{0,4}", devices[-1]):
         raise UserError(f"trainer.devices={shortened(devices[-1])} is no number of devices.")
-    if others := [word for word in words if not word.startswith(("resume=", "debug=", "trainer.devices="))]:
+    if others := [word for word in words if not word.startswith(_BESIDE_RESUME)]:
         raise UserError(
             f"resume={run_dir} goes on with that run's own settings, so {' '.join(others)} would have no effect.\n"
             f"  Type: {resume_command(run_dir)}"
         )
-    return run_dir, int(devices[-1]) if devices else None
+    return ResumedRun(run_dir, int(devices[-1]) if devices else None, data_root)
+
+
+def moved_data_root(settings: Sequence[str]) -> str | None:
+    """Return the absolute path of FOLDER in `data.root=FOLDER`, where the data of a finished run lie now; None without.
+
+    Raises:
+        UserError: there is another setting, which would have no effect, or no such folder.
+    """
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        if key != "data.root":
+            raise UserError(
+                f"{setting} would have no effect: a run keeps its own settings.\n"
+                "  Only data.root=FOLDER says where its data lie now"
+            )
+        root = Path(value.strip("'\"")).expanduser().absolute()
+        if not value or not root.is_dir():
+            raise UserError(f"data.root={value}: there is no such folder.\n  Type the one in which the data lie now")
+    return str(root) if settings else None

@@ -44,7 +44,7 @@ def cached_array(
         UserError: the cache directory cannot be written.
     """
     path = folder / f"{version}-{settings}.npy"
-    with _writable(folder):
+    with writable_cache(folder):
         folder.mkdir(parents=True, exist_ok=True)
     cached = _open(path, max_shape)
     if cached is not None:
@@ -86,7 +86,7 @@ def _write(
 ) -> None:
     temporary, sidecar = path.with_suffix(".npy.tmp"), path.with_suffix(".json.tmp")
     try:
-        with _writable(path.parent):
+        with writable_cache(path.parent):
             # the number of rows is known at the end: write a header for the most rows, and replace it then
             num_rows, header = 0, _header(max_shape)
             with open(temporary, "wb") as file:
@@ -119,12 +119,17 @@ def _header(shape: tuple[int, ...]) -> bytes:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Lock a folder for one process at a time; the operating system releases the lock when the process ends."""
-    with _writable(folder), exclusive_lock(folder / ".lock"):
+    with writable_cache(folder), exclusive_lock(folder / ".lock"):
         yield
 
 
 @contextlib.contextmanager
-def _writable(folder: Path) -> Iterator[None]:
+def writable_cache(folder: Path) -> Iterator[None]:
+    """Turn an error of the block into one that says how to name another cache.
+
+    Raises:
+        UserError: a file of the cache cannot be written.
+    """
     try:
         yield
     except OSError as error:

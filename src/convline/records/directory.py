@@ -8,6 +8,7 @@ log.txt            tracebacks of figures that failed; of a job of a sweep, all i
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from convline.records.lock import is_held
 from convline.records.moved_targets import with_current_targets
 from convline.storage import replacing, write_json
 
+FOLDER_SOURCE = "convline.data.sources.folder"  # reads images of the user's own
 UNKNOWN_DATA = "unknown data"
 OTHER_FOLDERS = "other_folders.json"  # in the folder of a search: the trials of its study that lie in other folders
 
@@ -72,7 +74,9 @@ def write_initial_files(run_dir: Path, cfg: DictConfig, **summary: Any) -> None:
     """
     content: Any = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     if "root" in content.data:
-        content.data.root = str(Path(content.data.root or "data").absolute())  # an empty variable counts as none
+        content.data.root = str(
+            Path(content.data.root or "data").expanduser().absolute()
+        )  # an empty variable counts as none
     for key in OF_SWEEPS:  # they do not concern a single run
         content.pop(key, None)
     with replacing(run_dir / "config.yaml") as temporary:
@@ -133,19 +137,49 @@ def read_config(run_dir: Path) -> DictConfig:
     return OmegaConf.create(with_current_targets(OmegaConf.to_container(cfg)))
 
 
-def read_trusted_config(run_dir: Path) -> DictConfig:
+def read_trusted_config(run_dir: Path, data_root: str | None = None) -> DictConfig:
     """Read config.yaml to build what it names, and make the user's own code importable.
 
+    Args:
+        run_dir: the run directory.
+        data_root: folder in which the data lie now, if they were moved.
     Raises:
-        UserError: `run_dir` is no run directory, or its config names code that is not trusted.
+        UserError: `run_dir` is no run directory, its config names code that is not trusted, or `data_root` has no
+            effect.
     """
     cfg = read_config(run_dir)
+    _find_moved_data(cfg, run_dir, data_root)
     try:
         folders = read_summary(run_dir).get("code_folders", [])
     except UserError:  # the summary is damaged, which need not stop somebody who only wants the network
         folders = []
     foreign_code.allow_code(run_dir, cfg, folders)
     return cfg
+
+
+def _find_moved_data(cfg: DictConfig, run_dir: Path, data_root: str | None) -> None:
+    """Set the folder of a run's data: the given one, or $CONVLINE_DATA if the recorded folder is not there any more.
+
+    Images of the user's own lie in a folder of their own, which $CONVLINE_DATA does not name.
+    """
+    recorded = OmegaConf.select(cfg, "data.root")
+    if data_root is not None:
+        if recorded is None:
+            raise UserError(f"data.root={data_root} would have no effect: the data of {run_dir} are in no folder.")
+        cfg.data.root = data_root
+        return
+    folder = os.environ.get("CONVLINE_DATA")
+    is_own = OmegaConf.select(cfg, "data.source._target_") == FOLDER_SOURCE
+    if folder and recorded and not is_own and not Path(recorded).exists():
+        cfg.data.root = str(Path(folder).expanduser().absolute())
+
+
+def keep_data_root(run_dir: Path, data_root: str) -> None:
+    """Write into config.yaml where the data of a run lie now, for its own processes and for later commands."""
+    cfg = read_config(run_dir)
+    _find_moved_data(cfg, run_dir, data_root)
+    with replacing(run_dir / "config.yaml") as temporary:
+        OmegaConf.save(cfg, temporary)
 
 
 def check_data(run_dir: Path, fingerprint: str) -> None:

@@ -30,7 +30,7 @@ from convline.config.options import (
     targets_of,
 )
 from convline.errors import UserError
-from convline.storage import exclusive_lock, short_hash, state_directory
+from convline.storage import exclusive_lock, make_private, short_hash, state_directory
 
 TRUST = "CONVLINE_TRUST"  # environment variable: 1 trusts all code that a run directory names
 LIBRARIES = ("torch", "torchvision", "torchmetrics", "lightning")
@@ -67,7 +67,7 @@ def trust_code_of(cfg: DictConfig) -> list[str]:
     new = [entry for entry in entries if entry not in known]
     if new:
         try:
-            _store().parent.mkdir(parents=True, exist_ok=True)
+            make_private(_store().parent)
             with exclusive_lock(_store().with_suffix(".lock")), open(_store(), "a") as file:
                 file.writelines(f"{entry}\n" for entry in new)
         except OSError:

@@ -27,7 +27,7 @@ def train(overrides: str | Sequence[str] = ()) -> LoadedRun:
     words = shlex.split(overrides) if isinstance(overrides, str) else list(overrides)
     if run := resumed_run(words):
         resume(*run)
-        return LoadedRun(run[0])
+        return LoadedRun(run.run_dir)
     overrides = prepare([word for word in words if word != AUTO])
     use_folders_of(overrides)
     for override in parse_overrides(overrides):

@@ -18,6 +18,7 @@ from convline.formatting import figures_command, first_line, resume_command
 from convline.records import identity
 from convline.records.directory import (
     create_run_directory,
+    keep_data_root,
     read_config,
     read_summary,
     read_trusted_config,
@@ -85,13 +86,14 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str], res
     return run_dir
 
 
-def resume(run_dir: Path, devices: int | None = None) -> dict[str, Any]:
+def resume(run_dir: Path, devices: int | None = None, data_root: str | None = None) -> dict[str, Any]:
     """Continue a run that was interrupted, killed or failed, from its last checkpoint.
 
     Args:
         run_dir: the run directory.
         devices: number of devices to go on with; None: as many as before. With another number of ranks the images and
             the schedule stay the same, but dropout and the order of sums differ.
+        data_root: folder in which the data lie now, if they were moved; the run keeps it.
     Returns:
         The content of summary.json at the end.
     Raises:
@@ -101,10 +103,10 @@ def resume(run_dir: Path, devices: int | None = None) -> dict[str, Any]:
     if devices is not None:
         cfg.trainer.devices = devices
     with join(cfg, is_resumed=True) as world:
-        return _resume(run_dir, world)
+        return _resume(run_dir, world, data_root)
 
 
-def _resume(run_dir: Path, world: World) -> dict[str, Any]:
+def _resume(run_dir: Path, world: World, data_root: str | None = None) -> dict[str, Any]:
     summary = read_summary(run_dir)
     if summary["status"] == "finished":
         if world.rank == 0:
@@ -114,7 +116,9 @@ def _resume(run_dir: Path, world: World) -> dict[str, Any]:
             console.print_outcome(run_dir, summary)
         return summary
     with _locked_and_stoppable(run_dir, world):
-        return run_or_resume(run_dir, world)
+        if data_root is not None and world.rank == 0:
+            keep_data_root(run_dir, data_root)
+        return run_or_resume(run_dir, world, data_root)
 
 
 def _newest_run(parent: Path, entry: str, value: str | None) -> str | None:
@@ -141,12 +145,13 @@ def _locked_and_stoppable(run_dir: Path, world: World) -> Iterator[None]:
         yield
 
 
-def run_or_resume(run_dir: Path, world: World | None = None) -> dict[str, Any]:
+def run_or_resume(run_dir: Path, world: World | None = None, data_root: str | None = None) -> dict[str, Any]:
     """Train a run from its newest checkpoint, or from the beginning if there is none.
 
     Args:
         run_dir: a run directory that this process, or the one that has started it as a rank, has locked.
         world: the ranks that train it; None: this process is alone.
+        data_root: folder in which the data lie now, if they were moved.
     Returns:
         The content of summary.json at the end; nothing on other ranks than the first.
     Raises:
@@ -157,7 +162,7 @@ def run_or_resume(run_dir: Path, world: World | None = None) -> dict[str, Any]:
             f"{run_dir} is not there on {socket.gethostname()}: the machines of a run need a folder that all of them "
             "see.\n  Name one: runs_dir=FOLDER"
         )
-    cfg = read_trusted_config(run_dir)
+    cfg = read_trusted_config(run_dir, data_root)
     world = world or stand_alone(cfg)
     with _faults_explained(run_dir):
         if world.size == 1 and world.num_devices > 1:

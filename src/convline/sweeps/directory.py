@@ -7,6 +7,7 @@ With a changed version of the code no identity is equal, and the command creates
 
 import itertools
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -99,14 +100,21 @@ class Folder:
 
 def new_folder_path(cfg: DictConfig) -> tuple[Path, bool]:
     """Return the path of a new sweep's folder, and whether the user set it with `hydra.sweep.dir`."""
-    path = Path(cfg.hydra.sweep.dir)
+    path = Path(cfg.hydra.sweep.dir).expanduser()
     if any(override.startswith("hydra.sweep.dir=") for override in cfg.hydra.overrides.hydra):
         return path, True
     return path.with_name(path.name.removesuffix("sweep") + cfg.name.replace("/", "-")) if cfg.name else path, False
 
 
+def is_named(folder: Path, name: str | None) -> bool:
+    """Return whether a sweep's folder has the name that the setting `name` asks for; without it, any has."""
+    return (
+        not name or re.fullmatch(rf"[\d-]+_[\d-]+_{re.escape(name.replace('/', '-'))}(-\d+)?", folder.name) is not None
+    )
+
+
 def open_folder(
-    jobs: Sequence[Job], runs_dir: Path, name: str, explicit: bool, rerun: str
+    jobs: Sequence[Job], runs_dir: Path, name: str, explicit: bool, rerun: str, own_name: str | None = None
 ) -> tuple[Folder, list[Path]]:
     """Find or create the folder of these jobs, with a run directory for each.
 
@@ -116,6 +124,7 @@ def open_folder(
         name: name of a new folder.
         explicit: the user chose this name, so that no other folder may be used.
         rerun: "all" creates a new folder; "none" also accepts jobs of other versions of the code.
+        own_name: the setting `name`; a folder of another name is not continued.
     Returns:
         The folder, and the jobs' directories in order.
     Raises:
@@ -126,7 +135,8 @@ def open_folder(
         if explicit:
             folder = _open_named(runs_dir / name, jobs, by, rerun)
         else:
-            candidates = [] if rerun == "all" else folders(runs_dir)
+            known = [] if rerun == "all" else folders(runs_dir)
+            candidates = [folder for folder in known if is_named(folder.path, own_name)]
             best = max(candidates, key=lambda folder: (folder.count(jobs, by), folder.created), default=None)
             has_jobs = best is not None and best.count(jobs, by)
             folder = best if best is not None and has_jobs else Folder(make_new_folder(runs_dir, name))

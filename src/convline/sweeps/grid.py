@@ -70,7 +70,7 @@ def _open(jobs: list[Job], cfg: DictConfig) -> list[Path]:
                 f"{num_jobs} jobs were done by another version of the code ({other_folder}); "
                 "rerun=none takes them as they are"
             )
-    folder, directories = open_folder(jobs, path.parent, path.name, explicit, cfg.rerun)
+    folder, directories = open_folder(jobs, path.parent, path.name, explicit, cfg.rerun, cfg.name)
     if cfg.rerun == "failed":
         for directory in directories:
             _retry_failed(directory)

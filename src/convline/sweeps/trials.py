@@ -35,7 +35,7 @@ from convline.records.directory import (
     write_initial_files,
 )
 from convline.storage import exclusive_lock, short_hash, write_json
-from convline.sweeps.directory import locked_runs_dir
+from convline.sweeps.directory import is_named, locked_runs_dir
 from convline.sweeps.jobs import build_job
 from convline.sweeps.run_job import run_job
 from convline.sweeps.search_space import Dimension, parse_space
@@ -343,7 +343,7 @@ def open_trials(overrides: Sequence[str], cfg: DictConfig, path: Path, explicit:
     fingerprints: dict[str, str] = {}
     identity = build_job([], [], *composed[0], fingerprints).identity
     key = _key(identity, settings, dimensions)
-    folder = _open_folder(path, explicit, key, overrides)
+    folder = _open_folder(path, explicit, key, overrides, cfg.name)
     url = settings.storage or default_url(folder)
     study, storage = open_study(url, f"convline-{key}", settings, dimensions)
     return Trials(folder, study, storage, settings, fixed, dimensions, fingerprints)
@@ -364,7 +364,7 @@ def _key(identity: str, settings: DictConfig, dimensions: Sequence[Dimension]) -
     return short_hash(json.dumps([identity, identity_settings, ranges]))
 
 
-def _open_folder(path: Path, explicit: bool, key: str, overrides: Sequence[str]) -> Path:
+def _open_folder(path: Path, explicit: bool, key: str, overrides: Sequence[str], name: str | None) -> Path:
     """Find or create the folder of this search, and write sweep.json.
 
     Raises:
@@ -374,7 +374,8 @@ def _open_folder(path: Path, explicit: bool, key: str, overrides: Sequence[str])
         folder: Path | None = path
         if not explicit:
             files = path.parent.glob("*/sweep.json")
-            folder = next((file.parent for file in files if _is_of_search(file, key)), None)
+            known = (file.parent for file in files if _is_of_search(file, key))
+            folder = next((folder for folder in known if is_named(folder, name)), None)
         elif (path / "sweep.json").exists() and not _is_of_search(path / "sweep.json", key):
             raise UserError(
                 f"{path} holds another sweep, or this one by another version of the code.\n  Name another folder."

@@ -2,6 +2,7 @@
 
 import shlex
 import zipfile
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class LoadedRun:
     Args:
         run_dir: the run directory.
         cfg, data, network: config, data module and network of the run, if the caller has them; else they are read.
+        data_root: folder in which the data lie now, if they were moved since the run began.
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class LoadedRun:
         cfg: DictConfig | None = None,
         data: DataModule | None = None,
         network: nn.Module | None = None,
+        data_root: str | None = None,
     ) -> None:
         self.run_dir = run_dir
+        self._data_root = data_root
         self._test_set_is_logged = False
         if cfg is not None:
             self.cfg = cfg
@@ -54,7 +58,7 @@ class LoadedRun:
         Raises:
             UserError: `run_dir` is no run directory, or its config names code that is not trusted.
         """
-        return read_trusted_config(self.run_dir)
+        return read_trusted_config(self.run_dir, self._data_root)
 
     @cached_property
     def data(self) -> DataModule:
@@ -153,15 +157,17 @@ class LoadedRun:
         firsts = list(dict.fromkeys(int(is_of_class.nonzero()[0]) for is_of_class in shown if is_of_class.any()))
         return self.samples("val", torch.tensor(firsts[:num_classes], dtype=torch.int64))
 
-    def label_names(self, labels: Tensor) -> list[str]:
+    def label_names(self, labels: Tensor, classes: Sequence[str] = ()) -> list[str]:
         """Write the labels of images as text: the class's name, or those of a multi-label image, or "none".
 
         Args:
             labels: N, or of multi-label images N×classes.
+            classes: other names of the classes.
         """
+        classes = classes or self.classes
         if labels.ndim == 1:
-            return [self.classes[label] for label in labels.tolist()]
-        rows = [[name for name, is_shown in zip(self.classes, row, strict=True) if is_shown] for row in labels.tolist()]
+            return [classes[label] for label in labels.tolist()]
+        rows = [[name for name, is_shown in zip(classes, row, strict=True) if is_shown] for row in labels.tolist()]
         return [", ".join(row) or "none" for row in rows]
 
 
