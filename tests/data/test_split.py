@@ -101,3 +101,14 @@ def test_a_class_left_without_images_is_named_with_its_side(
     with pytest.raises(UserError) as caught:
         stratified_split(labels_of(*counts), fraction, 0)
     assert f"data.val_fraction={fraction} leaves class {which} without {side} images" in str(caught.value)
+
+
+def test_a_rare_class_is_named_with_what_helps() -> None:
+    rare = torch.tensor([0] * 40 + [1] * 40 + [2] * 3)
+    with pytest.raises(UserError, match="leaves class moth without validation images: it has 3 images") as caught:
+        SplitConfig().apply(rare, ("ant", "bee", "moth"))
+    advised = float(str(caught.value).partition("data.val_fraction=")[2].partition("data.val_fraction=")[2].split()[0])
+    assert 2 in rare[SplitConfig(val_fraction=advised).apply(rare).val]
+    single = torch.tensor([0] * 40 + [1])
+    with pytest.raises(UserError, match=r"class moth .* it has 1 image beside .*\n  Give it more images"):
+        SplitConfig().apply(single, ("ant", "moth"))

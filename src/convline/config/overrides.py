@@ -73,8 +73,8 @@ def _unparsable(word: str) -> str:
         )
     text = shlex.quote(f"{key}={QuotedString(value, Quote.double).with_quotes()}")
     return (
-        f"the value of '{shortened(word, 200)}' cannot be read: commas separate values, brackets make a list or call a function, and "
-        f"quotes, brackets and braces come in pairs.\n  If it is one text, quote it twice: {text}"
+        f"the value of '{shortened(word, 200)}' cannot be read: commas separate values, brackets make a list or call "
+        f"a function, and quotes, brackets and braces come in pairs.\n  If it is one text, quote it twice: {text}"
     )
 
 

@@ -23,7 +23,7 @@ from convline.data.preprocess import Preprocessor, channel_statistics
 from convline.data.sources import Images, SplitName
 from convline.data.split import Split, SplitConfig
 from convline.data.streaming import StreamingLoader
-from convline.data.validate import check_batch_size, check_images, check_same_shape
+from convline.data.validate import check_batch_size, check_images, check_same_shape, check_type
 from convline.errors import UserError
 from convline.storage import short_hash
 
@@ -123,7 +123,7 @@ class DataModule(LightningDataModule):
         if self._train_set is not None:
             return
         images = self._images("train")
-        result = self._split_result = self._split.apply(images.labels)
+        result = self._split_result = self._split.apply(images.labels, images.classes)
         self.train_indices, self.val_indices, self.train_labels = result.train, result.val, result.train_labels
         check_batch_size(self.batch_size, len(self.train_indices))
         # The test set's files are checked before anything is trained. Only a hash of them is kept.
@@ -147,6 +147,7 @@ class DataModule(LightningDataModule):
 
     def _images(self, split_name: SplitName) -> Images:
         images = self._source(split_name)
+        check_type(images)
         check_images(images, self.input_shape[0], self.num_classes)
         return images
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from convline.errors import UserError
+from convline.formatting import plural
 from convline.storage import short_hash
 
 # Beside the user's seed, these separate the random numbers of each purpose from the others and from those of an epoch.
@@ -72,17 +73,21 @@ class SplitConfig:
     imbalance: float = 1.0
     split_seed: int = 0
 
-    def apply(self, labels: Tensor) -> Split:
+    def apply(self, labels: Tensor, classes: Sequence[str] = ()) -> Split:
         """Split a set with these labels.
 
+        Args:
+            labels: int64, N; or of multi-label images N×classes.
+            classes: names of the classes, for messages; without them, messages have their numbers.
         Raises:
             UserError: settings contradict each other, or leave a class without training or validation images.
         """
         self._check(len(labels))
         if labels.ndim == 2:
             self._check_multilabel()
-        train, val = self._validation(labels)
-        train = self._subset(labels, train)
+        names = classes or range(labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1)
+        train, val = self._validation(labels, names)
+        train = self._subset(labels, train, names)
         return Split(train, val, self._noisy(labels, train))
 
     def _check(self, num_images: int) -> None:
@@ -114,7 +119,7 @@ class SplitConfig:
                     "trains on fewer"
                 )
 
-    def _validation(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _validation(self, labels: Tensor, names: Sequence[Any]) -> tuple[Tensor, Tensor]:
         settings = f"data.val_size={self.val_size}" if self.val_size else f"data.val_fraction={self.val_fraction}"
         if self.fold is not None:
             settings = f"data.num_folds={self.num_folds}"
@@ -127,15 +132,35 @@ class SplitConfig:
                 chosen = _stratified(labels, size, self.split_seed)
         indices = torch.arange(len(labels))
         train, val = indices[~chosen], indices[chosen]
-        _check_classes(labels, train, f"{settings} leaves class {{}} without training images; choose another value.")
+        _check_training(labels, train, names, settings)
         if self.val == "first":
             settings = f"data.val=first with {settings}"  # files may well be sorted by class
         if labels.ndim == 2:  # a rare label may be in training images alone
             return train, val
-        _check_classes(labels, val, f"{settings} leaves class {{}} without validation images; choose another value.")
+        if (missing := _missing_class(labels, val)) is not None:
+            raise UserError(
+                f"{settings} leaves class {names[missing]} without validation images{self._remedy(labels, missing)}"
+            )
         return train, val
 
-    def _subset(self, labels: Tensor, train: Tensor) -> Tensor:
+    def _remedy(self, labels: Tensor, missing: int) -> str:
+        """Say what gives a class validation images; no fraction does if it has a single image."""
+        count = int((labels == missing).sum())
+        if count < 2:
+            return (
+                f": it has {plural(count, 'image')} beside those of the test set, but training and validation need one "
+                "each.\n  Give it more images, or take the class out"
+            )
+        if self.fold is not None or self.val == "first":
+            return "; choose another value."
+        indices = torch.arange(len(labels))
+        for fraction in (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
+            chosen = _stratified(labels, round(fraction * len(labels)), self.split_seed)
+            if all(_missing_class(labels, indices[mask]) is None for mask in (chosen, ~chosen)):
+                return f": it has {plural(count, 'image')}.\n  Type: data.val_fraction={fraction} data.val_size=null"
+        return f": it has {plural(count, 'image')}, and no fraction gives every class some.\n  Give it more images"
+
+    def _subset(self, labels: Tensor, train: Tensor, names: Sequence[Any]) -> Tensor:
         """Return a subset: of each class the first images in its random order."""
         # `orders` holds each class's training images in its random order. Each setting below cuts these lists at the
         # end, so a smaller setting gives a subset of what a larger one gives.
@@ -146,8 +171,7 @@ class SplitConfig:
             ranks = np.argsort(order)[train.numpy()]
             size = round((self.train_fraction or 1) * len(train))
             kept = train[torch.from_numpy(np.sort(np.argsort(ranks)[:size]))]
-            settings = f"data.train_fraction={self.train_fraction}"
-            _check_classes(labels, kept, f"{settings} leaves class {{}} without training images; choose another value.")
+            _check_training(labels, kept, names, f"data.train_fraction={self.train_fraction}")
             return kept
         orders = dict(_class_orders(labels, train, self.split_seed))
         if self.per_class is not None:
@@ -155,7 +179,7 @@ class SplitConfig:
                 if len(members) < self.per_class:
                     raise UserError(
                         f"data.per_class={self.per_class} is more than the {len(members):,} training images of class "
-                        f"{label}."
+                        f"{names[label]}."
                     )
             orders = {label: members[: self.per_class] for label, members in orders.items()}
         elif self.train_fraction is not None:
@@ -178,9 +202,7 @@ class SplitConfig:
             if value not in (None, 1)
         )
         kept_indices = torch.from_numpy(np.sort(np.concatenate(list(orders.values()))))
-        present = set(labels[kept_indices].tolist())
-        if missing := [label for label in orders if label not in present]:
-            raise UserError(f"{settings} leaves class {missing[0]} without training images; choose another value.")
+        _check_training(labels, kept_indices, names, settings)
         return kept_indices
 
     def _noisy(self, labels: Tensor, train: Tensor) -> Tensor:
@@ -277,15 +299,20 @@ def _class_orders(labels: Tensor, among: Tensor, seed: int, purpose: int = _SUBS
         yield int(label), order[allowed[order]]
 
 
-def _check_classes(labels: Tensor, indices: Tensor, message: str) -> None:
-    """Check that every class has an image among the indices.
+def _check_training(labels: Tensor, indices: Tensor, names: Sequence[Any], settings: str) -> None:
+    """Check that every class that has images has one among the training images.
 
     Raises:
-        UserError: with `message`, in which "{}" is replaced by the first missing class.
+        UserError: names the settings and the first class without.
     """
+    if (missing := _missing_class(labels, indices)) is not None:
+        raise UserError(f"{settings} leaves class {names[missing]} without training images; choose another value.")
+
+
+def _missing_class(labels: Tensor, indices: Tensor) -> int | None:
+    """Return the first class that has images, but none among the indices; None if there is no such class."""
     if labels.ndim == 2:
         missing = np.flatnonzero(labels.any(dim=0).numpy() & ~labels[indices].any(dim=0).numpy())
     else:
         missing = np.setdiff1d(labels.numpy(), labels[indices].numpy())
-    if len(missing):
-        raise UserError(message.format(missing[0]))
+    return int(missing[0]) if len(missing) else None

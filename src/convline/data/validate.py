@@ -1,8 +1,31 @@
 """Check that the images of a source fit the config, and each other."""
 
+from typing import Any
+
+from torch.utils.data import Dataset
+
 from convline.data.sources import Images
 from convline.errors import UserError
 from convline.formatting import shape_text
+
+
+def check_type(images: Any) -> None:
+    """Check that a source gives `Images`.
+
+    Raises:
+        UserError: it gives something else, such as a torch Dataset.
+    """
+    if isinstance(images, Images):
+        return
+    remedy = (
+        "Name the Dataset's class itself: data.source._target_=…; it is read whole"
+        if isinstance(images, Dataset)
+        else 'Return convline.data.sources.Images(images, labels, classes) for "train" and for "test"'
+    )
+    raise UserError(
+        f"data.source gives {type(images).__name__} for one split, but expected is convline.data.sources.Images.\n"
+        f"  {remedy}: docs/extend.md"
+    )
 
 
 def check_images(images: Images, channels: int, num_classes: int) -> None:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from convline.data.sources import image_decoding as module
-from convline.data.sources.image_decoding import decode, decode_all
+from convline.data.sources.image_decoding import decode, decode_all, measure_depth
 
 RNG = np.random.default_rng(0)
 
@@ -130,6 +130,19 @@ def test_sixteen_bits_are_scaled_and_not_cut_off(tmp_path: Path) -> None:
     for name in ("x.png", "x.tif"):
         Image.fromarray(levels).save(tmp_path / name)
         assert decode(tmp_path / name, (1, 2, 2), "crop")[0].tolist() == [[0, 1], [255, 128]]
+
+
+@pytest.mark.parametrize(("largest", "depth"), [(200, 8), (1023, 10), (2149, 12), (4095, 12), (9000, 14), (31000, 16)])
+def test_the_bits_that_files_of_sixteen_bits_use_are_found(largest: int, depth: int, tmp_path: Path) -> None:
+    for name, level in (("x.png", largest), ("y.tif", 3)):
+        Image.fromarray(np.full((2, 2), level, dtype=np.uint16)).save(tmp_path / name)
+    saved(tmp_path / "rgb.png", np.full((2, 2, 3), 255, dtype=np.uint8))
+    (tmp_path / "broken.png").write_bytes(b"x")
+    paths = sorted(tmp_path.iterdir())
+    assert measure_depth(paths) == depth
+    assert measure_depth([tmp_path / "rgb.png"]) is None
+    image = decode(tmp_path / "x.png", (1, 2, 2), "crop", depth)
+    assert image[0, 0, 0] == round(largest * 255 / (2**depth - 1))
 
 
 @pytest.mark.parametrize("mode", ["1", "CMYK", "LA", "P"])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from convline.data.array_cache import cached_array
 from convline.data.sources import Images
@@ -204,3 +205,22 @@ def test_if_all_are_broken_there_is_nothing_to_skip_to(tmp_path: Path, cache: Pa
     with pytest.raises(UserError, match="4 of 4 images"):
         read(root, "train", broken="skip")
     assert not list(cache.rglob("*.npy*"))
+
+
+# --- deep images and the cache's folder -----------------------------------------------------------------------------
+
+
+def test_images_of_twelve_bits_keep_their_contrast_and_it_is_said(tmp_path: Path) -> None:
+    for name, level in (("a", 1000), ("b", 2000)):
+        (tmp_path / "scans" / name).mkdir(parents=True)
+        for index in range(4):
+            pixels = np.full((4, 4), level, dtype=np.uint16)
+            Image.fromarray(pixels).save(tmp_path / "scans" / name / f"{index}.png")
+    images = read(tmp_path / "scans", "train")
+    assert set(levels(images)) == {round(1000 * 255 / 4095), round(2000 * 255 / 4095)}
+    assert any("use 12 of them: 4,095 becomes white" in notice for notice in images.notices)
+
+
+def test_the_cache_is_private(tmp_path: Path, cache: Path) -> None:
+    read(pets(tmp_path / "pets"), "train")
+    assert cache.stat().st_mode & 0o777 == 0o700

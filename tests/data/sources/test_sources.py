@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from sklearn.datasets import load_digits
 from convline.config import load_config
 from convline.data.sources import Images, SplitName, digits, synthetic
 from convline.data.sources.base import lay_channels_last, swap_sides
+from convline.data.validate import check_type
+from convline.errors import UserError
 
 SPLITS: tuple[SplitName, ...] = ("train", "test")
 
@@ -200,3 +203,41 @@ def test_sources_import_nothing_heavy_but_torch() -> None:
     heavy = ("torchvision", "PIL", "scipy", "sklearn", "pandas")
     code = f"import sys, convline.data.sources; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+GRAY = torch.zeros(4, 1, 2, 2, dtype=torch.uint8)
+LABELS = torch.tensor([0, 1, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "texts"),
+    [
+        (GRAY.float(), LABELS, ("torch.float32 from 0 to 0", "(images * 255).round().to(torch.uint8)")),
+        (GRAY.float() - 1, LABELS, ("from -1 to -1", "as they are in the files")),
+        (GRAY.int(), LABELS, ("torch.int32", "uint8")),
+        (GRAY[:, 0], LABELS, ("3 dimensions (4×2×2)", "images.unsqueeze(1)")),
+        (GRAY.numpy(), LABELS, ("ndarray", "torch.from_numpy")),
+        (GRAY, LABELS + 1, ("from 1 to 2", "numbered from 0 to 1")),
+        (GRAY, LABELS - 1, ("from -1 to 0", "numbered from 0 to 1")),
+        (GRAY, LABELS.float(), ("torch.float32", "labels.long()")),
+        (GRAY, LABELS.tolist(), ("labels as list", "torch.tensor(labels)")),
+        (GRAY, LABELS[:3], ("4 images, but 3 labels",)),
+    ],
+)
+def test_images_and_labels_of_another_form_are_refused(images: Any, labels: Any, texts: tuple[str, ...]) -> None:
+    with pytest.raises(UserError) as caught:
+        Images(images, labels, ("a", "b"))
+    assert all(text in str(caught.value) for text in texts), str(caught.value)
+
+
+def test_labels_of_any_integer_type_are_taken() -> None:
+    assert Images(GRAY, LABELS.to(torch.uint8), ("a", "b")).labels.dtype == torch.int64
+
+
+def test_a_source_that_gives_something_else_is_told_what_to_give() -> None:
+    from torch.utils.data import TensorDataset
+
+    with pytest.raises(UserError, match=r"gives TensorDataset(.|\n)*Name the Dataset's class itself"):
+        check_type(TensorDataset(GRAY, LABELS))
+    with pytest.raises(UserError, match=r"gives tuple(.|\n)*Return convline.data.sources.Images"):
+        check_type((GRAY, LABELS))

@@ -3,10 +3,10 @@
 import os
 import warnings
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 Resize = Literal["crop", "squash"]
 Shape = tuple[int, int, int]
+# Bits of a pixel that scanners and cameras have. Files hold them in 16 bits, of which the upper ones are then 0.
+DEPTHS = (8, 10, 12, 14, 16)
+DEEP_SUFFIXES = (".png", ".tif", ".tiff")  # formats that can have 16 bits; a JPEG has a suffix of its own
+T = TypeVar("T")
 FILES_A_TASK = 8  # small, so that Ctrl-C does not wait for long
 
 
-def decode(path: Path, shape: Shape, resize: Resize) -> np.ndarray:
+def decode(path: Path, shape: Shape, resize: Resize, depth: int = 16) -> np.ndarray:
     """Decode one image: apply its EXIF orientation, remove transparency, resize.
 
     Args:
@@ -28,6 +32,7 @@ def decode(path: Path, shape: Shape, resize: Resize) -> np.ndarray:
         shape: channels (1: gray, 3: red, green and blue), height and width of the result.
         resize: "crop" keeps the proportions: the largest part around the center that has those of `shape`;
             "squash" takes the whole image. Either way bilinear and antialiased.
+        depth: bits of a pixel that gray files of 16 bits use; see `measure_depth`.
     Returns:
         uint8, of `shape`.
     Raises:
@@ -39,7 +44,7 @@ def decode(path: Path, shape: Shape, resize: Resize) -> np.ndarray:
     with Image.open(path, formats=FORMATS) as opened:
         side = 2 * max(height, width)
         opened.draft(None, (side, side))  # a JPEG is decoded at 1/2, 1/4 or 1/8, if that is at least so large
-        image = _opaque(ImageOps.exif_transpose(opened)).convert("L" if channels == 1 else "RGB")
+        image = _opaque(ImageOps.exif_transpose(opened), depth).convert("L" if channels == 1 else "RGB")
     if resize == "crop":
         image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
     else:
@@ -47,12 +52,13 @@ def decode(path: Path, shape: Shape, resize: Resize) -> np.ndarray:
     return np.asarray(image).reshape(height, width, channels).transpose(2, 0, 1)
 
 
-def _opaque(image: "Image") -> "Image":
+def _opaque(image: "Image", depth: int) -> "Image":
     """Convert to 8 bits, with white where the image is transparent."""
     from PIL import Image
 
     if image.mode.startswith("I;16"):
-        return Image.fromarray(np.rint(np.asarray(image) * (255 / 65535)).astype(np.uint8))
+        levels = np.asarray(image) * (255 / (2**depth - 1))
+        return Image.fromarray(np.rint(levels.clip(0, 255)).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ValueError("its pixels are 32-bit numbers of unknown range; save it with 8 or 16 bits")
     if not image.has_transparency_data:
@@ -61,14 +67,49 @@ def _opaque(image: "Image") -> "Image":
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
-def decode_all(paths: Sequence[Path], shape: Shape, resize: Resize) -> Generator[np.ndarray | str, None, None]:
-    """Decode files in parallel by threads, since Pillow's decoders release the global interpreter lock.
+def measure_depth(paths: Sequence[Path]) -> int | None:
+    """Find how many bits of a pixel the gray files of 16 bits use, over all of them; None if there are none.
+
+    Medical images have 12 bits: taken for 16, their 4,096 levels would become 16 of 256.
+
+    Returns:
+        The smallest of `DEPTHS` that holds the largest pixel.
+    """
+    deep = [path for path in paths if path.suffix.lower() in DEEP_SUFFIXES]
+    largest = max(_in_threads(deep, _largest_pixel), default=-1)
+    return next((depth for depth in DEPTHS if largest < 2**depth), None) if largest >= 0 else None
+
+
+def _largest_pixel(path: Path) -> int:
+    """Return the largest pixel of a gray file of 16 bits; -1 for other files, of which only the header is read."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return int(np.asarray(image).max()) if image.mode.startswith("I;16") else -1
+    except Exception:  # a broken file, which `decode_all` will name
+        return -1
+
+
+def decode_all(
+    paths: Sequence[Path], shape: Shape, resize: Resize, depth: int | None = None
+) -> Generator[np.ndarray | str, None, None]:
+    """Decode files in parallel by threads; see `decode`.
 
     Yields:
         For each path, in order, its image, or the reason why it cannot be decoded.
     """
+    yield from _in_threads(paths, lambda path: _decode_or_reason(path, shape, resize, depth or 16))
+
+
+def _in_threads(paths: Sequence[Path], read: Callable[[Path], T]) -> Generator[T, None, None]:
+    """Read files by threads, in order, since Pillow's decoders release the global interpreter lock."""
+
+    def read_some(some: Sequence[Path]) -> list[T]:
+        return [read(path) for path in some]
+
     workers = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    waiting: deque[Future[list[np.ndarray | str]]] = deque()
+    waiting: deque[Future[list[T]]] = deque()
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
         from PIL import Image
 
@@ -76,7 +117,7 @@ def decode_all(paths: Sequence[Path], shape: Shape, resize: Resize) -> Generator
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             for start in range(0, len(paths), FILES_A_TASK):
-                waiting.append(pool.submit(_decode_some, paths[start : start + FILES_A_TASK], shape, resize))
+                waiting.append(pool.submit(read_some, paths[start : start + FILES_A_TASK]))
                 if len(waiting) > 4 * workers:
                     yield from waiting.popleft().result()
             while waiting:
@@ -85,13 +126,9 @@ def decode_all(paths: Sequence[Path], shape: Shape, resize: Resize) -> Generator
             pool.shutdown(cancel_futures=True)
 
 
-def _decode_some(paths: Sequence[Path], shape: Shape, resize: Resize) -> list[np.ndarray | str]:
-    return [_decode_or_reason(path, shape, resize) for path in paths]
-
-
-def _decode_or_reason(path: Path, shape: Shape, resize: Resize) -> np.ndarray | str:
+def _decode_or_reason(path: Path, shape: Shape, resize: Resize, depth: int) -> np.ndarray | str:
     try:
-        return decode(path, shape, resize)
+        return decode(path, shape, resize, depth)
     except Exception as error:  # decoders fail on broken files with errors of every type
         from PIL import Image, UnidentifiedImageError
 

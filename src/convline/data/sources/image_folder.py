@@ -16,9 +16,9 @@ from rich.progress import Progress
 
 from convline.config.class_folders import ClassFolders, find_classes
 from convline.config.label_files import LabeledImages, find_labels
-from convline.data.array_cache import cached_array
+from convline.data.array_cache import cached_array, writable_cache
 from convline.data.sources.base import Images, SplitName
-from convline.data.sources.image_decoding import Resize, Shape, decode_all
+from convline.data.sources.image_decoding import Resize, Shape, decode_all, measure_depth
 from convline.data.sources.image_folder_files import (
     MAX_SHOWN,
     File,
@@ -29,9 +29,9 @@ from convline.data.sources.image_folder_files import (
 from convline.errors import UserError
 from convline.formatting import shape_text
 from convline.memory import check_memory
-from convline.storage import cache_directory, short_hash
+from convline.storage import cache_directory, make_private, short_hash
 
-CACHE_VERSION = 1  # increase it when the decoding changes, so that cached arrays are computed anew
+CACHE_VERSION = 2  # increase it when the decoding changes, so that cached arrays are computed anew
 
 
 def folder(
@@ -76,19 +76,26 @@ def folder(
     splits = split_files(files, layout.classes, is_multilabel, test_fraction, test_seed)
     all_files = splits["train"] + splits["test"]
     broken_now: dict[str, str] = {}
+    depths: list[int | None] = []  # of gray files of 16 bits, once they are decoded
     # a file of labels can change while the images stay as they are
     listed = [layout.classes, len(splits["train"]), [file.labels for file in all_files]] if is_listed else []
 
     def make_metadata(array: np.ndarray) -> dict[str, Any]:
         sets = {name: _take(array, splits, broken_now, layout.classes, is_multilabel, name) for name in splits}
-        return {"broken": broken_now, "fingerprints": {name: images.fingerprint() for name, images in sets.items()}}
+        return {
+            "broken": broken_now,
+            "depth": depths[-1],
+            "fingerprints": {name: images.fingerprint() for name, images in sets.items()},
+        }
 
+    with writable_cache(cache_directory()):
+        make_private(cache_directory())
     array, metadata = cached_array(
         folder=cache_directory() / "folders" / f"{_plain(root.absolute().name)}-{_hash(os.path.realpath(root))}",
         version=_hash([CACHE_VERSION, [_state(root, file) for kept in files.values() for file in kept], *listed]),
         settings=_hash([channels, height, width, resize, "all" in files and [test_fraction, test_seed]]),
         max_shape=(len(all_files), height, width, channels),
-        make_rows=lambda: _decode_with_bar(root, all_files, (channels, height, width), resize, broken_now),
+        make_rows=lambda: _decode_with_bar(root, all_files, (channels, height, width), resize, broken_now, depths),
         make_metadata=make_metadata,
     )
     left_out: dict[str, str] = metadata["broken"]
@@ -105,17 +112,30 @@ def folder(
             cause = " is left without the broken ones" if left_out else ", but one is needed"
             raise UserError(f"no {split_name} image of the class {layout.classes[label]}{cause}.")
     notices = _unused(root, layout, unused, left_out, len(all_files))
+    if metadata["depth"] not in (None, 16):
+        depth = metadata["depth"]
+        notices = (*notices, f"gray images of 16 bits in {root} use {depth} of them: {2**depth - 1:,} becomes white")
     return replace(images, notices=notices, known_fingerprint=metadata["fingerprints"][split_name])
 
 
 def _decode_with_bar(
-    root: Path, files: Sequence[File], shape: Shape, resize: Resize, broken: dict[str, str]
+    root: Path,
+    files: Sequence[File],
+    shape: Shape,
+    resize: Resize,
+    broken: dict[str, str],
+    depths: list[int | None],
 ) -> Iterator[np.ndarray]:
-    """Yield the images that can be decoded, in order; put the reasons of the others into `broken`."""
+    """Yield the images that can be decoded, in order; put the reasons of the others into `broken`.
+
+    The bits of a pixel that gray files of 16 bits use, in all files together, are appended to `depths`.
+    """
     console = Console()
+    paths = [root / file.name for file in files]
+    depths.append(measure_depth(paths))
     with (
         Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
-        contextlib.closing(decode_all([root / file.name for file in files], shape, resize)) as images,
+        contextlib.closing(decode_all(paths, shape, resize, depths[-1])) as images,
     ):
         task = bar.add_task(f"decoding {len(files):,} images", total=len(files))
         for file, image in zip(files, images, strict=True):
