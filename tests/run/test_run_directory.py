@@ -105,7 +105,7 @@ class TestRunDirectory:
         assert tags == {"result/val/acc", "result/val/loss", "result/test/acc", "result/test/loss"}
         settings = read("_hparams_/session_start_info").session_start_info.hparams
         assert settings["optimizer.lr"].number_value == 0.05
-        assert settings["model"].string_value == "lenet"
+        assert settings["model"].string_value.startswith("lenet with pattern=CONV(4) -> ")
         assert {info.name for info in experiment.hparam_infos} > set(settings)  # another run may have the others
         assert read("_hparams_/session_end_info").session_end_info.status == STATUS_SUCCESS
         metrics = summary(run_dir)["metrics"]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from convline.figures import canvas
 from convline.figures.arguments import checked
+from convline.figures.fonts import drawable_names
 from convline.figures.image_grid import as_tiles, colored, enlarged, make_grid
 from convline.figures.predictions import LONG, caption
 from convline.network.hooks import evaluating, layers
@@ -51,9 +52,14 @@ def attribution(run: RunOrPath, num_images: int = 8) -> Figure:
         rows.append((["Grad-CAM", f"at {name}"], overlaid(tiles, heat)))
     bright = saliency(run.network, samples.images, predicted)
     rows.append((["saliency"], enlarged(colored(bright, 0, 1, "inferno"), SIDE)))
-    predicted = predicted.cpu()
-    names = zip(run.label_names(predicted), run.label_names(samples.labels), probability.tolist(), strict=True)
-    longest = max(map(len, run.classes)) if not is_multilabel else LONG
+    predicted, classes = predicted.cpu(), drawable_names(run.classes)
+    names = zip(
+        run.label_names(predicted, classes),
+        run.label_names(samples.labels, classes),
+        probability.tolist(),
+        strict=True,
+    )
+    longest = max(map(len, classes)) if not is_multilabel else LONG
     captions = [caption(*values, longest) for values in names]
     # of several labels the most probable one is explained
     is_correct = (

@@ -15,9 +15,12 @@ import io
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
+from unicodedata import east_asian_width
 
 import numpy as np
 from numpy.typing import NDArray
+
+from convline.figures.fonts import families
 
 if TYPE_CHECKING:  # matplotlib is imported inside functions: it takes a third of a second
     from matplotlib.artist import Artist
@@ -115,12 +118,13 @@ def write(
     whole_width, whole_height = figure.get_size_inches() * DPI
     weight = "bold" if bold else "normal"
     figure.text(left / whole_width, 1 - (top + size * DPI / 72) / whole_height, text, fontsize=size,
-                color=color, ha=align, va="baseline", weight=weight, parse_math=False)  # fmt: skip
+                color=color, ha=align, va="baseline", weight=weight, parse_math=False,
+                family=families(text))  # fmt: skip
 
 
 def text_width(text: str, size: float = NORMAL, bold: bool = False) -> float:
     """Estimate the width of a line of text in pixels, rather too wide; a measurement would need a layout engine."""
-    ems = sum(0.36 if char in NARROW else 1.02 if char in WIDE else 0.64 for char in text)
+    ems = sum(0.36 if c in NARROW else 1.02 if c in WIDE or east_asian_width(c) in "WF" else 0.64 for c in text)
     return ems * size * DPI / 72 * (1.1 if bold else 1)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from convline.errors import UserError
 from convline.figures import canvas
 from convline.figures.arguments import checked
+from convline.figures.fonts import drawable_names, families
 from convline.training.loaded_run import RunOrPath, load_run
 
 if TYPE_CHECKING:
@@ -40,7 +41,12 @@ def confusion_matrix(run: RunOrPath, split: str = "val", normalized: bool = Fals
             "shows each label."
         )
     counts = matrix(evaluation.labels.numpy(), evaluation.logits.argmax(dim=1).numpy(), evaluation.logits.shape[1])
-    return draw(counts, run.classes, normalized, f"{len(evaluation.labels):,} {canvas.SPLIT_NAMES[split]} images")
+    return draw(
+        counts,
+        drawable_names(run.classes),
+        normalized,
+        f"{len(evaluation.labels):,} {canvas.SPLIT_NAMES[split]} images",
+    )
 
 
 @checked()
@@ -82,8 +88,9 @@ def draw(counts: NDArray[np.int64], classes: Sequence[str], normalized: bool, ca
     axes.imshow(_colors(shares(counts)), interpolation="nearest", aspect="auto")
     positions = range(num_classes)
     rotation = 90 if names > 2 * cell / 3 else 0
-    axes.set_xticks(positions, classes, fontsize=size, rotation=rotation, parse_math=False)
-    axes.set_yticks(positions, classes, fontsize=size, parse_math=False)
+    family = families("".join(classes))
+    axes.set_xticks(positions, classes, fontsize=size, rotation=rotation, parse_math=False, family=family)
+    axes.set_yticks(positions, classes, fontsize=size, parse_math=False, family=family)
     axes.tick_params(length=0, pad=3)
     axes.set_xlabel("predicted", fontsize=canvas.NORMAL)
     axes.set_ylabel("true", fontsize=canvas.NORMAL)

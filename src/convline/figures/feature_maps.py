@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from convline.figures import canvas
 from convline.figures.arguments import checked
 from convline.figures.canvas import Pixels
+from convline.figures.fonts import drawable_names
 from convline.figures.image_grid import as_tiles, colored, fitted, make_grid
 from convline.formatting import shape_text
 from convline.network.hooks import UNCHANGED, outputs
@@ -43,7 +44,7 @@ def feature_maps(run: RunOrPath, num_images: int = 3, num_channels: int = 8) -> 
     run = load_run(run)
     samples = run.one_sample_per_class(num_images)
     maps = outputs(run.network, samples.images, lambda module: not isinstance(module, UNCHANGED), _to_numpy)
-    names = run.label_names(samples.labels)
+    names = run.label_names(samples.labels, drawable_names(run.classes))
     return draw(as_tiles(samples.pictures.numpy()), names, choose_layers(maps), num_channels)
 
 

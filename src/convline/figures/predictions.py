@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from convline.figures import canvas
 from convline.figures.arguments import checked
+from convline.figures.fonts import drawable_names
 from convline.figures.image_grid import as_tiles, enlarged, make_grid
 from convline.training.evaluation import Evaluation
 from convline.training.loaded_run import LoadedRun, RunOrPath, load_run
@@ -73,16 +74,21 @@ def misclassified_by_loss(evaluation: Evaluation) -> torch.Tensor:
 def _draw_images(
     run: LoadedRun, split: str, evaluation: Evaluation, indices: torch.Tensor, columns: int, title: str
 ) -> Figure:
-    samples = run.samples(split, indices)
+    samples, classes = run.samples(split, indices), drawable_names(run.classes)
     logits, probabilities = evaluation.logits[indices], evaluation.probabilities[indices]
     if evaluation.is_multilabel:
         predicted, longest = logits > 0, LONG
         # of all labels together, if they are independent
         probability = torch.where(predicted, probabilities, 1 - probabilities).prod(dim=1)
     else:
-        predicted, longest = logits.argmax(dim=1), max(map(len, run.classes))
+        predicted, longest = logits.argmax(dim=1), max(map(len, classes))
         probability = probabilities.amax(dim=1)
-    names = zip(run.label_names(predicted), run.label_names(samples.labels), probability.tolist(), strict=True)
+    names = zip(
+        run.label_names(predicted, classes),
+        run.label_names(samples.labels, classes),
+        probability.tolist(),
+        strict=True,
+    )
     captions = [caption(*values, longest) for values in names]
     is_correct = evaluation.is_correct[indices].tolist()
     return draw(as_tiles(samples.pictures.numpy()), captions, is_correct, columns, title)
