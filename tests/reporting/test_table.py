@@ -250,7 +250,7 @@ def test_a_running_run_says_how_far_it_is_and_a_dead_one_is_interrupted(tmp_path
 
 def test_an_error_cannot_move_the_cursor(tmp_path: Path) -> None:
     run = records.read_run(changed(made(tmp_path / "a"), status="failed", error="\x1b[2Jboom\r\x07\nsecond line"))
-    assert run.error == " [2Jboom"
+    assert run.error == r"\x1b[2Jboom"
 
 
 def test_runs_are_found_once_wherever_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from convline.records.directory import update_summary
 from convline.sweeps.directory import Folder, is_named, new_folder_path, open_folder
 from convline.sweeps.jobs import Job
 
@@ -32,7 +33,10 @@ def test_a_sweep_with_a_name_of_its_own_does_not_join_another(tmp_path: Path) ->
         sweep = OmegaConf.create({"sweep": {"dir": f"{tmp_path}/2026-01-01_00-00-00_sweep"}})
         config = OmegaConf.create({"hydra": {**sweep, "overrides": {"hydra": []}}, "name": name})
         path, explicit = new_folder_path(config)
-        return open_folder(chosen, path.parent, path.name, explicit, "failed", name)[0]
+        found, directories = open_folder(chosen, path.parent, path.name, explicit, "failed", name)
+        for directory in directories:
+            update_summary(directory, status="finished")
+        return found
 
     first = folder(jobs[:2], None)
     second = folder(jobs[1:], "second")

@@ -50,8 +50,8 @@ def find_loop(folder: Path) -> Path | None:
     def search(path: Path) -> Path | None:
         try:
             status = path.stat()
-            entries = sorted(entry.path for entry in os.scandir(path) if entry.is_dir())
-        except OSError:  # a link to itself, or a folder that cannot be read, into which TensorBoard does not go either
+            entries = sorted(entry.path for entry in os.scandir(path) if os.path.isdir(entry.path))
+        except OSError:  # a folder that cannot be read, into which TensorBoard does not go either
             return None
         identity = status.st_dev, status.st_ino
         if identity in above:

@@ -50,7 +50,7 @@ def _own_characters() -> frozenset[int]:
     """Return the code points of matplotlib's own font."""
     from matplotlib.font_manager import FontProperties, findfont
 
-    return _characters(findfont(FontProperties(family="sans-serif")))
+    return _characters(findfont(FontProperties()))
 
 
 @cache

@@ -222,7 +222,7 @@ def test_many_files_come_in_order(tmp_path: Path) -> None:
 def test_ctrl_c_stops_the_decoding_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = []
 
-    def decode_and_interrupt(path: Path, shape: Any, resize: Any) -> np.ndarray:
+    def decode_and_interrupt(path: Path, shape: Any, *_: Any) -> np.ndarray:
         decoded.append(path)
         if path.name == "100":
             os.kill(os.getpid(), signal.SIGINT)

@@ -132,7 +132,7 @@ def test_a_truncated_array_is_made_again(tmp_path: Path, cache: Path) -> None:
 def test_interrupted_decoding_leaves_nothing(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module("convline.data.sources.image_folder")  # the package's attribute is the function
 
-    def interrupted(paths: Any, shape: Any, resize: Any) -> Any:
+    def interrupted(paths: Any, shape: Any, *_: Any) -> Any:
         yield np.zeros(shape, dtype=np.uint8)
         raise KeyboardInterrupt
 
