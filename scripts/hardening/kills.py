@@ -235,7 +235,7 @@ def _losses_of_output(done: Ended, signals: tuple[str, ...], kind: Kind, was_sen
     if done.has_hung:
         losses.append(f"it hung after {signals}: {done.text[-600:]}")
     if "Traceback" in done.text or "Exception ignored" in done.text:
-        losses.append(f"a traceback after {signals}: {done.text[-2500:]}")
+        losses.append(f"a traceback after {signals}: {done.text[-6000:]}")
     if was_sent and not done.has_hung:
         expected = {0, *(sign * _number(name) + (128 if sign > 0 else 0) for name in signals for sign in (1, -1))}
         may_fail = kind.has_children and "KILL" in signals  # a killed worker or rank is an error of the run

@@ -117,10 +117,12 @@ class Points:
             if sender := os.fork():  # another process sends, as a terminal or a scheduler is another process
                 os.waitpid(sender, 0)
             else:
-                for pid in processes_of(self._main_pid, with_descendants=self._plan.target == "all"):
-                    if pid not in (target, os.getpid()):
-                        send_signal(pid, signum)
-                os._exit(0)
+                try:
+                    for pid in processes_of(self._main_pid, with_descendants=self._plan.target == "all"):
+                        if pid not in (target, os.getpid()):
+                            send_signal(pid, signum)
+                finally:  # whatever happened: a copy of the process must not go on with its work
+                    os._exit(0)
             self._is_here = False
         send_signal(target, signum)
 
@@ -138,7 +140,7 @@ def processes_of(main_pid: int, with_descendants: bool) -> list[int]:
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, parent, group_id = path.read_text().rpartition(")")[2].split()[:3]
-        except OSError:
+        except (OSError, ValueError):  # it has ended meanwhile
             continue
         if state != "Z":
             parents[int(path.parent.name)] = int(parent)

@@ -188,3 +188,13 @@ def test_a_signal_that_comes_while_the_workers_start_reaches_none_of_them(monkey
     with pytest.raises(Interrupted), stoppable(""):
         epoch(streaming)
     assert signal.SIGTERM in blocked[0]
+
+
+def test_shared_memory_that_is_used_up_is_an_error_and_no_endless_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(tensor: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", refuse)
+    _, streaming = pair(1, LoaderConfig(4))
+    with pytest.raises(UserError, match=r"failed: RuntimeError: unable to allocate shared memory.*\n.*/dev/shm"):
+        epoch(streaming)

@@ -7,9 +7,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from convline.data.loader import Loader, LoaderConfig
 from convline.data.preprocess import Preprocessor
@@ -58,7 +59,9 @@ class StreamingLoader(Loader):
         )
 
     def _start(self) -> None:
-        self._remaining.batches = [self.batch_indices(position) for position in range(self.position, self.num_batches)]
+        positions = range(self.position, self.num_batches)
+        # as NumPy's arrays, which are sent whole: of a tensor, a worker would fetch the memory from a thread here
+        self._remaining.batches = [self.batch_indices(position).numpy() for position in positions]
         with signals_blocked():  # until `keep_out_of_signals`, a worker has the signal handlers of this process
             self._batches = iter(self._source)
 
@@ -68,9 +71,13 @@ class StreamingLoader(Loader):
         except (RuntimeError, ConnectionError, EOFError) as error:  # by where it was when it died
             if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
+            # an error of the worker itself ends with the error's own line, after the worker's traceback
+            is_own = "Original Traceback" in str(error)
+            reason = f"failed: {str(error).strip().splitlines()[-1]}" if is_own else f"has died: {first_line(error)}"
             raise UserError(
-                f"a worker that brings the images has died: {first_line(error)}\n"
-                "  If memory ran out, type fewer: data.num_workers=1; or data.num_workers=0 for none."
+                f"a worker that brings the images {reason}\n"
+                "  If memory or shared memory (/dev/shm) ran out, type fewer: data.num_workers=1; "
+                "or data.num_workers=0 for none."
             ) from error
         images, labels, index = (tensor.to(self.device, non_blocking=True) for tensor in batch)
         return images, labels, index
@@ -82,20 +89,25 @@ class _Gather(Dataset[Gathered]):
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         self.images_NHWC, self.labels = images.permute(0, 2, 3, 1), labels
 
-    def __getitem__(self, index: Tensor) -> Gathered:
-        return self.images_NHWC.index_select(0, index).permute(0, 3, 1, 2), self.labels.index_select(0, index), index
+    def __getitem__(self, positions: np.ndarray) -> Gathered:
+        index = torch.from_numpy(positions)
+        batch = self.images_NHWC.index_select(0, index), self.labels.index_select(0, index), index
+        if get_worker_info() is not None:
+            for tensor in batch:  # here an error reaches the training; of the thread that sends batches it would not
+                tensor.share_memory_()
+        return batch[0].permute(0, 3, 1, 2), *batch[1:]
 
 
-class _RemainingBatches(Sampler[Tensor]):
+class _RemainingBatches(Sampler[np.ndarray]):
     """Yield the indices of the batches that remain of a loader's epoch.
 
     It holds no reference to the loader, so there is no cycle: the workers end with the loader's last reference.
     """
 
     def __init__(self) -> None:
-        self.batches: list[Tensor] = []
+        self.batches: list[np.ndarray] = []
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[np.ndarray]:
         return iter(self.batches)
 
 
