@@ -1,5 +1,6 @@
 """The loader behind worker processes: the resident one's batches, bit for bit, wherever it begins."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -198,3 +199,21 @@ def test_shared_memory_that_is_used_up_is_an_error_and_no_endless_wait(monkeypat
     _, streaming = pair(1, LoaderConfig(4))
     with pytest.raises(UserError, match=r"failed: RuntimeError: unable to allocate shared memory.*\n.*/dev/shm"):
         epoch(streaming)
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_a_worker_ends_by_the_training_process_though_a_fork_server_is_its_parent(method: str) -> None:
+    context = multiprocessing.get_context(method)
+    ready = context.Event()
+    worker = context.Process(target=_be_a_worker, args=(ready,))
+    worker.start()
+    assert ready.wait(60)
+    worker.terminate()
+    worker.join(20)
+    assert worker.exitcode == 0
+
+
+def _be_a_worker(ready: Any) -> None:
+    keep_out_of_signals(0)
+    ready.set()
+    time.sleep(60)

@@ -1,5 +1,6 @@
 """Load batches of data that do not fit into the device's memory, through torch's DataLoader."""
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -124,10 +125,10 @@ def keep_out_of_signals(worker: int) -> None:
     sys.excepthook = lambda kind, error, trace: _report_unless_parent_left(report, kind, error, trace)
     for signum in (signal.SIGINT, *SCHEDULER_SIGNALS):
         signal.signal(signum, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+    if hasattr(signal, "sigtimedwait"):  # not on macOS
         # blocked in every thread, SIGTERM waits for the one that learns who has sent it
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-        threading.Thread(target=_exit_on_request, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=_exit_on_request, daemon=True).start()
     else:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         unblock_signals(signal.SIGTERM)
@@ -139,7 +140,13 @@ def _report_unless_parent_left(report: Any, kind: type[BaseException], error: Ba
         report(kind, error, trace)
 
 
-def _exit_on_request(parent: int) -> None:
-    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != parent:
-        pass
-    os._exit(0)
+def _exit_on_request() -> None:
+    """Exit when the training process asks for it by SIGTERM, or is gone."""
+    training = multiprocessing.parent_process()  # not always the parent in the system, which may be a fork server
+    parent = os.getppid()
+    while True:
+        received = signal.sigtimedwait([signal.SIGTERM], 1.0)
+        if received is not None and received.si_pid in (parent, training and training.pid):
+            os._exit(0)
+        if os.getppid() != parent or (training is not None and not training.is_alive()):
+            os._exit(1)
