@@ -113,7 +113,8 @@ class Points:
         time.sleep(delay)
         target = self._main_pid if self._plan.target == "main" else os.getpid()
         if self._plan.target in ("group", "all"):
-            self._is_here = True
+            # a fork of the main thread is no point; a thread passes none anyway
+            self._is_here = threading.current_thread() is threading.main_thread()
             if sender := os.fork():  # another process sends, as a terminal or a scheduler is another process
                 os.waitpid(sender, 0)
             else:

@@ -5,6 +5,7 @@ The module imports neither torch nor Lightning, which take seconds: a process th
 
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -80,7 +81,7 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str], res
             with _locked_and_stoppable(run_dir, world):
                 run_or_resume(run_dir, world)
         except UserError:
-            if world.rank == 0 and run_dir.is_dir() and "started" not in read_summary(run_dir):
+            if world.rank == 0 and not is_gone(run_dir) and "started" not in read_summary(run_dir):
                 shutil.rmtree(run_dir)
             raise
     return run_dir
@@ -182,16 +183,26 @@ def _faults_explained(run_dir: Path) -> Iterator[None]:
     Raises:
         UserError: the disk is full, memory ran out, or somebody removed the run directory.
     """
+    report = threading.excepthook
+    # a logger's thread hands its error on to the training, which explains it
+    threading.excepthook = lambda failure: None if isinstance(failure.exc_value, OSError) else report(failure)
     try:
         yield
     except Exception as error:
-        if not run_dir.is_dir():
+        if is_gone(run_dir):
             raise UserError(f"{run_dir} is gone: somebody has removed it while the run wrote to it.") from error
         if isinstance(error, UserError) or not (fault := machine_fault(error)):
             raise
         begun = "started" in read_summary(run_dir)  # otherwise the directory is removed
         what = f"type: {resume_command(run_dir)}" if begun else "type the command again."
         raise UserError(f"{fault}.\n  When that is mended, {what}") from error
+    finally:
+        threading.excepthook = report
+
+
+def is_gone(run_dir: Path) -> bool:
+    """Return whether somebody has removed a run directory; what still writes may have made an empty one again."""
+    return not (run_dir / "config.yaml").is_file()
 
 
 def _run_on_ranks(run_dir: Path, world: World) -> dict[str, Any]:

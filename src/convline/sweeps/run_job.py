@@ -16,7 +16,7 @@ from convline.errors import Interrupted, Pruned, UserError
 from convline.formatting import first_line
 from convline.records.directory import read_summary, update_summary
 from convline.records.lock import HeldError, locked
-from convline.run.start import run_or_resume
+from convline.run.start import is_gone, run_or_resume
 
 
 def run_jobs(directories: Sequence[Path], fail_fast: bool, quiet: bool = False) -> bool:
@@ -75,7 +75,7 @@ def _train(run_dir: Path, log: IO[str]) -> str:
     except (Interrupted, KeyboardInterrupt):
         raise
     except BaseException as error:  # SystemExit too: a library that calls sys.exit must not end the sweep
-        if not run_dir.is_dir():  # there is nothing to record a failure in, nor for the other jobs
+        if is_gone(run_dir):  # there is nothing to record a failure in, nor for the other jobs
             raise
         log.write(f"error: {error}\n" if isinstance(error, UserError) else traceback.format_exc())
         # training records this itself, unless it failed before it could begin
