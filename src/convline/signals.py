@@ -79,11 +79,21 @@ def signals_blocked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    # The mask is that of this thread and of new processes. Another thread may get the signal, and Python then runs the
+    # handler in the main thread all the same: there it only notes the signal.
+    received: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    handlers = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS} if is_main else {}
+    handlers = {signum: handler for signum, handler in handlers.items() if callable(handler)}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    set_handlers(dict.fromkeys(handlers, lambda signum, frame: received.append(signum)))
     try:
         yield
     finally:
+        set_handlers(handlers)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for signum in received:
+            os.kill(os.getpid(), signum)
 
 
 def unblock_signals(*signums: int) -> None:

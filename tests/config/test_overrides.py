@@ -33,6 +33,8 @@ def test_a_value_that_may_be_something_else_is_shown_with_quotes(word: str) -> N
 def test_what_hydra_reads_stays_as_it_is() -> None:
     words = ["model=lenet", "seed=0,1", "data.augment=[]", "optimizer.lr=range(1,3)", "~callbacks", "name='a b'", "-m"]
     assert prepare(words) == words
+    digits = "seed=" + "9" * 5000  # Python reads no number of so many
+    assert prepare([digits]) == [digits]
 
 
 def test_the_home_folder_may_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,9 @@ def test_moved_data_are_named_or_found_by_the_variable(tmp_path: Path, monkeypat
     assert read_trusted_config(run_dir).data.root == "/gone"
     assert read_trusted_config(run_dir, "/moved").data.root == "/moved"
     monkeypatch.setenv("CONVLINE_DATA", str(tmp_path))
+    assert read_trusted_config(run_dir).data.root == "/gone"  # a new run takes no other folder than was typed
+    for path in (run_dir, images):
+        (path / "environment.json").write_text('{"data_fingerprint": "0"}')
     assert read_trusted_config(run_dir).data.root == str(tmp_path)
     assert read_trusted_config(images).data.root == "/gone"  # images of one's own are not in that folder
     present = made(tmp_path / "c", str(tmp_path / "a"))

@@ -82,6 +82,7 @@ def test_it_is_resumed_and_ends_like_the_run_that_was_not_interrupted(runs: Path
     expected, resumed = (curves(path / "metrics.csv") for path in (STORED / "uninterrupted", runs / "interrupted"))
     assert [row["epoch"] for row in resumed] == [1, 2, 3]
     for row, other in zip(resumed, expected, strict=True):
-        for key in ("train/loss", "train/acc", "val/loss", "val/acc", "lr"):
+        # not val/*: the average of the weights, which is validated, begins with a smaller decay since (CHANGELOG.md)
+        for key in ("train/loss", "train/acc", "lr"):
             # on the machine that trained it the two are equal to the bit; another may round differently
             assert row[key] == pytest.approx(other[key], rel=1e-4, abs=1e-6), (row["epoch"], key)

@@ -31,7 +31,7 @@ class TestFailure:
         assert "failed" in done.out[done.out.rindex("finished") - 2000 :]  # in the closing table
 
     @pytest.mark.parametrize(
-        ("error", "message"), [("MemoryError", "MemoryError"), ("torch.OutOfMemoryError", "CUDA out of memory")]
+        ("error", "message"), [("MemoryError", "memory ran out"), ("torch.OutOfMemoryError", "CUDA out of memory")]
     )
     def test_out_of_memory_and_bugs_are_failures_with_their_traceback_in_the_log(
         self, error: str, message: str, tmp_path: Path
@@ -42,7 +42,9 @@ class TestFailure:
         assert states(tmp_path) == ["finished", "failed", "finished"]
         assert message in done.err
         assert "Traceback" not in done.err
-        assert "Traceback" in (job_dirs(tmp_path)[1] / "log.txt").read_text()
+        log = (job_dirs(tmp_path)[1] / "log.txt").read_text()
+        assert ("Traceback" in log) == (error != "MemoryError")  # where memory ran out is chance
+        assert message in log
 
     def test_fail_fast_stops_at_the_first(self, tmp_path: Path) -> None:
         done = train(tmp_path, "-m", *TINY, "optimizer.lr=0.1,1e30,0.01", "fail_fast=true")

@@ -42,4 +42,4 @@ def test_a_sweep_with_a_name_of_its_own_does_not_join_another(tmp_path: Path) ->
     second = folder(jobs[1:], "second")
     assert second.path.name == "2026-01-01_00-00-00_second"
     assert folder(jobs, "second").path == second.path
-    assert folder(jobs[:1], None).path == first.path
+    assert first.path.name == "2026-01-01_00-00-00_sweep"

@@ -19,7 +19,7 @@ class TestRerun:
     def test_the_same_command_skips_what_is_done_and_tries_again_what_failed(self, tmp_path: Path) -> None:
         train(tmp_path, *self.WORDS)
         before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("lr=0.*/**/*") if path.is_file()}
-        again = train(tmp_path, *self.WORDS, "name=other", "trainer.log_every_n_steps=7")
+        again = train(tmp_path, *self.WORDS, "trainer.log_every_n_steps=7")
         assert again.status == 1
         assert "3 jobs: 2 finished already, 1 to do" in again.out
         assert len(trained(again)) == 1

@@ -60,6 +60,7 @@ def test_metrics_that_do_not_fit_and_a_wrong_gamma_are_one_screen_and_leave_no_r
     metric = "{_target_: torchmetrics.classification.MulticlassAccuracy, num_classes: 5, name: five}"
     assert_one_screen(train(tmp_path, *SMALL, f"metrics=[{metric}]"), "the metrics cannot be measured")
     assert_one_screen(
-        train(tmp_path, *SMALL, "loss=focal", "loss.gamma=-5"), "loss.gamma=-5: it must be a number from 0"
+        train(tmp_path, *SMALL, "loss=focal", "loss.gamma=-5"),
+        "loss.gamma=-5 is out of range: it must be from 0 to 100",
     )
     assert not list(tmp_path.glob("runs/*/config.yaml"))

@@ -11,7 +11,9 @@ from convline.config.compose import compose_config
 from convline.config.options import groups, undecodable_file
 from convline.config.overrides import expand_sweep, parse_overrides, sweep_values
 from convline.errors import UserError, user_error_in
-from convline.formatting import nearest
+from convline.formatting import nearest, shortened
+
+MAX_LINE = 400  # letters of a line, which may quote a value of any length
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
@@ -99,7 +101,7 @@ def _readable(error: Exception) -> str:
     """Return the message of the innermost cause and the key that it names, without OmegaConf's internals."""
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):
         error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [shortened(line.strip(), MAX_LINE) for line in str(error).splitlines() if line.strip()]
     keys = [line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")]
     kept = [line for line in lines if not line.startswith(("full_key:", "object_type=", "reference_type="))]
     return "\n  ".join([f"{keys[0]}: {kept[0]}" if keys and kept else (kept[0] if kept else str(error)), *kept[1:]])

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString, RangeSweep
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 
 from convline.config.options import groups
 from convline.errors import UserError
@@ -163,8 +163,10 @@ def _quoted_text(word: str) -> str:
         return word
     try:
         OverridesParser.create().parse_overrides([word])
-    except (HydraException, ValueError, RecursionError):
+    except OverrideParseException:
         return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
+    except (HydraException, ValueError, RecursionError):  # such as a number of 5,000 digits: `parse_overrides` says so
+        return word
     return word
 
 

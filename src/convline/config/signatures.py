@@ -21,6 +21,7 @@ GIVEN: dict[str, tuple[int, tuple[str, ...]]] = {
     "scheduler": (0, ("total_steps", "steps_per_epoch", "optimizer")),
     "data.source": (2, ()),
     "logger": (0, ("save_dir",)),
+    "sweep.sampler": (0, ("search_space",)),  # of GridSampler
     "loss": (2, ()),  # of a function; a class gets them when it is called
 }
 
@@ -154,6 +155,8 @@ def _may_be_bool(hint: Any) -> bool:
 
 
 def _type_text(hint: Any) -> str:
+    if typing.get_origin(hint) is typing.Literal:
+        return f"one of {', '.join(map(str, typing.get_args(hint)))}"
     return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
 
 

@@ -213,7 +213,7 @@ def _check_present(node: DictConfig, prefix: str = "") -> None:
                 raise UserError(
                     f"'{prefix}{field.name}' was taken out, but a run needs it: leave out '~{prefix}{field.name}'."
                 )
-    for key in map(str, node):
+    for key in node:  # a number, in the argument of a foreign target
         child = node._get_node(key)
         if isinstance(child, DictConfig) and not (child._is_none() or child._is_missing() or child._is_interpolation()):
-            _check_present(child, f"{prefix}{key}.")
+            _check_present(child, prefix + str(key) + ".")

@@ -160,7 +160,8 @@ def read_trusted_config(run_dir: Path, data_root: str | None = None) -> DictConf
 def _find_moved_data(cfg: DictConfig, run_dir: Path, data_root: str | None) -> None:
     """Set the folder of a run's data: the given one, or $CONVLINE_DATA if the recorded folder is not there any more.
 
-    Images of the user's own lie in a folder of their own, which $CONVLINE_DATA does not name.
+    The variable counts only for a run that has recorded the fingerprint of its data, which is then compared. Images of
+    the user's own lie in a folder of their own, which it does not name.
     """
     recorded = OmegaConf.select(cfg, "data.root")
     if data_root is not None:
@@ -168,7 +169,7 @@ def _find_moved_data(cfg: DictConfig, run_dir: Path, data_root: str | None) -> N
             raise UserError(f"data.root={data_root} would have no effect: the data of {run_dir} are in no folder.")
         cfg.data.root = data_root
         return
-    folder = os.environ.get("CONVLINE_DATA")
+    folder = os.environ.get("CONVLINE_DATA") if (run_dir / "environment.json").is_file() else None
     is_own = OmegaConf.select(cfg, "data.source._target_") == FOLDER_SOURCE
     if folder and recorded and not is_own and not Path(recorded).exists():
         cfg.data.root = str(Path(folder).expanduser().absolute())
