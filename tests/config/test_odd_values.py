@@ -5,9 +5,11 @@ import shlex
 import pytest
 
 from convline.config import load, load_config
+from convline.config.compose import compose_config
 from convline.config.explain import check_overrides
 from convline.config.overrides import expand_sweep, parse_overrides
 from convline.errors import UserError
+from convline.sweeps.study import check_settings
 
 REFUSED = [
     # arguments of shipped targets that have no schema
@@ -65,6 +67,11 @@ REFUSED = [
     "classifier._target_=os.getcwd",
     "+callbacks.x._target_=nope",
     "metrics=[[]]",
+    "optimizer.groups=abc",
+    "'optimizer.groups={fc1: 5}'",
+    "optimizer=schedule_free optimizer.no_decay=null",
+    "logger=wandb logger.wandb.project=5",
+    "data=datamodule data.module._target_=os.getcwd data.module=nan",
     "trainer.devices=1000000000000",
     f"seed={'9' * 5000}",
 ]
@@ -89,6 +96,8 @@ def test_what_no_run_could_use_is_refused(words: str) -> None:
         ["+optimizer.maximize=false"],
         ["+trainer.max_time={hours:2}"],
         ["~callbacks.pictures", "~logger.csv"],
+        ["~callbacks"],
+        ["+optimizer.maximize=true", "optimizer.groups={fc1:{lr:0.1}}"],
         ["optimizer=adam", "optimizer.eps=0.1", "threads=1", "name='größer'"],
     ],
     ids=" ".join,
@@ -127,3 +136,17 @@ def test_a_word_without_effect_is_named(capsys: pytest.CaptureFixture[str]) -> N
     load._print_once.cache_clear()
     assert load_config(["seed=1", "seed=2"]).seed == 2
     assert "seed=1 has no effect: seed=2 comes after it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["sweep.sampler.n_startup_trials=abc"], "n_startup_trials=abc: optuna.samplers.TPESampler expects int"),
+        (["+sweep.sampler.nope=1"], "has no such argument"),
+        (["sweep/pruner=median", "sweep.pruner.n_warmup_steps=[1]"], "expects int"),
+    ],
+)
+def test_samplers_and_pruners_are_checked_before_they_are_made(words: list[str], expected: str) -> None:
+    pytest.importorskip("optuna")
+    with pytest.raises(UserError, match=expected):
+        check_settings(compose_config(tuple(words))[0].sweep)

@@ -70,6 +70,7 @@ BOUNDS: dict[str, tuple[Any, Any]] = {
     "optimizer.eps": (1.0, 1.1),
     "optimizer.alpha": (0.0, 1.0),
     "optimizer.no_decay": (["norms", "biases"], ["weights"]),
+    "optimizer.groups": ({"fc1": {"lr": 0.1}}, {"fc1": 5}),
     "optimizer.layer_decay": (1.0, 0.0),
     "optimizer.rest_lr": (1e-9, 0.0),
     "optimizer.rest_betas": ([0.0, 0.999], [0.9, 1.0]),

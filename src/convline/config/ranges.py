@@ -15,6 +15,7 @@ class Range(NamedTuple):
 
     test: Callable[[Any], bool]  # whether a value, which is not None, lies in the range; a TypeError means no
     expected: str  # completes "it must be …"
+    takes_null: bool = True  # whether null is left to the setting's type
 
     def holds(self, value: Any) -> bool:
         """Return whether a value lies in the range; one that cannot be compared, such as a text, does not."""
@@ -52,7 +53,7 @@ def one_of(*options: str) -> Range:
 
 def some_of(*options: str) -> Range:
     """Return the range of lists of these words."""
-    return Range(lambda value: set(value) <= set(options), "a list of some of " + ", ".join(options))
+    return Range(lambda value: set(value) <= set(options), "a list of some of " + ", ".join(options), False)
 
 
 FRACTION = Range(lambda value: 0 <= value < 1, "at least 0 and below 1")

@@ -45,6 +45,10 @@ NAME = Range(
     lambda value: value.strip() and value.isprintable() and len(value.encode(errors="replace")) <= MAX_NAME,
     f"a name for a folder: 1 to {MAX_NAME} bytes without control characters",
 )
+GROUPS = Range(
+    lambda value: isinstance(value, Mapping) and all(isinstance(settings, Mapping) for settings in value.values()),
+    "a mapping of patterns to settings, such as {fc*: {lr: 0.01}}",
+)
 EMPTY = Range(
     lambda value: value == "", "empty: events lie in the run directory, where reports and dashboards read them"
 )
@@ -153,7 +157,9 @@ class ParameterGroups:
     no_decay: list[str] = within(some_of("biases", "norms"))  # kinds of parameters that get no weight decay
     # factor of the learning rate from each layer to the one before it; null: all layers have the same
     layer_decay: float | None = within(SHARE)
-    groups: Any = None  # settings by a pattern of parameter names: {fc*: {lr: 0.01}, conv1.*: {frozen: true}}
+    groups: Any = within(
+        GROUPS, default=None
+    )  # settings by a pattern of parameter names: {fc*: {lr: 0.01}, conv1.*: {frozen: true}}
 
 
 @dataclass

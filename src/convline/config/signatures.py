@@ -3,7 +3,9 @@
 import inspect
 import typing
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -119,11 +121,8 @@ def _check_instructions(key: str, values: Mapping[str, Any]) -> None:
 def _check_types(key: str, target: str, found: Any, given: Mapping[str, Any]) -> None:
     from typeguard import TypeCheckError, check_type  # takes a moment, and is needed for foreign targets alone
 
-    try:
-        # the signature of a class is that of its constructor
-        hints = typing.get_type_hints(found.__init__ if isinstance(found, type) else found)  # type: ignore[misc]
-    except Exception:
-        return  # an annotation that cannot be evaluated states no type
+    # the signature of a class is that of its constructor
+    hints = _hints(found.__init__ if isinstance(found, type) else found)  # type: ignore[misc]
     for name, value in given.items():
         if name not in hints or _holds_target(value):
             continue
@@ -144,6 +143,16 @@ def _check_types(key: str, target: str, found: Any, given: Mapping[str, Any]) ->
             raise UserError(f"{key}.{name}={text}: {target} expects {_type_text(hints[name])}.") from next(
                 iter(failures), None
             )
+
+
+def _hints(function: Any) -> dict[str, Any]:
+    """Return the annotations of a function that can be evaluated; others, of names for type checkers, state no type."""
+    hints: dict[str, Any] = {}
+    scope = getattr(inspect.unwrap(function), "__globals__", {})
+    for name, annotation in getattr(function, "__annotations__", {}).items():
+        with suppress(Exception):
+            hints |= typing.get_type_hints(SimpleNamespace(__annotations__={name: annotation}), scope)
+    return hints
 
 
 def _may_be_bool(hint: Any) -> bool:

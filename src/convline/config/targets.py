@@ -110,6 +110,8 @@ def _drop_arguments(cfg: DictConfig, key: str, given_keys: Sequence[str]) -> lis
     """Remove from a node the arguments that its target lacks, unless the command line has them; return their names."""
     if key in SCHEMA_ALONE:  # Convline reads their settings itself
         return []
+    if not OmegaConf.is_dict(OmegaConf.select(cfg, key)):
+        raise UserError(f"{key}={OmegaConf.select(cfg, key)} replaces {key}._target_: leave one of them out.")
     node: Any = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=False)
     parameters = parameters_of(locate(node["_target_"], f"{key}._target_"), node["_target_"])
     if parameters is None:

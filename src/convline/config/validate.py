@@ -117,7 +117,9 @@ def _check_monitors(cfg: DictConfig) -> None:
     """Refuse a monitor that the run does not measure."""
     known = monitors(declare(entries_of(cfg)))
     callbacks = {
-        name: str(entry.get("_target_")) for name, entry in cfg.callbacks.items() if isinstance(entry, DictConfig)
+        name: str(entry.get("_target_"))
+        for name, entry in (cfg.get("callbacks") or {}).items()
+        if isinstance(entry, DictConfig)
     }
     keys = [f"callbacks.{name}.monitor" for name in callbacks]
     if not all(target.startswith(("convline.", "lightning.")) for target in callbacks.values()):
@@ -168,7 +170,7 @@ def _check_ranges(cfg: DictConfig, of_sweeps: bool = False) -> None:
         if of_sweeps and not is_of_sweeps(key):
             continue
         value = OmegaConf.select(cfg, key)
-        if value is not None and not allowed.holds(value):
+        if not (value is None and allowed.takes_null) and not allowed.holds(value):
             raise UserError(f"{key}={shortened(str(value), 80)} is out of range: it must be {allowed.expected}.")
 
 
