@@ -59,7 +59,7 @@ WRONG = {
     "number with a point for a whole one": ([*NET, "model.width=1.5"], "model.width=1.5: .* expects int"),
     "none for a number": ([*NET, "model.width=null"], "model.width=None: .* expects int"),
     "list for a number": ([*NET, "model.width=[1]"], "expects int"),
-    "none of the literals": ([*NET, "model.width=4", "model.kind=c"], "expects Literal"),
+    "none of the literals": ([*NET, "model.width=4", "model.kind=c"], "expects one of a, b"),
     "list of another type": ([*NET, "model.width=4", "model.sizes=[a]"], "expects tuple"),
     "argument of a torch optimizer": (
         [*NADAM, "optimizer.momentum=0.9"],
