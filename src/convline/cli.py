@@ -11,6 +11,7 @@ import typer
 from convline.config.options import groups, use_folders_of
 from convline.main import guarded
 from convline.main import main as train_main
+from convline.records.foreign_code import trust
 from convline.signals import exit_with
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
@@ -38,6 +39,10 @@ def complete_override(incomplete: str) -> list[str]:
     return [f"{group}={option}" for option in groups().get(group, []) if option.startswith(value)]
 
 
+Trust = Annotated[
+    list[str] | None,
+    typer.Option("--trust", metavar="NAME", help="Let this class of a run of somebody else be built; may be repeated."),
+]
 Settings = Annotated[
     list[str] | None, typer.Argument(help="As for train.py: model=lenet", autocompletion=complete_override)
 ]
@@ -136,8 +141,10 @@ def evaluate(
     run_dir: Annotated[Path, typer.Argument(help="A run's directory.")],
     settings: MovedData = None,
     tta: Annotated[Views | None, typer.Option(help="Also average over views of each image.")] = None,
+    trusted: Trust = None,
 ) -> None:
     """Evaluate a run's best checkpoint on its test set again, and print the metrics."""
+    trust(trusted or [])
     from convline.commands.evaluate import reevaluate
 
     reevaluate(run_dir, tta, settings or [])
@@ -196,8 +203,10 @@ def figures(
         list[Path] | None, typer.Option(metavar="DIR", help="Draw another run in the same curves.")
     ] = None,
     settings: MovedData = None,
+    trusted: Trust = None,
 ) -> None:
     """Draw figures of what a run's network has learned into the folder pictures of the run."""
+    trust(trusted or [])
     from convline.commands.figures import save
 
     save(run_dir, only or (), split, svg, beside or (), settings or [])

@@ -30,6 +30,7 @@ from convline.config.options import CONF_DIR, use_folders_of
 from convline.config.overrides import AUTO, resumed_run
 from convline.errors import SCHEDULER_SIGNALS, Interrupted, UserError, machine_fault
 from convline.formatting import first_line, shortened, train_command
+from convline.records.foreign_code import take_trust
 from convline.run import world
 from convline.run.start import resume, run_name, start
 from convline.signals import set_handlers
@@ -46,8 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 after an error, 128 + the signal's number after an interruption.
     """
-    arguments = prepare(sys.argv[1:] if arguments is None else arguments)
-    arguments = _options_first(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        arguments = _options_first(prepare(take_trust(given)))
+    except UserError as error:
+        _print_error(f"error: {error}", given)
+        return 1
     if "--help" in arguments or "-h" in arguments:
         return guarded(lambda: _print_help(arguments), arguments)
     if "--version" in arguments:
@@ -104,6 +109,11 @@ def guarded(command: Callable[[], int | None], arguments: list[str]) -> int:
     except Exception as error:
         if fault := machine_fault(error):
             _print_error(f"error: {fault}", arguments)
+        elif isinstance(error, OSError) and error.filename is not None:  # a folder in the place of a file, for one
+            if "debug=true" in [word.lower() for word in arguments]:
+                traceback.print_exc()
+            where = error.filename2 or error.filename
+            _print_error(f"error: {where} cannot be read or written: {error.strerror}", arguments)
         else:
             traceback.print_exc()
     # torchrun and srun end all ranks with the first that ends, and this one has shown nothing

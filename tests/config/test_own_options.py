@@ -164,7 +164,7 @@ class TestTrust:
             convline(tmp_path, "figures", str(run_dir)),
             train(tmp_path, f"resume={self.interrupted(run_dir)}"),
         ):
-            assert_one_screen(done, f"names the code {target}", "CONVLINE_TRUST=1")
+            assert_one_screen(done, f"names the code {target}", f"--trust {target}")
 
     def test_the_same_name_from_another_folder_is_refused(
         self, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -174,6 +174,7 @@ class TestTrust:
         summary = json.loads((run_dir / "summary.json").read_text())
         (run_dir / "summary.json").write_text(json.dumps({**summary, "code_folders": [str(other)]}))
         assert_one_screen(convline(tmp_path, "evaluate", str(run_dir)), "names the code mine.net.Net")
+        assert "test/acc" in outputs(convline(tmp_path, "evaluate", str(run_dir), "--trust", "mine.net.Net"))
         monkeypatch.setenv("CONVLINE_TRUST", "1")
         assert "test/acc" in outputs(convline(tmp_path, "evaluate", str(run_dir)))
 
@@ -189,7 +190,7 @@ class TestTrust:
         for target in ("mine.net.Net", "hydra.utils.get_class"):
             (run_dir / "config.yaml").write_text(config.replace("mine.net.Net", target))
             done = convline(other, "evaluate", str(run_dir))
-            assert_one_screen(done, f"names the code {target}", "CONVLINE_TRUST=1")
+            assert_one_screen(done, f"names the code {target}", f"--trust {target}")
         assert not (tmp_path / "opened").exists()
 
     @staticmethod

@@ -1,8 +1,10 @@
 """Checkpoints are read with suspicion: missing, damaged or with code in them; which one a run goes on from."""
 
 import io
+import os
 import pickle
 import random
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,20 @@ import pytest
 import torch
 
 from convline.errors import UserError
-from convline.records.checkpoints import load_checkpoint, newest_checkpoint
+from convline.records.checkpoints import load_checkpoint, load_weights, newest_checkpoint
 
 CONTENT = {
     "state_dict": {"weight": torch.arange(12.0).view(3, 4), "bias": torch.tensor([1.0, 2.0, 3.0])},
     "epoch": 3,
     "name": "x",
+    # without these, training cannot go on
+    "global_step": 30,
+    "loops": {},
+    "callbacks": {},
+    "optimizer_states": [{"state": {}, "param_groups": [{"lr": 0.1, "params": [0, 1]}]}],
+    "lr_schedulers": [],
+    "train_sums": [[0.0, 0.0, 0, 0]],
+    "rng": {},
 }
 
 
@@ -38,7 +48,7 @@ def test_a_whole_checkpoint_is_loaded(tmp_path: Path) -> None:
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"last\.ckpt is damaged: it is not there"):
+    with pytest.raises(UserError, match=r"last\.ckpt is missing"):
         load_checkpoint(tmp_path / "last.ckpt")
 
 
@@ -147,3 +157,56 @@ def test_two_damaged_checkpoints_are_both_named(tmp_path: Path) -> None:
 
 def test_a_run_without_checkpoints_begins_anew(tmp_path: Path) -> None:
     assert newest_checkpoint(run_with(tmp_path)) == (None, [])
+
+
+OTHER_CONTENTS: dict[str, dict[str, Any]] = {
+    "a number for weights": {"state_dict": 5},
+    "a list in a tensor's place": {"state_dict": {"weight": [1.0]}},
+    "nothing in a tensor's place": {"state_dict": {"weight": None}},
+    "a number for a name": {"state_dict": {3: torch.zeros(1)}},
+}
+
+
+@pytest.mark.parametrize("case", OTHER_CONTENTS)
+def test_what_holds_no_tensors_is_damaged(case: str, tmp_path: Path) -> None:
+    torch.save({**CONTENT, **OTHER_CONTENTS[case]}, tmp_path / "last.ckpt")
+    with pytest.raises(UserError, match=r"last\.ckpt is damaged"):
+        load_checkpoint(tmp_path / "last.ckpt")
+
+
+@pytest.mark.parametrize("key", ["global_step", "loops", "callbacks", "optimizer_states", "train_sums", "rng", "epoch"])
+@pytest.mark.parametrize("value", ["missing", "x", -1, [], [5]])
+def test_training_goes_on_from_no_checkpoint_without_its_state(key: str, value: Any, tmp_path: Path) -> None:
+    content = {**CONTENT, key: value}
+    if value == "missing":
+        del content[key]
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(content, tmp_path / "checkpoints" / "last.ckpt")
+    with pytest.raises(UserError, match=f"none that training goes on from: .*{key}"):
+        newest_checkpoint(tmp_path)
+
+
+def test_a_compressed_file_a_folder_a_pipe_and_a_link_to_itself_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "packed.ckpt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"0" * 10**6)
+    (tmp_path / "folder.ckpt").mkdir()
+    os.mkfifo(tmp_path / "pipe.ckpt")
+    (tmp_path / "link.ckpt").symlink_to("link.ckpt")
+    problems = {"packed": "it is compressed", "folder": "a folder", "pipe": "a pipe", "link": "symbolic links"}
+    for name, problem in problems.items():
+        with pytest.raises(UserError, match=problem):
+            load_checkpoint(tmp_path / f"{name}.ckpt")
+
+
+def test_weights_of_another_network_are_named() -> None:
+    network, path = torch.nn.Linear(4, 3), Path("best.ckpt")
+    weights = network.state_dict()
+    for changed, problem in (
+        ({**weights, "zzz": torch.zeros(1)}, "zzz is none of the network"),
+        ({"bias": weights["bias"]}, "weight is missing"),
+        ({**weights, "weight": torch.zeros(5, 3)}, "weight is 5×3 instead of 3×4"),
+        ({**weights, "bias": torch.zeros(3, dtype=torch.complex64)}, "bias holds complex numbers"),
+    ):
+        with pytest.raises(UserError, match=problem):
+            load_weights(network, changed, path)
+    load_weights(network, weights, path)

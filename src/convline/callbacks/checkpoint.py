@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,22 @@ class BestAndLast(Checkpoint):
         """Restore the best epoch so far."""
         self.best_value, self.best_epoch = state_dict["best_value"], state_dict["best_epoch"]
         self.best_metrics = state_dict["best_metrics"]
+
+
+def best_epoch_of(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return best epoch and metrics that `BestAndLast` has saved in a checkpoint.
+
+    Raises:
+        UserError: the checkpoint does not hold them.
+    """
+    callbacks = checkpoint.get("callbacks")
+    state = callbacks.get(BestAndLast.state_key) if isinstance(callbacks, dict) else None
+    metrics = state.get("best_metrics") if isinstance(state, dict) else None
+    epoch = state.get("best_epoch") if isinstance(state, dict) else None
+    is_number = isinstance(metrics, dict) and all(isinstance(value, int | float) for value in metrics.values())
+    if state is None or not is_number or not isinstance(epoch, int | None):
+        raise UserError(
+            f"the checkpoint {path} does not hold the metrics of its epoch, so that the run cannot be recorded.\n"
+            "  Put back the one that was there."
+        )
+    return dict(state)

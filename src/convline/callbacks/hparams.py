@@ -50,11 +50,12 @@ class HParams(Callback):
         run_dir = Path(trainer.default_root_dir)
         _remove_outcome(run_dir)
         cfg, summary = read_config(run_dir), read_summary(run_dir)
+        choices = summary.get("choices", {})
         varied = varied_settings(summary)
-        settings = flat_settings(cfg, summary["choices"], varied)
+        settings = flat_settings(cfg, choices, varied)
         set_values = {key: value for key, value in settings.items() if value is not None}
         loggers[0].hparams.update(set_values)  # what Lightning writes to hparams.yaml
-        start = SessionStartInfo(group_name=group_name(cfg, summary["choices"]), start_time_secs=time.time())
+        start = SessionStartInfo(group_name=group_name(cfg, choices), start_time_secs=time.time())
         for key, value in set_values.items():
             kind = "bool" if isinstance(value, bool) else "string" if isinstance(value, str) else "number"
             setattr(start.hparams[key], f"{kind}_value", value)

@@ -14,7 +14,7 @@ from convline.data.datamodule import datamodule_of
 from convline.formatting import markdown_text, shape_text
 from convline.network.summary import NetworkSummary, summarize
 from convline.network.tensorboard_graph import graph_def
-from convline.records.directory import read_config
+from convline.records.directory import read_config, read_environment
 from convline.training.classifier import Classifier
 
 # Charts of the Custom Scalars tab, with the tags that they show.
@@ -67,10 +67,8 @@ def texts(run_dir: Path, table: NetworkSummary) -> dict[str, str]:
             {key: model[key] for key in model if key not in ("pattern", "_target_", "_convert_")}
         )
         contents["pattern"] = _code_block(f"{_wrapped(str(model.pattern).strip())}\n\n{OmegaConf.to_yaml(settings)}")
-    path = run_dir / "environment.json"
-    if path.is_file():
-        environment: dict[str, Any] = json.loads(path.read_text())
-        arguments = [shlex.quote(str(argument)) for argument in environment.pop("command")]
+    if environment := read_environment(run_dir):
+        arguments = [shlex.quote(argument) for argument in environment.pop("command", [])]
         is_long = sum(map(len, arguments)) + len(arguments) > COLUMNS
         contents["command"] = _code_block((" \\\n    " if is_long else " ").join(arguments))
         contents["environment"] = _code_block(json.dumps(environment, indent=2))

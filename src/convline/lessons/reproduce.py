@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shlex
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from convline.lessons.results import (
     read_environment,
 )
 from convline.records.directory import read_config, read_status, read_summary
-from convline.run.child_process import forward_signals
+from convline.run.child_process import forward_signals, import_path
 
 RESULTS_FILE = "results.json"  # in the folder of a lesson
 _INSTALLED = Path(__file__).parent / "stored_results"  # an installed package holds them; a checkout has them in docs/
@@ -155,7 +156,9 @@ def _train(lesson: Lesson, sweep: LessonSweep, folder: Path, num_seeds: int, ove
     print(f"── {lesson.name}: {train_command()} {' '.join(arguments)}", flush=True)
     arguments += [f"runs_dir='{folder}'", f"hydra.sweep.dir='{folder / sweep.folder}'", "rerun=none"]
     # in a new session, so that Ctrl-C reaches only this process, which passes it on
-    process = subprocess.Popen([sys.executable, "-m", "convline", "train", *arguments], start_new_session=True)
+    # -P and the import path: a file random.py in the current folder would be run in the place of Python's module
+    command = [sys.executable, "-P", "-m", "convline", "train", *arguments]
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": import_path()}, start_new_session=True)
     with forward_signals([process]) as received:
         status = process.wait()
     if received or status in [128 + signum for signum in STOP_SIGNALS]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from convline.errors import UserError
+from convline.records import directory
 from convline.records.identity import is_excluded_from_hash
 from convline.reporting.statistics import Sample
 
@@ -154,11 +155,12 @@ def read_configuration(
 
 def read_environment(run_dir: Path) -> dict[str, str]:
     """Read date, versions and machine of a run for `Results.environment`."""
-    environment = json.loads((run_dir / "environment.json").read_text())
+    environment = directory.read_environment(run_dir)
+    hardware = environment.get("hardware", {})
     return {
-        "date": environment["started"][:10],
-        "torch": environment["packages"]["torch"].partition("+")[0],
-        "processor": ", ".join([environment["hardware"]["cpu"], *environment["hardware"]["gpus"]]),
+        "date": environment.get("started", "")[:10],
+        "torch": environment.get("packages", {}).get("torch", "").partition("+")[0],
+        "processor": ", ".join(map(str, [hardware.get("cpu", ""), *hardware.get("gpus", ())])),
     }
 
 

@@ -7,18 +7,21 @@ summary.json       status, identity, final metrics, times
 log.txt            tracebacks of figures that failed; of a job of a sweep, all its output
 """
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from convline.config.schema import OF_SWEEPS
+from convline.config.stored import complaint_of_structure, complaint_of_values
 from convline.errors import UserError
 from convline.formatting import first_line
 from convline.records import foreign_code
+from convline.records.files import REMEDIES, RunFileError, read_mapping, read_record, read_text
 from convline.records.lock import is_held
 from convline.records.moved_targets import with_current_targets
 from convline.storage import replacing, write_json
@@ -26,6 +29,8 @@ from convline.storage import replacing, write_json
 FOLDER_SOURCE = "convline.data.sources.folder"  # reads images of the user's own
 UNKNOWN_DATA = "unknown data"
 OTHER_FOLDERS = "other_folders.json"  # in the folder of a search: the trials of its study that lie in other folders
+
+FILES = ("config.yaml", "summary.json", "environment.json")  # of which each run has some
 
 ENDED = ("finished", "failed", "pruned")  # states that a run does not leave by itself
 
@@ -86,25 +91,31 @@ def write_initial_files(run_dir: Path, cfg: DictConfig, **summary: Any) -> None:
 
 
 def update_summary(run_dir: Path, **values: Any) -> None:
-    """Set some entries of summary.json, and keep the others."""
+    """Set some entries of summary.json, and keep the others.
+
+    Raises:
+        UserError: the file is damaged, and was not changed.
+    """
     path = run_dir / "summary.json"
-    content = json.loads(path.read_text()) if path.is_file() else {}
+    try:
+        content = read_record(path)
+    except RunFileError as error:
+        if not error.is_missing:
+            raise
+        content = {}
     write_json(path, {**content, **values})
 
 
 def read_summary(run_dir: Path) -> dict[str, Any]:
-    """Read summary.json.
+    """Read summary.json; all of its entries but the status may be missing.
 
     Raises:
         UserError: `run_dir` is no run directory.
     """
     try:
-        summary = json.loads((run_dir / "summary.json").read_text())
-        if not isinstance(summary, dict) or "status" not in summary:
-            raise ValueError("it holds no status")
-    except (OSError, ValueError) as error:
-        raise _not_a_run(run_dir, "summary.json", error) from error
-    return summary
+        return read_record(run_dir / "summary.json")
+    except RunFileError as error:
+        raise _not_a_run(run_dir, error) from error
 
 
 def read_status(run_dir: Path) -> str:
@@ -125,12 +136,19 @@ def read_config(run_dir: Path) -> DictConfig:
     Raises:
         UserError: `run_dir` is no run directory.
     """
+    path = run_dir / "config.yaml"
     try:
-        cfg = OmegaConf.load(run_dir / "config.yaml")
-    except Exception as error:
-        raise _not_a_run(run_dir, "config.yaml", error) from error
-    if not isinstance(cfg, DictConfig) or "model" not in cfg:
-        raise _not_a_run(run_dir, "config.yaml", ValueError("it holds no model"))
+        content = read_mapping(path)
+        complaint = complaint_of_structure(content) or ("" if "model" in content else "it holds no model")
+        if complaint:
+            raise RunFileError(path, f"cannot be read: {complaint}")
+        try:
+            cfg = OmegaConf.create(read_text(path))  # OmegaConf knows more ways to write a number than YAML
+        except (OmegaConfBaseException, YAMLError) as error:
+            raise RunFileError(path, f"cannot be read: {first_line(error)}") from error
+    except RunFileError as error:
+        raise _not_a_run(run_dir, error) from error
+    assert isinstance(cfg, DictConfig)  # as `read_mapping` has read one
     batch_size, devices = (OmegaConf.select(cfg, key) for key in ("data.batch_size", "trainer.devices"))
     if "loss" not in cfg and batch_size and devices:  # in version 0.1 each rank had a batch of its own
         cfg.data.batch_size = batch_size * devices
@@ -144,11 +162,17 @@ def read_trusted_config(run_dir: Path, data_root: str | None = None) -> DictConf
         run_dir: the run directory.
         data_root: folder in which the data lie now, if they were moved.
     Raises:
-        UserError: `run_dir` is no run directory, its config names code that is not trusted, or `data_root` has no
-            effect.
+        UserError: `run_dir` is no run directory, a setting is one that the command line refuses, `data_root` has no
+            effect, or the config names code that is not trusted.
     """
     cfg = read_config(run_dir)
     _find_moved_data(cfg, run_dir, data_root)
+    if complaint := complaint_of_values(cfg):
+        raise RunFileError(
+            run_dir / "config.yaml",
+            f"cannot be used: {complaint}",
+            "Put a copy of the file back, or mend this setting; weights and curves remain.",
+        )
     try:
         folders = read_summary(run_dir).get("code_folders", [])
     except UserError:  # the summary is damaged, which need not stop somebody who only wants the network
@@ -183,14 +207,28 @@ def keep_data_root(run_dir: Path, data_root: str) -> None:
         OmegaConf.save(cfg, temporary)
 
 
+def read_environment(run_dir: Path) -> dict[str, Any]:
+    """Read environment.json; {} if the run has not written it yet.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        return read_record(run_dir / "environment.json")
+    except RunFileError as error:
+        if error.is_missing:
+            return {}
+        raise
+
+
 def check_data(run_dir: Path, fingerprint: str) -> None:
     """Check that the data have the fingerprint that the run recorded when it started, if it has started.
 
     Raises:
-        UserError: the fingerprints differ.
+        UserError: the fingerprints differ, or the record is damaged.
     """
-    path = run_dir / "environment.json"
-    began_with = json.loads(path.read_text())["data_fingerprint"] if path.is_file() else fingerprint
+    environment = read_environment(run_dir)
+    began_with = environment["data_fingerprint"] if environment else fingerprint
     if began_with != fingerprint:
         raise UserError(
             f"the data are not those that {run_dir} was trained on: their fingerprint is {fingerprint}, not "
@@ -215,8 +253,16 @@ def data_name(choices: Mapping[str, Any], cfg: Mapping[str, Any]) -> str:
         return UNKNOWN_DATA
 
 
-def _not_a_run(run_dir: Path, file: str, error: Exception) -> UserError:
-    what = "there is no such folder" if not run_dir.is_dir() else f"its {file} cannot be read ({first_line(error)})"
+def _not_a_run(run_dir: Path, error: RunFileError) -> UserError:
+    """Say what is wrong with the folder, or with the file in it."""
+    if error.is_missing and not any((run_dir / name).exists() for name in FILES):
+        what = (
+            f"its {error.path.name} cannot be read (it is missing)" if run_dir.is_dir() else "there is no such folder"
+        )
+        remedy = "Type the folder that a run's closing panel names, such as runs/…"
+        return UserError(f"{run_dir} is not a run directory: {what}.\n  {remedy}")
+    problem = error.problem.removeprefix("cannot be read: ") if not error.is_missing else "it is missing"
     return UserError(
-        f"{run_dir} is not a run directory: {what}.\n  Type the folder that a run's closing panel names, such as runs/…"
+        f"{run_dir} is not a run directory: its {error.path.name} cannot be read ({problem}).\n"
+        f"  {REMEDIES[error.path.name]}"
     )

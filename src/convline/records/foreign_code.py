@@ -3,8 +3,9 @@
 The identity of a run contains this code: its version if it is an installed package, else a hash of its source. So an
 edited network of one's own is not taken for the one that was trained.
 
-A run directory may come from somebody else, and its config could name any function. What Convline's options name is
-trusted, what the user has trained with is too, and so are harmless classes of torch and the libraries around it.
+A run directory may come from somebody else, and its config could name any function. Trusted is what Convline's options
+name in the same place, what the user has trained with on this machine, harmless classes of torch and the libraries
+around it, and what the user names by `--trust`.
 """
 
 import ast
@@ -14,16 +15,17 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+import yaml
+from omegaconf import DictConfig, OmegaConf
 
 from convline.config.options import (
-    convline_targets,
+    CONF_DIR,
     import_folders,
     make_importable,
     own_folders,
@@ -32,12 +34,22 @@ from convline.config.options import (
 from convline.errors import UserError
 from convline.storage import exclusive_lock, make_private, short_hash, state_directory
 
-TRUST = "CONVLINE_TRUST"  # environment variable: 1 trusts all code that a run directory names
+TRUST = "CONVLINE_TRUST"  # environment variable: names of code that is trusted, with commas between; 1 trusts all
 LIBRARIES = ("torch", "torchvision", "torchmetrics", "lightning")
-# Objects of these modules hold and compute, and run nothing that their arguments name.
+# Classes of these modules hold and compute: none of their arguments is loaded, run, written to or deleted. Neighbors do
+# such things, and are left out: loggers, profilers and ModelCheckpoint write where they are told to, data sets
+# download, metrics of texts, sounds and pictures load networks.
 HARMLESS = (
-    "torch.nn.modules", "torch.optim", "torchvision.models", "torchvision.datasets", "torchmetrics",
-    "lightning.pytorch.callbacks", "lightning.pytorch.loggers", "lightning.pytorch.profilers",
+    "torch.nn.modules", "torch.optim",
+    "torchmetrics.classification", "torchmetrics.regression", "torchmetrics.aggregation",
+)  # fmt: skip
+HARMLESS_CLASSES = (
+    *(f"lightning.pytorch.callbacks.{name}" for name in (
+        "BackboneFinetuning", "DeviceStatsMonitor", "EarlyStopping", "EMAWeightAveraging",
+        "GradientAccumulationScheduler", "LearningRateMonitor", "ModelSummary", "RichModelSummary", "RichProgressBar",
+        "StochasticWeightAveraging", "Timer", "TQDMProgressBar", "WeightAveraging")),
+    "lightning.pytorch.strategies.DDPStrategy",
+    "torchvision.datasets.FakeData",
 )  # fmt: skip
 
 
@@ -62,7 +74,8 @@ def record(cfg: DictConfig) -> dict[str, Any]:
 
 def trust_code_of(cfg: DictConfig) -> list[str]:
     """Remember that the user trains with the code that a config names; return the folders of the foreign code."""
-    entries = [f"{target} {_origin(target)}" for target in sorted(targets_of(cfg) - convline_targets())]
+    entries = [f"{target} {_origin(target)}" for target in sorted({target for _, target in _not_shipped(cfg)})]
+    entries += [f"{target} {value}" for _, target, value in _paths_of(cfg)]
     known = _trusted()
     new = [entry for entry in entries if entry not in known]
     if new:
@@ -71,9 +84,35 @@ def trust_code_of(cfg: DictConfig) -> list[str]:
             with exclusive_lock(_store().with_suffix(".lock")), open(_store(), "a") as file:
                 file.writelines(f"{entry}\n" for entry in new)
         except OSError:
-            os.environ[TRUST] = "1"  # for the processes of this command, which then have no list to read
+            trust([entry.partition(" ")[0] for entry in new])  # in this command, whose processes have no list to read
     found = {_origin(target) for target in foreign_targets(cfg)}
     return [str(folder) for folder in import_folders() if str(folder) in found]
+
+
+def trust(names: Sequence[str]) -> None:
+    """Trust code by its name in this process and those that it starts; see `--trust`."""
+    os.environ[TRUST] = ",".join(dict.fromkeys([*_named(), *names]))
+
+
+def take_trust(arguments: Sequence[str]) -> list[str]:
+    """Trust what the options `--trust NAME` of a command line name, and return its other words.
+
+    Raises:
+        UserError: an option has no name.
+    """
+    others, names = [], []
+    words = iter(arguments)
+    for word in words:
+        option, equals, name = word.partition("=")
+        if option == "--trust":
+            names.append(name if equals else next(words, ""))
+        else:
+            others.append(word)
+    if not all(names):
+        raise UserError("--trust needs a name: that of the class or function that a run names, as the error writes it.")
+    if names:
+        trust(names)
+    return others
 
 
 def allow_code(run_dir: Path, cfg: DictConfig, folders: Sequence[str]) -> None:
@@ -86,36 +125,126 @@ def allow_code(run_dir: Path, cfg: DictConfig, folders: Sequence[str]) -> None:
         cfg: its config.
         folders: the folders that held its foreign code.
     Raises:
-        UserError: the config names code that neither an option of Convline names nor the user has trained with.
+        UserError: the config names code that neither an option of Convline names in its place, nor the user has trained
+            with or trusts by name; or it lets a class write outside of the run directory.
     """
     candidates = [*import_folders(), *map(Path, folders)]
-    if os.environ.get(TRUST) == "1":
+    if "1" in _named():
         make_importable(candidates)
         return
-    trusted = _trusted()
+    trusted, named = _trusted(), _named()
     origins = {entry.partition(" ")[2] for entry in trusted}
-    make_importable([folder for folder in candidates if str(folder) in origins])
-    for target in sorted(targets_of(cfg) - convline_targets()):
-        if f"{target} {_origin(target)}" not in trusted and not _is_harmless(target):
+    # the code that is trusted by its name may lie in any of the folders
+    make_importable([f for f in candidates if str(f) in origins or any(_lies_in(f, name) for name in named)])
+    for key, target in _not_shipped(cfg):
+        if not (target in named or f"{target} {_origin(target)}" in trusted or _is_harmless(target)):
             raise UserError(
-                f"{run_dir} names the code {target}, which no option names and nobody has trained with here.\n"
-                f"  A run of somebody else could do anything by it. If you trust it, type {TRUST}=1 before the command."
+                f"{run_dir} names the code {target} as {key}, which no option names there and nobody has trained with "
+                f"here.\n  A run of somebody else could do anything by it. If you trust it, add: --trust {target}\n"
+                f"  or, before a command that has no such option: {TRUST}={target}"
+            )
+    for key, target, value in _paths_of(cfg):
+        if not (target in named or f"{target} {value}" in trusted):
+            raise UserError(
+                f"{run_dir} names the place {value} outside of the run, as {key}, to which {target} would write.\n"
+                f"  If you trust it, add: --trust {target}"
             )
 
 
+def _named() -> list[str]:
+    """Return the names that are trusted in this process; "1" trusts all code."""
+    return [name for name in os.environ.get(TRUST, "").split(",") if name]
+
+
+def _lies_in(folder: Path, target: str) -> bool:
+    name = target.partition(".")[0]
+    return importlib.machinery.PathFinder.find_spec(name, [str(folder)]) is not None
+
+
+def _targets(node: Any, key: str = "") -> Iterator[tuple[str, str, Mapping[Any, Any]]]:
+    """Yield key, target and node of everything in a config that names a class or a function."""
+    if isinstance(node, DictConfig):
+        node = OmegaConf.to_container(node, resolve=True)
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield key, str(node["_target_"]), node
+        children = node.items()
+    else:
+        children = enumerate(node) if isinstance(node, list) else ()
+    for name, child in children:
+        yield from _targets(child, f"{key}.{name}" if key else str(name))
+
+
+def _not_shipped(cfg: Any) -> Iterator[tuple[str, str]]:
+    """Yield key and target of all that no option of Convline names in this place.
+
+    A class that is harmless as a logger may do harm as a network, which gets its arguments from elsewhere.
+    """
+    for key, target, _ in _targets(cfg):
+        if target not in shipped_targets().get(_place(key), ()):
+            yield key, target
+
+
+def _place(key: str) -> str:
+    """Return the place of a key: callbacks.norms and callbacks.mine are one, data and data.source are two."""
+    group, _, rest = key.partition(".")
+    return group if group in ("callbacks", "logger") and "." not in rest else key
+
+
+@cache
+def shipped_targets() -> dict[str, set[str]]:
+    """Return the targets that options of Convline name, by the place where they do."""
+    found: dict[str, set[str]] = {"callbacks": {"convline.callbacks.optuna_pruning.Pruning"}}
+    for file in CONF_DIR.rglob("*.yaml"):
+        folder = file.relative_to(CONF_DIR).parts[:-1]
+        group = folder[0] if folder and folder[0] != "experiment" else ""  # train.yaml and experiments have whole keys
+        if folder[:1] == ("sweep",):
+            group = ".".join(folder)
+        for key, target, _ in _targets(yaml.safe_load(file.read_text()), group):
+            found.setdefault(_place(key), set()).add(target)
+    for sampler in found.get("sweep.pruner", ()):
+        found.setdefault("callbacks.pruning.pruner", set()).add(sampler)
+    return found
+
+
+def _paths_of(cfg: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield key, target and value of each place outside of the run to which a logger, callback or profiler may write.
+
+    The run gives them its own directory; what else is a path or an address is none of its business.
+    """
+    for key, target, node in _targets(cfg):
+        if key.partition(".")[0] in ("logger", "callbacks", "trainer"):
+            for name, value in node.items():
+                if isinstance(value, str) and (value[:1] in ("/", "~") or ".." in value or ":/" in value):
+                    yield f"{key}.{name}", target, value
+
+
 def _is_harmless(target: str) -> bool:
-    """Return whether a target is a class or a function of a library that only builds networks, data, metrics, …"""
-    if target.partition(".")[0] not in LIBRARIES:
+    """Return whether a target is a class or a function of a library that only builds networks, optimizers, metrics."""
+    if target in HARMLESS_CLASSES:
+        return True
+    # the name first: importing a module runs it
+    if not target.startswith(("torch.nn.", "torch.optim.", "torchmetrics.", "torchvision.models.")):
         return False
+    if target.startswith("torchvision.models."):
+        from torchvision.models import get_model_builder, list_models
+
+        builders = (get_model_builder(name) for name in list_models())
+        return any(target in _names_of(builder) for builder in builders)
     from hydra.utils import get_object  # imports the library, which takes seconds: only where it is needed
 
     try:
         found = get_object(target)
     except Exception:
-        return True  # there is no such thing: the error comes when it is to be built
+        return target.count(".") < 4  # there is no such thing: the error comes when it is to be built
     module = getattr(found, "__module__", "")  # of the object itself: torch.nn.modules.module.os.system is of `posix`
-    is_class_or_model = isinstance(found, type) or module.startswith("torchvision.models")
-    return is_class_or_model and any(module == name or module.startswith(f"{name}.") for name in HARMLESS)
+    return isinstance(found, type) and any(module == name or module.startswith(f"{name}.") for name in HARMLESS)
+
+
+def _names_of(builder: Any) -> tuple[str, ...]:
+    """Return the names of a network of torchvision: with its module, and as its packages export it."""
+    packages = builder.__module__.split(".")
+    return tuple(".".join([*packages[:count], builder.__name__]) for count in range(2, len(packages) + 1))
 
 
 def _store() -> Path:
@@ -124,7 +253,7 @@ def _store() -> Path:
 
 def _trusted() -> set[str]:
     with suppress(OSError):
-        return set(_store().read_text().splitlines())
+        return set(_store().read_text(encoding="utf-8", errors="replace").splitlines())
     return set()
 
 

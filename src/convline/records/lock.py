@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from convline.errors import UserError
+from convline.records.files import RunFileError, read_record
 from convline.signals import signals_blocked
 
 HEARTBEAT_SECONDS = 5.0  # between two touches
@@ -46,8 +47,14 @@ def locked(run_dir: Path) -> Iterator[None]:
 
     Raises:
         HeldError: another process has locked it.
+        UserError: the lock cannot be opened.
     """
-    with open(run_dir / ".lock", "a") as file:
+    try:
+        # O_NONBLOCK: a pipe in the place of the file would wait for a reader
+        descriptor = os.open(run_dir / ".lock", os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise UserError(f"{run_dir / '.lock'} cannot be opened: {error.strerror}.\n  Remove it.") from error
+    with open(descriptor, "wb", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             has_lock = True
@@ -75,6 +82,8 @@ def is_held(run_dir: Path) -> bool:
         holder, seconds = _holder(path), _seconds_since_touch(path)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.\n  Remove it.") from error
     # one from the future is of a dead process too: the clock was set back, and a live process has touched it since
     return abs(seconds) < STALE_SECONDS and (holder[0] != socket.gethostname() or _exists(holder[1]))
 
@@ -106,6 +115,8 @@ def _take_heartbeat(run_dir: Path, has_lock: bool) -> None:
                 if is_held(run_dir) and not (has_lock and _holder(path)[0] == socket.gethostname()):
                     raise _held(run_dir)
                 path.rename(own)  # atomic too: of two processes that find it stale, only one removes it
+    except IsADirectoryError as error:
+        raise UserError(f"{path} cannot be replaced: {error.strerror}.\n  Remove it.") from error
     finally:
         for left in run_dir.glob(f"{HEARTBEAT}.{socket.gethostname()}.*"):  # by this process, or one that was killed
             pid = left.suffix.removeprefix(".")
@@ -136,12 +147,18 @@ def _touch_until(path: Path, ended: threading.Event) -> None:
 
 
 def _holder(path: Path) -> tuple[str, int]:
-    """Read host and process id; an empty host and 0 if the file is not written yet."""
+    """Read host and process id; an empty host and 0 if the file is damaged, or not written yet.
+
+    Raises:
+        FileNotFoundError: there is no heartbeat.
+    """
     try:
-        content = json.loads(path.read_text())
-        return str(content["host"]), int(content["pid"])
-    except (ValueError, KeyError, TypeError):
+        content = read_record(path)
+    except RunFileError as error:
+        if error.is_missing:
+            raise FileNotFoundError(path) from error
         return "", 0
+    return content["host"], content["pid"]
 
 
 def _seconds_since_touch(path: Path) -> float:

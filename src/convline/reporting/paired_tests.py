@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convline.errors import UserError
-from convline.formatting import first_line
+from convline.records.predictions import read_predictions
 from convline.reporting.run_records import RunRecord
 from convline.reporting.statistics import CONFIDENCE, Difference
 
@@ -76,7 +76,7 @@ def compare_on_images(
         return None
     import numpy as np
 
-    loaded = {run.folder: _load(run, split) for run in [*a, *b]}
+    loaded = {run.folder: read_predictions(run.folder / "predictions" / f"{split}.npz") for run in [*a, *b]}
     first_run = a[0]
     for run in [*a, *b]:
         if not np.array_equal(loaded[run.folder][1], loaded[first_run.folder][1]):
@@ -153,17 +153,3 @@ def _metric_per_image(logits: "NDArray[np.float32]", labels: "NDArray[np.int64]"
 
     logits64 = logits.astype(np.float64)
     return logsumexp(logits64, axis=1) - logits64[np.arange(len(labels)), labels]
-
-
-def _load(run: RunRecord, split: str) -> "tuple[NDArray[np.float32], NDArray[np.int64]]":
-    import numpy as np
-
-    path = run.folder / "predictions" / f"{split}.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            logits, labels = file["logits"], file["labels"]
-        if logits.ndim != 2 or labels.shape not in (logits.shape[:1], logits.shape) or not len(labels):
-            raise ValueError(f"logits {logits.shape} and labels {labels.shape} do not belong together")
-        return logits, labels
-    except Exception as error:  # NumPy and zipfile raise many kinds
-        raise UserError(f"{path} is damaged: {first_line(error)}") from error

@@ -1,10 +1,9 @@
 """Read run directories as records. A record of a damaged directory holds the readable values and names the problems."""
 
-import csv
-import json
 import math
 import os
 import re
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -13,20 +12,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from convline.config.metrics import declare
 from convline.errors import UserError
-from convline.formatting import first_line, train_command, visible
+from convline.formatting import train_command, visible
 from convline.records import test_log
-from convline.records.directory import OTHER_FOLDERS, data_name
+from convline.records.directory import FILES, OTHER_FOLDERS, data_name
+from convline.records.files import RunFileError, read_mapping, read_rows
 from convline.records.lock import is_held
 from convline.records.moved_targets import with_current_targets
+from convline.records.schemas import complaints
 
-FILES = ("config.yaml", "summary.json", "environment.json")
 SKIPPED = ("checkpoints", "predictions")
 FINISHED, INCOMPLETE = "finished", "incomplete"
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
 
 
 @dataclass(frozen=True)
@@ -182,8 +179,6 @@ def _record(
     with suppress(UserError, TypeError):  # for the directions of the user's own metrics
         declare(config.get("metrics") or ())
     status, metrics = visible(str(summary.get("status", INCOMPLETE))), _numbers(summary.get("metrics"))
-    if "status" not in summary and not any(problem.startswith("summary") for problem in problems):
-        problems.append("summary.json holds no status")
     if status == FINISHED and not metrics:
         problems.append("summary.json holds no metrics")
     if status == "running" and not host and not is_held(folder):
@@ -225,18 +220,15 @@ def seconds_since_written(run: RunRecord) -> float:
 
 
 def _mapping(path: Path, problems: list[str]) -> dict[str, Any]:
-    """Read a JSON or YAML file that holds a mapping; on failure append to `problems` and return {}."""
+    """Read a JSON or YAML file that holds a mapping; append problems to the list, and return what can be read."""
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file) if path.suffix == ".json" else yaml.load(file, _Loader)
-        if isinstance(content, dict):
-            return content
-        problems.append(f"{path.name} is damaged")
-    except FileNotFoundError:
-        problems.append(f"{path.name} is missing")
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        problems.append(f"{path.name} cannot be read: {printable([first_line(error)])}")
-    return {}
+        content = read_mapping(path)
+    except RunFileError as error:
+        problems.append(f"{path.name} {error.problem}")
+        return {}
+    # values of another type than expected are left out below
+    problems += [f"{path.name}: {complaint}" for complaint in complaints(content, path.name)]
+    return content
 
 
 def _flat(node: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -253,7 +245,7 @@ def _dict(value: Any) -> dict[Any, Any]:
 
 def _number(value: Any) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else math.nan
+    return float(value) if is_number and abs(value) <= sys.float_info.max else math.nan
 
 
 def _numbers(value: Any) -> dict[str, float]:
@@ -269,15 +261,13 @@ def _code(code: dict[Any, Any]) -> str:
 
 def _epochs(path: Path) -> Iterator[dict[str, float]]:
     try:
-        with open(path, newline="", encoding="utf-8", errors="replace") as file:
-            for line in csv.DictReader(file):
-                values = {}
-                for key, text in line.items():
-                    try:
-                        values[key] = float(text)
-                    except (TypeError, ValueError):
-                        continue
-                if "epoch" in values:
-                    yield values
-    except (OSError, csv.Error):
+        rows = read_rows(path)
+    except RunFileError:
         return
+    for row in rows:
+        values = {}
+        for key, text in row.items():
+            with suppress(ValueError):
+                values[key] = float(text)
+        if "epoch" in values:
+            yield values

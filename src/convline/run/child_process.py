@@ -8,7 +8,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
+from convline.config.options import import_folders
 from convline.errors import STOP_SIGNALS
 from convline.signals import signals_blocked
 
@@ -18,7 +20,7 @@ PARENT_PID = "CONVLINE_PARENT_PID"  # environment variable that gives a child th
 def start_module(
     module: str, arguments: Sequence[str], environment: Mapping[str, str], **popen_arguments: object
 ) -> subprocess.Popen:
-    """Start `python -m MODULE ARGUMENTS` as a child process that has the same import path as this process.
+    """Start `python -m MODULE ARGUMENTS` as a child process that has the import path of this process.
 
     The child holds the `STOP_SIGNALS` back until it calls `unblock_signals`: during its imports it could not answer
     them.
@@ -31,7 +33,7 @@ def start_module(
     """
     env = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYTHONPATH": import_path(),
         PARENT_PID: str(os.getpid()),
         **environment,
     }
@@ -40,6 +42,18 @@ def start_module(
     # in a session of its own, Ctrl-C reaches this process alone, which passes it on
     with signals_blocked():
         return subprocess.Popen(command, env=env, start_new_session=True, **popen_arguments)  # type: ignore[call-overload]
+
+
+def import_path() -> str:
+    """Return the import path of this process as `PYTHONPATH` of another one, where the user's own folders come last.
+
+    Python puts the folder of the script first, or the current one, and Convline adds those that may hold code of the
+    user's own. In front of the standard library, a file random.py in them would be run in the place of Python's.
+    """
+    own = {os.path.realpath(path) for path in (os.getcwd(), Path(sys.argv[0]).parent, *import_folders())}
+    own -= {os.path.realpath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}
+    paths = list(dict.fromkeys(filter(None, sys.path)))
+    return os.pathsep.join(sorted(paths, key=lambda path: os.path.realpath(path) in own))  # which keeps their order
 
 
 def exit_with_parent() -> None:

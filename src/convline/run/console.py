@@ -55,18 +55,20 @@ def print_outcome(run_dir: Path, summary: dict[str, Any]) -> None:
         run_dir: the run directory.
         summary: the content of its summary.json, with the metrics of a finished run.
     """
-    metrics = summary["metrics"]
+    metrics = summary.get("metrics", {})
     grid = Table.grid(padding=(0, 2))
-    grid.add_row("test accuracy", Text(f"{metrics['test/acc']:.2%}", style="bold"))
+    if "test/acc" in metrics:
+        grid.add_row("test accuracy", Text(f"{metrics['test/acc']:.2%}", style="bold"))
     if "test/acc_tta" in metrics:
         grid.add_row("... averaged over views", f"{metrics['test/acc_tta']:.2%}")
     for key, value in metrics.items():
         name = key.removeprefix("test/")
         if key.startswith("test/") and name not in ("acc", "loss", "acc_tta", "loss_tta"):
             grid.add_row(f"test {name}", f"{value:.2%}" if is_share(key) else f"{value:.4f}")
-    best_epoch = f" (best epoch: {summary['best_epoch']})" if summary["best_epoch"] else ""
-    grid.add_row("validation accuracy", f"{metrics['val/acc']:.2%}{best_epoch}")
-    grid.add_row("time", f"{summary['seconds']:.1f} s")
+    best_epoch = f" (best epoch: {summary['best_epoch']})" if summary.get("best_epoch") else ""
+    if "val/acc" in metrics:
+        grid.add_row("validation accuracy", f"{metrics['val/acc']:.2%}{best_epoch}")
+    grid.add_row("time", f"{summary.get('seconds', 0):.1f} s")
     grid.add_row("run directory", Text(str(run_dir), overflow="fold"))
     grid.add_row("dashboards", Text(f"convline dashboard {shlex.quote(str(run_dir.parent))}", overflow="fold"))
     # a new console: the shared one does not wrap, and a panel must fit the width of the terminal

@@ -21,7 +21,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from convline.errors import STOP_SIGNALS, Interrupted, Pruned, UserError
-from convline.run.child_process import PARENT_PID
+from convline.run.child_process import PARENT_PID, import_path
 
 PRUNED_STATUS = 3  # exit status of the first rank if the run was pruned
 ERROR_FILE = "rank-error.txt"  # in the run directory: the error of the rank that failed
@@ -93,7 +93,7 @@ def _environment_of_ranks(num_ranks: int) -> Iterator[None]:
     """Set what the ranks inherit: the import path and the id of this process, and a share of the processor cores."""
     before = dict(os.environ)
     os.environ[PARENT_PID] = str(os.getpid())
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    os.environ["PYTHONPATH"] = import_path()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // num_ranks)))
     try:

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from convline.callbacks import after_test
-from convline.callbacks.checkpoint import BestAndLast, CheckpointFile
+from convline.callbacks.checkpoint import BestAndLast, CheckpointFile, best_epoch_of
 from convline.callbacks.failures import failures_reported
 from convline.callbacks.hparams import write_outcome
 from convline.callbacks.interrupt import StopOnSignal
@@ -32,7 +32,7 @@ from convline.errors import Interrupted, Pruned, UserError
 from convline.formatting import figures_command, first_line, resume_command, shape_text
 from convline.network.summary import NetworkSummary, summarize
 from convline.records import foreign_code, identity, provenance, test_log
-from convline.records.checkpoints import load_checkpoint, newest_checkpoint
+from convline.records.checkpoints import load_checkpoint, load_weights, newest_checkpoint
 from convline.records.directory import (
     check_data,
     read_summary,
@@ -46,6 +46,7 @@ from convline.training.classifier import Classifier
 from convline.training.evaluation import evaluate, measure
 from convline.training.lightning_callbacks import check_callbacks_of_run
 from convline.training.loaded_run import LoadedRun
+from convline.training.restored_state import check_training_state, error_of_restoring
 from convline.training.setup import LIMITS, build, instantiate_node, uses_cuda
 from convline.training.trial_step import check_step
 
@@ -77,7 +78,7 @@ def train(cfg: DictConfig, run_dir: Path, world: World) -> dict[str, Any]:
 
 def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None, world: World) -> dict[str, Any]:
     """Fit, test and record a run; a failure is recorded in summary.json too, and raised again."""
-    begin = time.perf_counter() - read_summary(run_dir)["seconds"]  # a resumed run adds to its earlier time
+    begin = time.perf_counter() - read_summary(run_dir).get("seconds", 0)  # a resumed run adds to its earlier time
     loggers: dict[str, Logger] = {}
     try:
         _hide_irrelevant_warnings()
@@ -98,6 +99,8 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None, world: World
         is_complete = _has_stopped_early(checkpoint)
         _meet(world, data, checkpoint, is_complete)
         if not is_complete:
+            if checkpoint:
+                check_training_state(load_checkpoint(checkpoint), checkpoint, classifier, data, trainer)
             _fit(trainer, classifier, data, checkpoint)
 
         results = _test(cfg, run_dir, device, classifier, data)
@@ -320,14 +323,19 @@ def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:
 
 
 def _has_stopped_early(checkpoint: Path | None) -> bool:
-    callbacks = load_checkpoint(checkpoint)["callbacks"] if checkpoint else {}
-    return bool(callbacks.get(BestAndLast.state_key, {}).get("stopped"))
+    state = load_checkpoint(checkpoint)["callbacks"].get(BestAndLast.state_key) if checkpoint else None
+    return isinstance(state, dict) and bool(state.get("stopped"))
 
 
 def _fit(trainer: pl.Trainer, classifier: Classifier, data: DataModule, checkpoint: Path | None) -> None:
     if trainer.global_rank > 0:  # all ranks have built the same weights from one seed; their dropout must differ
         torch.manual_seed(torch.initial_seed() + trainer.global_rank)
-    trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    try:
+        trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except Exception as error:
+        if checkpoint is not None and (complaint := error_of_restoring(error, checkpoint)):
+            raise complaint from error
+        raise
 
 
 def _test(
@@ -340,9 +348,10 @@ def _test(
     metrics: dict[str, float] = {}
     best_epoch = None
     if any(node and node["_target_"].endswith(".BestAndLast") for node in (cfg.callbacks or {}).values()):
-        checkpoint = load_checkpoint(run_dir / "checkpoints" / "best.ckpt")
-        classifier.load_state_dict(checkpoint["state_dict"])
-        best = checkpoint["callbacks"][BestAndLast.state_key]
+        path = run_dir / "checkpoints" / "best.ckpt"
+        checkpoint = load_checkpoint(path)
+        load_weights(classifier, checkpoint["state_dict"], path)
+        best = best_epoch_of(checkpoint, path)
         best_epoch = best["best_epoch"]
         metrics.update({k: v for k, v in best["best_metrics"].items() if k.startswith(("train/", "val/"))})
     classifier.to(device)

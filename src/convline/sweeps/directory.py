@@ -6,7 +6,6 @@ With a changed version of the code no identity is equal, and the command creates
 """
 
 import itertools
-import json
 import re
 import sys
 import time
@@ -21,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from convline.errors import UserError
 from convline.formatting import first_line
 from convline.records.directory import make_new_folder, read_config, read_status, write_initial_files
+from convline.records.files import RunFileError, read_record
 from convline.records.identity import identity, is_excluded_from_hash
 from convline.storage import exclusive_lock, write_json
 from convline.sweeps.jobs import Job
@@ -166,13 +166,14 @@ def folders(runs_dir: Path) -> list[Folder]:
     grids = []
     for path in sorted(runs_dir.glob("*/sweep.json")):
         try:
-            content = json.loads(path.read_text())
-            jobs = [
-                {key: job[key] for key in ("directory", "overrides", "identity", "recipe")} for job in content["jobs"]
-            ]
-            grids.append(Folder(path.parent, jobs, content["created"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            content = read_record(path)
+        except RunFileError:
             continue
+        if "jobs" in content and "created" in content:  # else it is that of a search
+            keys = ("directory", "overrides", "identity", "recipe")
+            grids.append(
+                Folder(path.parent, [{key: job[key] for key in keys} for job in content["jobs"]], content["created"])
+            )
     return grids
 
 

@@ -3,7 +3,7 @@
 Each job is one task of the launcher. It receives the name of its run directory as an override.
 """
 
-import json
+import os
 import signal
 import sys
 import threading
@@ -17,10 +17,13 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
 from omegaconf import DictConfig, flag_override
 
+from convline.config.options import import_folders, make_importable
 from convline.errors import SCHEDULER_SIGNALS, Interrupted, UserError
 from convline.formatting import first_line
 from convline.records import lock
 from convline.records.directory import ENDED, read_status, read_summary, update_summary
+from convline.records.files import read_record
+from convline.run.child_process import import_path
 from convline.signals import stoppable
 from convline.sweeps.run_job import report_failure, run_job
 from convline.sweeps.slurm_jobs import going_on_after_interruption
@@ -75,7 +78,7 @@ class HydraLauncherExecutor:
         overrides = [[f"hydra.sweep.dir='{folder.absolute()}'", f"hydra.sweep.subdir='{name}'"] for name in names]
         states_before = _states(folder)
         try:
-            with going_on_after_interruption(self._cfg), _print_failures(folder):
+            with going_on_after_interruption(self._cfg), _print_failures(folder), _environment_of_tasks():
                 launcher.launch(overrides, initial_job_idx=0)
         except Exception as error:  # perhaps of a single task, while others still run
             if states_before == _states(folder):
@@ -102,6 +105,22 @@ class HydraLauncherExecutor:
 
 def _states(folder: Path) -> dict[Path, str]:
     return {path.parent: read_status(path.parent) for path in folder.glob("*/summary.json")}
+
+
+@contextmanager
+def _environment_of_tasks() -> Iterator[None]:
+    """Set the variables that the processes of a launcher inherit: the import path, without the current folder in front.
+
+    Launchers start `python -m`, which puts the folder first, where a file random.py would be run in the place of
+    Python's module.
+    """
+    before = dict(os.environ)
+    os.environ.update(PYTHONSAFEPATH="1", PYTHONPATH=import_path())
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextmanager
@@ -142,10 +161,11 @@ def task(cfg: DictConfig) -> None:
     """
     from convline.data.source_cache import cache_sources  # imports torch, which takes seconds
 
+    make_importable(import_folders())
     directory = Path(HydraConfig.get().runtime.output_dir)
     is_search = (directory / "sweep.json").is_file()
     folder = directory if is_search else directory.parent
-    sys.argv = json.loads((folder / "sweep.json").read_text())["command"]
+    sys.argv = read_record(folder / "sweep.json")["command"]
     with _save_before_timeout(), stoppable(""), cache_sources():
         if is_search:
             reopen_trials(folder).run(fail_fast=False)

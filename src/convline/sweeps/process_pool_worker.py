@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from convline.config.options import import_folders, make_importable
 from convline.data.source_cache import cache_sources
 from convline.errors import STOP_SIGNALS, Interrupted
 from convline.run.child_process import exit_with_parent
@@ -20,6 +21,7 @@ from convline.sweeps.trials import reopen_trials
 def main() -> int:
     """Do the task given on stdin; skip jobs that another process has taken, and return the exit status."""
     exit_with_parent()
+    make_importable(import_folders())
     task = json.load(sys.stdin)
     sys.argv = task["command"]  # messages that say what to type name the user's command, not this module
     fail_fast = task["fail_fast"]

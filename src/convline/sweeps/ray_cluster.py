@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from omegaconf import DictConfig
@@ -20,6 +21,7 @@ from convline.errors import Interrupted, UserError
 from convline.formatting import first_line
 from convline.records import lock
 from convline.records.directory import ENDED, read_status, update_summary
+from convline.run.child_process import import_path
 from convline.signals import stoppable
 from convline.sweeps.run_job import report_failure, run_job
 from convline.sweeps.trials import Trials, reopen_trials
@@ -114,20 +116,23 @@ class RayCluster:
     def _connected(self) -> Iterator[None]:
         options = {
             "logging_level": "ERROR",
-            "runtime_env": {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}},
+            "runtime_env": {"env_vars": {"PYTHONPATH": import_path()}},
         }
         if address := self._settings.address:
             _check_address(address)
-        try:
-            self._ray.init(address=address or "auto", **options)
-        except ConnectionError:
-            if address:
-                raise
-            self._ray.init(include_dashboard=False, **options)
-        try:
-            yield
-        finally:
-            self._ray.shutdown()
+        with TemporaryDirectory(prefix="convline_ray_") as empty:
+            try:
+                with _seen_from(empty):
+                    self._ray.init(address=address or "auto", **options)
+            except ConnectionError:
+                if address:
+                    raise
+                with _seen_from(empty):
+                    self._ray.init(include_dashboard=False, **options)
+            try:
+                yield
+            finally:
+                self._ray.shutdown()
 
     def _ended(self, tasks: dict[Any, int]) -> Iterator[tuple[int, str | None]]:
         """Wait a moment; remove the tasks that have ended, and yield the index and the outcome of each.
@@ -192,6 +197,23 @@ def _check_address(address: str) -> None:
             f"hydra.launcher.address={address}: no Ray cluster answers there ({first_line(error)}).\n"
             "  Start one with: ray start --head; its address is HOST:6379"
         ) from error
+
+
+@contextmanager
+def _seen_from(folder: str) -> Iterator[None]:
+    """Let Ray take another folder for the current one and for that of the script.
+
+    Ray 2 puts both in front of the import path of every worker, where a file random.py in them would be run in the
+    place of Python's module; `_as_in_command` adds the user's folders at the end.
+    """
+    before, arguments = os.getcwd(), sys.argv
+    os.chdir(folder)
+    sys.argv = [str(Path(folder) / Path(arguments[0]).name), *arguments[1:]]
+    try:
+        yield
+    finally:
+        sys.argv = arguments
+        os.chdir(before)
 
 
 def _run_job(path: str, context: Mapping[str, Any]) -> str | None:

@@ -87,19 +87,20 @@ def _train(run_dir: Path, log: IO[str]) -> str:
 
 def report_failure(run_dir: Path) -> None:
     """Print a failed job's settings, the first line of its error, and the path of its log."""
-    error = read_summary(run_dir)["error"]
+    error = read_summary(run_dir).get("error")
     print(f"── failed: {job_label(run_dir)}\n   {error}\n   see {run_dir / 'log.txt'}", file=sys.stderr, flush=True)
 
 
 def _report_success(run_dir: Path) -> None:
     summary = read_summary(run_dir)
-    accuracy = f", val/acc {summary['metrics']['val/acc']:.4f}" if "metrics" in summary else ""
-    print(f"── {summary['status']}: {job_label(run_dir)}{accuracy}, {summary['seconds']:.1f} s", flush=True)
+    metrics = summary.get("metrics", {})
+    accuracy = f", val/acc {metrics['val/acc']:.4f}" if "val/acc" in metrics else ""
+    print(f"── {summary['status']}: {job_label(run_dir)}{accuracy}, {summary.get('seconds', 0):.1f} s", flush=True)
 
 
 def job_label(run_dir: Path) -> str:
     """Return the overrides in which a job differs from the other jobs of its sweep."""
-    return " ".join(read_summary(run_dir)["swept"]) or run_dir.name
+    return " ".join(read_summary(run_dir).get("swept", ())) or run_dir.name
 
 
 _CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colors and cursor movements

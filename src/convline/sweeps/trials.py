@@ -30,10 +30,12 @@ from convline.records.directory import (
     OTHER_FOLDERS,
     make_new_folder,
     read_config,
+    read_environment,
     read_status,
     read_summary,
     write_initial_files,
 )
+from convline.records.files import RunFileError, read_record
 from convline.storage import exclusive_lock, short_hash, write_json
 from convline.sweeps.directory import is_named, locked_runs_dir
 from convline.sweeps.jobs import build_job
@@ -236,7 +238,9 @@ class Trials:
         self._store_record(number, run_dir)  # first: the study takes no attributes of a trial that has ended
         summary = read_summary(run_dir)
         if summary["status"] == "finished":
-            objectives = {**summary["metrics"], **{key: summary[key] for key in ("parameters", "macs", "seconds")}}
+            objectives = {**summary, **summary["metrics"]}
+            if missing := [name for name in self.settings.objectives if name not in objectives]:
+                raise RunFileError(run_dir / "summary.json", f"holds no {missing[0]}, though the run is finished")
             values = [float(objectives[objective]) for objective in self.settings.objectives]
             self._finish(number, values)
         else:
@@ -245,8 +249,7 @@ class Trials:
     def _store_record(self, number: int, run_dir: Path) -> None:
         """Store config and results of a run in the study, if folders may share it that do not see each other."""
         if self.settings.storage:
-            path = run_dir / "environment.json"
-            environment = json.loads(path.read_text()) if path.is_file() else {}
+            environment = read_environment(run_dir)
             record = {
                 "config": OmegaConf.to_container(read_config(run_dir)),
                 "summary": read_summary(run_dir),
@@ -351,7 +354,7 @@ def open_trials(overrides: Sequence[str], cfg: DictConfig, path: Path, explicit:
 
 def reopen_trials(folder: Path) -> Trials:
     """Open the trials of a search that another process has opened in this folder."""
-    overrides = json.loads((folder / "sweep.json").read_text())["words"]
+    overrides = read_record(folder / "sweep.json")["words"]
     single = [o.input_line or "" for o in parse_overrides(overrides) if not o.is_sweep_override()]
     return open_trials(overrides, load_config(single), folder, explicit=True)
 
@@ -389,6 +392,6 @@ def _open_folder(path: Path, explicit: bool, key: str, overrides: Sequence[str],
 
 def _is_of_search(path: Path, key: str) -> bool:
     try:
-        return json.loads(path.read_text()).get("search") == key
-    except (OSError, ValueError, AttributeError):
+        return read_record(path).get("search") == key
+    except RunFileError:
         return False

@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from convline.errors import UserError
+from convline.records.files import RunFileError, read_rows
 from convline.storage import replacing
 
 
@@ -26,12 +26,13 @@ class MetricsCsv(Logger):
         super().__init__()
         self._path = Path(save_dir) / "metrics.csv"
         self._rows: dict[int, dict[str, Any]] = {}
-        if self._path.is_file():
-            try:
-                with open(self._path, newline="") as file:
-                    self._rows = {int(row["step"]): row for row in csv.DictReader(file)}
-            except (KeyError, TypeError, ValueError, csv.Error) as error:
-                raise UserError(f"{self._path} is damaged; move it away to go on without the curves so far") from error
+        try:
+            self._rows = {int(row["step"]): {**row} for row in read_rows(self._path)}
+        except RunFileError as error:
+            if not error.is_missing:
+                raise
+        except (KeyError, ValueError) as error:
+            raise RunFileError(self._path, "is damaged: a line has no optimizer step") from error
 
     @property
     def name(self) -> str:

@@ -1,12 +1,9 @@
 """Load a trained run from its directory: its config, data, network and predictions."""
 
-import shlex
-import zipfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
@@ -14,10 +11,12 @@ from torch import Tensor, nn
 from convline.data.datamodule import DataModule
 from convline.data.samples import Samples, load_samples
 from convline.errors import UserError
-from convline.formatting import first_line, train_command
+from convline.formatting import resume_command
 from convline.records import test_log
-from convline.records.checkpoints import load_checkpoint
+from convline.records.checkpoints import load_checkpoint, load_weights
 from convline.records.directory import check_data, read_summary, read_trusted_config
+from convline.records.files import RunFileError
+from convline.records.predictions import REMEDY, read_predictions
 from convline.training.evaluation import Evaluation
 from convline.training.setup import build_initial_network, load_data
 
@@ -76,13 +75,15 @@ class LoadedRun:
         """Load the network of the best epoch in evaluation mode, with averaged weights if the run has them.
 
         Raises:
-            UserError: the checkpoint is missing or damaged.
+            UserError: the checkpoint is missing or damaged, or of another network.
         """
         cfg = self.cfg
-        state = load_checkpoint(self.run_dir / "checkpoints" / "best.ckpt")["state_dict"]
+        path = self.run_dir / "checkpoints" / "best.ckpt"
+        state = load_checkpoint(path)["state_dict"]
         prefix = "average.module." if any(key.startswith("average.module.") for key in state) else "network."
         network = build_initial_network(cfg)
-        network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        load_weights(network, weights, path)
         network = network.to(DTYPES.get(cfg.trainer.precision, torch.float32))
         if cfg.channels_last:
             network = network.to(memory_format=torch.channels_last)
@@ -116,19 +117,17 @@ class LoadedRun:
         self._log_test_set_evaluation(split)
         path = self.run_dir / "predictions" / f"{split}.npz"
         try:
-            with np.load(path, allow_pickle=False) as saved:
-                return Evaluation(torch.from_numpy(saved["logits"]), torch.from_numpy(saved["labels"]))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            logits, labels = read_predictions(path)
+        except RunFileError as error:
             # reading the summary raises if the directory is no run at all, which is then the error to show
             if read_summary(self.run_dir)["status"] == "finished":
-                raise UserError(
-                    f"{path} is missing or damaged ({first_line(error)}).\n"
-                    "  The run is finished and does not write it again: put a copy back, or do the run anew."
-                ) from error
-            again = shlex.quote(f"resume={self.run_dir}")
+                raise
             raise UserError(
-                f"{path} is missing or damaged: the run is not finished.\n  Type: {train_command()} {again}"
+                f"{path} {error.problem}: the run is not finished.\n  Type: {resume_command(self.run_dir)}"
             ) from error
+        if logits.shape[1] != len(self.classes):
+            raise RunFileError(path, f"is damaged: it has {logits.shape[1]} classes, not {len(self.classes)}", REMEDY)
+        return Evaluation(torch.from_numpy(logits), torch.from_numpy(labels))
 
     def samples(self, split: str, indices: Tensor | int) -> Samples:
         """Take images of a split, on the network's device.

@@ -1,12 +1,12 @@
 """Draw the metric against each setting, and the importance of settings in a search."""
 
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convline.records.files import RunFileError, read_record
 from convline.reporting.configurations import ReportTable
 from convline.reporting.plots.axes import Scale, effect, has_setting, make_scale, position
 from convline.reporting.plots.scatter import clipped_note, metric_axes, scatter
@@ -89,9 +89,9 @@ def importance(folder: Path) -> Plot | None:
         The plot; None if the file, such as `{"optimizer.lr": 0.7, …}`, cannot be read.
     """
     try:
-        content = json.loads((folder / "importance.json").read_text())
-        shares = {str(key): float(value) for key, value in content.items() if math.isfinite(value)}
-    except (OSError, ValueError, TypeError, AttributeError):
+        content = read_record(folder / "importance.json")
+        shares = {key: float(value) for key, value in content.items() if math.isfinite(value)}
+    except (RunFileError, TypeError):
         return None
     return _bars(dict(sorted(shares.items(), key=lambda item: -item[1])[:MAX_BARS])) if shares else None
 
