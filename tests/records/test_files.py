@@ -52,7 +52,7 @@ def test_a_damaged_file_is_named(damage: str, name: str, tmp_path: Path) -> None
     [
         "a: &a [*a]",
         "a: &a [1,1,1,1,1,1,1,1]\n"
-        + "\n".join(f"{b}: &{b} [{','.join([f'*{a}'] * 8)}]" for a, b in zip("abcdef", "bcdefg")),
+        + "\n".join(f"{b}: &{b} [{','.join([f'*{a}'] * 8)}]" for a, b in zip("abcdef", "bcdefg", strict=False)),
         "- " * DEEP + "1",
         "? " * DEEP + "1",
         "a: !!python/object/apply:os.getcwd []",
@@ -73,7 +73,7 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "key, value",
+    ("key", "value"),
     [
         ("status", "well"), ("seconds", -1), ("seconds", "x"), ("seconds", float("inf")), ("metrics", [1]),
         ("metrics", {"val/acc": "x"}), ("choices", 5), ("class_accuracy", {"val": [1]}), ("swept", "x"), ("pid", 1.5),

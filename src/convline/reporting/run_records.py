@@ -20,7 +20,7 @@ from convline.records.directory import FILES, OTHER_FOLDERS, data_name
 from convline.records.files import RunFileError, read_mapping, read_rows
 from convline.records.lock import is_held
 from convline.records.moved_targets import with_current_targets
-from convline.records.schemas import complaints
+from convline.records.schemas import STATUSES, complaints
 
 SKIPPED = ("checkpoints", "predictions")
 FINISHED, INCOMPLETE = "finished", "incomplete"
@@ -178,7 +178,8 @@ def _record(
     config = with_current_targets(config)
     with suppress(UserError, TypeError):  # for the directions of the user's own metrics
         declare(config.get("metrics") or ())
-    status, metrics = visible(str(summary.get("status", INCOMPLETE))), _numbers(summary.get("metrics"))
+    status, metrics = summary.get("status"), _numbers(summary.get("metrics"))
+    status = status if status in STATUSES else INCOMPLETE
     if status == FINISHED and not metrics:
         problems.append("summary.json holds no metrics")
     if status == "running" and not host and not is_held(folder):
