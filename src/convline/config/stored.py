@@ -17,9 +17,10 @@ from convline.formatting import first_line
 # Nodes and settings without which nothing can be built; version 0.1 has written them too.
 NODES = ("data", "model", "classifier", "optimizer", "scheduler", "trainer")
 SETTINGS = ("seed", "channels_last", "steps_per_execution", "runs_dir")
-NEEDED = {
-    "data": ("input_shape", "num_classes", "batch_size"),
-    "trainer": ("accelerator", "devices", "precision", "max_epochs"),
+NEEDED = {  # by the target, since one of the user's own has others
+    "convline.data.datamodule.DataModule": ("input_shape", "num_classes", "batch_size"),
+    "convline.data.from_datamodule.FromDataModule": ("input_shape", "num_classes"),
+    "lightning.pytorch.Trainer": ("accelerator", "devices", "precision", "max_epochs"),
 }
 
 
@@ -56,7 +57,8 @@ def complaint_of_values(cfg: DictConfig) -> str:
             return f"{key} must be a mapping"
         if key != "loss" and (name := next((name for name, child in (node or {}).items() if not _is_node(child)), "")):
             return f"{key}.{name} names no class"
-    for key in (*SETTINGS, *(f"{node}.{name}" for node, names in NEEDED.items() for name in names)):
+    needed = [f"{node}.{name}" for node in NODES for name in NEEDED.get(cfg[node]["_target_"], ())]
+    for key in (*SETTINGS, *needed):
         if OmegaConf.select(cfg, key) is None:
             return f"it holds no {key}"
     return next(_wrong_values(cfg), "")
