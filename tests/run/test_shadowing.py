@@ -18,7 +18,7 @@ STANDARD = str(Path(os.__file__).parent)
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a random.py, which Python has put in front of the import path, and Convline at its end."""
+    """The current folder, with a random.py; Python has put it in front of the import path, Convline at its end."""
     (tmp_path / "random.py").write_text("raise SystemExit('shadowed')")
     (tmp_path / "probe.py").write_text("import random; print(random.random() < 1)")
     monkeypatch.chdir(tmp_path)

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from convline.config.options import CONF_DIR
-from convline.config.ranges import ranges_of
+from convline.config.ranges import Range, ranges_of
 from convline.config.schema import SCHEMAS, Data, FolderData, Train
 from convline.formatting import first_line
 
@@ -89,8 +89,15 @@ def _wrong_values(cfg: DictConfig) -> Iterator[str]:
         assert isinstance(merged, DictConfig)
         for name, allowed in ranges_of(merged).items():
             value = OmegaConf.select(merged, name)
-            if value is not None and not allowed.holds(value):
+            if value is not None and not _holds(allowed, value):
                 yield f"{prefix}{name}={value} is out of range: it must be {allowed.expected}"
+
+
+def _holds(allowed: Range, value: Any) -> bool:
+    try:
+        return bool(allowed.holds(value))
+    except TypeError:  # a text in the place of a number, in a node without a schema
+        return False
 
 
 def _schemas_of(cfg: DictConfig) -> dict[str, type]:

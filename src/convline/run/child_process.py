@@ -52,7 +52,7 @@ def import_path() -> str:
     """
     own = {os.path.realpath(path) for path in (os.getcwd(), Path(sys.argv[0]).parent, *import_folders())}
     own -= {os.path.realpath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}
-    paths = list(dict.fromkeys(filter(None, sys.path)))
+    paths = list(dict.fromkeys(path for path in sys.path if path))
     return os.pathsep.join(sorted(paths, key=lambda path: os.path.realpath(path) in own))  # which keeps their order
 
 
