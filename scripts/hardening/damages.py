@@ -2,6 +2,7 @@
 
 import functools
 import json
+import operator
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -115,7 +116,7 @@ def _without(path: Path, key: str) -> None:
 def _of_checkpoint(path: Path) -> Iterator[tuple[str, Damage]]:
     content = torch.load(path, weights_only=True)
     for key in content:
-        yield f"without {key}", functools.partial(_change_checkpoint, change=lambda c, key=key: c.pop(key))
+        yield f"without {key}", functools.partial(_change_checkpoint, change=operator.methodcaller("pop", key))
         for name in ("nothing", "a text", "a list", "a mapping", "-1"):
             change = functools.partial(_set, key=key, value=_ODD_VALUES[name])
             yield f"{name} as {key}", functools.partial(_change_checkpoint, change=change)

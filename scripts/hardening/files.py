@@ -158,7 +158,11 @@ def _call(words: Sequence[str], folder: Path, output: Path) -> None:
 
         is_training = words[0] == "train"
         sys.argv = ["train.py", *words[1:]] if is_training else ["convline", *words]
-        status = train_main(list(words[1:])) if is_training else convline_main() or 0
+        status = 0
+        if is_training:
+            status = train_main(list(words[1:]))
+        else:
+            convline_main()
     except SystemExit as end:
         status = int(end.code or 0)
     except BaseException:

@@ -107,19 +107,22 @@ def guarded(command: Callable[[], int | None], arguments: list[str]) -> int:
             traceback.print_exc()
         _print_error(f"error: {error}", arguments)
     except Exception as error:
-        if fault := machine_fault(error):
-            _print_error(f"error: {fault}", arguments)
-        elif isinstance(error, OSError) and error.filename is not None:  # a folder in the place of a file, for one
-            if "debug=true" in [word.lower() for word in arguments]:
-                traceback.print_exc()
-            where = error.filename2 or error.filename
-            _print_error(f"error: {where} cannot be read or written: {error.strerror}", arguments)
-        else:
+        fault = machine_fault(error) or _unusable_file(error)
+        if fault is None or "debug=true" in [word.lower() for word in arguments]:
             traceback.print_exc()
+        if fault is not None:
+            _print_error(f"error: {fault}", arguments)
     # torchrun and srun end all ranks with the first that ends, and this one has shown nothing
     if not world.shows_messages(arguments):
         time.sleep(world.FAILURE_SECONDS)
     return 1
+
+
+def _unusable_file(error: Exception) -> str | None:
+    """Describe an error about a file that the operating system refuses, such as a folder in the place of a file."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return None
+    return f"{error.filename2 or error.filename} cannot be read or written: {error.strerror}"
 
 
 def _print_error(text: str, arguments: Sequence[str]) -> None:

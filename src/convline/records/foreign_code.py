@@ -15,7 +15,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -168,7 +168,7 @@ def _targets(node: Any, key: str = "") -> Iterator[tuple[str, str, Mapping[Any, 
     if isinstance(node, Mapping):
         if "_target_" in node:
             yield key, str(node["_target_"]), node
-        children = node.items()
+        children: Iterable[tuple[Any, Any]] = node.items()
     else:
         children = enumerate(node) if isinstance(node, list) else ()
     for name, child in children:

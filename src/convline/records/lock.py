@@ -25,7 +25,7 @@ HEARTBEAT_SECONDS = 5.0  # between two touches
 STALE_SECONDS = 60.0  # without a touch; then a process on another machine counts as dead
 HEARTBEAT = "heartbeat"
 
-_lock_files: set[IO[str]] = set()  # of the directories that this process has locked
+_lock_files: set[IO[bytes]] = set()  # of the directories that this process has locked
 
 
 def _release_copies() -> None:

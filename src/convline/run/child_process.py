@@ -50,7 +50,7 @@ def import_path() -> str:
     Python puts the folder of the script first, or the current one, and Convline adds those that may hold code of the
     user's own. In front of the standard library, a file random.py in them would be run in the place of Python's.
     """
-    own = {os.path.realpath(path) for path in (os.getcwd(), Path(sys.argv[0]).parent, *import_folders())}
+    own = {os.path.realpath(str(path)) for path in (os.getcwd(), Path(sys.argv[0]).parent, *import_folders())}
     own -= {os.path.realpath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}
     paths = list(dict.fromkeys(path for path in sys.path if path))
     return os.pathsep.join(sorted(paths, key=lambda path: os.path.realpath(path) in own))  # which keeps their order
