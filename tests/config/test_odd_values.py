@@ -3,6 +3,7 @@
 import shlex
 
 import pytest
+from omegaconf import OmegaConf
 
 from convline.config import load, load_config
 from convline.config.compose import compose_config
@@ -86,24 +87,26 @@ def test_what_no_run_could_use_is_refused(words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "key", "value"),
     [
-        ["data=synthetic", "data.source.noise=1", "data.source.num_train=500", "data.source.shape=[1,8,8]"],
-        ["loss=focal", "loss.gamma=1"],
-        ["trainer.profiler=simple"],
-        ["trainer=profile", "trainer.profiler.row_limit=5", "+trainer.profiler.profile_memory=true"],
-        ["+logger.tensorboard.log_graph=true", "+logger.tensorboard.flush_secs=5"],
-        ["+optimizer.maximize=false"],
-        ["+trainer.max_time={hours:2}"],
-        ["~callbacks.pictures", "~logger.csv"],
-        ["~callbacks"],
-        ["+optimizer.maximize=true", "optimizer.groups={fc1:{lr:0.1}}"],
-        ["optimizer=adam", "optimizer.eps=0.1", "threads=1", "name='größer'"],
+        (["data=synthetic", "data.source.noise=1", "data.source.shape=[1,8,8]"], "data.source.noise", 1),
+        (["data=synthetic", "data.source.num_train=500"], "data.source.num_train", 500),
+        (["loss=focal", "loss.gamma=1"], "loss.gamma", 1),
+        (["trainer.profiler=simple"], "trainer.profiler", "simple"),
+        (["trainer=profile", "trainer.profiler.row_limit=5"], "trainer.profiler.row_limit", 5),
+        (["trainer=profile", "+trainer.profiler.profile_memory=true"], "trainer.profiler.profile_memory", True),
+        (["+logger.tensorboard.log_graph=true"], "logger.tensorboard.log_graph", True),
+        (["+logger.tensorboard.flush_secs=5"], "logger.tensorboard.flush_secs", 5),
+        (["+optimizer.maximize=false"], "optimizer.maximize", False),
+        (["+optimizer.maximize=true", "optimizer.groups={fc1:{lr:0.1}}"], "optimizer.groups.fc1.lr", 0.1),
+        (["+trainer.max_time={hours:2}"], "trainer.max_time.hours", 2),
+        (["~callbacks.pictures", "~logger.csv"], "callbacks.pictures", None),
+        (["~callbacks"], "callbacks", None),
+        (["optimizer=adam", "optimizer.eps=0.1", "threads=1", "name='größer'"], "name", "größer"),
     ],
-    ids=" ".join,
 )
-def test_what_means_something_is_accepted(words: list[str]) -> None:
-    load_config(words)
+def test_what_means_something_is_accepted(words: list[str], key: str, value: object) -> None:
+    assert OmegaConf.select(load_config(words), key) == value
 
 
 @pytest.mark.parametrize(

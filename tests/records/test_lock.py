@@ -150,7 +150,8 @@ def test_a_forked_process_that_outlives_its_parent_does_not_hold_the_lock(tmp_pa
             os._exit(0)
         os.read(ready, 5)
     with locked(tmp_path):
-        pass
+        assert lock.holder_pid(tmp_path) == os.getpid()
+    assert os.waitpid(child, os.WNOHANG) == (0, 0), "it has outlived the block"
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
 
