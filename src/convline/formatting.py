@@ -5,12 +5,12 @@ import math
 import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 __all__ = [
-    "UNKNOWN", "count_text", "csv_text", "duration", "first_line", "markdown_text", "nearest", "plural",
+    "UNKNOWN", "count_text", "csv_text", "duration", "first_line", "flattened", "markdown_text", "nearest", "plural",
     "resume_command", "setting_text", "shape_text", "shortened", "train_command", "visible",
 ]  # fmt: skip
 
@@ -78,6 +78,15 @@ def setting_text(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(setting_text, value))}]"
     return visible(" ".join(str(value).split()))
+
+
+def flattened(node: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value of a nested config with its dotted key; lists are values."""
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def visible(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from convline.callbacks.tensorboard import file_writer
 from convline.config.metrics import declare, entries_of
 from convline.config.options import option_file
 from convline.errors import UserError
-from convline.formatting import setting_text
+from convline.formatting import flattened, setting_text
 from convline.records.directory import read_config, read_summary
 from convline.records.identity import identity, is_excluded_from_hash
 
@@ -158,20 +158,11 @@ def flat_settings(cfg: DictConfig, options: Mapping[str, str], varied: Collectio
     """
     content: Any = OmegaConf.to_container(cfg, resolve=True)
     settings: dict[str, Any] = {key: _option_text(content, key, options[key]) for key in CHOICES if key in options}
-    for key, value in _leaves(content):
+    for key, value in flattened(content):
         is_inner = key.rpartition(".")[2] in INNER or (key == "data.augment" and "data/augment" in settings)
         if key in varied or not (is_inner or is_excluded_from_hash(key)):
             settings[key] = value if value is None or isinstance(value, bool | int | float) else setting_text(value)
     return settings
-
-
-def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value of a nested config with its dotted key; lists are values."""
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _option_text(content: Mapping[str, Any], group: str, option: str) -> str:

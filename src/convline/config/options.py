@@ -9,7 +9,7 @@ import functools
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,14 +157,24 @@ def _convline_files() -> dict[str, dict[str, Path]]:
     return _files_in(CONF_DIR)
 
 
-def targets_of(node: Any) -> set[str]:
-    """Return every `_target_` in a config or a part of it."""
+def nodes_with_target(node: Any, key: str = "") -> Iterator[tuple[str, dict[Any, Any]]]:
+    """Yield key and node of everything in a config, or in a part of it, that names a class or a function."""
     if isinstance(node, DictConfig):
         node = OmegaConf.to_container(node, resolve=True)
-    if isinstance(node, Mapping):
-        own = {node["_target_"]} if isinstance(node.get("_target_"), str) else set()
-        return own.union(*map(targets_of, node.values()))
-    return set().union(*map(targets_of, node)) if isinstance(node, list) else set()
+    if isinstance(node, dict) and "_target_" in node:
+        yield key, node
+    children: Iterable[tuple[Any, Any]] = ()
+    if isinstance(node, dict):
+        children = node.items()
+    elif isinstance(node, list):
+        children = enumerate(node)
+    for name, child in children:
+        yield from nodes_with_target(child, f"{key}.{name}" if key else str(name))
+
+
+def targets_of(node: Any) -> set[str]:
+    """Return every `_target_` in a config or a part of it."""
+    return {node["_target_"] for _, node in nodes_with_target(node) if isinstance(node["_target_"], str)}
 
 
 def targets_in(file: Path) -> set[str]:
@@ -184,12 +194,5 @@ def convline_targets() -> set[str]:
 @functools.cache
 def convline_nodes() -> list[dict[str, Any]]:
     """Return every node with a `_target_` as the files of Convline's options have it."""
-    return [node for file in CONF_DIR.rglob("*.yaml") for node in _nodes_in(yaml.safe_load(file.read_text()))]
-
-
-def _nodes_in(node: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield node
-        for child in node.values():
-            yield from _nodes_in(child)
+    contents = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in CONF_DIR.rglob("*.yaml")]
+    return [node for content in contents for _, node in nodes_with_target(content)]

@@ -15,19 +15,20 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from convline.config.options import (
     CONF_DIR,
     import_folders,
     make_importable,
+    nodes_with_target,
     own_folders,
     targets_of,
 )
@@ -161,26 +162,13 @@ def _lies_in(folder: Path, target: str) -> bool:
     return importlib.machinery.PathFinder.find_spec(name, [str(folder)]) is not None
 
 
-def _targets(node: Any, key: str = "") -> Iterator[tuple[str, str, Mapping[Any, Any]]]:
-    """Yield key, target and node of everything in a config that names a class or a function."""
-    if isinstance(node, DictConfig):
-        node = OmegaConf.to_container(node, resolve=True)
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield key, str(node["_target_"]), node
-        children: Iterable[tuple[Any, Any]] = node.items()
-    else:
-        children = enumerate(node) if isinstance(node, list) else ()
-    for name, child in children:
-        yield from _targets(child, f"{key}.{name}" if key else str(name))
-
-
 def _not_shipped(cfg: Any) -> Iterator[tuple[str, str]]:
     """Yield key and target of all that no option of Convline names in this place.
 
     A class that is harmless as a logger may do harm as a network, which gets its arguments from elsewhere.
     """
-    for key, target, _ in _targets(cfg):
+    for key, node in nodes_with_target(cfg):
+        target = str(node["_target_"])
         if target not in shipped_targets().get(_place(key), ()):
             yield key, target
 
@@ -200,8 +188,8 @@ def shipped_targets() -> dict[str, set[str]]:
         group = folder[0] if folder and folder[0] != "experiment" else ""  # train.yaml and experiments have whole keys
         if folder[:1] == ("sweep",):
             group = ".".join(folder)
-        for key, target, _ in _targets(yaml.safe_load(file.read_text()), group):
-            found.setdefault(_place(key), set()).add(target)
+        for key, node in nodes_with_target(yaml.safe_load(file.read_text(encoding="utf-8")), group):
+            found.setdefault(_place(key), set()).add(node["_target_"])
     for sampler in found.get("sweep.pruner", ()):
         found.setdefault("callbacks.pruning.pruner", set()).add(sampler)
     return found
@@ -212,7 +200,8 @@ def _paths_of(cfg: Any) -> Iterator[tuple[str, str, str]]:
 
     The run gives them its own directory; what else is a path or an address is none of its business.
     """
-    for key, target, node in _targets(cfg):
+    for key, node in nodes_with_target(cfg):
+        target = str(node["_target_"])
         if key.partition(".")[0] in ("logger", "callbacks", "trainer"):
             for name, value in node.items():
                 if isinstance(value, str) and (value[:1] in ("/", "~") or ".." in value or ":/" in value):

@@ -14,7 +14,7 @@ from typing import Any
 
 from convline.config.metrics import declare
 from convline.errors import UserError
-from convline.formatting import train_command, visible
+from convline.formatting import flattened, train_command, visible
 from convline.records import test_log
 from convline.records.directory import FILES, OTHER_FOLDERS, data_name
 from convline.records.files import RunFileError, read_mapping, read_rows
@@ -196,7 +196,7 @@ def _record(
         fingerprint=str(environment.get("data_fingerprint") or ""),
         code=_code(_dict(environment.get("code"))),
         choices=choices,
-        settings=dict(_flat(config)),
+        settings={visible(key): value for key, value in flattened(config)},
         metrics=metrics,
         seconds=_number(summary.get("seconds")),
         parameters=_number(summary.get("parameters")),
@@ -230,14 +230,6 @@ def _mapping(path: Path, problems: list[str]) -> dict[str, Any]:
     # values of another type than expected are left out below
     problems += [f"{path.name}: {complaint}" for complaint in complaints(content, path.name)]
     return content
-
-
-def _flat(node: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{visible(str(key))}.")
-        else:
-            yield f"{prefix}{visible(str(key))}", value
 
 
 def _dict(value: Any) -> dict[Any, Any]:
