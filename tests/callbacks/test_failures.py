@@ -6,6 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from convline.callbacks.failures import failures_reported
+from convline.config import load_config
 from convline.errors import Interrupted, UserError
 from convline.training.loaded_run import LoadedRun
 
@@ -43,7 +44,7 @@ def test_with_debug_the_traceback_is_on_stderr_too(tmp_path: Path, capsys: pytes
 
 
 def test_debug_is_read_from_the_run_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "config.yaml").write_text("debug: true\nmodel: {}\n")
+    OmegaConf.save(load_config(["debug=true"]), tmp_path / "config.yaml", resolve=True)
     with failures_reported("drawing filters", LoadedRun(tmp_path)):
         raise ValueError("a bug")
     assert "Traceback" in capsys.readouterr().err

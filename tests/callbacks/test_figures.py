@@ -179,7 +179,7 @@ class TestReadingBack:
         (tmp_path / "half" / "summary.json").write_text(summary)
         with pytest.raises(UserError, match=r"val\.npz is missing: the run is not finished"):
             figures.confusion_matrix(tmp_path / "half")
-        with pytest.raises(UserError, match=r"best\.ckpt is damaged"):
+        with pytest.raises(UserError, match=r"best\.ckpt is missing"):
             figures.filters(tmp_path / "half")
         for figure in (figures.filters, figures.confusion_matrix):
             with pytest.raises(UserError, match="is not a run directory"):

@@ -233,7 +233,7 @@ def test_texts_tell_the_whole_network_in_lines_that_fit(tmp_path: Path) -> None:
     cfg.model.pattern = f"{'CONV(4, 3) -> ' * 20}\n{pattern}\n-> FC"
     OmegaConf.save(cfg, tmp_path / "config.yaml", resolve=True)
     words = ["python", "train.py", *(f"data.source.num_train={number}" for number in range(10)), "name=a b"]
-    (tmp_path / "environment.json").write_text(json.dumps({"command": words}))
+    (tmp_path / "environment.json").write_text(json.dumps({"command": words, "data_fingerprint": "0"}))
     found = texts(tmp_path, summarize(build_network("FC", (1, 2, 2), 2), (1, 2, 2)))
     shown = [line.removeprefix("    ") for line in found["pattern"].splitlines()]
     assert [line for line in shown if len(line) > 100 and "r3: " not in line and "concat" not in line] == [pattern]

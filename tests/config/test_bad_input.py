@@ -156,6 +156,7 @@ class TestDamagedCheckpoint:
         (run_dir,) = run_dirs(tmp_path)
         return run_dir
 
+    @pytest.mark.slow
     def test_falls_back_to_the_other_one_and_says_so(self, run_dir: Path, tmp_path: Path) -> None:
         last = run_dir / "checkpoints" / "last.ckpt"
         last.write_bytes(last.read_bytes()[:-5000])

@@ -145,6 +145,7 @@ class TestTrust:
         (run_dir,) = run_dirs(project)
         return run_dir
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "target",
         [
@@ -166,6 +167,7 @@ class TestTrust:
         ):
             assert_one_screen(done, f"names the code {target}", f"--trust {target}")
 
+    @pytest.mark.slow
     def test_the_same_name_from_another_folder_is_refused(
         self, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

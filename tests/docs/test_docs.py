@@ -83,7 +83,7 @@ OF_RUNS = (
 )
 # parts of commands that take seconds each
 LONG = (
-    "data.val_fraction", "data.train_fraction",
+    "data.val_fraction", "data.train_fraction", "tta=flip", "digits seeds=3",
     "workers=2", "resnet20", "model.K=0,1", "data.fold=range", "seeds=5", "model=lenet,dense", "hydra/sweeper=search",
     "data.label_noise", "data.imbalance", "data.per_class", "data.val=first", "data/augment=cifar", "cutout",
 )  # fmt: skip
@@ -142,6 +142,7 @@ def test_every_metric_is_on_the_page_of_extensions() -> None:
     assert all(f"`{name}`" in page for name in set(METRICS) - {"acc", "loss"})
 
 
+@pytest.mark.slow
 def test_the_first_command_of_the_readme_as_it_stands(tmp_path: Path) -> None:
     assert commands(README)[0] == "python train.py"
     done = train(tmp_path)

@@ -125,7 +125,9 @@ def test_table_counts_the_multiply_accumulates_that_torch_counts(name):
     assert summarize(network, shape).macs == macs_by_torch(network, shape)
 
 
-@pytest.mark.parametrize("images", IMAGES)
+@pytest.mark.parametrize(
+    "images", [pytest.param(name, marks=[pytest.mark.slow] if name == "cifar10" else []) for name in IMAGES]
+)
 @pytest.mark.parametrize("name", SMALL)
 def test_contract_of_every_model_on_every_image_size(name, images):
     torch.manual_seed(0)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from convline.errors import UserError
 from convline.records.directory import (
@@ -15,6 +16,7 @@ from convline.records.directory import (
     read_trusted_config,
     update_summary,
 )
+from support.made_runs import base_config
 
 # --- create ---------------------------------------------------------------------------------------------------------
 
@@ -126,11 +128,13 @@ def test_a_folder_that_is_no_run_is_explained(read: Any, tmp_path: Path) -> None
 # --- data that were moved -------------------------------------------------------------------------------------------
 
 
-def made(run_dir: Path, root: str, source: str = "mnist") -> Path:
+def made(run_dir: Path, root: str | None, source: str = "mnist") -> Path:
     """Write the config of a run with data in a folder."""
     run_dir.mkdir()
-    target = f"convline.data.sources.{source}"
-    (run_dir / "config.yaml").write_text(f"{{model: {{}}, data: {{root: {root}, source: {{_target_: {target}}}}}}}")
+    cfg = OmegaConf.create(base_config())
+    cfg.data.root = root
+    cfg.data.source._target_ = f"convline.data.sources.{source}"
+    OmegaConf.save(cfg, run_dir / "config.yaml")
     update_summary(run_dir, status="interrupted")
     return run_dir
 
@@ -153,6 +157,6 @@ def test_moved_data_are_named_or_found_by_the_variable(tmp_path: Path, monkeypat
 
 
 def test_data_without_a_folder_cannot_be_elsewhere(tmp_path: Path) -> None:
-    run_dir = made(tmp_path / "a", "null")
+    run_dir = made(tmp_path / "a", None)
     with pytest.raises(UserError, match="would have no effect"):
         read_trusted_config(run_dir, "/moved")

@@ -21,6 +21,7 @@ def test_same_seed_same_weights_and_seed_0_is_a_seed(tmp_path: Path) -> None:
     assert identities[0] == identities[1] != identities[2]
 
 
+@pytest.mark.slow
 def test_steps_per_execution_and_threads_of_callbacks_change_no_number(tmp_path: Path) -> None:
     for words in (["steps_per_execution=1"], ["steps_per_execution=100"], ["callbacks.progress=null"]):
         assert train(tmp_path, *SMALL, *words).status == 0

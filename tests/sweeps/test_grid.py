@@ -91,6 +91,7 @@ class TestInOneProcess:
 
 
 class TestSeeds:
+    @pytest.mark.slow
     def test_are_short_for_a_sweep_with_one_figure(self, tmp_path: Path) -> None:
         done = train(tmp_path, *TINY, "seeds=3")
         assert done.status == 0, done.err

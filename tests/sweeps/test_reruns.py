@@ -103,6 +103,7 @@ class TestRerun:
         assert "runs/mine holds another sweep: its job seed=0 has data.batch_size=16, and this one 32" in refused.err
         assert len(run_dirs(tmp_path)) == 3
 
+    @pytest.mark.slow
     def test_a_job_whose_config_was_edited_is_refused(self, tmp_path: Path) -> None:
         train(tmp_path, "-m", *TINY, "seed=0,1", "optimizer.lr=1e30", "hydra.sweep.dir=runs/mine")
         path = tmp_path / "runs" / "mine" / "seed=1" / "config.yaml"
@@ -112,7 +113,7 @@ class TestRerun:
         assert "runs/mine/seed=1/config.yaml" in refused.err
         assert trained(refused) == []
 
-    @pytest.mark.parametrize("name", ["summary.json", "config.yaml"])
+    @pytest.mark.parametrize("name", [pytest.param("summary.json", marks=pytest.mark.slow), "config.yaml"])
     def test_a_damaged_job_is_named_with_its_remedy(self, name: str, tmp_path: Path) -> None:
         lr = "optimizer.lr=1e30"
         train(tmp_path, "-m", *TINY, lr)

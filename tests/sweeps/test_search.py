@@ -183,6 +183,7 @@ class TestEnds:
         again = train(tmp_path, *words, *pruner)
         assert "0 to do" in again.out
 
+    @pytest.mark.slow
     def test_a_failed_trial_is_told_and_counted(self, tmp_path: Path) -> None:
         words = [word for word in SEARCH if "interval" not in word and "8,16" not in word]
         done = train(tmp_path, *words, "optimizer.lr=0.1,1e30", "sweep/sampler=grid")

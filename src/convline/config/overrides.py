@@ -127,11 +127,8 @@ def sweep_values(override: Override) -> list[str]:
     else:
         try:
             values = [_typed(override, text) for text in override.sweep_string_iterator()]
-        except (
-            HydraException,
-            ValueError,
-            OverflowError,
-        ) as error:  # a range whose step is 0, or whose end is infinite
+        # of a range whose step is 0, or whose end is infinite
+        except (HydraException, ValueError, OverflowError) as error:
             raise UserError(f"{word}: {error}") from error
     if not values:
         raise UserError(f"{word} stands for no value at all.")

@@ -10,17 +10,17 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from convline.config.options import CONF_DIR
-from convline.config.ranges import Range, ranges_of
+from convline.config.ranges import ranges_of
 from convline.config.schema import SCHEMAS, Data, FolderData, Train
 from convline.formatting import first_line
 
 # Nodes and settings without which nothing can be built; version 0.1 has written them too.
 NODES = ("data", "model", "classifier", "optimizer", "scheduler", "trainer")
 SETTINGS = ("seed", "channels_last", "steps_per_execution", "runs_dir")
-NEEDED = {  # by the target, since one of the user's own has others
-    "convline.data.datamodule.DataModule": ("input_shape", "num_classes", "batch_size"),
-    "convline.data.from_datamodule.FromDataModule": ("input_shape", "num_classes"),
-    "lightning.pytorch.Trainer": ("accelerator", "devices", "precision", "max_epochs"),
+NEEDED = {  # by node and target, since a target of the user's own has others
+    ("data", "convline.data.datamodule.DataModule"): ("input_shape", "num_classes", "batch_size"),
+    ("data", "convline.data.from_datamodule.FromDataModule"): ("input_shape", "num_classes"),
+    ("trainer", "lightning.pytorch.Trainer"): ("accelerator", "devices", "precision", "max_epochs"),
 }
 
 
@@ -57,7 +57,7 @@ def complaint_of_values(cfg: DictConfig) -> str:
             return f"{key} must be a mapping"
         if key != "loss" and (name := next((name for name, child in (node or {}).items() if not _is_node(child)), "")):
             return f"{key}.{name} names no class"
-    needed = [f"{node}.{name}" for node in NODES for name in NEEDED.get(cfg[node]["_target_"], ())]
+    needed = [f"{node}.{name}" for node in NODES for name in NEEDED.get((node, cfg[node]["_target_"]), ())]
     for key in (*SETTINGS, *needed):
         if OmegaConf.select(cfg, key) is None:
             return f"it holds no {key}"
@@ -89,15 +89,8 @@ def _wrong_values(cfg: DictConfig) -> Iterator[str]:
         assert isinstance(merged, DictConfig)
         for name, allowed in ranges_of(merged).items():
             value = OmegaConf.select(merged, name)
-            if value is not None and not _holds(allowed, value):
+            if value is not None and not allowed.holds(value):
                 yield f"{prefix}{name}={value} is out of range: it must be {allowed.expected}"
-
-
-def _holds(allowed: Range, value: Any) -> bool:
-    try:
-        return bool(allowed.holds(value))
-    except TypeError:  # a text in the place of a number, in a node without a schema
-        return False
 
 
 def _schemas_of(cfg: DictConfig) -> dict[str, type]:

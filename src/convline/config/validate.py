@@ -121,13 +121,10 @@ def _check_monitors(cfg: DictConfig) -> None:
         for name, entry in (cfg.get("callbacks") or {}).items()
         if isinstance(entry, DictConfig)
     }
-    keys = [f"callbacks.{name}.monitor" for name in callbacks]
-    if not all(target.startswith(("convline.", "lightning.")) for target in callbacks.values()):
-        keys = [
-            "callbacks.checkpoint.monitor",
-            "callbacks.early_stopping.monitor",
-        ]  # a callback may log metrics of its own
-    for key in (*keys, "scheduler.monitor"):
+    has_foreign = not all(target.startswith(("convline.", "lightning.")) for target in callbacks.values())
+    # a callback of the user's own may log metrics, which callbacks of Lightning may then watch
+    names = ["checkpoint", "early_stopping"] if has_foreign else [*callbacks]
+    for key in (*(f"callbacks.{name}.monitor" for name in names), "scheduler.monitor"):
         value = OmegaConf.select(cfg, key)
         if value is not None and value not in known:
             raise UserError(

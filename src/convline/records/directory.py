@@ -167,17 +167,17 @@ def read_trusted_config(run_dir: Path, data_root: str | None = None) -> DictConf
     """
     cfg = read_config(run_dir)
     _find_moved_data(cfg, run_dir, data_root)
+    try:
+        folders = read_summary(run_dir).get("code_folders", [])
+    except UserError:  # the summary is damaged, which need not stop somebody who only wants the network
+        folders = []
+    foreign_code.allow_code(run_dir, cfg, folders)
     if complaint := complaint_of_values(cfg):
         raise RunFileError(
             run_dir / "config.yaml",
             f"cannot be used: {complaint}",
             "Put a copy of the file back, or mend this setting; weights and curves remain.",
         )
-    try:
-        folders = read_summary(run_dir).get("code_folders", [])
-    except UserError:  # the summary is damaged, which need not stop somebody who only wants the network
-        folders = []
-    foreign_code.allow_code(run_dir, cfg, folders)
     return cfg
 
 

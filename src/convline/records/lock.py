@@ -115,7 +115,7 @@ def _take_heartbeat(run_dir: Path, has_lock: bool) -> None:
                 if is_held(run_dir) and not (has_lock and _holder(path)[0] == socket.gethostname()):
                     raise _held(run_dir)
                 path.rename(own)  # atomic too: of two processes that find it stale, only one removes it
-    except IsADirectoryError as error:
+    except (IsADirectoryError, NotADirectoryError) as error:
         raise UserError(f"{path} cannot be replaced: {error.strerror}.\n  Remove it.") from error
     finally:
         for left in run_dir.glob(f"{HEARTBEAT}.{socket.gethostname()}.*"):  # by this process, or one that was killed

@@ -95,12 +95,16 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None, world: World
         console.print_header(run_dir, data, network_summary, data.loader_choice(device).reason, world.size)
 
         trackers.begin(loggers, cfg, run_dir)
-        # the training may be complete: the run was interrupted between early stopping and the test
-        is_complete = _has_stopped_early(checkpoint)
+        is_complete = False
+        if checkpoint:
+            state = load_checkpoint(checkpoint)
+            # the training may be complete: the run was interrupted between early stopping and the test
+            is_complete = _has_stopped_early(state)
+            if not is_complete:
+                check_training_state(state, checkpoint, classifier, data, trainer)
+            del state  # weights and moments, which the fit reads by itself
         _meet(world, data, checkpoint, is_complete)
         if not is_complete:
-            if checkpoint:
-                check_training_state(load_checkpoint(checkpoint), checkpoint, classifier, data, trainer)
             _fit(trainer, classifier, data, checkpoint)
 
         results = _test(cfg, run_dir, device, classifier, data)
@@ -322,8 +326,8 @@ def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:
         update_summary(run_dir, identity=run_identity, started=environment["started"])
 
 
-def _has_stopped_early(checkpoint: Path | None) -> bool:
-    state = load_checkpoint(checkpoint)["callbacks"].get(BestAndLast.state_key) if checkpoint else None
+def _has_stopped_early(checkpoint: dict[str, Any]) -> bool:
+    state = checkpoint["callbacks"].get(BestAndLast.state_key)
     return isinstance(state, dict) and bool(state.get("stopped"))
 
 
