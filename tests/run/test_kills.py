@@ -18,16 +18,16 @@ from support.commands import Done, Running, run_dirs, train
 WORDS = [*SMALL, "callbacks.checkpoint.every_n_steps=4", "steps_per_execution=2"]
 # A point and how many of its name come before it, and the signals.
 FAST = [
-    ("rename config.yaml", 0, "KILL"),
     ("open .last.tmp", 1, "KILL"),
     ("rename best.ckpt", 0, "KILL"),
     ("rename last.ckpt", 2, "KILL"),
-    ("open test_ledger.csv", 0, "KILL"),
     ("batch", 13, "TERM TERM"),
-    ("open .last.tmp", 2, "INT INT"),
     ("remove heartbeat", 0, "INT"),
 ]
 SLOW = [
+    ("rename config.yaml", 0, "KILL"),
+    ("open test_ledger.csv", 0, "KILL"),
+    ("open .last.tmp", 2, "INT INT"),
     ("open summary.json.tmp", 0, "KILL"),
     ("rename summary.json", 1, "KILL"),
     ("rename environment.json", 0, "KILL"),
