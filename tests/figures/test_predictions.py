@@ -68,6 +68,16 @@ class TestCalibration:
         assert bins.accuracy == pytest.approx([0.5, 2 / 3])
         assert bins.ece == pytest.approx((2 * 0.15 + 3 * (0.8 - 2 / 3)) / 5)
 
+    @pytest.mark.parametrize(("num_images", "mean"), [(144, 0.97), (1000, 0.97), (1000, 0.7), (10_000, 0.7)])
+    def test_a_calibrated_network_has_the_error_of_chance(self, num_images: int, mean: float) -> None:
+        rng = np.random.default_rng(0)
+        found = []
+        for _ in range(200):
+            chances = rng.beta(10 * mean, 10 * (1 - mean), num_images)
+            found.append(binned(chances, rng.random(num_images) < chances))
+        simulated = np.mean([bins.ece for bins in found])
+        assert np.mean([bins.ece_by_chance for bins in found]) == pytest.approx(simulated, rel=0.15)
+
     def test_a_chance_on_an_edge_belongs_to_the_bin_below(self) -> None:
         bins = binned(np.array([0.0, 0.5, 1.0]), np.array([True, True, True]), num_bins=2)
         assert bins.counts.tolist() == [2, 1]
@@ -82,7 +92,9 @@ class TestCalibration:
 
     def test_the_figure_tells_it(self) -> None:
         bins = binned(np.array([0.75, 0.75]), np.array([True, False]))
-        assert "Calibration: ECE 25.00%" in texts(draw_calibration(bins, "2 images"))
+        by_chance = 100 * math.sqrt(2 / math.pi * 2 * 0.75 * 0.25) / 2
+        title = f"Calibration: ECE 25.00% (by chance about {by_chance:.2f}%)"
+        assert title in texts(draw_calibration(bins, "2 images"))
 
 
 class TestImageGrid:

@@ -2,7 +2,7 @@
 
 import torch
 
-from convline.training.evaluation import average_over_views
+from convline.training.evaluation import Evaluation, average_over_views
 
 IMAGES = torch.arange(2 * 1 * 3 * 3, dtype=torch.float32).view(2, 1, 3, 3)
 
@@ -33,3 +33,8 @@ def test_a_mirror_image_gets_the_same_logits() -> None:
     assert torch.equal(
         average_over_views(network, IMAGES, "flip"), average_over_views(network, IMAGES.flip(-1), "flip")
     )
+
+
+def test_a_class_without_images_has_no_accuracy() -> None:
+    logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [2.0, 0.0, 0.0]])
+    assert Evaluation(logits, torch.tensor([0, 0, 0])).class_accuracy() == [0.666667, None, None]

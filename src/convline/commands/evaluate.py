@@ -41,5 +41,5 @@ def reevaluate(run_dir: Path, tta: str | None = None, settings: Sequence[str] = 
         for name, value in measure(augmented, loss).items():
             console.print_notice(f"test/{name}_tta {value:.6f}")
     for name, accuracy in zip(run.data.classes, evaluation.class_accuracy(), strict=True):
-        console.print_notice(f"test/acc of {name}: {accuracy:.4f}")
+        console.print_notice(f"test/acc of {name}: {'no images' if accuracy is None else f'{accuracy:.4f}'}")
     return evaluation

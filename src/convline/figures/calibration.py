@@ -16,6 +16,7 @@ from convline.training.loaded_run import RunOrPath, load_run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+GAP = "#e6b0ae"  # opaque: where the accuracy is higher than the confidence, the gap lies on its bar
 NUM_BINS = 15
 
 
@@ -65,6 +66,16 @@ class Bins:
         """
         return float((self.counts * np.abs(self.accuracy - self.confidence)).sum() / max(self.counts.sum(), 1))
 
+    @property
+    def ece_by_chance(self) -> float:
+        """Estimate the ECE that a perfectly calibrated network has on so many images, which is not 0.
+
+        In a bin of n images with mean confidence c, the accuracy then differs from c by sqrt(2 / π · c (1 - c) / n) on
+        average, by the normal approximation.
+        """
+        spread = np.sqrt(2 / np.pi * self.counts * self.confidence * (1 - self.confidence))
+        return float(spread.sum() / max(self.counts.sum(), 1))
+
 
 def binned(probabilities: NDArray[np.float64], is_correct: NDArray[np.bool_], num_bins: int = NUM_BINS) -> Bins:
     """Group images into bins by the probability of their predicted class.
@@ -88,15 +99,14 @@ def draw(bins: Bins, caption: str) -> Figure:
     mean_confidence = float((bins.counts * bins.confidence).sum() / total)
     mean_accuracy = float((bins.counts * bins.accuracy).sum() / total)
     figure = canvas.blank(460, 560)
-    canvas.write(figure, 12, 10, f"Calibration: ECE {bins.ece:.2%}", canvas.LARGE, bold=True)
+    title = f"Calibration: ECE {bins.ece:.2%} (by chance about {bins.ece_by_chance:.2%})"
+    canvas.write(figure, 12, 10, title, canvas.LARGE, bold=True)
     summary = f"{caption}; mean confidence {mean_confidence:.2%}, accuracy {mean_accuracy:.2%}"
     canvas.write(figure, 12, 30, summary, canvas.SMALL, canvas.FAINT)
     axes = canvas.axes_at(figure, 60, 76, 380, 320)
     edges = np.arange(num_bins + 1) / num_bins
     axes.stairs(bins.accuracy, edges, fill=True, color="#7ba7dd", label="accuracy")
-    axes.stairs(
-        bins.confidence, edges, baseline=bins.accuracy, fill=True, color=canvas.INCORRECT, alpha=0.35, label="gap"
-    )
+    axes.stairs(bins.confidence, edges, baseline=bins.accuracy, fill=True, color=GAP, label="gap to the confidence")
     axes.plot([0, 1], [0, 1], color=canvas.FAINT, linewidth=1, linestyle="--", label="perfectly calibrated")
     axes.vlines(edges, 0, 1, color="white", linewidth=1.5)
     axes.set(xlim=(0, 1), ylim=(0, 1))

@@ -17,6 +17,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_number_or_none(value: Any) -> bool:
+    return value is None or _is_number(value)
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -58,8 +62,8 @@ MAPPING = Range(lambda value: isinstance(value, dict), "a mapping")
 NUMBERS = Range(_mapping_of(_is_number), "a mapping of names to numbers")
 NAMES = Range(_mapping_of(_is_text), "a mapping of names to texts")
 CLASS_ACCURACY = Range(
-    lambda value: _mapping_of(_mapping_of(_is_number))(value) and "val" in value,
-    "a mapping of val and test to the accuracy of each class",
+    lambda value: _mapping_of(_mapping_of(_is_number_or_none))(value) and "val" in value,
+    "a mapping of val and test to the accuracy of each class, null without images",
 )
 
 Schema = Mapping[str, Range]

@@ -80,13 +80,16 @@ class Evaluation:
         on_host = copy.deepcopy(loss).cpu() if isinstance(loss, nn.Module) else loss
         return float(on_host(self.logits, self.labels))
 
-    def class_accuracy(self) -> list[float]:
-        """Compute the accuracy within each class, 0 without images; of multi-label images, that of each label."""
+    def class_accuracy(self) -> list[float | None]:
+        """Compute the accuracy within each class, None without images; of multi-label images, that of each label."""
         if self.is_multilabel:
             per_label = ((self.logits > 0) == (self.labels > 0)).double().mean(dim=0)
             return [round(value, 6) for value in per_label.tolist()]
         per_class = multiclass_accuracy(self.logits, self.labels, num_classes=self.logits.shape[1], average="none")
-        return [round(value, 6) for value in per_class.double().tolist()]
+        counts = torch.bincount(self.labels, minlength=self.logits.shape[1]).tolist()
+        return [
+            round(value, 6) if count else None for value, count in zip(per_class.double().tolist(), counts, strict=True)
+        ]
 
     def save(self, path: Path) -> None:
         """Write `logits` and `labels` as an .npz archive."""
