@@ -2,6 +2,8 @@
 
 import sys
 
+import pytest
+
 from convline.data.datamodule import DataModule
 from convline.data.sources import Images, SplitName, digits
 from support.commands import shell
@@ -58,6 +60,7 @@ def test_fingerprint_sees_every_change_of_pixels_labels_or_split() -> None:
     assert len(set(prints)) == len(prints)
 
 
+@pytest.mark.slow
 def test_fingerprint_is_the_same_in_another_process() -> None:
     code = (
         "from convline.data.datamodule import DataModule; from convline.data.sources import digits; "

@@ -84,6 +84,7 @@ OF_RUNS = (
 # parts of commands that take seconds each
 LONG = (
     "data.val_fraction", "data.train_fraction", "tta=flip", "digits seeds=3",
+    "data.image_size", "data/augment=mnist", "data.root=birds",
     "workers=2", "resnet20", "model.K=0,1", "data.fold=range", "seeds=5", "model=lenet,dense", "hydra/sweeper=search",
     "data.label_noise", "data.imbalance", "data.per_class", "data.val=first", "data/augment=cifar", "cutout",
 )  # fmt: skip

@@ -48,6 +48,7 @@ def test_configs_of_the_first_edition_name_the_same_figures() -> None:
         Pictures(at_end=[], at_epochs=["confusion"], times=2)
 
 
+@pytest.mark.slow
 def test_a_former_name_on_the_command_line_writes_the_present_file(watched: Path) -> None:
     (path,) = save(watched, ["confusion"])
     assert path == watched / "pictures" / "confusion_matrix.png"

@@ -126,7 +126,8 @@ def test_table_counts_the_multiply_accumulates_that_torch_counts(name):
 
 
 @pytest.mark.parametrize(
-    "images", [pytest.param(name, marks=[pytest.mark.slow] if name == "cifar10" else []) for name in IMAGES]
+    "images",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in ("cifar10", "synthetic") else []) for name in IMAGES],
 )
 @pytest.mark.parametrize("name", SMALL)
 def test_contract_of_every_model_on_every_image_size(name, images):

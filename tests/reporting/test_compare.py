@@ -173,6 +173,7 @@ def test_test_set_evaluations_are_told(tmp_path: Path) -> None:
 # --- the command ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_sweep_as_it_is_made_is_compared(tmp_path: Path) -> None:
     words_ = [word for word in SMALL if not word.startswith("'model") and not word.startswith("model")]
     done = train(tmp_path, "-m", *words_, "model=dense,lenet", "seed=0,1", "trainer.max_epochs=1")

@@ -36,6 +36,7 @@ def test_wrong_overrides_are_refused(overrides: str | list[str], message: str) -
         convline.train(overrides)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_continued_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kill = "+callbacks.kill={_target_: support.kill_at.KillAt, step: 3, signum: 15}"
     assert train(tmp_path, *WORDS.split(), kill).status == 143

@@ -85,7 +85,7 @@ def test_killed_and_resumed_equals_never_killed(
         pytest.param(where, signum, marks=marks)
         for where, marks in {
             "KillAt, step: 34": [],
-            "KillInValidation, epoch: 0": [],
+            "KillInValidation, epoch: 0": [pytest.mark.slow],
             "KillAt, step: 20": [pytest.mark.slow],
             "KillAt, step: 67": [pytest.mark.slow],
         }.items()
@@ -131,7 +131,8 @@ def test_resume_auto_waits_until_a_process_of_another_machine_counts_as_dead(tmp
     assert run_dirs(tmp_path) == [run_dir]
 
 
-@pytest.mark.parametrize("name", ["SIGUSR1", pytest.param("SIGUSR2", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2"])
 def test_the_signal_of_a_scheduler_saves_the_state_and_is_named(
     name: str, tmp_path: Path, uninterrupted: dict[str, Path]
 ) -> None:

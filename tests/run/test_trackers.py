@@ -113,6 +113,7 @@ class TestMlflow:
         assert list((tmp_path / "kept").rglob("confusion_matrix.png"))
 
 
+@pytest.mark.slow
 class TestTrackio:
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,6 +158,7 @@ print(json.dumps({run: [SQLiteStorage.get_run_config("convline", run), SQLiteSto
         assert statuses == ["interrupted", "finished"]
 
 
+@pytest.mark.slow
 class TestComet:
     @pytest.fixture(autouse=True)
     def offline(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,7 @@ def dense(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     return SimpleNamespace(words=words, start=start, outcome=outcome, folder=folder, drawn=refresh.call_count)
 
 
+@pytest.mark.slow
 def test_both_fits_of_the_dense_net_do_the_same_training(dense: SimpleNamespace) -> None:
     checked = fit.agreement(dense.outcome, fit.bare_fit(load_config(dense.words), dense.start))
     assert checked["largest_weight_difference"] < 1e-5
@@ -131,6 +132,7 @@ def test_data_without_the_real_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (list(cfg.data.input_shape), cfg.data.source.num_train, cfg.data.batch_size) == ([1, 28, 28], 60_000, 128)
 
 
+@pytest.mark.slow
 def test_the_dashboards_that_are_measured_are_all_of_them_and_none(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[dict[str, object]] = []
 

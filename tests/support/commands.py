@@ -27,8 +27,8 @@ _context.set_forkserver_preload(
             "convline.sweeps.search",
         ),
         *(f"convline.callbacks.{path.stem}" for path in sorted((ROOT / "src/convline/callbacks").glob("[a-z]*.py"))),
-        "support.warm",
         *("hydra.main", "hydra._internal.core_plugins", "torch.utils.tensorboard", "PIL.JpegImagePlugin"),
+        "support.warm",
     ]
 )
 

@@ -1,4 +1,4 @@
-"""Imported by the process from which `commands.Running` forks: its parsers and options are then known to every fork."""
+"""Imported last by the process from which `commands.Running` forks: its parsers and options are known to every fork."""
 
 from convline.config import load_config
 

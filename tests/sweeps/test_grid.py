@@ -172,6 +172,7 @@ class TestEnding:
             report_folder(tmp_path)
 
 
+@pytest.mark.slow
 def test_combinations_that_compute_the_same_are_one_job(tmp_path: Path) -> None:
     done = train(tmp_path, "-m", *TINY, "data.num_workers=0,1,2", "seed=1")
     assert "3 combinations; 2 left out that would compute the same as another\n1 job: 1 to do" in done.out

@@ -95,6 +95,7 @@ def test_a_worker_that_is_killed_before_it_has_a_job_is_replaced(tmp_path: Path)
     assert states(tmp_path) == ["finished", "finished"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_the_workers_start_is_an_interruption(tmp_path: Path) -> None:
     running = Running(["-m", *TINY, "workers=3", "seed=0,1,2"], tmp_path)
     first_worker(running)

@@ -28,6 +28,7 @@ def on(cluster: object, *words: str) -> list[str]:
     return [*words, "hydra/launcher=ray", f"hydra.launcher.address={cluster.address}"]  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_what_has_no_effect_or_does_not_answer_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="no Ray: pip install 'convline[ray]'")
     assert_one_screen(train(tmp_path, "-m", *TINY, "seed=0,1", "hydra/launcher=ray", "workers=2"), "workers=2", "Ray")

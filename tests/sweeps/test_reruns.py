@@ -41,6 +41,7 @@ class TestRerun:
         assert trained(newest) == []
         assert len(run_dirs(tmp_path)) == 6
 
+    @pytest.mark.slow
     def test_an_extended_grid_adds_only_what_is_new(self, tmp_path: Path) -> None:
         train(tmp_path, "-m", *TINY, "optimizer.lr=0.1,0.05")  # 0.05 is the default
         more = train(tmp_path, "-m", *TINY, "optimizer.lr=0.02,0.1,0.05")
@@ -113,7 +114,8 @@ class TestRerun:
         assert "runs/mine/seed=1/config.yaml" in refused.err
         assert trained(refused) == []
 
-    @pytest.mark.parametrize("name", [pytest.param("summary.json", marks=pytest.mark.slow), "config.yaml"])
+    @pytest.mark.slow
+    @pytest.mark.parametrize("name", ["summary.json", "config.yaml"])
     def test_a_damaged_job_is_named_with_its_remedy(self, name: str, tmp_path: Path) -> None:
         lr = "optimizer.lr=1e30"
         train(tmp_path, "-m", *TINY, lr)

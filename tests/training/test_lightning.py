@@ -129,7 +129,7 @@ def test_the_script_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
 class TestCommand:
     """The same through `python train.py`."""
 
-    @pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+    @pytest.mark.parametrize("precision", ["64-true", pytest.param("bf16-true", marks=pytest.mark.slow)])
     def test_a_run_in_another_precision_is_evaluated_in_it(self, precision: str, tmp_path: Path) -> None:
         done = train(
             tmp_path, "callbacks=plain", "trainer=cpu", "trainer.max_epochs=1", f"trainer.precision={precision}"

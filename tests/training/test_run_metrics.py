@@ -131,6 +131,7 @@ def test_wrong_settings_are_refused(words: list[str], message: str) -> None:
         load_config(words)
 
 
+@pytest.mark.slow
 def test_a_name_is_a_curve_a_monitor_a_row_of_the_panel_a_column_a_sort_key_and_can_be_compared(tmp_path: Path) -> None:
     words = ["callbacks=plain", "trainer=cpu", "trainer.max_epochs=2", "metrics=[f1,ece]"]
     for name, rates in (("a", "0.05"), ("b", "0.01")):
