@@ -208,6 +208,26 @@ def test_the_ranks_of_torchrun_end_with_its_agent_and_the_run_goes_on(two_ranks:
     assert_goes_on(run_dir, two_ranks)
 
 
+def test_a_node_that_is_killed_ends_the_run_on_the_other_one_and_the_run_goes_on(
+    two_ranks: Path, tmp_path: Path
+) -> None:
+    slow = "+callbacks.kill={_target_: support.failing.SlowSteps, seconds: 0.3}"
+    words = [*SMALL, *TWO[1:], slow, "callbacks.checkpoint.every_n_steps=7", "steps_per_execution=3"]
+    first, second = start_nodes(words, tmp_path)
+    wait_for(lambda: list(tmp_path.glob("runs/*/checkpoints/last.ckpt")), seconds=120)
+    for pid in (second.pid, *children_of(second.pid)):
+        os.kill(pid, signal.SIGKILL)
+    err = first.communicate(timeout=120)[1]
+    second.communicate(timeout=60)
+    assert first.returncode == 1, err
+    (run_dir,) = run_dirs(tmp_path)
+    assert read_summary(run_dir)["status"] == "failed"
+    without_the_kill(run_dir)
+    done = torchrun(tmp_path, f"resume={run_dir}")  # on one node
+    assert done.status == 0, done.err
+    assert same_weights(run_dir, two_ranks)
+
+
 @pytest.mark.parametrize(
     ("words", "options", "texts"),
     [
