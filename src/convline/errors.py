@@ -1,4 +1,4 @@
-"""The ways a run can end without being a bug in Convline."""
+"""Define the exceptions that are no bugs of Convline: a user's mistake, an interruption, a pruned run."""
 
 import errno
 import signal
@@ -10,14 +10,14 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *SCHEDULER_SIGNALS)
 
 
 class UserError(Exception):
-    """Something the user can mend: the message says what came, what was expected and what to type instead.
+    """Report what the user can mend: the message says what came, what was expected and what to type instead.
 
     The command line shows the message alone, without a traceback, and exits with status 1.
     """
 
 
 class Interrupted(BaseException):
-    """The run was asked to stop by one of the `STOP_SIGNALS`; its state is on disk.
+    """Report that one of the `STOP_SIGNALS` asked the run to stop; its state is on disk.
 
     Not an `Exception`: code that survives failures must not survive this.
 
@@ -46,7 +46,7 @@ class Interrupted(BaseException):
 
 
 class Pruned(Exception):  # noqa: N818  (no error: the search decided that the run is not worth going on with)
-    """The search ended this run early, since others did better at its age."""
+    """Report that the search ended this run early, since others did better at its age."""
 
 
 FAULTS = {

@@ -11,7 +11,8 @@ from typing import Any
 
 __all__ = [
     "UNKNOWN", "count_text", "csv_text", "duration", "first_line", "flattened", "markdown_text", "nearest", "plural",
-    "resume_command", "setting_text", "shape_text", "shortened", "train_command", "visible",
+    "resume_command", "setting_text", "shape_text", "shortened", "train_command", "typed_command",
+    "visible",
 ]  # fmt: skip
 
 JOINERS = "\u200c\u200d"  # within Persian words and emojis
@@ -22,6 +23,14 @@ UNKNOWN = "–"  # stands for a number that nobody knows
 def train_command() -> str:
     """Return the words that start a training, in the form in which this program was started."""
     return "convline train" if Path(sys.argv[0]).stem in ("convline", "__main__") else "python train.py"
+
+
+def typed_command() -> list[str]:
+    """Return the words that started this training, with its program, as they can be typed again."""
+    program, *words = sys.argv
+    if Path(program).stem not in ("convline", "__main__"):
+        return [Path(sys.executable).name, program, *words]
+    return ["convline", "train", *(words[1:] if words[:1] == ["train"] else words)]
 
 
 def figures_command(run_dir: Path) -> str:

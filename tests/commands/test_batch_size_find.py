@@ -10,7 +10,7 @@ from convline.commands import batch_size_find as command
 from convline.commands.batch_size_find import TrainingSteps, find_largest
 from convline.config import load_config
 from convline.errors import UserError
-from convline.memory import available_memory, memory_limit
+from convline.machine import available_memory, memory_limit
 from support.commands import assert_one_screen, convline, run_dirs
 
 TINY = ["data=synthetic", "data.source.num_train=300", "data.source.num_test=50", "trainer=cpu"]

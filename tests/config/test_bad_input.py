@@ -59,6 +59,18 @@ CASES = {
         ["callbacks=early_stopping", "callbacks.early_stopping.monitor=val/acc"],
         ["callbacks.early_stopping.mode=max"],
     ),
+    "plateau of an accuracy": (
+        ["scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau", "scheduler.monitor=val/acc"],
+        ["when val/acc gets better", "scheduler.mode=max"],
+    ),
+    "plateau by step": (
+        ["scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau", "scheduler.interval=step"],
+        ["a metric of an epoch", "scheduler.interval=epoch"],
+    ),
+    "two learning rates": (
+        ["scheduler._target_=torch.optim.lr_scheduler.OneCycleLR", "scheduler.max_lr=0.1"],
+        ["scheduler.max_lr=0.1 would take the place of optimizer.lr=0.05", "optimizer.lr=0.1"],
+    ),
     "one image left for batch norm": (["model=vgg11", "data.batch_size=1297"], ["one image", "data.batch_size=1298"]),
     "split without validation": (["data.val_fraction=0.001"], ["val_fraction=0.001", "class"]),
 }

@@ -26,7 +26,7 @@ def test_class_folders_in_natural_order(tmp_path: Path) -> None:
     make(tmp_path, "class 10", "class 2", "Class 1", ".hidden", "notes.txt", "2", "10")
     found = find_classes(tmp_path)
     assert found.classes == ("2", "10", "Class 1", "class 2", "class 10")
-    assert found.parts == {"all": tmp_path}
+    assert found.splits == {"all": tmp_path}
     assert count_classes(str(tmp_path)) == 5
 
 
@@ -42,14 +42,14 @@ def test_train_and_test_with_the_same_classes(tmp_path: Path) -> None:
     make(tmp_path, "train/b", "train/a", "test/a", "test/b", "val/a", "docs")
     found = find_classes(tmp_path)
     assert found.classes == ("a", "b")
-    assert found.parts == {"train": tmp_path / "train", "test": tmp_path / "test"}
+    assert found.splits == {"train": tmp_path / "train", "test": tmp_path / "test"}
     assert found.unread == ("docs", "val")
 
 
 def test_without_a_test_set_that_for_validation_is_it(tmp_path: Path) -> None:
     make(tmp_path, "train/b", "train/a", "validation/a", "validation/b")
     found = find_classes(tmp_path)
-    assert found.parts == {"train": tmp_path / "train", "test": tmp_path / "validation"}
+    assert found.splits == {"train": tmp_path / "train", "test": tmp_path / "validation"}
     assert (found.test_split, found.unread) == ("validation", ())
 
 
@@ -135,8 +135,8 @@ def test_a_wrong_value_beside_the_root_is_what_is_named() -> None:
 
 
 @pytest.mark.parametrize("parts", [("Train", "Test"), ("training", "testing"), ("TRAIN", "Val")])
-def test_parts_by_other_names_are_no_classes(parts: tuple[str, str], tmp_path: Path) -> None:
+def test_splits_by_other_names_are_no_classes(parts: tuple[str, str], tmp_path: Path) -> None:
     make(tmp_path, *(f"{part}/{label}/1.png" for part in parts for label in ("cat", "dog")))
-    with pytest.raises(UserError, match=f"the folder {parts[0]}.*look like parts, not classes") as caught:
+    with pytest.raises(UserError, match=f"the folder {parts[0]}.*look like splits, not classes") as caught:
         find_classes(tmp_path)
     assert "spelled train and test" in str(caught.value)

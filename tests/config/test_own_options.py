@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from convline.config import load_config
 from convline.config.help import help_page
 from convline.errors import UserError
-from support.commands import Done, assert_one_screen, convline, run_dirs, train
+from convline.records.directory import read_summary, update_summary
+from support.commands import Done, assert_one_screen, convline, run_dirs, shell, train
 
 SHORT = ["callbacks=plain", "trainer=cpu", "trainer.max_epochs=1", "data.per_class=20"]
 NETWORK = """
@@ -113,6 +115,42 @@ def test_an_edited_network_is_another_one(changed: str, project: Path) -> None:
     path = project / changed
     path.write_text(path.read_text().replace("relu", "tanh").replace(", 3)", ", 2)"))
     assert "2 jobs were done by another version of the code" in outputs(train(project, *sweep))
+
+
+def test_code_in_another_folder_and_code_that_an_argument_names_are_a_part_of_it(project: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (project / "layers.py").rename(folder / "layers.py")
+    (folder / "named.py").write_text("SLOPE = 1\n")
+    cfg = {"model": {"_target_": "mine.net.Net", "kind": {"_target_": "builtins.str", "object": "named.SLOPE"}}}
+
+    def key() -> dict[str, str]:
+        code = "import json, convline.records.foreign_code as c; c.make_importable(c.import_folders());"
+        code += f"print(json.dumps(c.code_of({cfg})))"
+        done = shell(sys.executable, "-c", code, cwd=folder, CONVLINE_CONFIG_PATH=str(project / "conf"))
+        assert done.status == 0, done.err
+        return json.loads(done.out)
+
+    first = key()
+    assert first["mine.net.Net"].startswith("source")
+    (folder / "layers.py").write_text("from torch import tanh as activation\n")
+    second = key()
+    assert second["mine.net.Net"] != first["mine.net.Net"]
+    assert second["named.SLOPE"] == first["named.SLOPE"]
+    (folder / "named.py").write_text("SLOPE = 2\n")
+    assert key()["named.SLOPE"] != second["named.SLOPE"]
+
+
+def test_a_run_that_goes_on_with_edited_code_says_so(project: Path) -> None:
+    outputs(train(project, "model=mine", *SHORT))
+    (run_dir,) = run_dirs(project)
+    update_summary(run_dir, status="interrupted")
+    path = project / "layers.py"
+    path.write_text(path.read_text().replace("relu", "tanh"))
+    done = train(project, f"resume={run_dir}")
+    assert done.status == 0, done.err
+    assert "warning: the code of mine.net.Net has changed since the run began" in done.err
+    assert read_summary(run_dir)["changed_code"] == ["mine.net.Net"]
 
 
 def test_own_options_are_listed_suggested_described_and_belong_to_experiments(project: Path) -> None:

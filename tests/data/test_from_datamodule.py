@@ -102,3 +102,20 @@ def test_a_test_set_that_has_changed_is_not_evaluated() -> None:
     with pytest.raises(UserError, match="the test set has changed"):
         data.eval_loader("test", CPU)
     data.module.sets[2].images[0] -= 1
+
+
+class Hooked(BarsModule):
+    """Does a part of its work in the hooks around the transfer to a device."""
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        return batch[0] + 1, batch[1]
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        return batch[0] * 2, batch[1]
+
+
+def test_the_hooks_around_the_transfer_of_a_batch_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = batches(loader_of(make()), 1)
+    monkeypatch.setitem(globals(), "BarsModule", Hooked)
+    hooked = batches(loader_of(make()), 1)
+    assert all(torch.equal((a + 1) * 2, b) for a, b in zip(plain, hooked, strict=True))

@@ -114,6 +114,12 @@ def test_auto_is_resident_for_what_fits_and_says_why_it_is_not() -> None:
     assert choose_loader("resident", huge, CPU).name == "resident"
 
 
+@pytest.mark.parametrize(("limit", "name"), [(2 * IMAGES.nbytes, "resident"), (2 * IMAGES.nbytes - 1, "dataloader")])
+def test_auto_asks_for_the_memory_of_the_container(limit: int, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convline.data.loader.memory_limit", lambda: limit)
+    assert choose_loader("auto", IMAGES, CPU).name == name
+
+
 @pytest.mark.slow
 def test_a_run_with_workers_is_bitwise_the_run_without(tmp_path: Path) -> None:
     weights = []

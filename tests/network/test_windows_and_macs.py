@@ -1,5 +1,7 @@
 """One contract over every unit of the language: it can be built, has a receptive field, and counts its work."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -45,9 +47,51 @@ def test_every_unit_has_a_receptive_field(unit: str) -> None:
 @pytest.mark.parametrize("unit", UNITS)
 def test_every_unit_with_weights_counts_multiply_accumulates(unit: str) -> None:
     for call in calls_of(unit):
-        weights = [p for p in call.module.parameters(recurse=False) if p.ndim > 1]  # norms scale by vectors alone
+        tensors = [*call.module.parameters(recurse=False), *call.module.buffers(recurse=False)]
+        weights = [tensor for tensor in tensors if tensor.ndim > 1]  # norms scale by vectors alone
         count = windows_and_macs.macs(call.module, call.input_shape or (), call.output_shape)
-        assert (count > 0) == bool(weights) or unit == "gausspool", f"{call.name} counts {count}"
+        assert (count > 0) == bool(weights), f"{call.name} counts {count}"
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_window_of_every_unit_is_that_of_its_gradient(unit: str) -> None:
+    """Which positions a position in the middle of the output depends on, by the gradient, for many random maps."""
+    torch.manual_seed(0)
+    call = calls_of(unit)[0]
+    module = build_network(f"{called(unit)} -> fc(3) -> fc", (8, 12, 12), 5).get_submodule(call.name).eval()
+    window = windows_and_macs.window(module, (8, 12, 12), call.output_shape)
+    assert window is not None
+    images = torch.rand(300, 8, 12, 12, requires_grad=True)
+    output = module(images)
+    if windows_and_macs.is_pointwise(module) or unit == "lrn":
+        assert window == Window()  # norms average over positions, which receptive fields usually ignore
+        return
+    middle = [side // 2 for side in output.shape[2:]]
+    (output[:, :, middle[0], middle[1]] if middle else output).sum().backward()
+    assert images.grad is not None
+    reached = images.grad.abs().sum((0, 1)).nonzero()
+    first, last = reached.amin(0).tolist(), reached.amax(0).tolist()
+    for axis in range(2):
+        start = (middle[axis] * window.stride[axis] if middle else 0) - window.padding[axis]
+        begin = math.ceil(start - 0.5)  # the first position whose center is inside
+        assert first[axis] == max(0, begin), unit
+        assert last[axis] == min(11, begin + window.size[axis] - 1), unit
+
+
+@pytest.mark.parametrize(("mode", "side"), [("nearest", 1), ("bilinear", 2), ("bicubic", 4)])
+def test_the_window_of_upsampling_is_that_of_its_mode(mode: str, side: int) -> None:
+    assert windows_and_macs.window(nn.Upsample(scale_factor=2, mode=mode), (1, 8, 8), (1, 16, 16)) == Window(
+        (side, side), (0.5, 0.5), (side / 2 - 0.25, side / 2 - 0.25)
+    )
+
+
+def test_a_layer_that_leaves_an_answer_out_cannot_be_built() -> None:
+    class Silent(MeasuredLayer, nn.Module):
+        def window(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> Window:
+            return Window()
+
+    with pytest.raises(TypeError, match=r"abstract method '?macs"):
+        Silent()  # type: ignore[abstract]
 
 
 @pytest.mark.parametrize("unit", UNITS)

@@ -1,6 +1,8 @@
 """A stranger's run directory runs no code: nothing that loads, runs, writes or deletes is built without --trust."""
 
 import copy
+import sys
+from importlib.util import spec_from_file_location
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,6 +10,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from convline.errors import UserError
+from convline.records import foreign_code
 from convline.records.directory import read_trusted_config
 from convline.records.foreign_code import allow_code, take_trust
 from support.made_runs import base_config
@@ -102,7 +105,8 @@ def test_what_an_option_names_is_refused_in_another_place(place: str, target: st
     ("metrics[0]", "torchmetrics.classification.MulticlassF1Score"),
 ])  # fmt: skip
 def test_harmless_classes_of_libraries_are_read(place: str, target: str, tmp_path: Path) -> None:
-    read_trusted_config(write_run(tmp_path, put(CONFIG, place, {"_target_": target})))
+    cfg = read_trusted_config(write_run(tmp_path, put(CONFIG, place, {"_target_": target})))
+    assert OmegaConf.select(cfg, f"{place}._target_") == target
 
 
 @pytest.mark.parametrize(("key", "value"), [
@@ -165,3 +169,27 @@ def test_impossible_settings_are_refused_as_on_the_command_line(
     with pytest.raises(UserError, match=problem) as caught:
         read_trusted_config(write_run(tmp_path, config))
     assert "config.yaml" in str(caught.value)
+
+
+def test_an_editable_package_with_a_finder_of_its_own_is_hashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "edited_package.py"
+    file.write_text("WIDTH = 1\n")
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> object:
+            return spec_from_file_location(name, file) if name == "edited_package" else None
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    target = {"_target_": "edited_package.Net"}
+
+    def version() -> str:
+        foreign_code._version.cache_clear()
+        return foreign_code.code_of(target)["edited_package.Net"]
+
+    first = version()
+    assert first.startswith("source ")
+    file.write_text("WIDTH = 2\n")
+    assert version() not in (first, "not found")

@@ -22,7 +22,7 @@ model: {_target_: m, pattern: CONV(6) -> FC}
 optimizer: {_target_: o, lr: 0.1}
 scheduler: {_target_: s, warmup: 0.0}
 trainer: {max_epochs: 5, profiler: null, log_every_n_steps: 50}
-callbacks: {checkpoint: {monitor: val/acc}, progress: {_target_: p}}
+callbacks: {checkpoint: {monitor: val/acc}, progress: {_target_: convline.p}}
 logger: {csv: {_target_: l}}
 """
 
@@ -81,6 +81,16 @@ def test_identity_sees_all_that_decides_what_is_computed() -> None:
     identities += [identity(code="other"), identity(data="other"), identity(code="coded", data="ata")]
     assert len(set(identities)) == len(identities)
     assert all(len(value) == 16 for value in identities)
+
+
+def test_a_callback_of_ones_own_under_a_shipped_name_is_seen() -> None:
+    def key(target: str, scale: float) -> str:
+        callbacks = {"norms": {"_target_": target, "scale": scale}}
+        return identities.settings_key(OmegaConf.create({"callbacks": callbacks}))
+
+    ours = "convline.callbacks.norms.Norms"
+    assert key(ours, 0.0) == key(ours, 1.0)
+    assert key("mine.Norms", 0.0) != key("mine.Norms", 1.0)
 
 
 def test_identity_sees_neither_the_order_of_keys_nor_interpolations() -> None:

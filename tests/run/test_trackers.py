@@ -107,8 +107,8 @@ class TestMlflow:
             (run,) = client.search_runs([client.get_experiment_by_name("convline").experiment_id])
             assert (run.info.status, run.data.params["optimizer/lr"]) == ("FINISHED", "0.03")
             assert "test/acc" in run.data.metrics
-            assert [file.path for file in client.list_artifacts(run.info.run_id, "figures")] == [
-                "figures/confusion_matrix.png"
+            assert [file.path for file in client.list_artifacts(run.info.run_id, "pictures")] == [
+                "pictures/confusion_matrix.png"
             ]
         assert list((tmp_path / "kept").rglob("confusion_matrix.png"))
 
@@ -143,7 +143,7 @@ print(json.dumps({run: [SQLiteStorage.get_run_config("convline", run), SQLiteSto
         summary = json.loads((run_dir / "summary.json").read_text())
         assert metrics["test/acc"] == pytest.approx(summary["metrics"]["test/acc"])
         assert metrics["status"] == "finished"
-        assert metrics["figures/confusion_matrix"]["_type"] == "trackio.image"
+        assert metrics["pictures/confusion_matrix"]["_type"] == "trackio.image"
 
     @pytest.mark.slow
     def test_each_job_is_a_run_and_a_resumed_run_goes_on_in_its_own(self, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ class TestComet:
         others = {m["key"]: m["value"] for kind, m in messages if kind == "log_other"}
         assert (others["status"], others["Name"]) == ("finished", run_dir.name)
         uploads = [m["additional_params"] for _, m in messages if "additional_params" in m]
-        assert [upload["figName"] for upload in uploads if "figName" in upload] == ["figures/confusion_matrix"]
+        assert [upload["figName"] for upload in uploads if "figName" in upload] == ["pictures/confusion_matrix"]
         assert not [upload for upload in uploads if upload.get("type") == "source_code"]
 
     @pytest.mark.slow
@@ -261,7 +261,7 @@ class TestWandb:
         assert len([row for row in history if "train/loss" in row]) == 2
         assert any(row.get("test/acc") == pytest.approx(metrics["test/acc"]) for row in history)
         assert any(r.HasField("exit") and r.exit.exit_code == 0 for r in records)
-        assert list(run_dir.rglob("media/images/figures/confusion_matrix*.png"))
+        assert list(run_dir.rglob("media/images/pictures/confusion_matrix*.png"))
 
     @pytest.mark.slow
     def test_each_job_of_a_sweep_is_a_run(self, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Grids by the real command: failures printed at once, jobs that leak nothing, seeds, and how a sweep ends."""
 
 import os
+import shlex
 import signal
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from convline.errors import Interrupted, UserError
 from convline.records.directory import read_summary
 from convline.sweeps.finish import closing_report
-from support.commands import SMALL, Running, run_dirs, train, wait_for
+from support.commands import SMALL, Running, convline, run_dirs, train, wait_for
 from support.run_files import weights
 from support.sweeping import TINY, job_dirs, states
 
@@ -148,7 +149,7 @@ class TestEnding:
     def test_a_report_that_fails_hides_no_interruption(
         self, error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        def fail(folder: Path) -> None:
+        def fail(folder: Path, metric: str | None) -> None:
             raise error
 
         (tmp_path / "seed=0").mkdir()
@@ -162,7 +163,7 @@ class TestEnding:
     def test_a_report_that_fails_after_a_whole_sweep_is_an_error(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def fail(folder: Path) -> None:
+        def fail(folder: Path, metric: str | None) -> None:
             raise UserError("the disk is full")
 
         (tmp_path / "seed=0").mkdir()
@@ -170,6 +171,19 @@ class TestEnding:
         monkeypatch.setattr("convline.reporting.report_sweep", fail)
         with pytest.raises(UserError, match="the disk is full"), closing_report() as report_folder:
             report_folder(tmp_path)
+
+
+def test_the_command_to_go_on_that_convline_train_names_can_be_typed(tmp_path: Path) -> None:
+    words = ["train", "-m", *SMALL, "trainer.max_epochs=20", "seed=0,1"]
+    running = Running(words, tmp_path, program="convline")
+    wait_for(lambda: any((tmp_path / "runs").glob("*/seed=0/checkpoints/last.ckpt")))
+    os.kill(running.process.pid, signal.SIGINT)
+    done = running.wait()
+    assert done.status == 130, done.err
+    hint = done.err.partition("to go on, type: ")[2].splitlines()[0]
+    program, *again = shlex.split(hint)
+    assert (program, again) == ("convline", words)
+    assert "to go on from the last checkpoint" in convline(tmp_path, *again).out
 
 
 @pytest.mark.slow

@@ -214,6 +214,7 @@ class TestEnds:
     def test_a_further_metric_is_an_objective(self, tmp_path: Path) -> None:
         done = train(tmp_path, *SEARCH, "metrics=[f1]", "sweep.objectives=[val/f1]", "sweep.trials=2")
         assert done.status == 0, done.err
+        assert "by val/f1" in done.out
         for trial, run_dir in zip(study_of(tmp_path).trials, trial_dirs(tmp_path), strict=True):
             assert trial.values == [read_summary(run_dir)["metrics"]["val/f1"]]
 

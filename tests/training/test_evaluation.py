@@ -1,5 +1,8 @@
 """Evaluation outside the trainer: logits averaged over views of an image."""
 
+import math
+
+import pytest
 import torch
 
 from convline.training.evaluation import Evaluation, average_over_views
@@ -38,3 +41,8 @@ def test_a_mirror_image_gets_the_same_logits() -> None:
 def test_a_class_without_images_has_no_accuracy() -> None:
     logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [2.0, 0.0, 0.0]])
     assert Evaluation(logits, torch.tensor([0, 0, 0])).class_accuracy() == [0.666667, None, None]
+
+
+def test_the_loss_of_multilabel_images_is_the_mean_over_their_labels() -> None:
+    evaluation = Evaluation(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 0.0]]))
+    assert evaluation.loss == pytest.approx((math.log(2) + math.log(1 + math.exp(2))) / 2)

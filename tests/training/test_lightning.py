@@ -112,6 +112,17 @@ def test_precisions(precision: Any, own_loader: bool, tmp_path: Path) -> None:
     assert torch.isfinite(trainer.callback_metrics["val/loss"])
 
 
+def test_a_checkpoint_is_loaded_without_a_trainer(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path, max_epochs=1)
+    classifier = Classifier(make_network(), sgd, linear)
+    trainer.fit(classifier, loader_of("train"), loader_of("val"))
+    trainer.save_checkpoint(tmp_path / "plain.ckpt")
+    loaded = Classifier.load_from_checkpoint(
+        tmp_path / "plain.ckpt", network=make_network(), optimizer=sgd, scheduler=linear, weights_only=True
+    )
+    assert all(torch.equal(*pair) for pair in zip(classifier.parameters(), loaded.parameters(), strict=True))
+
+
 def test_accumulation_with_an_ordinary_loader_is_refused(tmp_path: Path) -> None:
     classifier = Classifier(make_network(), sgd, linear, accumulate_grad_batches=2)
     with pytest.raises(UserError, match="needs convline's DataModule"):
@@ -132,7 +143,7 @@ class TestCommand:
     @pytest.mark.parametrize("precision", ["64-true", pytest.param("bf16-true", marks=pytest.mark.slow)])
     def test_a_run_in_another_precision_is_evaluated_in_it(self, precision: str, tmp_path: Path) -> None:
         done = train(
-            tmp_path, "callbacks=plain", "trainer=cpu", "trainer.max_epochs=1", f"trainer.precision={precision}"
+            tmp_path, "trainer=cpu", "trainer.max_epochs=1", "data.per_class=20", f"trainer.precision={precision}"
         )
         assert done.status == 0, done.err
         (run_dir,) = run_dirs(tmp_path)

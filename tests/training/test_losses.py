@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from omegaconf import OmegaConf
 from torchvision.ops import sigmoid_focal_loss
 
 from convline.config import load_config
 from convline.errors import UserError
 from convline.training.losses import BinaryCrossEntropy, CrossEntropy, Focal, SquaredError
+from convline.training.setup import build_loss
 from support.commands import convline, run_dirs, train
 
 LOGITS = torch.tensor([[math.log(3.0), 0.0], [0.0, 0.0]])  # probabilities (3/4, 1/4) and (1/2, 1/2)
@@ -107,3 +109,17 @@ def test_settings_of_cross_entropy_are_refused_for_other_losses() -> None:
         load_config(["loss=focal", "classifier.label_smoothing=0.1"])
     with pytest.raises(UserError, match=r"classifier.class_weights=balanced belongs to loss=cross_entropy"):
         load_config(["loss=mse", "classifier.class_weights=balanced"])
+
+
+class Learned(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(logits * self.scale, targets)
+
+
+def test_a_loss_that_would_have_to_learn_is_refused() -> None:
+    with pytest.raises(UserError, match="parameters to be learned, scale, but an optimizer gets those of the network"):
+        build_loss(OmegaConf.create({"loss": {"_target_": f"{__name__}.Learned"}}))

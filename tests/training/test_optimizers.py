@@ -256,6 +256,15 @@ class TestSchedulersOfTorch:
         by_epoch = Schedule(partial(OneCycleLR, max_lr=0.5), optimizer, 10, 5, interval="epoch")
         assert by_epoch.scheduler.total_steps == 2  # type: ignore[attr-defined]
 
+    def test_a_rate_for_all_groups_keeps_their_proportions(self) -> None:
+        weights = [torch.zeros(1, requires_grad=True) for _ in range(2)]
+        optimizer = torch.optim.SGD([{"params": weights[:1]}, {"params": weights[1:], "lr": 0.01}], lr=0.1)
+        schedule = Schedule(partial(OneCycleLR, max_lr=0.5), optimizer, total_steps=10, steps_per_epoch=5)
+        for _ in range(5):
+            assert optimizer.param_groups[1]["lr"] == pytest.approx(optimizer.param_groups[0]["lr"] / 10)
+            optimizer.step()
+            schedule.step()
+
     def test_by_epoch(self, tmp_path: Path) -> None:
         rates = self.rates(tmp_path, partial(StepLR, step_size=2, gamma=0.1))
         assert rates == pytest.approx([0.5, 0.5, 0.05, 0.05])

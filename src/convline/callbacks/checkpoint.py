@@ -40,7 +40,7 @@ class BestAndLast(Checkpoint):
     that damage to one file leaves the other intact.
 
     Args:
-        monitor: name of the metric that compares epochs; a loss is better when lower, any other metric when higher.
+        monitor: name of the metric that compares epochs; config/metrics.py says in which direction it gets better.
         every_n_steps: optimizer steps after which `last.ckpt` is also written within an epoch, at the end of an
             execution; None: only after epochs.
     """

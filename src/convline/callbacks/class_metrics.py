@@ -11,6 +11,7 @@ from convline.callbacks.after_test import AfterTest
 from convline.callbacks.tensorboard import event_writer
 from convline.data.datamodule import datamodule_of
 from convline.training.loaded_run import LoadedRun
+from convline.training.metrics import correct_labels
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -31,7 +32,7 @@ class ClassAccuracy(Callback):
         """Count the correct and all images of an execution, Lightning's batch here, by class, from `outputs`."""
         labels = outputs["labels"]
         if labels.ndim == 2:  # multi-label: each label of each image counts
-            self._counts[0] += ((outputs["logits"] > 0) == (labels > 0)).float().sum(dim=0)
+            self._counts[0] += correct_labels(outputs["logits"], labels).float().sum(dim=0)
             self._counts[1] += len(labels)
             return
         is_correct = (outputs["logits"].argmax(dim=1) == labels).float()

@@ -18,7 +18,7 @@ from convline.commands.lr_find import device_of, endless_batches
 from convline.config import load_config
 from convline.data.loader import LoaderConfig
 from convline.errors import UserError
-from convline.memory import available_memory
+from convline.machine import available_memory
 from convline.run.console import print_notice
 from convline.training.setup import build
 from convline.training.step import TrainingStep

@@ -1,4 +1,4 @@
-"""Turn the overrides of a command line into one validated config. Needs no torch."""
+"""Turn the overrides of a command line into one validated config. Importing it needs no torch."""
 
 from convline.config.load import load_config, load_configs
 from convline.config.overrides import expand_sweep

@@ -1,4 +1,4 @@
-"""Which folders of a user's images are the classes.
+"""Find out which folders of a user's images are the classes.
 
 Two layouts: ROOT/<class>/<images>, of which the source keeps a part for the test, and ROOT/train/<class>/<images> with
 ROOT/test/<class>/<images>; without a folder test, one for validation is the test set. Only folders are looked at here,
@@ -14,23 +14,23 @@ from convline.errors import UserError
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 VALIDATION = ("val", "valid", "validation")
-LIKE_PARTS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval")  # in any case
+LIKE_SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval")  # in any case
 LAYOUT = "  Put the images of each class into a folder of its own: FOLDER/<class>/<image>, and type data.root=FOLDER"
 
 
 @dataclass(frozen=True)
 class ClassFolders:
-    """Where the images lie.
+    """Say where the images lie.
 
     Args:
         classes: the classes' names, which are their folders', in natural order: "class 2" before "class 10".
-        parts: the folder of each part that holds the class folders: of "train" and "test", or of "all".
+        splits: the folder that holds the class folders of a split: of "train" and "test", or of "all".
         unread: folders beside train and test.
         test_split: the folder that is the test set; "" if there is none.
     """
 
     classes: tuple[str, ...]
-    parts: dict[str, Path]
+    splits: dict[str, Path]
     unread: tuple[str, ...] = ()
     test_split: str = ""
 
@@ -47,31 +47,31 @@ def find_classes(root: str | Path) -> ClassFolders:
     if not os.path.isdir(top):
         raise UserError(f"data.root={root} is {'a file' if os.path.exists(top) else 'not there'}.\n{LAYOUT}")
     names = _folders_in(top)
-    parts = [name for name in ("train", "test", *VALIDATION) if name in names and _folders_in(top / name)]
-    if not parts and (meant := [name for name in names if name.lower() in LIKE_PARTS and _folders_in(top / name)]):
+    splits = [name for name in ("train", "test", *VALIDATION) if name in names and _folders_in(top / name)]
+    if not splits and (meant := [name for name in names if name.lower() in LIKE_SPLITS and _folders_in(top / name)]):
         raise UserError(
             f"{top} has {' and '.join(f'the folder {name}' for name in meant)}, with folders inside: these look like "
-            "parts, not classes.\n  The two parts are spelled train and test: rename them, or name one part's folder"
+            "splits, not classes.\n  The two splits are spelled train and test: rename them, or name the folder of one"
         )
-    if "train" in parts or "test" in parts:
-        return _official(top, names, parts)
+    if "train" in splits or "test" in splits:
+        return _official(top, names, splits)
     return ClassFolders(_checked(top, names), {"all": top})
 
 
-def _official(top: Path, names: list[str], parts: list[str]) -> ClassFolders:
-    test = next((name for name in ("test", *VALIDATION) if name in parts), "")
+def _official(top: Path, names: list[str], splits: list[str]) -> ClassFolders:
+    test = next((name for name in ("test", *VALIDATION) if name in splits), "")
     if not test:
         raise UserError(
             f"{top} has the folder train, but no folder test with the same classes.\n"
             f"  Make one, or type data.root={top / 'train'}: a part of it is then kept for the test"
         )
-    if "train" not in parts:
+    if "train" not in splits:
         raise UserError(f"{top} has the folder test, but no folder train with the same classes.\n  Make one")
-    classes, tested = (_checked(top / part, _folders_in(top / part)) for part in ("train", test))
+    classes, tested = (_checked(top / split, _folders_in(top / split)) for split in ("train", test))
     if classes != tested:
         only = [
-            f"{', '.join(sorted(set(here) - set(there))[:5])} only in {part}"
-            for part, here, there in (("train", classes, tested), (test, tested, classes))
+            f"{', '.join(sorted(set(here) - set(there))[:5])} only in {split}"
+            for split, here, there in (("train", classes, tested), (test, tested, classes))
             if set(here) - set(there)
         ]
         raise UserError(
@@ -83,7 +83,7 @@ def _official(top: Path, names: list[str], parts: list[str]) -> ClassFolders:
 
 
 def _checked(top: Path, names: list[str]) -> tuple[str, ...]:
-    """The names as classes, if there are at least two."""
+    """Return the names as classes, if there are at least two."""
     if len(names) >= 2:
         return tuple(names)
     if not names:
@@ -96,7 +96,7 @@ def _checked(top: Path, names: list[str]) -> tuple[str, ...]:
 
 
 def _folders_in(folder: Path) -> list[str]:
-    """Names of the folders in it, without hidden ones, in natural order."""
+    """Return the names of the folders in a folder, without hidden ones, in natural order."""
     try:
         with os.scandir(folder) as entries:
             names = sorted((e.name for e in entries if e.is_dir() and not e.name.startswith(".")), key=natural)
@@ -109,6 +109,6 @@ def _folders_in(folder: Path) -> list[str]:
 
 
 def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """A key to sort by in which numbers count as numbers: "a2" before "a10"."""
+    """Return a key to sort by in which numbers count as numbers: "a2" before "a10"."""
     pieces = re.findall(r"[0-9]+|[^0-9]+", name)
     return [(0, int(piece), "") if piece[0] in "0123456789" else (1, 0, piece.casefold()) for piece in pieces], name

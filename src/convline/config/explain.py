@@ -93,6 +93,7 @@ def _unknown_key(key: str, cfg: DictConfig) -> str:
             where = f"in '{'.'.join(path)}'" if path else "at the top"
             return f"'{key}': there is no such setting{hint}.\n  Known {where}: {', '.join(names)}"
         path.append(part)
+        # private: OmegaConf 2.3 has no public way to see a node without resolving it
         node = node._get_node(part)
     return ""
 

@@ -82,13 +82,16 @@ def _first_batch(node: str) -> dict[str, Any]:
     settings = json.loads(node)
     with RandomState(0).active():
         module = build_module(settings)
-        images, targets = batch_of(next(iter(loader_of(module, "train"))), "train")
+        images, targets = batch_of(transferred(next(iter(loader_of(module, "train"))), module), "train")
         classes = class_names(module)
         num_classes = getattr(module, "num_classes", None) or len(classes)
         if not num_classes and targets.ndim == 2:
             num_classes = targets.shape[1]
         if not num_classes:
-            labels = [targets, *(batch_of(batch, "val")[1] for batch in loader_of(module, "val"))]
+            labels = [
+                targets,
+                *(batch_of(transferred(batch, module), "val")[1] for batch in loader_of(module, "val")),
+            ]
             num_classes = 1 + max(int(each.max()) for each in labels)
     return {"input_shape": list(images.shape[1:]), "channels": images.shape[1], "num_classes": int(num_classes)}
 
@@ -152,6 +155,15 @@ def loader_of(module: Any, split: str) -> Any:
     if not num_batches:
         raise UserError(f"data.module: the loader of {name}.{split}_dataloader is empty.")
     return loader
+
+
+def transferred(batch: Any, module: Any) -> Any:
+    """Return a batch after the hooks of a data module around the transfer to a device; here they run on the host."""
+    import torch
+
+    batch = module.on_before_batch_transfer(batch, 0)
+    batch = module.transfer_batch_to_device(batch, torch.device("cpu"), 0)
+    return module.on_after_batch_transfer(batch, 0)
 
 
 def batch_of(batch: Any, split: str) -> tuple[Any, Any]:

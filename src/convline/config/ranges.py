@@ -96,6 +96,7 @@ def ranges_of(cfg: DictConfig, prefix: str = "") -> dict[str, Range]:
         metadata: Mapping[str, Any] = declared.get(name, {})
         if "range" in metadata:
             found[f"{prefix}{name}"] = metadata["range"]
+        # private: OmegaConf 2.3 has no public way to see a node without resolving it
         node = cfg._get_node(key)
         if isinstance(node, DictConfig) and OmegaConf.is_dict(node) and not (node._is_none() or node._is_missing()):
             ranges = metadata.get("ranges", {})

@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from omegaconf import DictConfig
+
 from convline.config.ranges import MAX_COUNT, Range, count
 
 _BOOL = Range(lambda value: isinstance(value, bool), "true or false")
@@ -79,3 +81,8 @@ def complaint_about(name: str, value: Any) -> str | None:
         return f"trainer.{name}={value}: {REFUSED[name].format(value=value)}"
     allowed = WORKING[name]
     return None if allowed.holds(value) else f"trainer.{name}={value} is out of range: it must be {allowed.expected}."
+
+
+def takes_cuda(cfg: DictConfig) -> bool:
+    """Return whether a config lets a run use a CUDA device if there is one."""
+    return cfg.trainer.accelerator in ("auto", "gpu", "cuda")

@@ -111,6 +111,30 @@ def _check_combinations(cfg: DictConfig) -> None:
             f"callbacks.early_stopping.mode={stopping.mode} would stop when {stopping.monitor} gets better.\n"
             f"  Type: callbacks.early_stopping.mode={right}"
         )
+    _check_scheduler(cfg)
+
+
+def _check_scheduler(cfg: DictConfig) -> None:
+    """Refuse settings of a schedule of torch that would have no effect, or the opposite of the one that is meant."""
+    highest = cfg.scheduler.get("max_lr")
+    if isinstance(highest, int | float) and "lr" in cfg.optimizer and highest != cfg.optimizer.lr:
+        raise UserError(
+            f"scheduler.max_lr={highest:g} would take the place of optimizer.lr={cfg.optimizer.lr:g}, which the run "
+            f"would record.\n  Type: optimizer.lr={highest:g}, or scheduler.max_lr={cfg.optimizer.lr:g}"
+        )
+    interval = cfg.scheduler.get("interval")
+    if interval not in (None, "step", "epoch"):
+        raise UserError(f"scheduler.interval={interval}: it must be step or epoch.")
+    if str(cfg.scheduler._target_).endswith(".ReduceLROnPlateau"):
+        if interval == "step":
+            raise UserError("ReduceLROnPlateau decides by a metric of an epoch.\n  Type: scheduler.interval=epoch")
+        mode, monitor = cfg.scheduler.get("mode", "min"), cfg.scheduler.get("monitor", "val/loss")
+        if (mode == "min") != lower_is_better(monitor):
+            right = "min" if lower_is_better(monitor) else "max"
+            raise UserError(
+                f"scheduler.mode={mode} would lower the learning rate when {monitor} gets better.\n"
+                f"  Type: scheduler.mode={right}"
+            )
 
 
 def _check_monitors(cfg: DictConfig) -> None:
@@ -213,6 +237,7 @@ def _check_present(node: DictConfig, prefix: str = "") -> None:
                     f"'{prefix}{field.name}' was taken out, but a run needs it: leave out '~{prefix}{field.name}'."
                 )
     for key in node:  # a number, in the argument of a foreign target
+        # private: OmegaConf 2.3 has no public way to see a node without resolving it
         child = node._get_node(key)
         if isinstance(child, DictConfig) and not (child._is_none() or child._is_missing() or child._is_interpolation()):
             _check_present(child, prefix + str(key) + ".")

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from convline.config.first_batch import RandomState, batch_of, class_names, loader_of
+from convline.config.first_batch import RandomState, batch_of, class_names, loader_of, transferred
 from convline.data.datamodule import DataModule
 from convline.data.loader import Batch, Loader, LoaderChoice, LoaderConfig
 from convline.data.sources import Images
@@ -96,7 +96,7 @@ class FromDataModule(DataModule):
             return
         train = loader_of(self.module, "train")
         with RandomState(EVAL_SEED).active():
-            images, targets = self._checked(next(iter(train)), "train")
+            images, targets = self._checked(transferred(next(iter(train)), self.module), "train")
         self.batch_size = len(images)
         low, high = images.amin(dim=(0, 2, 3)).double(), images.amax(dim=(0, 2, 3)).double()
         if low.min() >= 0 and high.max() <= 1:
@@ -161,8 +161,9 @@ class FromDataModule(DataModule):
         while True:
             with state.active():
                 batch = next(batches, None)
-            if batch is None:
-                return
+                if batch is None:
+                    return
+                batch = transferred(batch, self.module)
             yield self._checked(batch, split)
 
     def _hashed(self, split: str) -> tuple[str, list[Tensor]]:
@@ -260,7 +261,8 @@ class FromDataModule(DataModule):
 
     def _foreign_loader(self, split: str, device: torch.device, config: LoaderConfig) -> Loader:
         make, checked = partial(loader_of, self.module, split), partial(self._checked, split=split)
-        return ForeignLoader(make, checked, self._num_images(make()), device, config, self.channels_last)
+        transfer = partial(transferred, module=self.module)
+        return ForeignLoader(make, transfer, checked, self._num_images(make()), device, config, self.channels_last)
 
     def loader_choice(self, device: torch.device) -> LoaderChoice:
         """Return that the module loads the images."""
@@ -301,6 +303,7 @@ class ForeignLoader(Loader):
 
     Args:
         make: returns the loader, which states its number of batches.
+        transfer: calls the hooks of the data module on a batch.
         checked: checks a batch, and returns its images and targets on the host.
         num_images: images of an epoch.
         device: device of the batches.
@@ -311,6 +314,7 @@ class ForeignLoader(Loader):
     def __init__(
         self,
         make: Callable[[], Any],
+        transfer: Callable[[Any], Any],
         checked: Callable[[Any], Batch],
         num_images: int,
         device: torch.device,
@@ -318,7 +322,7 @@ class ForeignLoader(Loader):
         channels_last: bool,
     ) -> None:
         super().__init__(torch.arange(num_images), _AsTheyAre(device, channels_last), config, num_images)  # type: ignore[arg-type]
-        self._make, self._checked = make, checked
+        self._make, self._transfer, self._checked = make, transfer, checked
         self._source = make()
         self.num_batches = min(len(self._source), config.limit or len(self._source))
 
@@ -340,7 +344,7 @@ class ForeignLoader(Loader):
     def _next(self) -> Any:
         try:
             with self._random.active():
-                return next(self._batches)
+                return self._transfer(next(self._batches))
         except StopIteration as error:
             raise UserError(
                 f"data.module: a loader states {len(self._source)} batches, but ended after fewer in epoch "

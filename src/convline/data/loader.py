@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from convline.data.preprocess import Preprocessor
-from convline.memory import memory_limit
+from convline.machine import memory_limit
 
 Batch = tuple[Tensor, Tensor]
 

@@ -1,9 +1,9 @@
 """Draw figures of a trained network: each is a function that takes a run and returns a matplotlib figure.
 
-A figure has one name: its file in this package, its function, its PNG file in the run directory, its tag in
-TensorBoard, and NAME in `convline figures RUN_DIR --only NAME`. To add one, write the function in a file of that
-name, export it from this module, and add it to `BY_NAME`, and to `NEED_PREDICTIONS` if it is drawn from the stored
-predictions.
+A figure has one name: its function, its file pictures/NAME.png in the run directory, its tag pictures/NAME in
+TensorBoard and in trackers, and NAME in `convline figures RUN_DIR --only NAME`. To add one, write the function in a
+file of that name, or in that of a figure that shares its code, export it from this module, and add it to `BY_NAME`, and
+to `NEED_PREDICTIONS` if it is drawn from the stored predictions.
 """
 
 from __future__ import annotations

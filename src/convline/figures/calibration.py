@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from convline.figures import canvas
 from convline.figures.arguments import checked
 from convline.training.loaded_run import RunOrPath, load_run
+from convline.training.metrics import correct_labels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +34,7 @@ def calibration(run: RunOrPath, split: str = "val") -> Figure:
     evaluation = load_run(run).predictions(split)
     if evaluation.is_multilabel:  # each label is a prediction: shown or not, with the probability of that
         shown = evaluation.logits.double().sigmoid()
-        is_correct = (evaluation.logits > 0) == (evaluation.labels > 0)
+        is_correct = correct_labels(evaluation.logits, evaluation.labels)
         caption = f"{evaluation.labels.numel():,} labels of {len(shown):,} {canvas.SPLIT_NAMES[split]} images"
         return draw(binned(torch.maximum(shown, 1 - shown).flatten().numpy(), is_correct.flatten().numpy()), caption)
     probabilities, predicted = evaluation.logits.double().softmax(dim=1).max(dim=1)

@@ -24,11 +24,12 @@ from torch import nn
 
 from convline.errors import UserError
 from convline.formatting import first_line, shape_text
-from convline.memory import memory_limit
+from convline.machine import memory_limit
 from convline.network.initialization import INITS, initialize
-from convline.network.layer_builders import LAYER_BUILDERS, Shape, ShapeError
+from convline.network.layer_builders import LAYER_BUILDERS, ShapeError
 from convline.network.layers import Add, Concat
 from convline.network.summary import NetworkSummary, summarize
+from convline.network.windows_and_macs import Shape
 from convline.pattern.expand import ForkSpec, LayerSpec, ScopeSpec, Spec, expand
 from convline.pattern.source import PatternError, SourceLocation
 

@@ -65,7 +65,8 @@ def outputs(
     ]
     try:
         with evaluating(network):
-            network.forward(images)  # not network(images), which would run the compiled code
+            dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), images.dtype)
+            network.forward(images.to(dtype))  # not network(images), which would run the compiled code
     finally:
         for handle in handles:
             handle.remove()

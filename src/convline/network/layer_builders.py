@@ -25,8 +25,8 @@ from convline.network.layers import (
     PadShortcut,
     same_padding,
 )
+from convline.network.windows_and_macs import Shape
 
-Shape = tuple[int, ...]  # C, H, W of a map, or the width of a vector; the batch is left out
 BuiltLayer = tuple[nn.Module | None, Shape]  # the module (None if it would change nothing), and its output's shape
 
 

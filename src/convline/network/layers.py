@@ -155,6 +155,10 @@ class Pool2d(MeasuredLayer, nn.Module):
         padding = cast(int, self.padding)
         return Window(size, (self.stride, self.stride), (padding, padding))
 
+    def macs(self, input_shape: Shape, output_shape: Shape) -> int:
+        """Count none: a maximum or a mean has no weights."""
+        return 0
+
     def padded(self, x: Tensor, value: float = 0.0) -> Tensor:
         """Pad `x` with a value."""
         if self.padding == "same":
@@ -254,6 +258,10 @@ class GlobalAvgPool2d(MeasuredLayer, nn.Module):
         """Return the whole map."""
         return whole_map(input_shape)
 
+    def macs(self, input_shape: Shape, output_shape: Shape) -> int:
+        """Count none: a mean has no weights."""
+        return 0
+
 
 class PadShortcut(MeasuredLayer, nn.Module):
     """Subsample a map by a stride, and append channels of zeros: a shortcut without parameters.
@@ -278,6 +286,10 @@ class PadShortcut(MeasuredLayer, nn.Module):
     def window(self, input_shape: Shape, output_shape: Shape) -> Window:
         """Return a window of one position; positions between two strides are dropped."""
         return Window(stride=(self.stride, self.stride))
+
+    def macs(self, input_shape: Shape, output_shape: Shape) -> int:
+        """Count none: values are only moved."""
+        return 0
 
     def extra_repr(self) -> str:
         """Return the arguments that `print(module)` shows."""

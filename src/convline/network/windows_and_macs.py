@@ -8,6 +8,7 @@ new layer needs no change in them.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -33,11 +34,12 @@ class Window:
     padding: Pair = (0, 0)
 
 
-class MeasuredLayer:
-    """Measure a layer (a mixin). The defaults suit a pointwise layer without weights; subclasses override them."""
+class MeasuredLayer(ABC):
+    """Measure a layer (a mixin): a class that leaves one of the answers out cannot be built."""
 
     kind = "other"  # a key of `convline.network.diagram.COLORS`
 
+    @abstractmethod
     def window(self, input_shape: Shape, output_shape: Shape) -> Window | None:
         """Return the window of the input that one output position is computed from; None if it is unknown.
 
@@ -46,11 +48,10 @@ class MeasuredLayer:
         Args:
             input_shape, output_shape: without the batch.
         """
-        return Window()
 
+    @abstractmethod
     def macs(self, input_shape: Shape, output_shape: Shape) -> int:
         """Count the multiply-accumulates for one image; an addition alone counts as none."""
-        return 0
 
 
 def whole_map(input_shape: Shape) -> Window:
@@ -94,10 +95,13 @@ def _adaptive(module: Any, input_shape: Shape, output_shape: Shape) -> Window:
     return Window((sizes[0], sizes[1]), (strides[0], strides[1]))
 
 
-def _bilinear(module: Any, input_shape: Shape, output_shape: Shape) -> Window:
-    """Return the window of bilinear upsampling: 2×2 positions around the center of the output position."""
+def _upsampling(module: Any, input_shape: Shape, output_shape: Shape) -> Window | None:
+    """Return the window around the center of an output position, from which `nn.Upsample` computes it."""
+    side = {"nearest": 1, "nearest-exact": 1, "bilinear": 2, "bicubic": 4}.get(module.mode)
+    if side is None:
+        return None
     down, right = input_shape[1] / output_shape[1], input_shape[2] / output_shape[2]
-    return Window((2, 2), (down, right), (1 - down / 2, 1 - right / 2))
+    return Window((side, side), (down, right), ((side - down) / 2, (side - right) / 2))
 
 
 def _flatten(module: Any, input_shape: Shape, output_shape: Shape) -> Window:
@@ -129,7 +133,7 @@ TORCH_LAYERS: dict[type[nn.Module], _TorchLayer] = {
     nn.AdaptiveAvgPool2d: _TorchLayer("pool", _adaptive),
     nn.AdaptiveMaxPool2d: _TorchLayer("pool", _adaptive),
     nn.Flatten: _TorchLayer("resize", _flatten),
-    nn.Upsample: _TorchLayer("resize", _bilinear),
+    nn.Upsample: _TorchLayer("resize", _upsampling),
 }
 _POINTWISE = ("activation", "batchnorm", "dropout", "normalization", "instancenorm")  # modules of torch.nn.modules
 

@@ -16,7 +16,7 @@ KEYWORDS: dict[str, bool | str] = {"true": True, "false": False, "same": "same",
 
 @dataclass(frozen=True)
 class Token:
-    """A name, a number or a sign of the text, or the end of the text.
+    """Hold a name, a number or a sign of the text, or the end of the text.
 
     Args:
         kind: "name", "number", "end", or the sign itself.

@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -33,6 +34,7 @@ from convline.config.options import (
     targets_of,
 )
 from convline.errors import UserError
+from convline.formatting import flattened
 from convline.storage import exclusive_lock, make_private, short_hash, state_directory
 
 TRUST = "CONVLINE_TRUST"  # environment variable: names of code that is trusted, with commas between; 1 trusts all
@@ -65,7 +67,20 @@ def code_of(node: Any) -> dict[str, str]:
     Args:
         node: the config, or the part of it that decides what a run computes.
     """
-    return {target: _version(target.partition(".")[0]) for target in foreign_targets(node)}
+    names = [*foreign_targets(node), *_own_names(node)]
+    return {name: _version(name.partition(".")[0]) for name in names}
+
+
+def _own_names(node: Any) -> list[str]:
+    """Return the dotted names of the user's own code among the arguments of targets: they may be imported by these."""
+    folders = list(map(str, import_folders()))
+    texts = {
+        value
+        for _, inner in nodes_with_target(node)
+        for key, value in flattened(inner)
+        if isinstance(value, str) and not key.endswith("_target_") and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", value)
+    }
+    return sorted(t for t in texts if importlib.machinery.PathFinder.find_spec(t.partition(".")[0], folders))
 
 
 def record(cfg: DictConfig) -> dict[str, Any]:
@@ -247,8 +262,9 @@ def _trusted() -> set[str]:
 
 
 def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
-    """Find a top-level module without importing it."""
-    return importlib.machinery.PathFinder.find_spec(name, sys.path)
+    """Find a top-level module without importing it; that of an editable installation may have a finder of its own."""
+    finders = [getattr(finder, "find_spec", None) for finder in (importlib.machinery.PathFinder, *sys.meta_path)]
+    return next((spec for find in finders if find and (spec := find(name, None)) is not None), None)
 
 
 def _origin(target: str) -> str:
@@ -274,21 +290,27 @@ def _version(name: str) -> str:
     if spec is None:
         return "not found"
     top = Path(next(iter(spec.submodule_search_locations or [spec.origin or ""])))
-    files = sorted(_closure(top))
-    content = [f"{file.relative_to(top.parent)}\n{file.read_text(errors='replace')}" for file in files]
+    folders = list(dict.fromkeys([top.parent, *import_folders()]))
+    content = [f"{name}\n{file.read_text(errors='replace')}" for file, name in sorted(_closure(top, folders).items())]
     return f"source {short_hash(*content)}"
 
 
-def _closure(top: Path) -> set[Path]:
-    """Return the Python files of a module or package, and of those beside it that they import."""
-    found: set[Path] = set()
-    todo = [top]
+def _closure(top: Path, folders: Sequence[Path]) -> dict[Path, str]:
+    """Return the Python files of a module or package, and of those in the folders that they import, with their names.
+
+    A name is the path in the file's folder, which does not change if the folder is moved.
+    """
+    found: dict[Path, str] = {}
+    todo = [(top, top.parent)]
     while todo:
-        place = todo.pop()
-        for file in set(sorted(place.rglob("*.py")) if place.is_dir() else [place] if place.is_file() else []) - found:
-            found.add(file)
+        place, folder = todo.pop()
+        for file in sorted(place.rglob("*.py")) if place.is_dir() else [place] if place.is_file() else []:
+            if file in found:
+                continue
+            found[file] = str(file.relative_to(folder))
             for name in _imported_names(file):
-                todo += [path for path in (top.parent / name, top.parent / f"{name}.py") if path.exists()]
+                for other in folders:
+                    todo += [(path, other) for path in (other / name, other / f"{name}.py") if path.exists()]
     return found
 
 

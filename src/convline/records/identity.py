@@ -13,10 +13,11 @@ from convline.config.schema import OF_SWEEPS
 from convline.records import foreign_code
 from convline.storage import short_hash
 
-# The code that decides what a run computes: language, network, data, training, and the two files outside
-# of these that join the parts and choose checkpoints. A change of any other file, such as a color in a report, leaves
-# the finished jobs of a sweep finished.
-COMPUTES = ("pattern", "network", "data", "training", "run/train.py", "callbacks/checkpoint.py")
+# The code that decides what a run computes: language, network, data, training, and the files outside of these that
+# join the parts, read batches of a foreign data module, and choose checkpoints. A change of any other file, such as a
+# color in a report, leaves the finished jobs of a sweep finished.
+COMPUTES = ("pattern", "network", "data", "training", "run/train.py", "callbacks/checkpoint.py",
+            "config/first_batch.py", "config/metrics.py")  # fmt: skip
 # Settings that change where a run is written, how it looks and what runs beside it, not what it computes.
 HASH_EXCLUDED = (*OF_SWEEPS, "name", "runs_dir", "debug", "logger", "data.root", "data.loader", "data.num_workers",
                 "steps_per_execution", "callbacks.checkpoint.every_n_steps", "trainer.profiler",
@@ -52,6 +53,8 @@ def _hashed_part(cfg: DictConfig) -> Any:
     # resolved as a whole, since values may refer to excluded settings
     kept: Any = OmegaConf.to_container(cfg, resolve=True)
     for key in HASH_EXCLUDED:
+        if key.startswith("callbacks.") and foreign_code.foreign_targets(OmegaConf.select(cfg, key)):
+            continue  # a callback of the user's own under the name of one of ours may change what is computed
         node, *path = kept, *key.split(".")
         while len(path) > 1 and isinstance(node, dict):
             node = node.get(path.pop(0))

@@ -2,12 +2,12 @@
 
 import os
 import platform
-import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from convline.formatting import typed_command
 from convline.records.identity import code_version
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tensorboard")
@@ -19,7 +19,7 @@ def environment(data_fingerprint: str) -> dict[str, Any]:
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
-        "command": [Path(sys.executable).name, *sys.argv],
+        "command": typed_command(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "code": code_version(),
         "packages": {name: version(name) for name in PACKAGES},

@@ -85,6 +85,7 @@ SUMMARY: Schema = {
     "pid": COUNT,
     "swept": TEXTS,
     "code_folders": TEXTS,
+    "changed_code": TEXTS,
     "trackers": NAMES,
 }
 ENVIRONMENT: Schema = {

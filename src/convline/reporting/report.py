@@ -38,15 +38,18 @@ def report(
     _write(html_file, lambda: _page(report_tables, folders))
 
 
-def report_sweep(folder: Path) -> None:
+def report_sweep(folder: Path, metric: str | None = None) -> None:
     """Print the table of a finished sweep, and write report.csv, report.md and report.html into its folder.
 
     The page also draws `importance.json` of the folder, such as `{"optimizer.lr": 0.7, …}`.
 
+    Args:
+        folder: the sweep's.
+        metric: sorts the table if a run has it; see `report`.
     Raises:
         UserError: the folder holds no run, or cannot be written to.
     """
-    report([folder])
+    report([folder], metric if any(metric in run.metrics for run in records.find_runs([folder])) else None)
 
 
 def _page(report_tables: list[ReportTable], folders: Sequence[Path]) -> str:

@@ -21,6 +21,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from convline.errors import STOP_SIGNALS, Interrupted, Pruned, UserError
+from convline.machine import num_cores
 from convline.run.child_process import PARENT_PID, import_path
 
 PRUNED_STATUS = 3  # exit status of the first rank if the run was pruned
@@ -94,7 +95,7 @@ def _environment_of_ranks(num_ranks: int) -> Iterator[None]:
     before = dict(os.environ)
     os.environ[PARENT_PID] = str(os.getpid())
     os.environ["PYTHONPATH"] = import_path()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = num_cores()
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // num_ranks)))
     try:
         yield

@@ -78,7 +78,7 @@ def end(loggers: Iterable[Logger], run_dir: Path, status: str, metrics: Mapping[
 
 def _end_wandb(logger: Any, figures: Iterable[Path], status: str) -> None:
     for path in figures:
-        logger.log_image(f"figures/{path.stem}", [str(path)])
+        logger.log_image(f"pictures/{path.stem}", [str(path)])
     logger.experiment.summary["status"] = status
     logger.experiment.finish(exit_code=0 if ENDED[status] == "success" else 1)
 
@@ -86,21 +86,21 @@ def _end_wandb(logger: Any, figures: Iterable[Path], status: str) -> None:
 def _end_mlflow(logger: Any, figures: Iterable[Path], status: str) -> None:
     client, run_id = logger.experiment, logger.run_id
     for path in figures:
-        client.log_artifact(run_id, str(path), "figures")
+        client.log_artifact(run_id, str(path), "pictures")
     client.set_tag(run_id, "status", status)
     client.set_terminated(run_id, {"success": "FINISHED", "failed": "FAILED"}[ENDED[status]])
 
 
 def _end_comet(logger: Any, figures: Iterable[Path], status: str) -> None:
     for path in figures:
-        logger.experiment.log_image(str(path), f"figures/{path.stem}")
+        logger.experiment.log_image(str(path), f"pictures/{path.stem}")
     logger.experiment.log_other("status", status)
     logger.experiment.end()
 
 
 def _end_trackio(logger: Any, figures: Iterable[Path], status: str) -> None:
     for path in figures:
-        logger.log_image(f"figures/{path.stem}", [path])
+        logger.log_image(f"pictures/{path.stem}", [path])
     logger.log_metrics({"status": status})
     logger.finalize(ENDED[status])
 

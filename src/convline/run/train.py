@@ -7,6 +7,7 @@ which they happen.
 import copy
 import logging
 import os
+import sys
 import time
 import warnings
 from collections.abc import Iterable
@@ -35,6 +36,7 @@ from convline.records import foreign_code, identity, provenance, test_log
 from convline.records.checkpoints import load_checkpoint, load_weights, newest_checkpoint
 from convline.records.directory import (
     check_data,
+    read_environment,
     read_summary,
     update_summary,
 )
@@ -324,6 +326,23 @@ def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:
         write_json(run_dir / "environment.json", environment)
         run_identity = identity.identity(cfg, identity.code_key(cfg), fingerprint)
         update_summary(run_dir, identity=run_identity, started=environment["started"])
+    elif changed := _changed_code(cfg, run_dir):
+        print(
+            f"warning: the code of {', '.join(changed)} has changed since the run began: what it computes from here on "
+            "may be something else, such as another network",
+            file=sys.stderr,
+        )
+        update_summary(run_dir, changed_code=changed)
+
+
+def _changed_code(cfg: DictConfig, run_dir: Path) -> list[str]:
+    """Return the foreign code of a config that is another than when the run began."""
+    options = read_environment(run_dir).get("options")
+    before = options.get("foreign_code") if isinstance(options, dict) else None
+    if not isinstance(before, dict):  # a run of version 0.1
+        return []
+    now = foreign_code.code_of(cfg)
+    return sorted(name for name, version in before.items() if now.get(name) != version)
 
 
 def _has_stopped_early(checkpoint: dict[str, Any]) -> bool:

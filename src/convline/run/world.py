@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from omegaconf import DictConfig, open_dict
 
+from convline.config.trainer_settings import takes_cuda
 from convline.errors import Interrupted, UserError
 from convline.run.child_process import exit_with_parent
 
@@ -304,7 +305,7 @@ def _num_devices(cfg: DictConfig) -> int:
         return cfg.trainer.devices
     import torch
 
-    return max(1, torch.cuda.device_count()) if cfg.trainer.accelerator in ("auto", "gpu", "cuda") else 1
+    return max(1, torch.cuda.device_count()) if takes_cuda(cfg) else 1
 
 
 def _text(devices: int, num_nodes: int) -> str:

@@ -7,7 +7,6 @@ With a changed version of the code no identity is equal, and the command creates
 
 import itertools
 import re
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from convline.errors import UserError
-from convline.formatting import first_line
+from convline.formatting import first_line, flattened, typed_command
 from convline.records.directory import make_new_folder, read_config, read_status, write_initial_files
 from convline.records.files import RunFileError, read_record
 from convline.records.identity import identity, is_excluded_from_hash
@@ -64,7 +63,7 @@ class Folder:
             names_by_hash[getattr(job, by)] = name
             hashes = {"identity": job.identity, "recipe": job.recipe}
             self.jobs.append({"directory": name, "overrides": job.overrides, **hashes})
-        content = {"command": sys.argv, "created": self.created, "jobs": self.jobs}
+        content = {"command": typed_command(), "created": self.created, "jobs": self.jobs}
         # written before the directories: those that a kill leaves out are created by the next command
         write_json(self.path / "sweep.json", content)
         directories = []
@@ -218,12 +217,10 @@ def _open_named(path: Path, jobs: Sequence[Job], by: str, rerun: str) -> Folder:
 
 def _difference(folder: Folder, job: Job) -> str:
     """Describe one setting in which the most similar job of the folder differs from this job."""
-    settings = _flatten(OmegaConf.to_container(job.cfg, resolve=True))
+    settings = dict(flattened(_content(job.cfg)))
     closest: tuple[str, dict[str, Any]] | None = None
     for other_job in folder.jobs:
-        other_settings = _flatten(
-            OmegaConf.to_container(read_config(folder.path / other_job["directory"]), resolve=True)
-        )
+        other_settings = dict(flattened(_content(read_config(folder.path / other_job["directory"]))))
         differences = {
             key: other_settings.get(key)
             for key in settings
@@ -237,12 +234,6 @@ def _difference(folder: Folder, job: Job) -> str:
     return f"its job {closest[0]} has {key}={value}, and this one {settings[key]}"
 
 
-def _flatten(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Return a nested config as one dictionary with dotted keys."""
-    if not isinstance(node, dict):
-        return {prefix: node}
-    return {
-        dotted_key: leaf
-        for key, value in node.items()
-        for dotted_key, leaf in _flatten(value, f"{prefix}.{key}" if prefix else str(key)).items()
-    }
+def _content(cfg: DictConfig) -> dict[str, Any]:
+    content: Any = OmegaConf.to_container(cfg, resolve=True)
+    return content

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from convline.errors import Interrupted, UserError
-from convline.formatting import first_line, train_command
+from convline.formatting import first_line, train_command, typed_command
 from convline.records.directory import OTHER_FOLDERS
 from convline.signals import stoppable
 from convline.storage import write_json
@@ -18,14 +18,14 @@ from convline.sweeps.trials import LOST, Trials
 
 
 @contextmanager
-def closing_report(prepare: Callable[[], None] | None = None) -> Iterator[Callable[[Path], None]]:
+def closing_report(prepare: Callable[[], str | None] | None = None) -> Iterator[Callable[[Path], None]]:
     """Write the sweep's report when the block ends, also after an exception.
 
     An error of the report itself is only printed if the block was left by an exception: the exit status must say
     that the sweep was interrupted, so that a scheduler or a shell script can resume it.
 
     Args:
-        prepare: called just before the report is written.
+        prepare: called just before the report is written; returns the metric that sorts it, or None.
     Yields:
         A function that takes the sweep's folder, to be called once it is known.
     Raises:
@@ -47,23 +47,19 @@ def closing_report(prepare: Callable[[], None] | None = None) -> Iterator[Callab
             _write_report(folders, prepare)
         except (Interrupted, KeyboardInterrupt) as stop:
             # with rerun=all, the jobs that this command has finished would be run once more
-            arguments = [word for word in sys.argv if not (folders and word.lstrip("+") == "rerun=all")]
+            arguments = [word for word in typed_command() if not (folders and word.lstrip("+") == "rerun=all")]
             remark = getattr(stop, "remark", "")
-            raise Interrupted(
-                getattr(stop, "signum", signal.SIGINT), f"python {shlex.join(arguments)}", remark
-            ) from stop
+            raise Interrupted(getattr(stop, "signum", signal.SIGINT), shlex.join(arguments), remark) from stop
 
 
-def _write_report(folders: list[Path], prepare: Callable[[], None] | None) -> None:
+def _write_report(folders: list[Path], prepare: Callable[[], str | None] | None) -> None:
     from convline.reporting import report_sweep  # 0.1 s of imports that a refused sweep does not need
 
     for folder in folders:
-        if prepare:
-            prepare()
-        if (
-            any(folder.glob("*/config.yaml")) or (folder / OTHER_FOLDERS).is_file()
-        ):  # a search may end before its first trial
-            report_sweep(folder)
+        metric = prepare() if prepare else None
+        # a search may end before its first trial
+        if any(folder.glob("*/config.yaml")) or (folder / OTHER_FOLDERS).is_file():
+            report_sweep(folder, metric)
 
 
 def print_best_trials(trials: Trials) -> None:
@@ -86,11 +82,17 @@ def print_best_trials(trials: Trials) -> None:
         raise UserError(f"{states['FAIL']} failed of {sum(states.values())} trials; see above")
 
 
-def prepare_report(trials: Trials) -> None:
-    """Write what the report takes from the study: trials of other folders, and importances if known."""
+def prepare_report(trials: Trials) -> str | None:
+    """Write what the report takes from the study: trials of other folders, and importances if known.
+
+    Returns:
+        The first objective, if it is a metric of validation: the report is sorted by it.
+    """
     trials.write_other_folders()
     if importance := importances(trials.study):
         write_json(trials.folder / "importance.json", importance)
+    objective = str(trials.settings.objectives[0])
+    return objective if objective.startswith("val/") else None
 
 
 def importances(study: Any) -> dict[str, float]:

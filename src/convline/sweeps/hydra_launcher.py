@@ -165,7 +165,8 @@ def task(cfg: DictConfig) -> None:
     directory = Path(HydraConfig.get().runtime.output_dir)
     is_search = (directory / "sweep.json").is_file()
     folder = directory if is_search else directory.parent
-    sys.argv = read_record(folder / "sweep.json")["command"]
+    command = read_record(folder / "sweep.json")["command"]
+    sys.argv = command if command[0] == "convline" else command[1:]  # without the interpreter
     with _save_before_timeout(), stoppable(""), cache_sources():
         if is_search:
             reopen_trials(folder).run(fail_fast=False)

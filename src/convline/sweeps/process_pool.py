@@ -16,7 +16,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from convline.config.trainer_settings import takes_cuda
 from convline.errors import STOP_SIGNALS, Interrupted, UserError
+from convline.machine import num_cores
 from convline.records import lock
 from convline.records.directory import ENDED, read_summary, update_summary
 from convline.run.child_process import forward_signals, start_module
@@ -37,7 +39,7 @@ class ProcessPool:
 
     def __init__(self, cfg: DictConfig) -> None:
         self._num_workers = cfg.workers
-        self._environments = environments(cfg.workers, cfg.trainer.devices, _num_cores(), _gpus(cfg))
+        self._environments = environments(cfg.workers, cfg.trainer.devices, num_cores(), _gpus(cfg))
         self._task: dict[str, object] = {"command": sys.argv, "fail_fast": cfg.fail_fast}
         self._running: list[subprocess.Popen] = []
         self._idle_deaths = 0
@@ -158,12 +160,8 @@ def environments(num_workers: int, devices: int, num_cores: int, gpus: Sequence[
     return [{"OMP_NUM_THREADS": str(threads), **share} for share in shares]
 
 
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _gpus(cfg: DictConfig) -> list[str]:
-    if cfg.trainer.accelerator not in ("auto", "gpu", "cuda"):
+    if not takes_cuda(cfg):
         return []
     if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
         return visible.split(",")

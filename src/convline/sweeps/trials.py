@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import socket
-import sys
 import threading
 import time
 from collections import Counter
@@ -24,7 +23,7 @@ from convline.config import load_config, load_configs
 from convline.config.metrics import declare, entries_of
 from convline.config.overrides import parse_overrides
 from convline.errors import UserError
-from convline.formatting import first_line
+from convline.formatting import first_line, typed_command
 from convline.records.directory import (
     ENDED,
     OTHER_FOLDERS,
@@ -386,7 +385,7 @@ def _open_folder(path: Path, explicit: bool, key: str, overrides: Sequence[str],
         else:
             path.mkdir(exist_ok=True)
         folder = folder or make_new_folder(path.parent, path.name)
-        write_json(folder / "sweep.json", {"search": key, "words": list(overrides), "command": sys.argv})
+        write_json(folder / "sweep.json", {"search": key, "words": list(overrides), "command": typed_command()})
         return folder
 
 

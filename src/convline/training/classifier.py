@@ -322,7 +322,7 @@ class Classifier(LightningModule):
         self.train_sums = self.train_sums + Sums.of(losses, num_correct, unread.sizes)
         for index, learning_rate in enumerate(unread.learning_rates):
             step = unread.last_step - len(unread.learning_rates) + index + 1
-            if step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            if step % (self.trainer.log_every_n_steps or math.inf) == 0:  # type: ignore[attr-defined]
                 batches = slice(index * self.accumulate_grad_batches, (index + 1) * self.accumulate_grad_batches)
                 sums = Sums.of(losses[batches], num_correct[batches], unread.sizes[batches])
                 metrics = {"train/loss_step": sums.loss, "train/acc_step": sums.accuracy, "lr_step": learning_rate}
@@ -472,14 +472,16 @@ class Classifier(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore this rank's sums, and keep the random state until training starts."""
         rows = checkpoint["train_sums"]
+        # private: load_from_checkpoint has no trainer, and self.trainer raises an error then
+        num_ranks, rank = (self.trainer.world_size, self.global_rank) if self._trainer else (1, 0)
         if not isinstance(rows[0], list):
             # A checkpoint of version 0.1 holds the four sums of the first rank alone. Every rank takes these, so that
             # the batches before the interruption keep their weight in the mean of the epoch.
-            rows = [rows] * self.trainer.world_size
-        if len(rows) == self.trainer.world_size:
-            self.train_sums = Sums.from_row(rows[self.global_rank])
+            rows = [rows] * num_ranks
+        if len(rows) == num_ranks:
+            self.train_sums = Sums.from_row(rows[rank])
         else:  # the run goes on with another number of ranks
-            self.train_sums = sum(map(Sums.from_row, rows), Sums()) if self.global_rank == 0 else Sums()
+            self.train_sums = sum(map(Sums.from_row, rows), Sums()) if rank == 0 else Sums()
         self._rng_state = checkpoint["rng"]
 
 

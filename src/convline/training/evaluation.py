@@ -18,7 +18,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 
 from convline.data.loader import Loader
 from convline.storage import replacing
-from convline.training.metrics import compute_on_logits, label_accuracy, probabilities
+from convline.training.metrics import compute_on_logits, correct_labels, label_accuracy, probabilities
 
 Network = Callable[[Tensor], Tensor]
 
@@ -56,7 +56,7 @@ class Evaluation:
     def is_correct(self) -> Tensor:
         """Return whether each image is predicted correctly, a multi-label one in all its labels; bool, N."""
         if self.is_multilabel:
-            return ((self.logits > 0) == (self.labels > 0)).all(dim=1)
+            return correct_labels(self.logits, self.labels).all(dim=1)
         return self.logits.argmax(dim=1) == self.labels
 
     @property
@@ -69,8 +69,8 @@ class Evaluation:
 
     @property
     def loss(self) -> float:
-        """Compute the mean cross-entropy in nats."""
-        return F.cross_entropy(self.logits.double(), self.labels).item()
+        """Compute the mean of `losses`."""
+        return self.losses.mean().item()
 
     def mean_loss(self, loss: Callable[[Tensor, Tensor], Tensor] | None) -> float:
         """Compute the mean of another loss; None is the cross-entropy."""
@@ -78,12 +78,13 @@ class Evaluation:
             return self.loss
         # a copy on the host, where the logits are: a loss may hold tensors, such as weights of the classes
         on_host = copy.deepcopy(loss).cpu() if isinstance(loss, nn.Module) else loss
-        return float(on_host(self.logits, self.labels))
+        with torch.no_grad():
+            return float(on_host(self.logits, self.labels))
 
     def class_accuracy(self) -> list[float | None]:
         """Compute the accuracy within each class, None without images; of multi-label images, that of each label."""
         if self.is_multilabel:
-            per_label = ((self.logits > 0) == (self.labels > 0)).double().mean(dim=0)
+            per_label = correct_labels(self.logits, self.labels).double().mean(dim=0)
             return [round(value, 6) for value in per_label.tolist()]
         per_class = multiclass_accuracy(self.logits, self.labels, num_classes=self.logits.shape[1], average="none")
         counts = torch.bincount(self.labels, minlength=self.logits.shape[1]).tolist()

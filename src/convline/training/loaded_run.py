@@ -8,6 +8,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from convline.config.trainer_settings import takes_cuda
 from convline.data.datamodule import DataModule
 from convline.data.samples import Samples, load_samples
 from convline.errors import UserError
@@ -87,7 +88,7 @@ class LoadedRun:
         network = network.to(DTYPES.get(cfg.trainer.precision, torch.float32))
         if cfg.channels_last:
             network = network.to(memory_format=torch.channels_last)
-        gpu = cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+        gpu = takes_cuda(cfg) and torch.cuda.is_available()
         return network.to("cuda" if gpu else "cpu").eval()
 
     @cached_property

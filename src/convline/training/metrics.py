@@ -90,6 +90,11 @@ def count_correct(logits: Tensor, targets: Tensor, is_multilabel: bool = False) 
     return (predictions == targets).sum().to(torch.float32)
 
 
+def correct_labels(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return which labels of multi-label images are predicted correctly, N×classes; see `label_accuracy`."""
+    return (logits > 0) == (labels > 0)
+
+
 def label_accuracy(logits: Tensor, targets: Tensor) -> Tensor:
     """Return the share of correct labels of each multi-label image, N; a label is predicted above a probability of 0.5.
 

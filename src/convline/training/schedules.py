@@ -117,7 +117,7 @@ class Schedule:
             self._every_step = (interval or ("step" if "total_steps" in names else "epoch")) == "step"
             total = total_steps if self._every_step else -(-total_steps // steps_per_epoch)
             counts = {"total_steps": total} if "total_steps" in names and _wants_total(keywords) else {}
-            self.scheduler: LRScheduler = make(optimizer, **counts)
+            self.scheduler: LRScheduler = make(optimizer, **counts, **_rates_of_groups(keywords, optimizer))
         else:
             factor = make(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
             self.scheduler = LambdaLR(optimizer, factor)
@@ -146,3 +146,13 @@ class Schedule:
 def _wants_total(keywords: dict[str, Any]) -> bool:
     """Return whether nothing says yet how long the schedule is, as for `OneCycleLR`."""
     return keywords.get("total_steps") is None and "epochs" not in keywords
+
+
+def _rates_of_groups(keywords: dict[str, Any], optimizer: Optimizer) -> dict[str, list[float]]:
+    """Return a learning rate for each parameter group where a schedule of torch has one for all, as `OneCycleLR` has.
+
+    A group whose learning rate is a tenth of the optimizer's has a tenth of the schedule's.
+    """
+    shares = [group["lr"] / optimizer.defaults["lr"] for group in optimizer.param_groups]
+    named = {key: keywords[key] for key in ("max_lr", "base_lr") if isinstance(keywords.get(key), int | float)}
+    return {key: [rate * share for share in shares] for key, rate in named.items() if set(shares) != {1.0}}

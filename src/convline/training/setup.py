@@ -19,6 +19,7 @@ from convline.config.first_batch import build_module
 from convline.config.metrics import declare, entries_of
 from convline.config.schema import CROSS_ENTROPY, ONE_LABEL_LOSSES
 from convline.config.signatures import OUR_OWN, locate
+from convline.config.trainer_settings import takes_cuda
 from convline.data.datamodule import DataModule
 from convline.data.source_cache import cached_source
 from convline.data.sources.from_dataset import from_dataset
@@ -72,11 +73,21 @@ def build(cfg: DictConfig) -> tuple[DataModule, Classifier]:
 
 
 def build_loss(cfg: DictConfig) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """Build the loss of a config; None is cross-entropy, which the classifier computes itself."""
+    """Build the loss of a config; None is cross-entropy, which the classifier computes itself.
+
+    Raises:
+        UserError: the loss has parameters to be learned.
+    """
     if not cfg.get("loss") or cfg.loss._target_ == CROSS_ENTROPY:  # runs of version 0.1 have no loss
         return None
     is_class = isinstance(locate(cfg.loss._target_, "loss._target_"), type)
-    return instantiate_node(cfg, "loss", _partial_=not is_class)
+    loss = instantiate_node(cfg, "loss", _partial_=not is_class)
+    if isinstance(loss, nn.Module) and (learned := [name for name, p in loss.named_parameters() if p.requires_grad]):
+        raise UserError(
+            f"loss._target_={cfg.loss._target_} has parameters to be learned, {', '.join(learned[:5])}, but an "
+            "optimizer gets those of the network alone.\n  Make them buffers, or let the network hold them"
+        )
+    return loss
 
 
 def build_metrics_of(cfg: DictConfig, data: DataModule) -> MetricCollection:
@@ -130,7 +141,7 @@ def _read(cfg: DictConfig, without: tuple[str, ...], **origin: Any) -> DataModul
 
 def uses_cuda(cfg: DictConfig) -> bool:
     """Return whether a config trains on a GPU of NVIDIA or AMD, of those that torch sees here."""
-    return cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return takes_cuda(cfg) and torch.cuda.is_available()
 
 
 def _check_loss(cfg: DictConfig, data: DataModule) -> None:

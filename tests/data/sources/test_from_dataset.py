@@ -35,6 +35,7 @@ class Squares(Dataset):
             "pil": Image.fromarray(pixels),
             "float": torch.from_numpy(pixels)[None] / 255,
             "color": Image.fromarray(np.stack([pixels] * 3, axis=2)),
+            "palette": Image.fromarray(np.stack([pixels] * 3, axis=2)).convert("P", palette=Image.Palette.ADAPTIVE),
             "normalized": torch.from_numpy(pixels)[None] / 255 - 0.5,
             "growing": np.zeros((3 + index, 5), dtype=np.uint8),
         }
@@ -54,6 +55,21 @@ def test_every_form_of_an_item_gives_the_same_pixels(form: str) -> None:
 
 def test_color_images_have_their_channels_first() -> None:
     assert from_dataset("train", make=partial(Squares, form="color")).images.shape == (6, 3, 3, 5)
+
+
+def test_numbers_of_a_palette_are_taken_for_its_colors() -> None:
+    color, palette = (from_dataset("train", make=partial(Squares, form=form)).images for form in ("color", "palette"))
+    assert torch.equal(color, palette)
+
+
+class Halves(Squares):
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        return super().__getitem__(index)[0], index % 2 + 0.5
+
+
+def test_labels_that_are_no_whole_numbers_are_refused() -> None:
+    with pytest.raises(UserError, match=r"labels such as 0\.5, but whole numbers are expected"):
+        from_dataset("train", make=Halves)
 
 
 @pytest.mark.parametrize(

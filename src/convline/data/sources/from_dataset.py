@@ -41,6 +41,10 @@ def from_dataset(*root_and_split: Any, make: Callable[..., Dataset]) -> Images:
         raise UserError(f"data.source: {name} has labels of several sizes: {', '.join(map(str, sorted(sizes)))}.")
     labels = torch.stack(items)
     is_multilabel = labels.ndim == 2 and labels.shape[1] > 1
+    if not is_multilabel and (labels.is_complex() or (labels != labels.round()).any()):
+        raise UserError(
+            f"data.source: {name} has labels such as {labels.flatten()[0]:g}, but whole numbers are expected."
+        )
     labels = labels.float() if is_multilabel else labels.flatten().long()
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
@@ -70,6 +74,8 @@ def _pixels(image: Any, name: str) -> Tensor:
     if isinstance(image, Tensor):
         pixels = image if image.ndim == 3 else image.unsqueeze(0)
     else:
+        if getattr(image, "mode", "") == "P":  # whose numbers are positions in a palette of colors
+            image = image.convert("RGB")
         array = np.array(image)
         pixels = torch.from_numpy(array if array.ndim == 3 else array[..., None]).permute(2, 0, 1)
     if pixels.dtype == torch.uint8:

@@ -1,6 +1,5 @@
 """Decode image files of any size and format into uint8 arrays of one shape, in parallel."""
 
-import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
+
+from convline.machine import num_cores
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -108,7 +109,7 @@ def _in_threads(paths: Sequence[Path], read: Callable[[Path], T]) -> Generator[T
     def read_some(some: Sequence[Path]) -> list[T]:
         return [read(path) for path in some]
 
-    workers = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    workers = num_cores()
     waiting: deque[Future[list[T]]] = deque()
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
         from PIL import Image

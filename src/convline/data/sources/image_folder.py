@@ -28,7 +28,7 @@ from convline.data.sources.image_folder_files import (
 )
 from convline.errors import UserError
 from convline.formatting import shape_text
-from convline.memory import check_memory
+from convline.machine import check_memory
 from convline.storage import cache_directory, make_private, short_hash
 
 CACHE_VERSION = 2  # increase it when the decoding changes, so that cached arrays are computed anew

@@ -40,7 +40,7 @@ def list_files(root: Path, layout: ClassFolders) -> tuple[dict[str, list[File]],
     """
     files: dict[str, list[File]] = {}
     others = _names_in(root)
-    for split, top in layout.parts.items():
+    for split, top in layout.splits.items():
         within = "" if top == root else f"{top.name}/"
         if within:
             others += [within + name for name in _names_in(top)]

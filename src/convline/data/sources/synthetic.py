@@ -7,7 +7,7 @@ import torch
 
 from convline.data.sources.base import Images, SplitName
 from convline.formatting import shape_text
-from convline.memory import check_memory
+from convline.machine import check_memory
 
 
 def synthetic(

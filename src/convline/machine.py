@@ -1,4 +1,4 @@
-"""How much memory this process may use: the machine's, or less where a container sets a limit."""
+"""Ask the machine how much memory and how many processor cores this process may use; a container may set limits."""
 
 import os
 from pathlib import Path
@@ -46,6 +46,11 @@ def check_memory(num_bytes: float, subject: str, remedy: str) -> None:
         raise UserError(
             f"{subject} need {num_bytes / 2**30:,.0f} GiB, but there are {limit / 2**30:,.0f} GiB.\n  {remedy}"
         )
+
+
+def num_cores() -> int:
+    """Count the processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int:

@@ -7,7 +7,7 @@ import pytest
 
 from convline.data.sources import synthetic
 from convline.errors import UserError
-from convline.memory import check_memory, memory_limit
+from convline.machine import check_memory, memory_limit
 from convline.network.build import build_network
 from convline.pattern.source import PatternError
 
@@ -62,7 +62,7 @@ def test_an_estimate_beyond_the_machine_is_refused_with_the_estimate() -> None:
 
 def test_what_ulimit_leaves_of_the_address_space_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    monkeypatch.setattr("convline.memory.resource.getrlimit", lambda kind: (used + 2**28, used + 2**28))
+    monkeypatch.setattr("convline.machine.resource.getrlimit", lambda kind: (used + 2**28, used + 2**28))
     assert 2**27 < memory_limit() < 2**29
 
 
