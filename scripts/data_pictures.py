@@ -1,4 +1,4 @@
-"""RandomParameters the pictures of docs/data.md: `python scripts/data_pictures.py`.
+"""Draw the pictures of docs/data.md: `python scripts/data_pictures.py`.
 
 MNIST and CIFAR-10 must be in $CONVLINE_DATA or ./data.
 """
