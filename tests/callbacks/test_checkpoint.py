@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from convline.callbacks.checkpoint import BestAndLast, CheckpointFile
 
@@ -32,3 +33,14 @@ def test_a_full_disk_is_named_by_the_error_of_the_system() -> None:
     with pytest.raises(OSError, match="No space left") as error:
         CheckpointFile().save_checkpoint({"state_dict": {}}, "/dev/full")
     assert error.value.errno == errno.ENOSPC
+
+
+def test_of_equal_epochs_the_first_is_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    callback = BestAndLast("val/acc")
+    monkeypatch.setattr(callback, "_save_last", lambda trainer, is_best: None)
+    trainer: Any = SimpleNamespace(min_epochs=None, min_steps=None, should_stop=False, check_val_every_n_epoch=1)
+    for trainer.current_epoch, acc in enumerate((0.8, 0.9, 0.9)):
+        trainer.global_step = trainer.current_epoch
+        trainer.callback_metrics = {"val/acc": torch.tensor(acc)}
+        callback.on_train_epoch_end(trainer, None)
+    assert callback.best_epoch == 2
