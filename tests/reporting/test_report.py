@@ -217,3 +217,10 @@ def test_two_folders_of_one_study_count_each_trial_once(tmp_path: Path) -> None:
     (table,) = tables(runs)
     assert [row.value("optimizer.lr") for row in table.rows] == [0.1, 0.2]
     assert "Trained in other folders, and shown from the study: 1 run, 1 on far." in remarks(table)
+
+
+def test_output_that_is_piped_is_as_wide_as_columns_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert terminal.console().width == 160
+    monkeypatch.setenv("COLUMNS", "80")
+    assert terminal.console().width == 80

@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any
 
 from rich import box
@@ -119,7 +120,7 @@ def _describe_sweep(overrides: Sequence[str], combinations: Sequence[Sequence[st
 
 
 def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 160, markup=False)
+    return Console(width=None if sys.stdout.isatty() else get_terminal_size((160, 24)).columns, markup=False)
 
 
 def _kib(num_bytes: int) -> str:

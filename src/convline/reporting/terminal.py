@@ -1,6 +1,7 @@
 """Print report tables on the terminal."""
 
 from collections import Counter
+from shutil import get_terminal_size
 from typing import Literal
 
 from rich import box
@@ -18,9 +19,9 @@ LEFT_OUT = ("MACs", "parameters", "time", "runs")  # in this order, where they d
 
 
 def console() -> Console:
-    """Make a console as wide as the terminal, or 160 columns wide if the output is not a terminal."""
+    """Make a console as wide as the terminal or as $COLUMNS says, else 160 columns wide."""
     terminal = Console(highlight=False)
-    return terminal if terminal.is_terminal else Console(highlight=False, width=160)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=get_terminal_size((160, 24)).columns)
 
 
 def show_tables(tables: list[ReportTable]) -> None:
