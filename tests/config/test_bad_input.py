@@ -67,6 +67,10 @@ CASES = {
         ["scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau", "scheduler.interval=step"],
         ["a metric of an epoch", "scheduler.interval=epoch"],
     ),
+    "a schedule stepped at no known time": (
+        ["scheduler._target_=torch.optim.lr_scheduler.StepLR", "scheduler.step_size=2", "scheduler.interval=batch"],
+        ["scheduler.interval=batch", "it must be step or epoch"],
+    ),
     "two learning rates": (
         ["scheduler._target_=torch.optim.lr_scheduler.OneCycleLR", "scheduler.max_lr=0.1"],
         ["scheduler.max_lr=0.1 would take the place of optimizer.lr=0.05", "optimizer.lr=0.1"],

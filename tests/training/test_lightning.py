@@ -98,7 +98,7 @@ def test_checkpoints_and_early_stopping_of_lightning_watch_our_metrics(tmp_path:
     )
 
 
-@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true", "bf16-true"])
+@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true", "bf16-true", "16-true"])
 @pytest.mark.parametrize("own_loader", [True, False])
 def test_precisions(precision: Any, own_loader: bool, tmp_path: Path) -> None:
     classifier = Classifier(make_network(), sgd, linear, gradient_clip_norm=1.0)
@@ -107,9 +107,19 @@ def test_precisions(precision: Any, own_loader: bool, tmp_path: Path) -> None:
         trainer.fit(classifier, datamodule=make_data(steps_per_execution=4))
     else:
         trainer.fit(classifier, loader_of("train"), loader_of("val"))
-    dtype = {"64-true": torch.float64, "bf16-true": torch.bfloat16}.get(precision, torch.float32)
+    dtype = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}.get(
+        precision, torch.float32
+    )
     assert {parameter.dtype for parameter in classifier.network.parameters()} == {dtype}
     assert torch.isfinite(trainer.callback_metrics["val/loss"])
+
+
+def test_a_bare_trainer_fits(tmp_path: Path) -> None:
+    classifier = Classifier(make_network(), sgd, linear)
+    pl.Trainer(barebones=True, max_epochs=1, accelerator="cpu", default_root_dir=tmp_path).fit(
+        classifier, loader_of("train")
+    )
+    assert classifier.trainer.global_step > 0
 
 
 def test_a_checkpoint_is_loaded_without_a_trainer(tmp_path: Path) -> None:
