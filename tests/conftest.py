@@ -20,6 +20,8 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests start; two of them share the cores
 os.environ["CONVLINE_CACHE"] = tempfile.mkdtemp(prefix="convline-cache-")  # nobody's own
 os.environ["CONVLINE_STATE"] = str(Path(os.environ["CONVLINE_CACHE"]) / "state")
+for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "HYDRA_FULL_ERROR"):
+    os.environ.pop(name, None)  # how commands print is for the tests to say, not for the terminal that runs them
 atexit.register(shutil.rmtree, os.environ["CONVLINE_CACHE"], ignore_errors=True)
 
 REAL_FILES = {

@@ -46,6 +46,19 @@ def test_a_sweep_is_one_line_each_and_marks_the_impossible(capsys):
         describe(["model=lenet,dense"], draw="x.svg")
 
 
+def test_numbers_are_whole_or_left_out_in_a_narrow_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    describe(["model=resnet20", "data=cifar10"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "269,722" in next(line for line in lines if line.strip().startswith("sum"))
+    assert "…" not in "".join(lines[1:])
+    assert max(map(len, lines)) <= 80
+    describe(["model=pattern", "data=digits", "model.N=1", "model.M=3,4"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "impossible: pattern" in text
+    assert "…" not in text
+
+
 def test_any_module_can_be_described(capsys):
     overrides = ["~model", "+model._target_=torchvision.models.resnet18", "data=cifar10"]
     assert describe(overrides, json_file="-") == 0

@@ -23,6 +23,9 @@ from convline.network.build import build_meta_network
 from convline.network.diagram import draw as draw_diagram
 from convline.network.summary import NetworkSummary, remarks
 
+MIN_TEXT_WIDTH = 24  # of a column that is folded
+LEFT_OUT = ("stride", "sees", "activations", "mult-adds")  # in this order, where they do not fit
+
 
 def describe(overrides: Sequence[str], json_file: str | None = None, draw: Path | None = None) -> int:
     """Print the layer table of a network, or a line for each combination of a sweep.
@@ -47,32 +50,42 @@ def describe(overrides: Sequence[str], json_file: str | None = None, draw: Path 
     return _describe_sweep(overrides, combinations, json_file)
 
 
-def layer_table(summary: NetworkSummary, title: str) -> Table:
-    """Build the table of a network's layers for the terminal."""
-    table = _table(title, "layer", "output", "parameters", "mult-adds", "activations", "sees", "stride", num_left=2)
-    table.add_row("input", shape_text(summary.input_shape), "", "", "", "1", "1")
+def layer_table(summary: NetworkSummary, title: str, width: int) -> Table:
+    """Build the table of a network's layers for a terminal `width` characters wide."""
+    rows = [["input", shape_text(summary.input_shape), "", "", "", "1", "1"]]
     for layer in summary.layers:
-        table.add_row(
-            layer.name,
-            shape_text(layer.output_shape),
-            f"{layer.parameters:,}" if layer.parameters else "",
-            f"{layer.macs:,}" if layer.macs else "",
-            _kib(layer.activation_bytes),
-            "" if layer.receptive_field is None else str(layer.receptive_field),
-            "" if layer.stride is None else f"{layer.stride:g}",
+        rows.append(
+            [
+                layer.name,
+                shape_text(layer.output_shape),
+                f"{layer.parameters:,}" if layer.parameters else "",
+                f"{layer.macs:,}" if layer.macs else "",
+                _kib(layer.activation_bytes),
+                "" if layer.receptive_field is None else str(layer.receptive_field),
+                "" if layer.stride is None else f"{layer.stride:g}",
+            ]
         )
-    table.add_section()
-    table.add_row(
-        "sum", "", f"{summary.parameters:,}", f"{summary.macs:,}", _kib(summary.activation_bytes), "", "", style="bold"
-    )
+    rows.append(["sum", "", f"{summary.parameters:,}", f"{summary.macs:,}", _kib(summary.activation_bytes), "", ""])
+    names = ("layer", "output", "parameters", "mult-adds", "activations", "sees", "stride")
+    table = _table(title, dict(zip(names, zip(*rows, strict=True), strict=True)), {"layer", "output"}, width)
+    table.rows[-1].style = "bold"
+    table.rows[-2].end_section = True
     return table
 
 
-def _table(title: str, *columns: str, num_left: int) -> Table:
-    """Make an empty table whose first `num_left` columns hold text, and the others numbers."""
+def _table(title: str, columns: dict[str, tuple[str, ...]], texts: set[str], width: int) -> Table:
+    """Make a table of the columns that fit: those named in `texts` are folded, numbers are whole or left out."""
+    widths = {name: max(map(len, (name, *cells))) for name, cells in columns.items()}
+    needed = {name: min(widths[name], MIN_TEXT_WIDTH) if name in texts else widths[name] for name in columns}
+    for name in LEFT_OUT:
+        if sum(needed.values()) + 3 * len(needed) + 1 > width:
+            needed.pop(name, None)
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
-    for index, name in enumerate(columns):
-        table.add_column(name, justify="left" if index < num_left else "right", no_wrap=True)
+    for name in needed:
+        is_text = name in texts
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
+    for row in zip(*(columns[name] for name in needed), strict=True):
+        table.add_row(*row)
     return table
 
 
@@ -82,7 +95,7 @@ def _describe_one(overrides: Sequence[str], json_file: str | None, draw: Path | 
     title = " ".join(overrides) or "the default network"
     if json_file != "-":
         console = _console()
-        console.print(layer_table(summary, title))
+        console.print(layer_table(summary, title, console.width))
         for remark in remarks(summary):
             console.print(f"- {remark}", highlight=False)
     _write_json(json_file, summary.to_dict())
@@ -92,8 +105,7 @@ def _describe_one(overrides: Sequence[str], json_file: str | None, draw: Path | 
 
 def _describe_sweep(overrides: Sequence[str], combinations: Sequence[Sequence[str]], json_file: str | None) -> int:
     """Print a line for each combination: sizes of its network, or the error if it is impossible."""
-    table = _table(" ".join(overrides), "combination", "parameters", "mult-adds", "activations", num_left=1)
-    table.add_column("")  # a reason, which may be wrapped
+    rows: list[tuple[str, ...]] = []
     entries: list[dict[str, Any]] = []
     for combination in combinations:
         varied = " ".join(override for override in combination if override not in overrides)
@@ -101,15 +113,20 @@ def _describe_sweep(overrides: Sequence[str], combinations: Sequence[Sequence[st
             summary = build_meta_network(load_config(combination))[1]
         except UserError as error:
             problem = str(error).splitlines()[0].partition(";")[0]  # without the advice, which is for a single network
-            table.add_row(varied, "", "", "", f"impossible: {problem}", style="red")
+            rows.append((varied, "", "", "", f"impossible: {problem}"))
             entries.append({"overrides": list(combination), "error": str(error)})
         else:
             numbers = f"{summary.parameters:,}", f"{summary.macs:,}", _kib(summary.activation_bytes)
-            table.add_row(varied, *numbers, "possible")
+            rows.append((varied, *numbers, "possible"))
             entries.append({"overrides": list(combination), **summary.to_dict()})
     num_impossible = sum("error" in entry for entry in entries)
     if json_file != "-":
+        names = ("combination", "parameters", "mult-adds", "activations", "")
+        columns = dict(zip(names, zip(*rows, strict=True), strict=True))
         console = _console()
+        table = _table(" ".join(overrides), columns, {"combination", ""}, console.width)
+        for row, entry in zip(table.rows, entries, strict=True):
+            row.style = "red" if "error" in entry else None
         console.print(table)
         if num_impossible:
             console.print(
