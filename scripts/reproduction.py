@@ -12,10 +12,12 @@ from pathlib import Path
 
 from convline.lessons import page
 from convline.lessons.catalogue import LESSONS
+from convline.lessons.claims import check_all
 from convline.lessons.lesson import Lesson
 from convline.lessons.reproduce import RESULTS_FILE, STORED_RESULTS, load_stored
 from convline.lessons.results import load_results
 from convline.reporting.metric_text import mean_and_spread
+from convline.reporting.statistics import holm
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = ROOT / "conf" / "experiment"
@@ -27,9 +29,12 @@ prints the findings below, `convline reproduce NAME` does a lesson again, into `
 trains only what is missing, and `--seeds 5` adds seeds. This page is written by `python scripts/reproduction.py` from
 `docs/reproduction/*.json`.
 
-A published figure is one run. The verdict is *reproduced* if it lies where one further run of ours would lie with 95 %
-probability, by the spread over our seeds; otherwise it says by how much our mean differs. That one configuration beats
-another *holds* if Welch's 95 % interval of the difference excludes zero. Figures are mean ± standard deviation (seeds).
+A published figure is one run. If it lies where one further run of ours would lie with 95 % probability, by the spread
+over our seeds, it is *not contradicted*; it is *reproduced* if there are at least five seeds, and that interval reaches
+no further than one point of accuracy, or 0.1 of a loss, from our mean. Otherwise the verdict says by how much our mean
+differs. That one configuration beats another *holds* if Welch's 95 % interval of the difference excludes zero.
+{comparisons}
+Figures are mean ± standard deviation (seeds).
 The fastest epoch's time, training alone, was taken while other programs ran, and is no benchmark.
 """
 
@@ -72,13 +77,25 @@ def store(lesson: Lesson, folder: Path) -> None:
 
 def document() -> str:
     """Write the text of docs/reproduction.md from the stored results."""
-    parts = [INTRODUCTION]
+    parts = [INTRODUCTION.format(comparisons=_comparisons())]
     for lesson in LESSONS.values():
         results = load_stored(lesson.name)
         if results.environment or not lesson.sweeps:
             text = page.lesson_markdown(lesson, results, "reproduction/")
             parts.append(f"## {lesson.name}: {lesson.title}\n\n{text}")
     return "\n".join(parts)
+
+
+def _comparisons() -> str:
+    """Say how many differences the page tests, and how many of them are left if their number is taken into account."""
+    findings = [f for lesson in LESSONS.values() for f in check_all(lesson.claims(), load_stored(lesson.name))]
+    p_values = [finding.p for finding in findings if finding.p is not None]
+    alone, together = (sum(p < 0.05 for p in values) for values in (p_values, holm(p_values)))
+    return (
+        f"The page tests {len(p_values)} differences at 5 % each, of which {len(p_values) / 20:.1f} would seem real "
+        f"if none were; {alone} have p < 0.05, and {together}\nafter Holm's correction for all of them. "
+        "A verdict names the correction for its own lesson where that changes it."
+    )
 
 
 def experiments_with_headers() -> dict[Path, str]:

@@ -15,7 +15,14 @@ from convline.config.compose import sweep_params
 from convline.errors import UserError
 from convline.lessons import page
 from convline.lessons.catalogue import LESSONS
-from convline.lessons.claims import BetterThan, ExactValue, PublishedMetric, QuotedStatement, prediction_interval
+from convline.lessons.claims import (
+    BetterThan,
+    ExactValue,
+    PublishedMetric,
+    QuotedStatement,
+    check_all,
+    prediction_interval,
+)
 from convline.lessons.hyperparameter_table import hyperparameter_rows
 from convline.lessons.lesson import Lesson
 from convline.lessons.reproduce import STORED_RESULTS, reproduce_lessons
@@ -41,9 +48,23 @@ class TestPublishedMetric:
         # t for two degrees of freedom 4.302653, standard deviation 0.01: 0.91 ± 4.302653 · 0.01 · √(4/3)
         low, high = prediction_interval(Sample((0.90, 0.91, 0.92)))
         assert (low, high) == pytest.approx((0.860317, 0.959683), abs=1e-6)
-        assert PublishedMetric("x", "a", "test/acc", 0.8604).check(RESULTS).verdict == "reproduced"
+        assert PublishedMetric("x", "a", "test/acc", 0.8604).check(RESULTS).verdict == (
+            "not contradicted: one further run lies in 86.03 % to 95.97 %"
+        )
         assert PublishedMetric("x", "a", "test/acc", 0.8602).check(RESULTS).verdict == "higher by 4.98 points"
         assert PublishedMetric("x", "a", "test/acc", 0.9598).check(RESULTS).verdict == "lower by 4.98 points"
+
+    @pytest.mark.parametrize(
+        ("values", "verdict"),
+        [
+            ((0.910, 0.911, 0.912, 0.913, 0.914), "reproduced"),
+            ((0.910, 0.911, 0.912, 0.913), "not contradicted"),  # four seeds
+            ((0.90, 0.91, 0.912, 0.914, 0.92), "not contradicted"),  # 2.2 points on each side
+        ],
+    )
+    def test_is_reproduced_by_five_seeds_of_a_narrow_interval(self, values: tuple[float, ...], verdict: str) -> None:
+        results = Results("x", {"a": configuration("a", *values)})
+        assert PublishedMetric("x", "a", "test/acc", 0.912).check(results).verdict.startswith(f"{verdict}: ")
 
     def test_without_spread_nothing_is_said(self) -> None:
         assert math.isnan(prediction_interval(Sample((0.9,)))[0])
@@ -69,6 +90,19 @@ class TestBetterThan:
         near = Results("x", {"a": configuration("a", 0.90, 0.94), "b": configuration("b", 0.89, 0.93)})
         assert BetterThan("x", "a", "b").check(near).verdict.startswith("not decided: -")
         assert BetterThan("x", "a", "one").check(RESULTS).verdict == "too few seeds to say"
+
+
+def test_a_difference_that_the_number_of_comparisons_may_explain_is_marked() -> None:
+    # p of a above b is 0.0003, of c above d 0.032; Holm: twice the smaller one, and the larger as it is
+    results = Results("x", {label: configuration(label, *values) for label, values in {
+        "a": (0.90, 0.91, 0.92), "b": (0.80, 0.81, 0.82), "c": (0.90, 0.91, 0.92), "d": (0.88, 0.89, 0.896),
+        "e": (0.9, 0.91, 0.92), "f": (0.89, 0.91, 0.93)}.items()})  # fmt: skip
+    alone = check_all([BetterThan("x", "c", "d")], results)
+    together = check_all([BetterThan("x", *pair) for pair in ("ab", "cd", "ef")], results)
+    assert "Holm" not in alone[0].verdict
+    assert "Holm" not in together[0].verdict
+    assert "; not after Holm's correction for 3 comparisons, p = 0.0" in together[1].verdict
+    assert together[2].verdict.startswith("not decided")
 
 
 def test_numbers_and_sentences() -> None:

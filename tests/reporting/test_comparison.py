@@ -12,7 +12,7 @@ from scipy import stats
 from convline.errors import UserError
 from convline.reporting import paired_tests as predictions
 from convline.reporting.comparison import comparison
-from convline.reporting.statistics import Sample, paired, pooled_correlation, seeds_needed, selection_bias, welch
+from convline.reporting.statistics import Sample, holm, paired, pooled_correlation, seeds_needed, selection_bias, welch
 from support.compared import LABELS, made, predict, two_models
 
 # --- intervals over seeds -------------------------------------------------------------------------------------------
@@ -180,3 +180,10 @@ def test_without_predictions_other_data_are_refused(tmp_path: Path) -> None:
     (b / "environment.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="not on the same data"):
         comparison([str(a), str(b)], None, "test", "acc")
+
+
+def test_holm_by_hand() -> None:
+    # 0.01 · 4, then 0.02 · 3, then 0.03 · 2 = 0.06, then 0.5
+    assert holm([0.5, 0.01, 0.03, 0.02]) == pytest.approx([0.5, 0.04, 0.06, 0.06])
+    assert holm([0.4, 0.9]) == pytest.approx([0.8, 0.9])
+    assert holm([]) == []

@@ -2,22 +2,26 @@
 
 A published metric is one run of somebody else. It is compared with the prediction interval, in which one further run of
 ours lies with 95 % probability (by Student's t distribution), and not with the confidence interval of the mean: that
-one shrinks to nothing as seeds are added, until every published metric lies outside of it.
+one shrinks to nothing as seeds are added, until every published metric lies outside of it. An interval of few seeds is
+wide and contradicts little: with three seeds, a published run must lie 6.8 standard deviations away to be noticed with
+80 % probability. So a metric is only "reproduced" by at least `MIN_SEEDS` seeds and an interval no wider than the
+claim's tolerance.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from convline.config.metrics import is_share
 from convline.lessons.results import Results
 from convline.reporting.metric_text import mean_and_spread, value_with_unit
-from convline.reporting.statistics import CONFIDENCE, Sample, welch
+from convline.reporting.statistics import CONFIDENCE, Sample, holm, welch
 
-REPRODUCED, HOLDS, EXACT = "reproduced", "holds", "exact"
+REPRODUCED, NOT_CONTRADICTED, HOLDS, EXACT = "reproduced", "not contradicted", "holds", "exact"
+MIN_SEEDS = 5  # of "reproduced"
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,14 @@ class Finding:
         published: metric or number that the source gives.
         reproduced: metric or number that Convline gives.
         verdict: whether the two agree, in a few words.
+        p: p-value of a difference between two configurations; None of other claims.
     """
 
     claim: str
     published: str
     reproduced: str
     verdict: str
+    p: float | None = None
 
 
 class Claim(Protocol):
@@ -53,12 +59,15 @@ class PublishedMetric:
         configuration: label of the configuration.
         metric: name of the metric, such as "test/acc"; "train/acc@5" is the one of the fifth epoch.
         published: value in the source.
+        tolerance: distance from our mean up to which a run agrees, stated before it was trained: one point of accuracy,
+            or 0.1 of a loss.
     """
 
     text: str
     configuration: str
     metric: str
     published: float
+    tolerance: float | None = None
 
     def check(self, results: Results) -> Finding:
         """Check whether the published value lies in the prediction interval of one further run."""
@@ -69,7 +78,10 @@ class PublishedMetric:
         elif math.isnan(low):
             verdict = "one run says nothing of the spread"
         elif low <= self.published <= high:
-            verdict = REPRODUCED
+            tolerance = self.tolerance or (0.01 if is_share(name) else 0.1)
+            is_narrow = sample.n >= MIN_SEEDS and (high - low) / 2 <= tolerance
+            where = f"{value_with_unit(name, low)} to {value_with_unit(name, high)}"
+            verdict = f"{REPRODUCED if is_narrow else NOT_CONTRADICTED}: one further run lies in {where}"
         else:
             difference = abs(sample.mean - self.published)
             by = f"{100 * difference:.2f} points" if is_share(name) else f"{difference:.3f}"
@@ -121,7 +133,23 @@ class BetterThan:
             low, high = sorted((abs(difference.low), abs(difference.high)))
             outcome = HOLDS if difference.value > 0 else "the opposite holds"
             verdict = f"{outcome}: by {_points(abs(difference.value))} points ({_points(low)} to {_points(high)})"
-        return Finding(self.text, f"{self.better} above {self.worse}", reproduced, verdict)
+        p = difference.p if difference else None
+        return Finding(self.text, f"{self.better} above {self.worse}", reproduced, verdict, p)
+
+
+def check_all(claims: Sequence[Claim], results: Results) -> list[Finding]:
+    """Check the claims of a lesson, and mark the differences that its number of comparisons may explain.
+
+    Source: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 1979.
+    """
+    findings = [claim.check(results) for claim in claims]
+    compared = [index for index, finding in enumerate(findings) if finding.p is not None]
+    adjusted = holm([findings[index].p or 0.0 for index in compared])
+    for index, p in zip(compared, adjusted, strict=True):
+        if findings[index].p < 1 - CONFIDENCE < p:  # type: ignore[operator]
+            note = f"; not after Holm's correction for {len(compared)} comparisons, p = {p:.2g}"
+            findings[index] = replace(findings[index], verdict=findings[index].verdict + note)
+    return findings
 
 
 def _points(value: float) -> str:

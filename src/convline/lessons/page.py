@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from convline.formatting import count_text, duration
-from convline.lessons.claims import Finding
+from convline.lessons.claims import Finding, check_all
 from convline.lessons.hyperparameter_table import HEADER, hyperparameter_rows
 from convline.lessons.lesson import Lesson
 from convline.lessons.results import ConfigurationResults, Results
@@ -71,7 +71,7 @@ def lesson_markdown(lesson: Lesson, results: Results, figures_folder: str) -> st
     parts = [lesson.description, commands_block(lesson, results)]
     if results.has_other_settings:
         parts.append(f"**Other settings than the lesson's: `{' '.join(results.overrides)}`.**")
-    parts.append(findings_table([claim.check(results) for claim in lesson.claims()]))
+    parts.append(findings_table(check_all(lesson.claims(), results)))
     for name, (caption, _) in lesson.figures.items():
         parts.append(f"![{caption}]({figures_folder}{name}.png)\n\n*{caption}*")
     if results.configurations:

@@ -21,7 +21,7 @@ from convline.errors import STOP_SIGNALS, Interrupted, UserError
 from convline.formatting import nearest, train_command
 from convline.lessons import page
 from convline.lessons.catalogue import LESSONS
-from convline.lessons.claims import Finding
+from convline.lessons.claims import check_all
 from convline.lessons.lesson import Lesson, LessonSweep
 from convline.lessons.results import (
     ConfigurationResults,
@@ -220,7 +220,7 @@ def _measured(lesson: Lesson, label: str, settings: Mapping[str, str], run_dirs:
 
 
 def _findings_table(lesson: Lesson, results: Results) -> Table:
-    findings: list[Finding] = [claim.check(results) for claim in lesson.claims()]
+    findings = check_all(lesson.claims(), results)
     table = Table(title=f"{lesson.name}: {lesson.title}", box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for header in ("claim", "published", "reproduced", "verdict"):
         table.add_column(header)

@@ -94,6 +94,18 @@ def welch(a: Sample, b: Sample) -> Difference | None:
     return Difference(a.mean - b.mean, float(low), float(high), float(test.pvalue), a.n)
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values for their number, so that with 95 % probability none below 0.05 is due to chance alone.
+
+    Source: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 1979.
+    """
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, p_values[index] * (len(p_values) - rank)))
+        adjusted[index] = largest
+    return adjusted
+
+
 def paired(a: Sample, b: Sample) -> Difference | None:
     """Compare two samples by the paired t test; value k of A and value k of B are a pair.
 
