@@ -20,6 +20,7 @@ from convline.data.preprocess import Preprocessor
 from convline.data.streaming import StreamingLoader, keep_out_of_signals
 from convline.errors import Interrupted, UserError
 from convline.signals import stoppable
+from support.be_a_worker import be_a_worker
 from support.commands import SMALL, run_dirs, train
 
 DRAWS = torch.Generator().manual_seed(0)
@@ -137,6 +138,15 @@ def workers_of(loader: Loader) -> list[int]:
     return [worker.pid for worker in loader._batches._workers]  # type: ignore[attr-defined]
 
 
+def test_no_lock_is_shared_with_workers_that_may_be_killed_while_they_hold_it() -> None:
+    _, streaming = pair(2, LoaderConfig(1, order_seed=3))
+    streaming.next_batch()
+    done = streaming._batches._workers_done_event  # type: ignore[attr-defined]
+    assert not done.is_set()
+    assert not hasattr(done, "_cond")  # of multiprocessing.Event
+    assert not hasattr(multiprocessing.get_context().Event(), "_value")  # elsewhere it is as it was
+
+
 def test_workers_are_out_of_reach_of_signals_to_the_group_and_their_death_is_explained() -> None:
     _, streaming = pair(2, LoaderConfig(1, order_seed=3))
     for _ in range(2):  # from each worker one: then both have begun
@@ -211,15 +221,9 @@ def test_shared_memory_that_is_used_up_is_an_error_and_no_endless_wait(monkeypat
 def test_a_worker_ends_by_the_training_process_though_a_fork_server_is_its_parent(method: str) -> None:
     context = multiprocessing.get_context(method)
     ready = context.Event()
-    worker = context.Process(target=_be_a_worker, args=(ready,))
+    worker = context.Process(target=be_a_worker, args=(ready,))
     worker.start()
     assert ready.wait(60)
     worker.terminate()
     worker.join(20)
     assert worker.exitcode == 0
-
-
-def _be_a_worker(ready: Any) -> None:
-    keep_out_of_signals(0)
-    ready.set()
-    time.sleep(60)

@@ -1,11 +1,15 @@
 """Load batches of data that do not fit into the device's memory, through torch's DataLoader."""
 
+import copy
+import ctypes
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
+from multiprocessing.context import BaseContext
+from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
 import numpy as np
@@ -53,6 +57,7 @@ class StreamingLoader(Loader):
             sampler=self._remaining,
             batch_size=None,  # an element is a batch already
             num_workers=num_workers,
+            multiprocessing_context=_without_locked_events() if num_workers else None,
             pin_memory=preprocessor.device.type == "cuda",
             persistent_workers=num_workers > 0,
             worker_init_fn=keep_out_of_signals,
@@ -97,6 +102,29 @@ class _Gather(Dataset[Gathered]):
             for tensor in batch:  # here an error reaches the training; of the thread that sends batches it would not
                 tensor.share_memory_()
         return batch[0].permute(0, 3, 1, 2), *batch[1:]
+
+
+class _Flag:
+    """Stand in for the `Event` by which a DataLoader ends its workers: set once, and never waited for.
+
+    An event has a lock, and a worker that is killed while it holds the lock leaves everyone else waiting for ever.
+    """
+
+    def __init__(self) -> None:
+        self._value = RawValue(ctypes.c_bool, False)
+
+    def is_set(self) -> bool:
+        return bool(self._value.value)
+
+    def set(self) -> None:
+        self._value.value = True
+
+
+def _without_locked_events() -> BaseContext:
+    """Return the usual way to start processes, with flags for events."""
+    context = copy.copy(multiprocessing.get_context(multiprocessing.get_start_method()))
+    context.Event = _Flag  # type: ignore[assignment, method-assign]
+    return context
 
 
 class _RemainingBatches(Sampler[np.ndarray]):
