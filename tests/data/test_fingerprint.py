@@ -60,6 +60,17 @@ def test_fingerprint_sees_every_change_of_pixels_labels_or_split() -> None:
     assert len(set(prints)) == len(prints)
 
 
+def test_a_split_that_follows_the_seed_differs_in_its_images_and_not_in_its_fingerprint() -> None:
+    data = [make_data(split_seed=None, seed=seed) for seed in (0, 1)]
+    assert data[0].fingerprint() == data[1].fingerprint()
+    assert data[0].train_indices.tolist() != data[1].train_indices.tolist()
+    fixed = make_data(split_seed=1, seed=0)
+    fixed.read()
+    assert data[1].train_indices.tolist() == fixed.train_indices.tolist()
+    others = [make_data(split_seed=None, val_fraction=0.25), make_data(split_seed=None, source_seed=1), fixed]
+    assert len({module.fingerprint() for module in [data[0], *others]}) == 4
+
+
 @pytest.mark.slow
 def test_fingerprint_is_the_same_in_another_process() -> None:
     code = (

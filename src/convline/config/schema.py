@@ -123,8 +123,8 @@ class Data:
     label_noise: float = within(FRACTION)  # share of the training labels that are replaced by incorrect ones
     # images of the most frequent class for one of the rarest: a long tail; 1: as they are
     imbalance: float = within(at_least(1))
-    # of the whole selection; not `seed`, so that runs with other seeds use the same images
-    split_seed: int = within(SEED)
+    # of the whole selection; not `seed`, so that runs with other seeds use the same images; null: `seed` all the same
+    split_seed: int | None = within(SEED)
     augment: Any = MISSING  # operations on training images: [flip, crop(4)]
     # resident: all data in memory of the device; dataloader: worker processes; auto: chosen by the size of the data
     loader: str = within(one_of("auto", "resident", "dataloader"))

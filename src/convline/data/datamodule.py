@@ -1,6 +1,7 @@
 """Read a source, split it, and build loaders for the trainer's device (the LightningDataModule)."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ class DataModule(LightningDataModule):
         channels_last: memory format of the batches.
         limit_train_batches, limit_val_batches, limit_test_batches: maximum batches, for debugging.
         overfit_batches: train and validate on these first batches alone, unshuffled; 0 is off.
-        split: settings of `SplitConfig`.
+        split_seed: seed of the choice of validation and training images; None: `seed`.
+        split: other settings of `SplitConfig`.
 
     Attributes:
         notices: messages about the data, printed before training.
@@ -83,6 +85,7 @@ class DataModule(LightningDataModule):
         limit_val_batches: int | None = None,
         limit_test_batches: int | None = None,
         overfit_batches: int = 0,
+        split_seed: int | None = 0,
         **split: Any,
     ) -> None:
         super().__init__()
@@ -93,7 +96,8 @@ class DataModule(LightningDataModule):
         self._normalize = normalize
         self._augmentations = parse_augment(augment)
         self._loader_kind, self._num_workers = loader, num_workers
-        self._split = SplitConfig(**split)
+        self._split_seed = split_seed
+        self._split = SplitConfig(**split, split_seed=seed if split_seed is None else split_seed)
         self.seed = seed
         self.steps_per_execution, self.channels_last = steps_per_execution, channels_last
         self.limit_train_batches = limit_train_batches
@@ -164,14 +168,17 @@ class DataModule(LightningDataModule):
         return Pipeline(self._augmentations, self.input_shape, self.num_classes, fill, self.seed)
 
     def fingerprint(self) -> str:
-        """Hash all pixels and labels of both official sets, and the split, to 16 hexadecimal digits."""
+        """Hash all pixels and labels of both official sets, and the split, to 16 hexadecimal digits.
+
+        Of a split that follows the seed of the run, its settings count: runs with other seeds repeat one experiment.
+        """
         self.read()
         assert self._train_set is not None
         if self._fingerprint is not None:
             return self._fingerprint
-        self._fingerprint = short_hash(
-            self._train_set.fingerprint(), self._test_fingerprint, self.split_record()["fingerprint"]
-        )
+        follows_seed = self._split_seed is None
+        split = repr(replace(self._split, split_seed=0)) if follows_seed else self.split_record()["fingerprint"]
+        self._fingerprint = short_hash(self._train_set.fingerprint(), self._test_fingerprint, split)
         return self._fingerprint
 
     def split_record(self) -> dict[str, Any]:

@@ -84,5 +84,6 @@ PRIOR_LADDER = Lesson(
     ),
     {"prior_ladder": ("Accuracy against the number of training images", _ladder)},
     "`FC(3136) -> FC(784)`, `LOCAL(16, 3, stride 2)` twice, `CONV(16, 3, stride 2)` twice, each with ReLU and a "
-    "last dense layer.",
+    "last dense layer. Each seed also chooses other training and validation images.",
+    num_seeds=5,
 )
