@@ -42,6 +42,10 @@ def test_devices_of_the_settings() -> None:
     assert "--ntasks-per-node=3" in directives(job_script([*DIGITS, "trainer.devices=auto"], Request(gpus=3)))
 
 
+def test_the_name_of_a_job_is_one_word() -> None:
+    assert "--job-name=my-run-2" in directives(job_script([*DIGITS, "name='my run/2'"], Request(array="0,3,7-9%2")))
+
+
 def test_an_array_gives_the_seeds_and_further_options_follow() -> None:
     script = job_script(DIGITS, Request(array="0-4", options=["--account=x"]))
     assert {"--array=0-4", "--account=x"} <= directives(script)
@@ -63,6 +67,10 @@ def test_the_formats_of_a_time_limit(time: str, seconds: int) -> None:
     [
         (["trainer.devices=2"], Request(gpus=4), "trainer.devices=2 does not fit --gpus 4"),
         (["trainer.num_nodes=2"], Request(nodes=4), "trainer.num_nodes=2 does not fit --nodes 4"),
+        (["trainer=ddp"], Request(gpus=4), "Type: --gpus 2, or leave trainer=ddp out"),
+        ([], Request(array="abc"), "--array abc is no list of seeds"),
+        ([], Request(options=["--account=x\ny"]), "no option of sbatch in one word"),
+        ([], Request(partition="a b"), "no option of sbatch in one word"),
         (["seed=1"], Request(array="0-4"), "seed=1 does not fit --array 0-4"),
         (["resume=auto"], Request(), "the job goes on by itself"),
         (["optimizer.lr=0.1,0.2"], Request(), "optimizer.lr=0.1,0.2 is for a sweep"),

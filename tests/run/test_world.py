@@ -19,7 +19,7 @@ from convline.run import world as world_module
 from convline.run.world import OtherRankError, World, join, launcher, shows_messages, stand_alone
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "1", "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
-            "GROUP_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}  # fmt: skip
+            "GROUP_WORLD_SIZE": "1", "GROUP_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}  # fmt: skip
 SRUN = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURM_NODEID": "1",
         "SLURM_JOB_ID": "41", "SLURM_STEP_ID": "2", "SLURM_STEP_NODELIST": "localhost"}  # fmt: skip
 
@@ -64,6 +64,22 @@ def test_automatic_devices_are_one_process_without_a_gpu() -> None:
     cfg = settings("trainer.devices=auto")
     assert join(cfg).num_devices == 1
     assert cfg.trainer.devices == 1  # as it is recorded
+
+
+def test_a_strategy_for_several_ranks_is_not_recorded_of_one() -> None:
+    cfg = settings("trainer.strategy=ddp")
+    join(cfg)
+    assert cfg.trainer.strategy == "auto"
+    cfg = settings("trainer.strategy=ddp", "trainer.devices=2")
+    join(cfg)
+    assert cfg.trainer.strategy == "ddp"
+
+
+@pytest.mark.parametrize("name", TORCHRUN)
+def test_a_variable_that_was_left_behind_is_no_rank(name: str) -> None:
+    os.environ[name] = TORCHRUN[name]
+    assert launcher() == ""
+    assert join(settings()).size == 1
 
 
 def test_torchrun_decides_devices_and_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,6 +206,11 @@ def test_ranks_exchange_values_in_the_order_of_the_ranks() -> None:
 def test_a_rank_with_other_data_is_named_on_all_ranks() -> None:
     for error in on_ranks(3, 1, lambda world: world.check_same("data", "abc" if world.rank < 2 else "xyz")):
         assert str(error).startswith("rank 2 of 3 has other data than the first rank: xyz, not abc.")
+
+
+def test_a_setting_that_differs_is_named() -> None:
+    for error in on_ranks(2, 1, lambda world: world.check_same("settings", {"seed": 0, "lr": world.rank / 2})):
+        assert str(error).startswith("rank 1 of 2 has other settings than the first rank: lr=0.5, not 0.0.")
 
 
 def test_a_rank_that_fails_ends_the_wait_of_the_others() -> None:

@@ -28,6 +28,8 @@ exit "$status"
 
 
 SIGNAL_LEEWAY = 60  # seconds by which Slurm may send a signal earlier than it was asked to
+ARRAY = re.compile(r"\d+(-\d+(:\d+)?)?(,\d+(-\d+(:\d+)?)?)*(%\d+)?")  # as sbatch takes it: 0-4, 0,3,7-9%2
+NOT_IN_NAMES = re.compile(r"[^\w.=,+-]+")  # of the name of a job
 TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")  # [days-]first[:second[:third]]
 
 
@@ -67,6 +69,7 @@ def job_script(overrides: Sequence[str], request: Request, config_dir: Path | No
         UserError: the overrides are no valid config of one run, or do not fit what the job asks for.
     """
     _check_words(overrides, request)
+    _check_options(request)
     if _seconds(request.time) <= request.save_seconds + SIGNAL_LEEWAY:
         raise UserError(
             f"--time {request.time} leaves no time to train: the signal to save comes {request.save_seconds} seconds "
@@ -77,9 +80,10 @@ def job_script(overrides: Sequence[str], request: Request, config_dir: Path | No
     if devices == "auto" or (devices == 1 and request.gpus):
         devices = request.gpus or 1
     elif request.gpus and devices != request.gpus:
+        typed = next((word for word in overrides if word.startswith(("trainer=", "trainer.devices="))), "it")
         raise UserError(
             f"trainer.devices={devices} does not fit --gpus {request.gpus}, which are those of each node.\n"
-            f"  Type: --gpus {devices}, and leave trainer.devices out"
+            f"  Type: --gpus {devices}, or leave {typed} out"
         )
     if cfg.trainer.num_nodes not in (1, request.nodes):
         raise UserError(
@@ -93,7 +97,7 @@ def job_script(overrides: Sequence[str], request: Request, config_dir: Path | No
     run = [sys.executable, "-P", "-m", "convline", "train"]
     run += ["--config-dir", str(config_dir.absolute())] if config_dir else []
     line = shlex.join([*run, *words, AUTO]) + (' "seed=$SLURM_ARRAY_TASK_ID"' if request.array else "")
-    name = (cfg.name or f"{choices['model']}_{choices['data']}").replace("/", "-")
+    name = NOT_IN_NAMES.sub("-", cfg.name or f"{choices['model']}_{choices['data']}")
     return SCRIPT.format(
         directives="\n".join(f"#SBATCH {option}" for option in _options(request, devices, name)),
         command=f"convline {shlex.join(sys.argv[1:])}",
@@ -116,6 +120,15 @@ def _seconds(time: str) -> int:
     if days is None and third is None:  # minutes, or minutes:seconds
         return 60 * (first or 0) + (second or 0)
     return 86400 * (days or 0) + 3600 * (first or 0) + 60 * (second or 0) + (third or 0)
+
+
+def _check_options(request: Request) -> None:
+    """Raise UserError for what sbatch would refuse or read as something else: a line of a script holds one option."""
+    if request.array is not None and ARRAY.fullmatch(request.array) is None:
+        raise UserError(f"--array {request.array} is no list of seeds.\n  Type: --array 0-4, or --array 0,3,7-9%2")
+    for option in [*request.options, *([f"--partition={request.partition}"] if request.partition else [])]:
+        if re.search(r"\s", option) or not option.startswith("-"):
+            raise UserError(f"{option!r} is no option of sbatch in one word.\n  Type: --option=--account=NAME")
 
 
 def _check_words(overrides: Sequence[str], request: Request) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from convline.config.schema import OF_SWEEPS
+from convline.formatting import flattened
 from convline.records import foreign_code
 from convline.storage import short_hash
 
@@ -46,6 +47,11 @@ def identity(cfg: DictConfig, code: str, data: str) -> str:
 def settings_key(cfg: DictConfig) -> str:
     """Hash the settings that decide what a run computes, without its data and the code."""
     return short_hash(json.dumps(_hashed_part(cfg), sort_keys=True))
+
+
+def hashed_settings(cfg: DictConfig) -> dict[str, Any]:
+    """Return the settings that decide what a run computes: `{"optimizer.lr": 0.05, …}`."""
+    return dict(flattened(_hashed_part(cfg)))
 
 
 def _hashed_part(cfg: DictConfig) -> Any:

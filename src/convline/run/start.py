@@ -52,7 +52,7 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str], res
     """
     with join(cfg) as world:
         settings, code = identity.settings_key(cfg), identity.code_key(cfg)
-        world.check_same("settings", settings)
+        world.check_same("settings", identity.hashed_settings(cfg))
         world.check_same("code", code)
         launch, key = world.launch_id(), short_hash(settings, code)
 

@@ -32,11 +32,13 @@ POLL_SECONDS = 0.02
 RANK_SETTINGS = ("trainer=ddp", "trainer.devices=", "trainer.num_nodes=")
 RECORD_SECONDS = 60.0  # in which the first rank closes loggers and records an interruption
 FAILURE_SECONDS = 2.0  # in which the failure that broke a connection is reported by its rank
-# What a launcher sets for its processes. A run that is alone must not hand it on to its own.
-RANK_VARIABLES = (
-    "RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "NODE_RANK", "ROLE_NAME", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
-    "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
+# What torchrun sets for each process that it starts, and this project reads
+TORCHRUN_VARIABLES = (
+    "RANK", "LOCAL_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "MASTER_ADDR",
+    "MASTER_PORT",
 )  # fmt: skip
+# What a launcher sets for its processes. A run that is alone must not hand it on to its own.
+RANK_VARIABLES = (*TORCHRUN_VARIABLES, "ROLE_RANK", "NODE_RANK", "ROLE_NAME", "ROLE_WORLD_SIZE")
 
 
 class OtherRankError(UserError):
@@ -133,15 +135,16 @@ class World:
         return self.exchange(name, make() if self.rank == 0 else None)[0]
 
     def check_same(self, what: str, value: object) -> None:
-        """Check that a value is the same on all ranks.
+        """Check that a value, or each value of a mapping, is the same on all ranks.
 
         Raises:
             UserError: the value of a rank differs from the first rank's.
         """
-        for rank, other in enumerate(values := self.exchange(what, value)):
-            if other != values[0]:
+        first, *others = self.exchange(what, value)
+        for rank, other in enumerate(others, 1):
+            if other != first:
                 raise UserError(
-                    f"rank {rank} of {self.size} has other {what} than the first rank: {other}, not {values[0]}.\n"
+                    f"rank {rank} of {self.size} has other {what} than the first rank: {_difference(other, first)}.\n"
                     "  Start all ranks with the same command, code and files."
                 )
 
@@ -194,7 +197,7 @@ class World:
 
 def launcher() -> str:
     """Return what has started this process as one of several: "torchrun", "srun", or "" if nothing has."""
-    if "TORCHELASTIC_RUN_ID" in os.environ:
+    if os.environ.keys() >= {"TORCHELASTIC_RUN_ID", *TORCHRUN_VARIABLES}:  # one alone may have been left behind
         return "torchrun"
     # of the job step; a script of `sbatch --ntasks 2` itself is one process
     return "srun" if int(os.environ.get("SLURM_STEP_NUM_TASKS") or 1) > 1 and "SLURM_PROCID" in os.environ else ""
@@ -290,13 +293,16 @@ def stand_alone(cfg: DictConfig) -> World:
     """Make this process the first and only rank of a run, whatever its environment says.
 
     Args:
-        cfg: the whole config; an automatic number of devices becomes the number that there is.
+        cfg: the whole config; an automatic number of devices becomes the number that there is, and a strategy for
+            several ranks, which one rank does not use, is not recorded.
     """
     for name in list(os.environ):
         if name in RANK_VARIABLES or name.startswith("TORCHELASTIC_"):
             del os.environ[name]
     with open_dict(cfg):
         cfg.trainer.devices = _num_devices(cfg)
+        if cfg.trainer.devices == 1 and "strategy" in cfg.trainer:
+            cfg.trainer.strategy = "auto"
     return World(num_devices=cfg.trainer.devices, minutes=cfg.trainer.get("rendezvous_minutes", 10))
 
 
@@ -306,6 +312,14 @@ def _num_devices(cfg: DictConfig) -> int:
     import torch
 
     return max(1, torch.cuda.device_count()) if takes_cuda(cfg) else 1
+
+
+def _difference(value: Any, expected: Any) -> str:
+    """Describe a difference for a message; of mappings, that of the first key that differs."""
+    if not isinstance(value, dict):
+        return f"{value}, not {expected}"
+    key = next(key for key in {**expected, **value} if value.get(key) != expected.get(key))
+    return f"{key}={value.get(key)}, not {expected.get(key)}"
 
 
 def _text(devices: int, num_nodes: int) -> str:

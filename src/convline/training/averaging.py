@@ -28,4 +28,5 @@ def exponential_average(network: nn.Module, decay: float) -> AveragedModel:
     def update(averages: Any, currents: Any, num_updates: Any) -> None:
         get_ema_multi_avg_fn(decay_of_update(decay, int(num_updates)))(averages, currents, num_updates)
 
-    return AveragedModel(network, multi_avg_fn=update, use_buffers=True)
+    average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
+    return average.requires_grad_(False)  # else several ranks would wait for gradients of the average

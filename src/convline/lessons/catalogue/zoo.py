@@ -78,7 +78,7 @@ def _zoo(data: str, title: str) -> Lesson:
             )
         },
         "Tested on the first 2,048 test images. Each seed also chooses other training and validation images.",
-        num_seeds=5,
+        num_seeds=3,
     )
 
 
