@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from convline.config.options import groups, use_folders_of
+from convline.errors import UserError
 from convline.main import guarded
 from convline.main import main as train_main
 from convline.records.foreign_code import trust
+from convline.run import world
 from convline.signals import exit_with
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
@@ -58,13 +60,23 @@ def _use_folders(settings: list[str] | None, config_dir: Path | None) -> None:
     use_folders_of([f"--config-dir={config_dir}"] if config_dir else settings or [])
 
 
+def _refuse_ranks(command: str) -> None:
+    raise UserError(
+        f"torchrun has started {world.num_processes()} processes, but convline {command} works in one.\n"
+        f"  Type it without torchrun: convline {command} …"
+    )
+
+
 @app.callback()
 def _describe(
+    context: typer.Context,
     show_version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Train ConvNets, and work with their runs."""
+    if world.num_processes() > 1 and context.invoked_subcommand != "train":
+        exit_with(guarded(lambda: _refuse_ranks(str(context.invoked_subcommand)), []))
 
 
 @app.command(

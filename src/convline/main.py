@@ -52,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments = _options_first(prepare(take_trust(given)))
     except UserError as error:
         _print_error(f"error: {error}", given)
+        world.announce_failure(error)
         return 1
     if "--help" in arguments or "-h" in arguments:
         return guarded(lambda: _print_help(arguments), arguments)
@@ -106,7 +107,9 @@ def guarded(command: Callable[[], int | None], arguments: list[str]) -> int:
         if "debug=true" in [word.lower() for word in arguments] and world.shows_messages(arguments):
             traceback.print_exc()
         _print_error(f"error: {error}", arguments)
+        world.announce_failure(error)
     except Exception as error:
+        world.announce_failure(error)
         fault = machine_fault(error) or _unusable_file(error)
         if fault is None or "debug=true" in [word.lower() for word in arguments]:
             traceback.print_exc()

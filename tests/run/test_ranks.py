@@ -83,9 +83,10 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ["trainer.strategy={_target_: lightning.pytorch.strategies.DDPStrategy, gradient_as_bucket_view: true}"],
         ["classifier.ema_decay=0.9", "callbacks=default", "metrics=[f1]"],
-        ["optimizer=sam", "classifier.accumulate_grad_batches=3", "classifier.gradient_clip_norm=1"],
+        ["optimizer=sam", "metrics=[f1]"],
+        ["classifier.accumulate_grad_batches=3", "classifier.gradient_clip_norm=1"],
     ],
-    ids=["strategy", "average", "sharpness"],
+    ids=["strategy", "average", "sharpness", "accumulation"],
 )
 def test_two_ranks_do_what_one_does(words: list[str], tmp_path: Path) -> None:
     # 540 images in batches of 16: the last batch has 12, of which each rank takes 6
@@ -99,7 +100,7 @@ def test_two_ranks_do_what_one_does(words: list[str], tmp_path: Path) -> None:
     for key, value in weights(one).items():
         torch.testing.assert_close(weights(two)[key], value, rtol=1e-4, atol=1e-5)
     for row, other in zip(rows(two), rows(one), strict=True):
-        for key in ("train/loss", "val/loss", "lr"):
+        for key in ("train/loss", "lr", *(key for key in row if key.startswith("val/") and "/class" not in key)):
             assert float(row[key]) == pytest.approx(float(other[key]), rel=1e-3)
 
 
@@ -255,6 +256,62 @@ def test_a_mistake_under_torchrun_is_one_screen(
     for text in texts:
         assert text in done.err, done.err
     assert not list(tmp_path.glob("runs/*"))
+
+
+def test_a_mistake_on_one_machine_is_told_on_both(tmp_path: Path) -> None:
+    script = tmp_path / "each.sh"
+    script.write_text(
+        f'exec {sys.executable} {ROOT / "train.py"} optimizer.lr=$([ $RANK = 1 ] && echo abc || echo 1) "$@"\n'
+    )
+    options = [
+        "--nnodes",
+        "2",
+        "--nproc-per-node",
+        "1",
+        "--master-addr",
+        "127.0.0.1",
+        "--master-port",
+        str(free_port()),
+    ]
+    command = [sys.executable, "-m", "torch.distributed.run", *options, "--no-python"]
+    nodes = [started([*command, "--node-rank", str(node), "sh", str(script), *PLAIN], tmp_path) for node in (0, 1)]
+    errors = [node.communicate(timeout=240)[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [1, 1]
+    for err in errors:
+        assert err.count("Value 'abc'") == 1, err
+    assert "rank 1 of 2 on" in errors[0]
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_other_commands_are_refused_under_torchrun(two_ranks: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "convline", "evaluate"]
+    done = shell(*command, str(two_ranks), cwd=tmp_path, timeout=240, **environment())
+    assert done.status == 1
+    assert done.err.count("convline evaluate works in one") == 1, done.err
+
+
+def test_few_images_on_two_ranks(tmp_path: Path) -> None:
+    words = [*PLAIN, *TWO, "model=dense", "logger=csv", "data.batch_size=539"]  # of 540: the last batch is on both
+    assert train(tmp_path, *words).status == 0
+    assert train(tmp_path, *words, "trainer.devices=1").status == 0
+    two, one = map(rows, run_dirs(tmp_path))
+    for row, other in zip(two, one, strict=True):
+        assert float(row["train/acc"]) == pytest.approx(float(other["train/acc"]), abs=1e-9)
+        assert float(row["train/loss"]) == pytest.approx(float(other["train/loss"]), rel=1e-5)
+    done = train(tmp_path, *PLAIN, *TWO, "data.eval_batch_size=1", "trainer.limit_val_batches=1")
+    assert "1 validation image cannot be divided among 2 ranks" in done.err
+    assert len(run_dirs(tmp_path)) == 2
+
+
+def test_auto_goes_on_with_a_run_of_other_ranks_and_says_so(tmp_path: Path) -> None:
+    kill = "+callbacks.kill={_target_: support.kill_at.KillRankAt, rank: 1, step: 40, once: true}"
+    words = [*SMALL, *TWO[1:], kill, "callbacks.checkpoint.every_n_steps=7"]
+    assert train(tmp_path, *words, "trainer.devices=2").status == 1
+    done = train(tmp_path, *words, "resume=auto")
+    assert done.status == 0, done.err
+    (run_dir,) = run_dirs(tmp_path)
+    assert "Going on with 1 rank instead of 2" in done.out
+    assert read_summary(run_dir)["ranks"] == [2, 1]
 
 
 def test_ranks_with_other_settings_or_data_are_refused(tmp_path: Path) -> None:

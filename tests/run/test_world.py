@@ -91,6 +91,13 @@ def test_torchrun_decides_devices_and_nodes(monkeypatch: pytest.MonkeyPatch) -> 
     assert (cfg.trainer.devices, cfg.trainer.num_nodes) == (2, 3)
 
 
+def test_a_run_of_several_nodes_is_resumed_on_one() -> None:
+    cfg = settings("trainer.num_nodes=2", "trainer.devices=4")
+    world = join(cfg, is_resumed=True)
+    assert (world.size, world.num_devices) == (1, 4)  # it starts four ranks
+    assert (cfg.trainer.devices, cfg.trainer.num_nodes) == (4, 1)
+
+
 def test_srun_decides_where_its_tasks_are_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world_module, "_connect", lambda world: None)
     os.environ.update(SRUN, SLURM_STEP_NUM_TASKS="4", SLURM_PROCID="3", SLURM_STEP_NODELIST="gpu[3,7]")
@@ -113,13 +120,13 @@ def test_steps_of_one_job_have_ports_of_their_own(monkeypatch: pytest.MonkeyPatc
     assert ports[0] != ports[1]
 
 
-def test_of_the_tasks_of_srun_only_ranks_leave_messages_to_the_first() -> None:
+def test_of_the_tasks_of_srun_ranks_leave_messages_to_the_first_of_their_machine() -> None:
     os.environ.update(SRUN)
     assert shows_messages(["model=lenet"])  # a run of its own
     assert not shows_messages(["model=lenet", "trainer.devices=2"])
-    os.environ["SLURM_PROCID"] = "0"
+    os.environ["SLURM_LOCALID"] = "0"
     assert shows_messages(["trainer=ddp"])
-    os.environ["SLURM_PROCID"] = "1"
+    os.environ["SLURM_LOCALID"] = "1"
     with pytest.raises(UserError, match="srun has started 2 tasks"):
         join(settings("trainer.devices=3"))
     assert not shows_messages()  # the config has decided it
@@ -157,6 +164,8 @@ def test_an_interruption_ends_the_other_ranks_after_the_first() -> None:
         (TORCHRUN, ["trainer.num_nodes=2"], "1 process on each of 2 nodes"),
         ({"SLURM_STEP_NUM_TASKS": "3", "SLURM_PROCID": "0"}, ["trainer.devices=2"], "Type: srun --ntasks 2"),
         ({}, ["trainer.num_nodes=2", "trainer.devices=4"], "torchrun --nnodes 2 --nproc-per-node 4"),
+        ({**TORCHRUN, "GROUP_WORLD_SIZE": "2", "WORLD_SIZE": "3"}, [], "has started 3 processes in all, but 2 proc"),
+        ({}, ["trainer.devices=3", "data.batch_size=2"], "data.batch_size=2 leaves a rank without images"),
     ],
 )
 def test_ranks_that_do_not_fit_the_settings(environment: dict[str, str], words: list[str], expected: str) -> None:
@@ -165,11 +174,11 @@ def test_ranks_that_do_not_fit_the_settings(environment: dict[str, str], words: 
         join(settings(*words))
 
 
-def test_of_the_ranks_of_torchrun_only_the_first_shows_messages() -> None:
+def test_of_the_ranks_of_torchrun_the_first_of_each_machine_shows_messages() -> None:
     assert (launcher(), shows_messages()) == ("", True)
     os.environ.update(TORCHRUN)
     assert (launcher(), shows_messages()) == ("torchrun", False)
-    os.environ["RANK"] = "0"
+    os.environ["LOCAL_RANK"] = "0"
     assert shows_messages()
     stand_alone(settings())
     assert launcher() == ""
@@ -211,6 +220,30 @@ def test_a_rank_with_other_data_is_named_on_all_ranks() -> None:
 def test_a_setting_that_differs_is_named() -> None:
     for error in on_ranks(2, 1, lambda world: world.check_same("settings", {"seed": 0, "lr": world.rank / 2})):
         assert str(error).startswith("rank 1 of 2 has other settings than the first rank: lr=0.5, not 0.0.")
+
+
+def test_the_other_ranks_end_after_the_first_or_with_its_failure() -> None:
+    order = []
+
+    def act(world: World) -> None:
+        if world.rank == 0:
+            time.sleep(0.3)
+            order.append(0)
+            world.end()
+        else:
+            world.wait_for_end()
+            order.append(world.rank)
+
+    on_ranks(2, 1, act)
+    assert order == [0, 1]
+
+    def fail(world: World) -> None:
+        if world.rank == 0:
+            world.fail(UserError("the test set has changed"))
+        else:
+            world.wait_for_end()
+
+    assert "rank 0 of 2" in str(on_ranks(2, 1, fail)[1])
 
 
 def test_a_rank_that_fails_ends_the_wait_of_the_others() -> None:

@@ -272,22 +272,22 @@ class DataModule(LightningDataModule):
     def _train_limit(self) -> int | None:
         return self.overfit_batches or self.limit_train_batches
 
+    def validated_indices(self) -> Tensor:
+        """Return the indices of the images that each epoch validates on."""
+        if self.overfit_batches:
+            return self.mixed_train_indices()[: self.batch_size * self.overfit_batches]
+        limit = self.limit_val_batches
+        return self.val_indices if limit is None else self.val_indices[: self.eval_batch_size * limit]
+
     def val_dataloader(self) -> Loader:
         """Load the validation split in order; with `overfit_batches`, the training batches instead.
 
         Each rank gets a part of the images, and every image is in one of the parts.
         """
         assert self.trainer is not None
-        if self.overfit_batches:
-            indices, size, limit = self.mixed_train_indices(), self.batch_size, self.overfit_batches
-        else:
-            indices, size, limit = (
-                self.val_indices,
-                self.eval_batch_size,
-                self.limit_val_batches or len(self.val_indices),
-            )
-        indices = indices[: size * limit].tensor_split(self.trainer.world_size)[self.trainer.global_rank]
-        config = LoaderConfig(size, steps_per_execution=self.steps_per_execution)
+        indices = self.validated_indices().tensor_split(self.trainer.world_size)[self.trainer.global_rank]
+        batch_size = self.batch_size if self.overfit_batches else self.eval_batch_size
+        config = LoaderConfig(batch_size, steps_per_execution=self.steps_per_execution)
         return self._loader(self._device, indices, self.train_labels, config)
 
     def eval_loader(self, split: str, device: torch.device) -> Loader:

@@ -45,8 +45,11 @@ def identity(cfg: DictConfig, code: str, data: str) -> str:
 
 
 def settings_key(cfg: DictConfig) -> str:
-    """Hash the settings that decide what a run computes, without its data and the code."""
-    return short_hash(json.dumps(_hashed_part(cfg), sort_keys=True))
+    """Hash the settings by which a command finds its earlier run, which may have had other ranks."""
+    settings = hashed_settings(cfg)
+    for name in ("devices", "num_nodes", "strategy"):
+        settings.pop(f"trainer.{name}", None)
+    return short_hash(json.dumps(settings, sort_keys=True))
 
 
 def hashed_settings(cfg: DictConfig) -> dict[str, Any]:

@@ -86,6 +86,7 @@ SUMMARY: Schema = {
     "swept": TEXTS,
     "code_folders": TEXTS,
     "changed_code": TEXTS,
+    "ranks": Range(_list_of(lambda value: _is_whole(value) and value > 0), "a list of numbers of ranks"),
     "trackers": NAMES,
 }
 ENVIRONMENT: Schema = {

@@ -30,7 +30,7 @@ from convline.config.schema import STRATEGY
 from convline.config.signatures import locate
 from convline.data.datamodule import DataModule
 from convline.errors import Interrupted, Pruned, UserError
-from convline.formatting import figures_command, first_line, resume_command, shape_text
+from convline.formatting import figures_command, first_line, plural, resume_command, shape_text
 from convline.network.summary import NetworkSummary, summarize
 from convline.records import foreign_code, identity, provenance, test_log
 from convline.records.checkpoints import load_checkpoint, load_weights, newest_checkpoint
@@ -93,6 +93,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None, world: World
         trainer = _make_trainer(cfg, run_dir, loggers.values(), world)
         device = trainer.strategy.root_device
         _record_identity(cfg, run_dir, data)
+        _record_ranks(run_dir, world.size)
         update_summary(run_dir, parameters=network_summary.parameters, macs=network_summary.macs)
         console.print_header(run_dir, data, network_summary, data.loader_choice(device).reason, world.size)
 
@@ -134,6 +135,7 @@ def _train(cfg: DictConfig, run_dir: Path, checkpoint: Path | None, world: World
                 trackers.end(loggers.values(), run_dir, "finished", summary["metrics"])
     finally:
         console.print_outcome(run_dir, summary)
+        world.end()
     return summary
 
 
@@ -155,6 +157,7 @@ def fit_rank(cfg: DictConfig, run_dir: Path, world: World) -> None:
             if (cause := world.cause_of(error)) is error:
                 raise
             raise cause from error
+    world.wait_for_end()
 
 
 def _meet(
@@ -228,10 +231,10 @@ def _check_fit(network: nn.Module, data: DataModule, num_ranks: int) -> NetworkS
             f"model and data do not fit: the network gives {shape_text(network_summary.output_shape)} numbers an image,"
             f" but there are {data.num_classes} classes.\n  Type: model.num_classes={data.num_classes}"
         )
-    if data.batch_size < num_ranks:
+    if num_ranks > 1 and (num_images := len(data.validated_indices())) < num_ranks:
         raise UserError(
-            f"data.batch_size={data.batch_size} leaves a rank without images: {num_ranks} ranks divide each batch.\n"
-            f"  Type: data.batch_size={num_ranks} or more"
+            f"{plural(num_images, 'validation image')} cannot be divided among {num_ranks} ranks.\n"
+            "  Type fewer trainer.devices, or a larger data.val_fraction, data.val_size or trainer.limit_val_batches"
         )
     smallest_batch = data.smallest_share(num_ranks)
     if smallest_batch == 1 and not _can_train_on_one_image(network, data.input_shape):
@@ -333,6 +336,18 @@ def _record_identity(cfg: DictConfig, run_dir: Path, data: DataModule) -> None:
             file=sys.stderr,
         )
         update_summary(run_dir, changed_code=changed)
+
+
+def _record_ranks(run_dir: Path, size: int) -> None:
+    """Keep in the summary on how many ranks a run was trained, one number after the other, and say if that changes."""
+    ranks = read_summary(run_dir).get("ranks", [])
+    if ranks and ranks[-1] != size:
+        console.print_notice(
+            f"Going on with {plural(size, 'rank')} instead of {ranks[-1]}: the images and steps stay the same, but the "
+            "weights are no longer bitwise those of the run that goes on as it began."
+        )
+    if ranks[-1:] != [size]:
+        update_summary(run_dir, ranks=[*ranks, size])
 
 
 def _changed_code(cfg: DictConfig, run_dir: Path) -> list[str]:

@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -148,6 +148,29 @@ class World:
                     "  Start all ranks with the same command, code and files."
                 )
 
+    def end(self) -> None:
+        """Let the other ranks end: the first rank has tested, drawn and recorded."""
+        if self._store is not None:
+            self._store.set("ended", "")
+
+    def wait_for_end(self) -> None:
+        """Wait until the first rank has ended its run.
+
+        Raises:
+            OtherRankError: it has failed.
+        """
+        while self._store is not None and not self._has_ended():
+            if failure := self._failure():
+                raise OtherRankError(failure)
+            time.sleep(POLL_SECONDS)
+
+    def _has_ended(self) -> bool:
+        assert self._store is not None
+        try:
+            return bool(self._store.check(["ended"]))
+        except RuntimeError:  # the first rank kept the store, and has ended with it
+            return True
+
     def fail(self, error: BaseException) -> None:
         """Tell the other ranks that this one has failed, unless another rank has failed before."""
         if self._store is not None and not isinstance(error, OtherRankError):
@@ -205,20 +228,32 @@ def launcher() -> str:
 
 def num_processes() -> int:
     """Return the number of processes that torchrun has started, on all machines."""
-    return int(os.environ.get("WORLD_SIZE") or 1)
+    return int(os.environ["WORLD_SIZE"]) if launcher() == "torchrun" else 1
+
+
+def announce_failure(error: BaseException) -> None:
+    """Tell the ranks that wait for this process of torchrun that it has failed, if it has not joined them yet."""
+    if num_processes() == 1:
+        return
+    from torch import distributed
+
+    address, port, limit = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timedelta(seconds=FAILURE_SECONDS)
+    with suppress(RuntimeError, distributed.DistError):  # nobody keeps a store yet, or no longer
+        store = distributed.TCPStore(address, port, num_processes(), False, limit, wait_for_workers=False)
+        World(int(os.environ["RANK"]), num_processes(), _store=distributed.PrefixStore(_attempt(), store)).fail(error)
 
 
 def shows_messages(words: Sequence[str] = ()) -> bool:
-    """Return whether this process shows messages: of the ranks of one run, only the first one does.
+    """Return whether this process shows messages: of the ranks of one run, the first one on each machine does.
 
     Args:
         words: the command line. Before the config is read, it alone tells whether the tasks of srun are ranks of one
             run. Tasks that are runs of their own show their own messages.
     """
     if launcher() != "srun":
-        return launcher() != "torchrun" or int(os.environ.get("RANK") or 0) == 0
+        return launcher() != "torchrun" or os.environ["LOCAL_RANK"] == "0"
     are_ranks = "RANK" in os.environ or any(word.lstrip("+").startswith(RANK_SETTINGS) for word in words)
-    return os.environ["SLURM_PROCID"] == "0" or not are_ranks
+    return os.environ.get("SLURM_LOCALID", os.environ["SLURM_PROCID"]) == "0" or not are_ranks
 
 
 def join(cfg: DictConfig, is_resumed: bool = False) -> World:
@@ -234,8 +269,7 @@ def join(cfg: DictConfig, is_resumed: bool = False) -> World:
     wanted = devices, cfg.trainer.get("num_nodes", 1)
     started_by, started = launcher(), wanted
     if started_by == "torchrun":
-        exit_with_parent()  # the agent: without it, nothing ends a rank that waits for another one
-        started = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["GROUP_WORLD_SIZE"])
+        started = _started_by_torchrun()
         if wanted not in ((1, 1), started) and not is_resumed:
             raise UserError(
                 f"torchrun has started {_text(*started)}, but the settings ask for {_text(*wanted)}.\n"
@@ -252,6 +286,8 @@ def join(cfg: DictConfig, is_resumed: bool = False) -> World:
                 f"srun has started {num_tasks} tasks, but the settings ask for {_text(*wanted)}.\n"
                 f"  Type: srun --ntasks {devices * wanted[1]} …, one task a device"
             )
+    elif wanted[1] > 1 and is_resumed:
+        started = devices, 1
     elif wanted[1] > 1:
         raise UserError(
             f"trainer.num_nodes={wanted[1]}: one command cannot start processes on other machines.\n"
@@ -260,11 +296,33 @@ def join(cfg: DictConfig, is_resumed: bool = False) -> World:
         )
     with open_dict(cfg):
         cfg.trainer.devices, cfg.trainer.num_nodes = started
+    num_ranks, batch_size = started[0] * started[1], cfg.data.get("batch_size")
+    if batch_size is not None and batch_size < num_ranks:
+        raise UserError(
+            f"data.batch_size={batch_size} leaves a rank without images: {num_ranks} ranks divide each batch.\n"
+            f"  Type: data.batch_size={num_ranks} or more"
+        )
     if not started_by or started == (1, 1):
         return stand_alone(cfg)
     world = World(0, started[0] * started[1], *started, started_by, cfg.trainer.get("rendezvous_minutes", 10))
     _connect(world)
     return world
+
+
+def _started_by_torchrun() -> tuple[int, int]:
+    """Return the processes that torchrun has started on each machine, and the number of machines.
+
+    Raises:
+        UserError: the machines have different numbers of processes.
+    """
+    exit_with_parent()  # the agent: without it, nothing ends a rank that waits for another one
+    started = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["GROUP_WORLD_SIZE"])
+    if started[0] * started[1] != num_processes():
+        raise UserError(
+            f"torchrun has started {num_processes()} processes in all, but {_text(*started)} here: each machine must "
+            "have as many.\n  Type the same --nproc-per-node on all of them"
+        )
+    return started
 
 
 def _set_torchrun_variables(devices: int, num_nodes: int) -> None:
@@ -346,13 +404,11 @@ def _connect(world: World) -> None:
     try:
         with _default_signals():
             store = distributed.TCPStore(address, port, world.size, keeps_store, limit, wait_for_workers=False)
-            # torchrun starts all ranks again after a failure, and its store still holds the values of the last attempt
-            attempt = f"convline/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
-            world._store = distributed.PrefixStore(attempt, store)
+            world._store = distributed.PrefixStore(_attempt(), store)
             world.exchange("process group", None)
             distributed.init_process_group(
                 "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
-                store=distributed.PrefixStore(f"{attempt}/group", store),
+                store=distributed.PrefixStore(f"{_attempt()}/group", store),
                 rank=world.rank,
                 world_size=world.size,
                 timeout=limit,
@@ -363,6 +419,11 @@ def _connect(world: World) -> None:
             f"{world.minutes:g} minutes.\n  Look whether all ranks have started and the port is open; "
             "to wait longer, type trainer.rendezvous_minutes=30"
         ) from error
+
+
+def _attempt() -> str:
+    """Name the values of this attempt: when torchrun starts the ranks again, its store still holds the last one's."""
+    return f"convline/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
 
 
 @contextmanager

@@ -6,7 +6,8 @@ nothing more, have 64 bits on every device, and fit into a checkpoint as a list.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,8 +157,22 @@ def build_metrics(entries: Sequence[Any], num_classes: int, is_multilabel: bool 
     return MetricCollection(built, compute_groups=False)
 
 
+@contextmanager
+def of_this_process(metrics: MetricCollection) -> Iterator[None]:
+    """Compute metrics over what this process has seen: else each rank would wait for the others to compute theirs."""
+    parts = [module for module in metrics.modules() if isinstance(module, Metric)]
+    before = [part.distributed_available_fn for part in parts]
+    try:
+        for part in parts:
+            part.distributed_available_fn = bool  # of nothing, which is false
+        yield
+    finally:
+        for part, function in zip(parts, before, strict=True):
+            part.distributed_available_fn = function
+
+
 def computed(metrics: MetricCollection) -> dict[str, float]:
-    """Compute the metrics, each one number.
+    """Compute the metrics, each one number, over all ranks.
 
     Raises:
         UserError: a metric gives several numbers.
@@ -174,7 +189,7 @@ def compute_on_logits(metrics: MetricCollection, logits: Tensor, labels: Tensor)
     """Compute the metrics of a whole set of images.
 
     Args:
-        metrics: a collection; a copy of it is used.
+        metrics: a collection; a copy of it is used, on this rank alone.
         logits: N×classes.
         labels: N, or of multi-label images N×classes.
     """
@@ -183,4 +198,5 @@ def compute_on_logits(metrics: MetricCollection, logits: Tensor, labels: Tensor)
     fresh = metrics.clone().to(logits.device)
     fresh.reset()
     fresh.update(probabilities(logits, labels.ndim == 2).float(), labels.long())
-    return computed(fresh)
+    with of_this_process(fresh):
+        return computed(fresh)

@@ -10,7 +10,7 @@ from convline.data.datamodule import DataModule
 from convline.errors import UserError
 from convline.formatting import first_line
 from convline.training.classifier import Classifier
-from convline.training.metrics import computed, probabilities
+from convline.training.metrics import computed, of_this_process, probabilities
 
 
 def check_step(classifier: Classifier, data: DataModule) -> None:
@@ -68,7 +68,8 @@ def _check_metrics(classifier: Classifier, logits: Tensor, targets: Tensor) -> N
         return
     try:
         classifier.metrics.update(probabilities(logits, classifier.is_multilabel), targets.long())
-        computed(classifier.metrics)
+        with of_this_process(classifier.metrics):
+            computed(classifier.metrics)
     except UserError:
         raise
     except Exception as error:
