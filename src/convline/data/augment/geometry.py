@@ -21,7 +21,8 @@ def affine_transform(images: Tensor, parameters: Tensor, fill: Tensor) -> Tensor
             degrees.
         fill: C values; a pixel that lies partly outside the original gets its share of them.
     Returns:
-        float32; what torchvision's `affine` gives for each image with these parameters and a fill of 0.
+        float32; what torchvision's `affine` gives for each image with these parameters and `fill=None`
+            (its `fill=0` weights the pixels of the border twice).
     """
     height, width = images.shape[2:]
     x = torch.arange(width, device=images.device) - (width - 1) / 2  # pixel centers relative to the image's center
