@@ -182,6 +182,29 @@ def test_parallel_coordinates_have_a_line_for_each_configuration(tmp_path: Path)
     assert parallel.parallel_coordinates(found, marked[:2], by_effect, FULL) is None
 
 
+def test_a_value_that_the_colors_do_not_show_is_marked_and_few_values_are_all_shown(tmp_path: Path) -> None:
+    def drawn(num_lr: int, folder: Path) -> tuple[Plot, Plot]:
+        grid = {(lr / 10, size): 0.9 + lr / 1000 + size / 1e5 for lr in range(1, num_lr + 1) for size in (16, 32, 64)}
+        grid[0.1, 16] = 0.1
+        found = table(folder, grid, "optimizer.lr", "data.batch_size")
+        marked = ranked_points(found, "r")
+        by_effect = hyperparameters.axes_by_effect(found, marked)
+        plots = (
+            heatmap.heat_map(found, marked, by_effect, FULL),
+            parallel.parallel_coordinates(found, marked, by_effect, FULL),
+        )
+        assert plots[0] is not None
+        assert plots[1] is not None
+        return plots[0], plots[1]
+
+    heat, lines = drawn(9, tmp_path / "many")
+    assert heat.caption.endswith("▼: 1 worse than the colors show.")
+    assert "10.00 ▼" in heat.svg
+    assert lines.caption.endswith("Dashed: 1 worse than the axis of the metric shows.")
+    heat, lines = drawn(4, tmp_path / "few")
+    assert "worse than" not in heat.caption + lines.caption
+
+
 def test_the_caption_counts_the_triangles_beyond_the_axis(tmp_path: Path) -> None:
     accuracies = {(lr, 0.0): 0.90 + lr / 100 for lr in (0.1, 0.2, 0.3, 0.4, 0.5)} | {(9.0, 0.0): 0.1}
     found = table(tmp_path, accuracies, "optimizer.lr", "optimizer.weight_decay")

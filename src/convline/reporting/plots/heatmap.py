@@ -8,9 +8,10 @@ from convline.config.metrics import is_share
 from convline.reporting.configurations import ReportTable
 from convline.reporting.metric_text import name_with_unit
 from convline.reporting.plots.axes import Scale, effect, has_setting, position
-from convline.reporting.plots.style import HALF, INK, Plot, Point, as_svg, colormap, drawing
+from convline.reporting.plots.style import HALF, INK, Plot, Point, as_svg, color_limits, colormap, drawing, num_beyond
 
 MAX_VALUES = 12
+BEYOND = "▼"  # marks a value that the colors do not tell apart from the worst that they show
 COVERED = 0.6  # of the cells must hold a configuration, or it is no grid
 
 
@@ -46,7 +47,8 @@ def _draw(
     from matplotlib.patches import Rectangle
 
     means = {cell: math.fsum(point.y for point in points) / len(points) for cell, points in cells.items()}
-    colors, norm = colormap(list(means.values()), table.metric)
+    limits = color_limits(list(means.values()), table.metric)
+    colors, norm = colormap(limits, table.metric)
     with drawing(width, max(250 if width == HALF else 190, 84 + 40 * len(up.values))) as figure:
         axes = figure.add_subplot()
         axes.set_xlim(-0.5, len(across.values) - 0.5)
@@ -60,6 +62,7 @@ def _draw(
             axes.add_patch(cell)
             is_dark = 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2] < 0.55
             text = f"{mean:.2f}" if is_share(table.metric) else f"{mean:.3g}"
+            text += f" {BEYOND}" if num_beyond([mean], limits) else ""
             axes.text(x, y, text, ha="center", va="center", color="white" if is_dark else INK, fontsize=10)
         for spine in axes.spines.values():
             spine.set_visible(False)
@@ -73,7 +76,10 @@ def _draw(
         svg = as_svg(figure, f"{name_with_unit(table.metric)} by {title}")
     max_count = max(map(len, cells.values()))
     note = f", mean over up to {max_count} configurations that differ in other settings" if max_count > 1 else ""
-    return Plot("interaction", title, svg, width, f"{name_with_unit(table.metric)}{note}. The better, the darker.")
+    caption = f"{name_with_unit(table.metric)}{note}. The better, the darker."
+    if num := num_beyond(list(means.values()), limits):
+        caption += f" {BEYOND}: {num} worse than the colors show."
+    return Plot("interaction", title, svg, width, caption)
 
 
 def _is_long(axis: Scale) -> bool:

@@ -151,10 +151,20 @@ def robust_limits(values: Sequence[float], metric: str) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def colormap(values: Sequence[float], metric: str) -> "tuple[Colormap, Normalize]":
-    """Make a colormap and its normalization for a metric; better values are darker."""
+def color_limits(values: Sequence[float], metric: str) -> tuple[float, float]:
+    """Compute the range of values that colors tell apart: all of a few values, of many those without outliers."""
+    return (min(values), max(values)) if len(values) <= FEW else robust_limits(values, metric)
+
+
+def num_beyond(values: Sequence[float], limits: tuple[float, float]) -> int:
+    """Count the values outside of limits, which look as those on the limit do and need a mark."""
+    return sum(not limits[0] <= value <= limits[1] for value in values)
+
+
+def colormap(limits: tuple[float, float], metric: str) -> "tuple[Colormap, Normalize]":
+    """Make a colormap and its normalization for values of a metric between limits; better values are darker."""
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-    low, high = robust_limits(values, metric)
+    low, high = limits
     names = COLORMAP[::-1] if lower_is_better(metric) else COLORMAP
     return LinearSegmentedColormap.from_list("better", names), Normalize(low, high, clip=True)
