@@ -9,11 +9,9 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from shutil import get_terminal_size
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from convline.config import expand_sweep, load_config
@@ -22,6 +20,7 @@ from convline.formatting import shape_text
 from convline.network.build import build_meta_network
 from convline.network.diagram import draw as draw_diagram
 from convline.network.summary import NetworkSummary, remarks
+from convline.reporting.terminal import columns_that_fit, console
 
 MIN_TEXT_WIDTH = 24  # of a column that is folded
 LEFT_OUT = ("stride", "sees", "activations", "mult-adds")  # in this order, where they do not fit
@@ -77,14 +76,12 @@ def _table(title: str, columns: dict[str, tuple[str, ...]], texts: set[str], wid
     """Make a table of the columns that fit: those named in `texts` are folded, numbers are whole or left out."""
     widths = {name: max(map(len, (name, *cells))) for name, cells in columns.items()}
     needed = {name: min(widths[name], MIN_TEXT_WIDTH) if name in texts else widths[name] for name in columns}
-    for name in LEFT_OUT:
-        if sum(needed.values()) + 3 * len(needed) + 1 > width:
-            needed.pop(name, None)
+    shown = columns_that_fit(needed, LEFT_OUT, width)
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
-    for name in needed:
+    for name in shown:
         is_text = name in texts
         table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
-    for row in zip(*(columns[name] for name in needed), strict=True):
+    for row in zip(*(columns[name] for name in shown), strict=True):
         table.add_row(*row)
     return table
 
@@ -94,10 +91,10 @@ def _describe_one(overrides: Sequence[str], json_file: str | None, draw: Path | 
     network, summary = build_meta_network(cfg)
     title = " ".join(overrides) or "the default network"
     if json_file != "-":
-        console = _console()
-        console.print(layer_table(summary, title, console.width))
+        terminal = console()
+        terminal.print(layer_table(summary, title, terminal.width))
         for remark in remarks(summary):
-            console.print(f"- {remark}", highlight=False)
+            terminal.print(f"- {remark}")
     _write_json(json_file, summary.to_dict())
     if draw is not None:
         _write(draw, draw_diagram(network, summary, title))
@@ -123,21 +120,15 @@ def _describe_sweep(overrides: Sequence[str], combinations: Sequence[Sequence[st
     if json_file != "-":
         names = ("combination", "parameters", "mult-adds", "activations", "")
         columns = dict(zip(names, zip(*rows, strict=True), strict=True))
-        console = _console()
-        table = _table(" ".join(overrides), columns, {"combination", ""}, console.width)
+        terminal = console()
+        table = _table(" ".join(overrides), columns, {"combination", ""}, terminal.width)
         for row, entry in zip(table.rows, entries, strict=True):
             row.style = "red" if "error" in entry else None
-        console.print(table)
+        terminal.print(table)
         if num_impossible:
-            console.print(
-                f"{num_impossible} of {len(entries)} combinations are impossible", style="red", highlight=False
-            )
+            terminal.print(f"{num_impossible} of {len(entries)} combinations are impossible", style="red")
     _write_json(json_file, entries)
     return 1 if num_impossible else 0
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else get_terminal_size((160, 24)).columns, markup=False)
 
 
 def _kib(num_bytes: int) -> str:

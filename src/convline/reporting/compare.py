@@ -84,7 +84,7 @@ def _show(result: Comparison) -> None:
     terminal.print(_sides(result))
     for group in (result.a, result.b):
         for note in group.notes:
-            terminal.print(f"  {'A' if group is result.a else 'B'}: {note}", markup=False)
+            terminal.print(f"  {'A' if group is result.a else 'B'}: {note}")
     terminal.print()
     if result.over_seeds or result.images:
         terminal.print(_differences(result))
@@ -92,7 +92,7 @@ def _show(result: Comparison) -> None:
         terminal.print(_pairs(result.images))
     terminal.print()
     for index, paragraph in enumerate(verdict.paragraphs(result)):
-        terminal.print(paragraph, markup=False, style="bold" if index == 0 else "")
+        terminal.print(paragraph, style="bold" if index == 0 else "")
 
 
 def _sides(result: Comparison) -> Grid:

@@ -75,4 +75,4 @@ def _write(path: Path | None, content: Callable[[], str]) -> None:
     except OSError as error:
         remedy = "Name files elsewhere: --csv FILE --markdown FILE --html FILE"
         raise UserError(f"{path} cannot be written: {error.strerror}.\n  {remedy}") from error
-    console().print(f"written: {path}", markup=False, soft_wrap=True)
+    console().print(f"written: {path}", soft_wrap=True)

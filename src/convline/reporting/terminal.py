@@ -1,6 +1,7 @@
 """Print report tables on the terminal."""
 
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from shutil import get_terminal_size
 from typing import Literal
 
@@ -19,9 +20,31 @@ LEFT_OUT = ("MACs", "parameters", "time", "runs")  # in this order, where they d
 
 
 def console() -> Console:
-    """Make a console as wide as the terminal or as $COLUMNS says, else 160 columns wide."""
-    terminal = Console(highlight=False)
-    return terminal if terminal.is_terminal else Console(highlight=False, width=get_terminal_size((160, 24)).columns)
+    """Make a console for plain text, as wide as the terminal or as $COLUMNS says, else 160 columns wide."""
+    terminal = Console(highlight=False, markup=False)
+    if not terminal.is_terminal:
+        terminal.width = get_terminal_size((160, 24)).columns
+    return terminal
+
+
+def columns_that_fit(widths: Mapping[str, int], left_out: Sequence[str], width: int) -> list[str]:
+    """Return the columns that fit into a table; of `left_out`, they lack as many as need be, in this order.
+
+    Args:
+        widths: characters that each column needs.
+        left_out: columns that a narrow table omits; the others stay even if they do not fit.
+        width: characters of the table.
+    """
+    names = list(widths)
+    for name in left_out:
+        if table_width(widths[name] for name in names) > width and name in names:
+            names.remove(name)
+    return names
+
+
+def table_width(widths: Iterable[int]) -> int:
+    """Return the characters of a table whose columns have these widths."""
+    return sum(width + 3 for width in widths) + 1
 
 
 def show_tables(tables: list[ReportTable]) -> None:
@@ -31,12 +54,12 @@ def show_tables(tables: list[ReportTable]) -> None:
         if table.rows:
             terminal.print(_grid(table, terminal.width))
         else:
-            terminal.print(table.title, style="bold", markup=False)
+            terminal.print(table.title, style="bold")
         if len(table.rows) > MAX_ROWS:
             terminal.print(f"… and {plural(len(table.rows) - MAX_ROWS, 'more configuration')}, in the files")
         _show_unfinished(terminal, table)
         for remark in remarks(table):
-            terminal.print(remark, markup=False)
+            terminal.print(remark)
         terminal.print()
 
 
@@ -64,13 +87,13 @@ def _columns(table: ReportTable, width: int) -> dict[str, list[str]]:
     usual = _usual(table)
     shared = {"#": all_columns["#"], SETTINGS: [_unusual_settings(table, row, usual) for row in rows]}
     shared |= {name: column for name, column in all_columns.items() if name not in table.columns.values()}
-    columns_shown = all_columns
+    shown: dict[str, list[str]] = {}
     for columns in (all_columns, shared):
-        for num_left_out in range(len(LEFT_OUT) + 1):
-            columns_shown = {name: column for name, column in columns.items() if name not in LEFT_OUT[:num_left_out]}
-            if sum(_width(name, column) + 3 for name, column in columns_shown.items()) + 1 <= width:
-                return columns_shown
-    return columns_shown
+        widths = {name: _width(name, column) for name, column in columns.items()}
+        shown = {name: columns[name] for name in columns_that_fit(widths, LEFT_OUT, width)}
+        if table_width(widths[name] for name in shown) <= width:
+            break
+    return shown
 
 
 def _width(name: str, column: list[str]) -> int:
