@@ -8,7 +8,7 @@ from convline.config.metrics import is_share
 from convline.reporting.configurations import ReportTable
 from convline.reporting.metric_text import name_with_unit
 from convline.reporting.plots.axes import Scale, effect, has_setting, position
-from convline.reporting.plots.style import HALF, INK, Plot, Point, as_svg, color_limits, colormap, drawing, num_beyond
+from convline.reporting.plots.style import HALF, INK, Plot, Point, as_svg, color_limits, colormap, drawing, is_beyond
 
 MAX_VALUES = 12
 BEYOND = "▼"  # marks a value that the colors do not tell apart from the worst that they show
@@ -62,7 +62,7 @@ def _draw(
             axes.add_patch(cell)
             is_dark = 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2] < 0.55
             text = f"{mean:.2f}" if is_share(table.metric) else f"{mean:.3g}"
-            text += f" {BEYOND}" if num_beyond([mean], limits) else ""
+            text += f" {BEYOND}" if is_beyond(mean, limits) else ""
             axes.text(x, y, text, ha="center", va="center", color="white" if is_dark else INK, fontsize=10)
         for spine in axes.spines.values():
             spine.set_visible(False)
@@ -77,7 +77,7 @@ def _draw(
     max_count = max(map(len, cells.values()))
     note = f", mean over up to {max_count} configurations that differ in other settings" if max_count > 1 else ""
     caption = f"{name_with_unit(table.metric)}{note}. The better, the darker."
-    if num := num_beyond(list(means.values()), limits):
+    if num := sum(is_beyond(mean, limits) for mean in means.values()):
         caption += f" {BEYOND}: {num} worse than the colors show."
     return Plot("interaction", title, svg, width, caption)
 

@@ -17,7 +17,7 @@ from convline.reporting.plots.style import (
     color_limits,
     colormap,
     drawing,
-    num_beyond,
+    is_beyond,
 )
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ def parallel_coordinates(
     thickness = 1.3 if len(points) <= 100 else 0.8
     low, high = limits = color_limits(ys, table.metric)
     colors, norm = colormap(limits, table.metric)
-    span = (high - low) or 1.0
     with drawing(width, 330 if width == FULL else 290) as figure:
         axes = figure.add_subplot()
         axes.set_axis_off()
@@ -55,7 +54,7 @@ def parallel_coordinates(
         axes.set_ylim(-0.12, 1.12)
         for point in reversed(points):  # the best is drawn last, on top of the others
             heights = [_height(axis, point) for axis in axes_shown]
-            heights.append(min(max((point.y - low) / span, 0.0), 1.0))
+            heights.append(min(max((point.y - low) / (high - low), 0.0), 1.0))
             # Bézier curves with level ends cross each axis at a right angle, so that a line can be followed through it.
             vertices, codes = [(0.0, heights[0])], [Path.MOVETO]
             for x, (left, right) in enumerate(itertools.pairwise(heights)):
@@ -67,7 +66,7 @@ def parallel_coordinates(
                 fill=False,
                 edgecolor=BEST if is_best else colors(norm(point.y)),
                 linewidth=2.4 if is_best else thickness,
-                linestyle="--" if num_beyond([point.y], limits) else "-",
+                linestyle="--" if is_beyond(point.y, limits) else "-",
                 alpha=1 if is_best else 0.75 if len(points) <= 100 else 0.4,
             )
             line.set_url(f"#{point.anchor}")
@@ -81,14 +80,14 @@ def parallel_coordinates(
             axes,
             len(axes_shown),
             name_with_unit(table.metric),
-            [(m - low) / span for m in marks],
+            [(m - low) / (high - low) for m in marks],
             [f"{m:g}" for m in marks],
         )
         svg = as_svg(figure, f"parallel coordinates of all settings and {table.metric}")
     caption = "A line is a configuration: the darker, the better; the best in orange."
     if any(not has_setting(point, axis.key) for point in points for axis in axes_shown):
         caption += " A line that passes below an axis has no such setting."
-    if num := num_beyond(ys, limits):
+    if num := sum(is_beyond(y, limits) for y in ys):
         caption += f" Dashed: {num} worse than the axis of the metric shows."
     return Plot("parallel", "All settings together", svg, width, caption)
 

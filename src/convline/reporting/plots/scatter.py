@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from convline.config.metrics import lower_is_better
 from convline.reporting.metric_text import name_with_unit
-from convline.reporting.plots.style import BEST, DOT, FAINT, FEW, Point, robust_limits
+from convline.reporting.plots.style import BEST, DOT, FAINT, FEW, Point, is_beyond, robust_limits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,15 +35,15 @@ def scatter(axes: "Axes", xs: Sequence[float], points: Sequence[Point], metric: 
 
     For at most `FEW` configurations, bars show the standard deviation over seeds, and small dots the single seeds.
     """
-    low, high = axes.get_ylim()
+    low, high = limits = axes.get_ylim()
     size = 44 if len(points) <= FEW else 26 if len(points) <= 100 else 14
     for x, point in zip(xs, points, strict=True) if len(points) <= FEW else ():
-        if not math.isnan(point.sd) and low <= point.y <= high:
+        if not math.isnan(point.sd) and not is_beyond(point.y, limits):
             color = BEST if point.rank == 1 else DOT
             axes.errorbar(x, point.y, point.sd, color=color, alpha=0.4, linewidth=1.4, fmt="none")
             axes.scatter([x] * len(point.values), point.values, s=12, color=color, alpha=0.35, linewidths=0)
     for is_off in (False, True):
-        shown = [(x, p) for x, p in zip(xs, points, strict=True) if (not low <= p.y <= high) == is_off]
+        shown = [(x, p) for x, p in zip(xs, points, strict=True) if is_beyond(p.y, limits) == is_off]
         if not shown:
             continue
         dots = axes.scatter(
@@ -63,6 +63,5 @@ def scatter(axes: "Axes", xs: Sequence[float], points: Sequence[Point], metric: 
 
 def clipped_note(axes: "Axes", points: Sequence[Point]) -> str:
     """Write a clause for the caption if configurations are beyond the axis limits."""
-    low, high = axes.get_ylim()
-    num_clipped = sum(not low <= point.y <= high for point in points)
+    num_clipped = sum(is_beyond(point.y, axes.get_ylim()) for point in points)
     return f"; triangles: {num_clipped} beyond the axis" if num_clipped else ""

@@ -147,18 +147,22 @@ def robust_limits(values: Sequence[float], metric: str) -> tuple[float, float]:
         high = max(value for value in ordered if value <= three_quarters + reach)
     elif reach > 0:
         low = min(value for value in ordered if value >= quarter - reach)
+    return _with_margin(low, high)
+
+
+def _with_margin(low: float, high: float) -> tuple[float, float]:
     margin = 0.06 * (high - low) or abs(high) * 0.01 or 0.01
     return low - margin, high + margin
 
 
 def color_limits(values: Sequence[float], metric: str) -> tuple[float, float]:
     """Compute the range of values that colors tell apart: all of a few values, of many those without outliers."""
-    return (min(values), max(values)) if len(values) <= FEW else robust_limits(values, metric)
+    return _with_margin(min(values), max(values)) if len(values) <= FEW else robust_limits(values, metric)
 
 
-def num_beyond(values: Sequence[float], limits: tuple[float, float]) -> int:
-    """Count the values outside of limits, which look as those on the limit do and need a mark."""
-    return sum(not limits[0] <= value <= limits[1] for value in values)
+def is_beyond(value: float, limits: tuple[float, float]) -> bool:
+    """Return whether a value is outside of limits; it is drawn as the limit is, and needs a mark."""
+    return not limits[0] <= value <= limits[1]
 
 
 def colormap(limits: tuple[float, float], metric: str) -> "tuple[Colormap, Normalize]":
