@@ -4,8 +4,8 @@ A published metric is one run of somebody else. It is compared with the predicti
 ours lies with 95 % probability (by Student's t distribution), and not with the confidence interval of the mean: that
 one shrinks to nothing as seeds are added, until every published metric lies outside of it. An interval of few seeds is
 wide and contradicts little: with three seeds, a published run must lie 6.8 standard deviations away to be noticed with
-80 % probability. So a metric is only "reproduced" by at least `MIN_SEEDS` seeds and an interval no wider than the
-claim's tolerance.
+80 % probability. So a metric is only "reproduced" by at least `MIN_SEEDS` seeds and an interval no wider than a
+tolerance.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from convline.reporting.statistics import CONFIDENCE, Sample, holm, welch
 
 REPRODUCED, NOT_CONTRADICTED, HOLDS, EXACT = "reproduced", "not contradicted", "holds", "exact"
 MIN_SEEDS = 5  # of "reproduced"
+TOLERANCE, LOSS_TOLERANCE = 0.01, 0.1  # distance from our mean up to which a run agrees: a share, and a loss
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,12 @@ class PublishedMetric:
         configuration: label of the configuration.
         metric: name of the metric, such as "test/acc"; "train/acc@5" is the one of the fifth epoch.
         published: value in the source.
-        tolerance: distance from our mean up to which a run agrees, stated before it was trained: one point of accuracy,
-            or 0.1 of a loss.
     """
 
     text: str
     configuration: str
     metric: str
     published: float
-    tolerance: float | None = None
 
     def check(self, results: Results) -> Finding:
         """Check whether the published value lies in the prediction interval of one further run."""
@@ -78,7 +76,7 @@ class PublishedMetric:
         elif math.isnan(low):
             verdict = "one run says nothing of the spread"
         elif low <= self.published <= high:
-            tolerance = self.tolerance or (0.01 if is_share(name) else 0.1)
+            tolerance = TOLERANCE if is_share(name) else LOSS_TOLERANCE
             is_narrow = sample.n >= MIN_SEEDS and (high - low) / 2 <= tolerance
             where = f"{value_with_unit(name, low)} to {value_with_unit(name, high)}"
             verdict = f"{REPRODUCED if is_narrow else NOT_CONTRADICTED}: one further run lies in {where}"
@@ -143,11 +141,10 @@ def check_all(claims: Sequence[Claim], results: Results) -> list[Finding]:
     Source: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 1979.
     """
     findings = [claim.check(results) for claim in claims]
-    compared = [index for index, finding in enumerate(findings) if finding.p is not None]
-    adjusted = holm([findings[index].p or 0.0 for index in compared])
-    for index, p in zip(compared, adjusted, strict=True):
-        if findings[index].p < 1 - CONFIDENCE < p:  # type: ignore[operator]
-            note = f"; not after Holm's correction for {len(compared)} comparisons, p = {p:.2g}"
+    p_values = {index: finding.p for index, finding in enumerate(findings) if finding.p is not None}
+    for (index, p), adjusted in zip(p_values.items(), holm(list(p_values.values())), strict=True):
+        if p < 1 - CONFIDENCE < adjusted:
+            note = f"; not after Holm's correction for {len(p_values)} comparisons, p = {adjusted:.2g}"
             findings[index] = replace(findings[index], verdict=findings[index].verdict + note)
     return findings
 

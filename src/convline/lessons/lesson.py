@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from convline.training.loaded_run import LoadedRun
 
+ONE_CHOICE_OF_IMAGES = " All runs use one choice of images: the spread over seeds is that of weights and order alone."
+
 DrawFigure = Callable[[Results, Mapping[str, Path]], "Figure"]
 MeasureRun = Callable[["LoadedRun"], dict[str, float]]
 

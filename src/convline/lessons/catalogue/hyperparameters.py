@@ -2,7 +2,7 @@
 
 from convline.lessons import counts, plots
 from convline.lessons.claims import BetterThan, Claim, QuotedStatement
-from convline.lessons.lesson import Lesson, LessonSweep
+from convline.lessons.lesson import ONE_CHOICE_OF_IMAGES, Lesson, LessonSweep
 from convline.lessons.results import Results
 
 LABELS = {
@@ -87,6 +87,5 @@ HYPERPARAMETERS = Lesson(
     "tuned for none. Padding is compared with two stages: a third would be left without a window. Kinds of pools "
     "are compared in windows of 3×3 with stride 2: in 2×2, all pixels are equally far from the center, and the "
     "weighted average is the average. The base network stands in five of the comparisons: 3×3 windows, 32 filters, "
-    "pooling, ReLU and no dropout are the same runs. "
-    "All runs use one choice of images: the spread over seeds is that of weights and order alone.",
+    "pooling, ReLU and no dropout are the same runs." + ONE_CHOICE_OF_IMAGES,
 )

@@ -4,7 +4,7 @@ from itertools import product
 
 from convline.lessons import plots
 from convline.lessons.claims import BetterThan, Claim, QuotedStatement
-from convline.lessons.lesson import Lesson, LessonSweep
+from convline.lessons.lesson import ONE_CHOICE_OF_IMAGES, Lesson, LessonSweep
 from convline.lessons.results import Results
 
 
@@ -57,6 +57,5 @@ PATTERN_GRID = Lesson(
         )
     },
     "16 filters of 3×3, hidden layers of 128. With M=0 there are no convolutions, whatever N: those four networks "
-    "are the same, and give the same figures. "
-    "All runs use one choice of images: the spread over seeds is that of weights and order alone.",
+    "are the same, and give the same figures." + ONE_CHOICE_OF_IMAGES,
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from convline.lessons import plots
 from convline.lessons.claims import BetterThan, Claim, QuotedStatement
-from convline.lessons.lesson import Lesson, LessonSweep
+from convline.lessons.lesson import ONE_CHOICE_OF_IMAGES, Lesson, LessonSweep
 from convline.lessons.results import Results
 
 if TYPE_CHECKING:
@@ -101,7 +101,6 @@ TRANSLATION = Lesson(
     {"translation": ("Accuracy on translated validation images", _curves)},
     "10,000 images of MNIST; no augmentation, or the networks would learn to tolerate translations. The 2,000 "
     "translated images are validation images, with replicate padding; accuracy is the mean of horizontal and vertical "
-    "translations. "
-    "All runs use one choice of images: the spread over seeds is that of weights and order alone.",
+    "translations." + ONE_CHOICE_OF_IMAGES,
     measure=measure,
 )

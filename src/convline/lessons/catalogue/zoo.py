@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from convline.lessons import counts, plots
 from convline.lessons.claims import Claim, ExactValue
-from convline.lessons.lesson import Lesson, LessonSweep
+from convline.lessons.lesson import ONE_CHOICE_OF_IMAGES, Lesson, LessonSweep
 from convline.lessons.results import Results
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ def _zoo(data: str, title: str) -> Lesson:
                 partial(_figure, title),
             )
         },
-        "Tested on the first 2,048 test images. "
-        "All runs use one choice of images: the spread over seeds is that of weights and order alone.",
+        "Tested on the first 2,048 test images." + ONE_CHOICE_OF_IMAGES,
         num_seeds=3,
     )
 
