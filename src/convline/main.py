@@ -48,21 +48,23 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0, 1 after an error, 128 + the signal's number after an interruption.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    try:
-        arguments = _options_first(prepare(take_trust(given)))
-    except UserError as error:
-        _print_error(f"error: {error}", given)
-        world.announce_failure(error)
-        return 1
+    return guarded(lambda: _command(given), given)
+
+
+def _command(given: list[str]) -> int:
+    """Do what a command line asks for, and return the exit status."""
+    arguments = _options_first(prepare(take_trust(given)))
     if "--help" in arguments or "-h" in arguments:
-        return guarded(lambda: _print_help(arguments), arguments)
+        use_folders_of(arguments)
+        print(help_page())
+        return 0
     if "--version" in arguments:
         print(f"convline {version('convline')}")
         return 0
     if any(word.startswith("resume=") and word != AUTO for word in arguments):  # a path need not obey Hydra's grammar
-        return guarded(lambda: _resume(arguments), arguments)
+        return _resume(arguments)
     schema.register()
-    return guarded(lambda: _under_hydra(arguments), arguments)
+    return _under_hydra(arguments)
 
 
 def _options_first(arguments: list[str]) -> list[str]:
@@ -77,11 +79,6 @@ def _options_first(arguments: list[str]) -> list[str]:
         else:
             others.append(word)
     return [*options, *others]
-
-
-def _print_help(arguments: list[str]) -> None:
-    use_folders_of(arguments)
-    print(help_page())
 
 
 def guarded(command: Callable[[], int | None], arguments: list[str]) -> int:
@@ -107,14 +104,15 @@ def guarded(command: Callable[[], int | None], arguments: list[str]) -> int:
         if "debug=true" in [word.lower() for word in arguments] and world.shows_messages(arguments):
             traceback.print_exc()
         _print_error(f"error: {error}", arguments)
-        world.announce_failure(error)
+        failure: Exception = error
     except Exception as error:
-        world.announce_failure(error)
+        failure = error
         fault = machine_fault(error) or _unusable_file(error)
         if fault is None or "debug=true" in [word.lower() for word in arguments]:
             traceback.print_exc()
         if fault is not None:
             _print_error(f"error: {fault}", arguments)
+    world.announce_failure(failure)
     # torchrun and srun end all ranks with the first that ends, and this one has shown nothing
     if not world.shows_messages(arguments):
         time.sleep(world.FAILURE_SECONDS)

@@ -40,15 +40,18 @@ def started(command: list[str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=folder, env=environ, stdout=pipe, stderr=pipe, text=True)
 
 
-def start_nodes(words: list[str], folder: Path) -> list[subprocess.Popen[str]]:
-    """torchrun on two "nodes" of one rank each, the first of which keeps the store."""
+def options_of_nodes() -> list[tuple[str, ...]]:
+    """The options of torchrun on two "nodes" of one rank each, the first of which keeps the store."""
     port = str(free_port())
-    options = [
+    return [
         ("--nnodes", "2", "--nproc-per-node", "1", "--node-rank", str(node), "--master-addr", "127.0.0.1",
          "--master-port", port)
         for node in (0, 1)
     ]  # fmt: skip
-    return [started(torchrun_command(*words, options=each), folder) for each in options]
+
+
+def start_nodes(words: list[str], folder: Path) -> list[subprocess.Popen[str]]:
+    return [started(torchrun_command(*words, options=options), folder) for options in options_of_nodes()]
 
 
 def children_of(pid: int) -> list[int]:
@@ -263,18 +266,12 @@ def test_a_mistake_on_one_machine_is_told_on_both(tmp_path: Path) -> None:
     script.write_text(
         f'exec {sys.executable} {ROOT / "train.py"} optimizer.lr=$([ $RANK = 1 ] && echo abc || echo 1) "$@"\n'
     )
-    options = [
-        "--nnodes",
-        "2",
-        "--nproc-per-node",
-        "1",
-        "--master-addr",
-        "127.0.0.1",
-        "--master-port",
-        str(free_port()),
+    nodes = [
+        started(
+            [sys.executable, "-m", "torch.distributed.run", *each, "--no-python", "sh", str(script), *PLAIN], tmp_path
+        )
+        for each in options_of_nodes()
     ]
-    command = [sys.executable, "-m", "torch.distributed.run", *options, "--no-python"]
-    nodes = [started([*command, "--node-rank", str(node), "sh", str(script), *PLAIN], tmp_path) for node in (0, 1)]
     errors = [node.communicate(timeout=240)[1] for node in nodes]
     assert [node.returncode for node in nodes] == [1, 1]
     for err in errors:

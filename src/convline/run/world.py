@@ -7,6 +7,7 @@ error of another rank ends the wait, where a collective operation of the process
 """
 
 import json
+import math
 import os
 import signal
 import socket
@@ -119,15 +120,11 @@ class World:
         self._store.set(f"{name}/{self.rank}", json.dumps(value))
         end = time.monotonic() + 60 * self.minutes
         for rank in range(self.size):
-            while not self._store.check([f"{name}/{rank}"]):
-                if failure := self._failure():
-                    raise OtherRankError(failure)
-                if time.monotonic() > end:
-                    raise UserError(
-                        f"rank {rank} of {self.size} did not arrive within {self.minutes:g} minutes ({name}).\n"
-                        "  Look at its output, or give it more time: trainer.rendezvous_minutes=30"
-                    )
-                time.sleep(POLL_SECONDS)
+            if not self._wait_for(f"{name}/{rank}", end):
+                raise UserError(
+                    f"rank {rank} of {self.size} did not arrive within {self.minutes:g} minutes ({name}).\n"
+                    "  Look at its output, or give it more time: trainer.rendezvous_minutes=30"
+                )
         return [json.loads(self._store.get(f"{name}/{rank}")) for rank in range(self.size)]
 
     def from_first_rank(self, name: str, make: Callable[[], Any]) -> Any:
@@ -159,17 +156,24 @@ class World:
         Raises:
             OtherRankError: it has failed.
         """
-        while self._store is not None and not self._has_ended():
+        if self._store is not None:
+            with suppress(RuntimeError):  # the first rank kept the store, and has ended with it
+                self._wait_for("ended")
+
+    def _wait_for(self, key: str, end: float = math.inf) -> bool:
+        """Wait until a rank has set a key, at most until a time of `time.monotonic`; return whether it has.
+
+        Raises:
+            OtherRankError: another rank has failed.
+        """
+        assert self._store is not None
+        while not self._store.check([key]):
             if failure := self._failure():
                 raise OtherRankError(failure)
+            if time.monotonic() > end:
+                return False
             time.sleep(POLL_SECONDS)
-
-    def _has_ended(self) -> bool:
-        assert self._store is not None
-        try:
-            return bool(self._store.check(["ended"]))
-        except RuntimeError:  # the first rank kept the store, and has ended with it
-            return True
+        return True
 
     def fail(self, error: BaseException) -> None:
         """Tell the other ranks that this one has failed, unless another rank has failed before."""

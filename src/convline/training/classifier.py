@@ -209,7 +209,7 @@ class Classifier(LightningModule):
         assert isinstance(optimizer, LightningOptimizer)
         num_ranks = self.trainer.world_size
         is_divided = num_ranks > 1 and isinstance(batch, Execution)
-        losses, logits_by_batch, targets_by_batch, counts, learning_rates = [], [], [], [], []
+        losses, logits_by_batch, targets_by_batch, learning_rates = [], [], [], []
         for index, (images, targets) in enumerate(execution):
             if self._has_all_steps():  # within an execution, which Lightning does not look into
                 break
@@ -224,21 +224,19 @@ class Classifier(LightningModule):
             losses.append(loss.detach())
             logits_by_batch.append(logits.detach())
             targets_by_batch.append(targets)
-            # a last batch with fewer images than ranks is on all of them, and counts on the first
-            counts.append(batch_size >= num_ranks or self.global_rank == 0)
             if index_in_group == group_size - 1:
                 learning_rates.append(optimizer.param_groups[0]["lr"])
                 self._optimizer_step(optimizer, images, targets, share, batch_size)
         num_correct = torch.stack(
-            [
-                count_correct(logits, targets, self.is_multilabel) * is_counted
-                for logits, targets, is_counted in zip(logits_by_batch, targets_by_batch, counts, strict=True)
-            ]
+            [count_correct(*pair, self.is_multilabel) for pair in zip(logits_by_batch, targets_by_batch, strict=True)]
         )
+        sizes = [len(targets) for targets in targets_by_batch]
+        if is_divided and batch_size < num_ranks and self.global_rank > 0:
+            # the last batch of the epoch has fewer images than ranks, is on all of them, and counts on the first
+            num_correct[-1], sizes[-1] = 0, 0
         # Read the execution before this one, which the device has finished long ago: reading this one would wait for
         # the device, and leave it idle until the next execution is enqueued.
         self._read_losses()
-        sizes = [len(targets) * is_counted for targets, is_counted in zip(targets_by_batch, counts, strict=True)]
         self._unread = _Unread(torch.stack(losses), num_correct, sizes, learning_rates, self.trainer.global_step)
         if losses[0].device.type == "cpu":  # nothing to wait for
             self._read_losses()
