@@ -111,3 +111,14 @@ def _read_limit(file: Path) -> list[int]:
     except OSError:
         return []
     return [int(text)] if text.isdecimal() and 0 < int(text) < _NO_LIMIT else []
+
+
+def process_exists(pid: int) -> bool:
+    """Return whether there is a process of this id on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        pass
+    return True

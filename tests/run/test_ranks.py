@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -298,6 +299,33 @@ def test_few_images_on_two_ranks(tmp_path: Path) -> None:
     done = train(tmp_path, *PLAIN, *TWO, "data.eval_batch_size=1", "trainer.limit_val_batches=1")
     assert "1 validation image cannot be divided among 2 ranks" in done.err
     assert len(run_dirs(tmp_path)) == 2
+
+
+def test_a_script_trains_twice_under_torchrun_and_each_rank_has_the_run(tmp_path: Path) -> None:
+    script = tmp_path / "twice.py"
+    words = [*PLAIN, "trainer.max_epochs=1", "model=dense"]
+    script.write_text(
+        "from convline import train\n"
+        "for seed in (0, 1):\n"
+        f"    run = train([*{words}, f'seed={{seed}}'])\n"
+        "    print(len(run.predictions('test').labels))\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script)]
+    done = shell(*command, cwd=tmp_path, timeout=240, **environment())
+    assert done.status == 0, done.err
+    assert done.out.splitlines().count("100") == 4
+    assert len(run_dirs(tmp_path)) == 2
+
+
+def test_ranks_that_resume_different_runs_are_refused(two_ranks: Path, tmp_path: Path) -> None:
+    for name in ("run_0", "run_1"):
+        shutil.copytree(two_ranks, tmp_path / name)
+    script = tmp_path / "each.sh"
+    script.write_text(f"exec {sys.executable} {ROOT / 'train.py'} resume={tmp_path}/run_$RANK\n")
+    done = shell(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python", "sh",
+                 str(script), cwd=tmp_path, timeout=240, **environment())  # fmt: skip
+    assert done.status == 1
+    assert "rank 1 of 2 has other run directory than the first rank: run_1, not run_0" in done.err
 
 
 def test_auto_goes_on_with_a_run_of_other_ranks_and_says_so(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -244,6 +247,15 @@ def test_the_other_ranks_end_after_the_first_or_with_its_failure() -> None:
             world.wait_for_end()
 
     assert "rank 0 of 2" in str(on_ranks(2, 1, fail)[1])
+
+
+def test_an_interrupted_rank_does_not_wait_for_a_first_one_that_was_killed() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    begin = time.monotonic()
+    with suppress(Interrupted), World(1, 2, 2, first_process=(socket.gethostname(), process.pid), _store=HashStore()):
+        raise Interrupted(signal.SIGTERM)
+    assert time.monotonic() - begin < world_module.RECORD_SECONDS / 2
 
 
 def test_a_rank_that_fails_ends_the_wait_of_the_others() -> None:

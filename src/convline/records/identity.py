@@ -104,6 +104,15 @@ def code_version() -> dict[str, Any]:
     }
 
 
+def code_parts(cfg: DictConfig) -> dict[str, Any]:
+    """Return what tells versions of the code of a run apart: `{"version": "0.2.0", "tree": …, "changes": …}`.
+
+    `tree` and `changes` are those of `code_version`; the names of foreign code follow, each with its version.
+    """
+    code = code_version()
+    return {key: code[key] for key in ("version", "tree", "changes")} | foreign_code.code_of(_hashed_part(cfg))
+
+
 def code_key(cfg: DictConfig) -> str:
     """Return the version of Convline, and of the foreign code that a config names, as one string for its identity."""
     code = code_version()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from convline.errors import UserError
+from convline.machine import process_exists
 from convline.records.files import RunFileError, read_record
 from convline.signals import signals_blocked
 
@@ -85,7 +86,7 @@ def is_held(run_dir: Path) -> bool:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.\n  Remove it.") from error
     # one from the future is of a dead process too: the clock was set back, and a live process has touched it since
-    return abs(seconds) < STALE_SECONDS and (holder[0] != socket.gethostname() or _exists(holder[1]))
+    return abs(seconds) < STALE_SECONDS and (holder[0] != socket.gethostname() or process_exists(holder[1]))
 
 
 def holder_pid(run_dir: Path) -> int | None:
@@ -120,7 +121,7 @@ def _take_heartbeat(run_dir: Path, has_lock: bool) -> None:
     finally:
         for left in run_dir.glob(f"{HEARTBEAT}.{socket.gethostname()}.*"):  # by this process, or one that was killed
             pid = left.suffix.removeprefix(".")
-            if left == own or (pid.isdecimal() and not _exists(int(pid))):
+            if left == own or (pid.isdecimal() and not process_exists(int(pid))):
                 left.unlink(missing_ok=True)
     raise _held(run_dir)
 
@@ -170,16 +171,6 @@ def _seconds_since_touch(path: Path) -> float:
         raise
     except OSError:  # a folder that this user cannot write to, or a full disk
         return time.time() - path.stat().st_mtime
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _held(run_dir: Path) -> HeldError:

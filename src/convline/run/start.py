@@ -51,10 +51,8 @@ def start(cfg: DictConfig, parent: Path, name: str, choices: dict[str, str], res
         UserError: a setting or the data are wrong. If training has not started by then, the directory is removed.
     """
     with join(cfg) as world:
-        settings, code = identity.settings_key(cfg), identity.code_key(cfg)
-        world.check_same("settings", identity.hashed_settings(cfg))
-        world.check_same("code", code)
-        launch, key = world.launch_id(), short_hash(settings, code)
+        _check_same(cfg, world)
+        launch, key = world.launch_id(), short_hash(identity.settings_key(cfg), identity.code_key(cfg))
 
         def earlier_run() -> str | None:
             if resume_auto:
@@ -104,7 +102,16 @@ def resume(run_dir: Path, devices: int | None = None, data_root: str | None = No
     if devices is not None:
         cfg.trainer.devices = devices
     with join(cfg, is_resumed=True) as world:
+        world.check_same("run directory", run_dir.name)
+        _check_same(cfg, world)
         return _resume(run_dir, world, data_root)
+
+
+def _check_same(cfg: DictConfig, world: World) -> None:
+    """Raise UserError if the ranks of a run have not all the same settings and code."""
+    if world.size > 1:
+        world.check_same("settings", identity.hashed_settings(cfg))
+        world.check_same("code", identity.code_parts(cfg))
 
 
 def _resume(run_dir: Path, world: World, data_root: str | None = None) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, open_dict
 
 from convline.config.trainer_settings import takes_cuda
 from convline.errors import Interrupted, UserError
+from convline.machine import process_exists
 from convline.run.child_process import exit_with_parent
 
 if TYPE_CHECKING:  # they import torch, and errors of the config must be shown without it
@@ -42,6 +43,9 @@ TORCHRUN_VARIABLES = (
 RANK_VARIABLES = (*TORCHRUN_VARIABLES, "ROLE_RANK", "NODE_RANK", "ROLE_NAME", "ROLE_WORLD_SIZE")
 
 
+_num_joined = 0  # runs that this process has joined as one of several ranks
+
+
 class OtherRankError(UserError):
     """Report on one rank that another one has failed."""
 
@@ -55,6 +59,7 @@ class World:
         size: number of ranks, on all nodes.
         launcher: "torchrun", "srun", or "" if the run is alone.
         minutes: how long a rank waits for the others.
+        first_process: host and process id of the first rank.
         num_devices: number of devices on each machine. A process that is alone starts a rank for each of several.
     """
 
@@ -64,6 +69,7 @@ class World:
     num_nodes: int = 1
     launcher: str = ""
     minutes: float = 10.0
+    first_process: tuple[str, int] = ("", 0)
     _store: "Store | None" = field(default=None, repr=False)
 
     def __enter__(self) -> Self:
@@ -206,9 +212,16 @@ class World:
             if self._store is not None and self.rank == 0:
                 self._store.set("interrupted", "")
             while self._store is not None and not self._store.check(["interrupted"]) and time.monotonic() < end:
+                if self._first_rank_is_gone():
+                    break
                 time.sleep(POLL_SECONDS)
         except RuntimeError:  # the rank that keeps the store has ended
             pass
+
+    def _first_rank_is_gone(self) -> bool:
+        """Return whether the first rank has run on this machine, and its process has ended."""
+        host, pid = self.first_process
+        return host == socket.gethostname() and not process_exists(pid)
 
     def _failure(self) -> str | None:
         """Return the text of the first failure of another rank; None if there is none."""
@@ -244,7 +257,7 @@ def announce_failure(error: BaseException) -> None:
     address, port, limit = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timedelta(seconds=FAILURE_SECONDS)
     with suppress(RuntimeError, distributed.DistError):  # nobody keeps a store yet, or no longer
         store = distributed.TCPStore(address, port, num_processes(), False, limit, wait_for_workers=False)
-        World(int(os.environ["RANK"]), num_processes(), _store=distributed.PrefixStore(_attempt(), store)).fail(error)
+        World(int(os.environ["RANK"]), num_processes(), _store=distributed.PrefixStore(_prefix(), store)).fail(error)
 
 
 def shows_messages(words: Sequence[str] = ()) -> bool:
@@ -396,6 +409,7 @@ def _connect(world: World) -> None:
     Raises:
         UserError: the first rank cannot be reached, or a rank is missing.
     """
+    global _num_joined
     import torch
     from torch import distributed
 
@@ -408,11 +422,14 @@ def _connect(world: World) -> None:
     try:
         with _default_signals():
             store = distributed.TCPStore(address, port, world.size, keeps_store, limit, wait_for_workers=False)
-            world._store = distributed.PrefixStore(_attempt(), store)
-            world.exchange("process group", None)
+            prefix = _prefix()
+            world._store = distributed.PrefixStore(prefix, store)
+            _num_joined += 1
+            host, pid = world.exchange("process", [socket.gethostname(), os.getpid()])[0]
+            world.first_process = host, pid
             distributed.init_process_group(
                 "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
-                store=distributed.PrefixStore(f"{_attempt()}/group", store),
+                store=distributed.PrefixStore(f"{prefix}/group", store),
                 rank=world.rank,
                 world_size=world.size,
                 timeout=limit,
@@ -425,9 +442,9 @@ def _connect(world: World) -> None:
         ) from error
 
 
-def _attempt() -> str:
-    """Name the values of this attempt: when torchrun starts the ranks again, its store still holds the last one's."""
-    return f"convline/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+def _prefix() -> str:
+    """Name the values of the next run in the store: that of torchrun still holds those of earlier runs and attempts."""
+    return f"convline/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{_num_joined}"
 
 
 @contextmanager
