@@ -150,3 +150,10 @@ def test_identity_sees_changes_of_computing_code_only(tmp_path: Path) -> None:
     git("add", "-A")
     git("commit", "-qm", "a layer")
     assert key() not in (first, changed)
+    shutil.rmtree(tmp_path / ".git")  # such as an archive of the files, or an installed package
+    without_git = key()
+    assert key() == without_git
+    (package / "figures" / "new.py").write_text("NEW = 2\n")
+    assert key() == without_git
+    (package / "network" / "new.py").write_text("NEW = 2\n")
+    assert key() != without_git

@@ -63,6 +63,13 @@ def test_the_command_prints_the_table_and_writes_three_files(sweep: Path) -> Non
     assert sorted(path.name for path in sweep.glob("report.*")) == ["report.csv", "report.html", "report.md"]
 
 
+def test_the_path_of_a_run_can_be_copied_from_a_narrow_terminal(sweep: Path) -> None:
+    done = shell(sys.executable, "-m", "convline", "report", str(sweep), cwd=sweep.parents[1], COLUMNS="60")
+    assert done.status == 0, done.err
+    (line,) = [line for line in done.out.splitlines() if line.startswith("failed  ")]
+    assert (sweep.parents[1] / line.removeprefix("failed  ")).is_dir()
+
+
 def test_csv_holds_full_figures(sweep: Path, tmp_path: Path) -> None:
     report([sweep], csv_file=tmp_path / "out.csv")
     read = pd.read_csv(tmp_path / "out.csv")

@@ -1,6 +1,9 @@
 """How the process that starts ranks takes their end."""
 
+import io
+import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,19 @@ def run_with_statuses(statuses: dict[int, int], run_dir: Path, monkeypatch: pyte
 
     monkeypatch.setattr(launch, "elastic_launch", lambda config, entrypoint: fail)
     launch.run_on_ranks(run_dir, 2, 1.0, "python train.py resume=RUN")
+
+
+def test_ranks_whose_lines_are_copied_draw_no_bar_though_a_notebook_wants_colors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str | None] = []
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(launch, "elastic_launch", lambda *_: lambda *_: seen.append(os.environ.get("FORCE_COLOR")))
+    launch.run_on_ranks(tmp_path, 2, 1.0, "")
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    launch.run_on_ranks(tmp_path, 2, 1.0, "")
+    assert seen[-1] is None
+    assert os.environ["FORCE_COLOR"] == "1"
 
 
 @pytest.mark.parametrize("statuses", [{0: -15, 1: -15}, {0: 143}, {0: 143, 1: -15}, {1: -15}])

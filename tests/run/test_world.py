@@ -19,7 +19,15 @@ from torch.distributed import HashStore
 from convline.config import load_config
 from convline.errors import Interrupted, UserError
 from convline.run import world as world_module
-from convline.run.world import OtherRankError, World, join, launcher, shows_messages, stand_alone
+from convline.run.world import (
+    OtherRankError,
+    World,
+    check_devices_of_torchrun,
+    join,
+    launcher,
+    shows_messages,
+    stand_alone,
+)
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "1", "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
             "GROUP_WORLD_SIZE": "1", "GROUP_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}  # fmt: skip
@@ -247,6 +255,23 @@ def test_the_other_ranks_end_after_the_first_or_with_its_failure() -> None:
             world.wait_for_end()
 
     assert "rank 0 of 2" in str(on_ranks(2, 1, fail)[1])
+
+
+def test_a_first_rank_that_is_lost_while_it_tests_is_a_failure() -> None:
+    class Lost:
+        def check(self, keys: list[str]) -> bool:
+            raise RuntimeError("Connection reset by peer")
+
+    with pytest.raises(OtherRankError, match="the first rank has ended"):
+        World(1, 2, 2, _store=Lost()).wait_for_end()  # type: ignore[arg-type]
+
+
+def test_a_number_of_devices_beside_torchrun_is_refused_unless_it_is_right() -> None:
+    check_devices_of_torchrun(3)
+    os.environ.update(TORCHRUN)
+    check_devices_of_torchrun(2)
+    with pytest.raises(UserError, match=r"trainer\.devices=1 has no effect: torchrun has started 2 processes"):
+        check_devices_of_torchrun(1)
 
 
 def test_an_interrupted_rank_does_not_wait_for_a_first_one_that_was_killed() -> None:

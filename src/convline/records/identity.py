@@ -3,6 +3,7 @@
 import functools
 import json
 import subprocess
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -74,10 +75,11 @@ def _hashed_part(cfg: DictConfig) -> Any:
 
 @functools.cache  # this process runs the code that it has loaded, even if a file changes later
 def code_version() -> dict[str, Any]:
-    """Describe the code; the values are None outside a git checkout.
+    """Describe the code; the values from git are None outside a checkout.
 
     Returns:
-        `version` of the package; `commit` of the checkout; `tree`, a hash of the committed files of `COMPUTES`, which a
+        `version` of the package; `files`, a hash of the files of `COMPUTES` where there is no git to ask, else None;
+        `commit` of the checkout; `tree`, a hash of the committed files of `COMPUTES`, which a
         commit of anything else leaves alone; `dirty`, whether these have uncommitted changes; `changes`, a hash of
         such changes, new files included.
     """
@@ -97,6 +99,7 @@ def code_version() -> dict[str, Any]:
         changes = f"{changes}\n{name}\n{(folder / name).read_text(errors='replace')}"
     return {
         "version": version("convline"),
+        "files": None if trees else short_hash(*(path.read_bytes() for path in _files_that_compute(folder))),
         "commit": commit or None,
         "tree": short_hash(" ".join(trees)) if trees else None,
         "dirty": bool(changes),
@@ -104,17 +107,24 @@ def code_version() -> dict[str, Any]:
     }
 
 
+def _files_that_compute(folder: Path) -> Iterator[Path]:
+    for path in (folder / name for name in COMPUTES):
+        yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
 def code_parts(cfg: DictConfig) -> dict[str, Any]:
     """Return what tells versions of the code of a run apart: `{"version": "0.2.0", "tree": …, "changes": …}`.
 
-    `tree` and `changes` are those of `code_version`; the names of foreign code follow, each with its version.
+    `tree`, `changes` and `files` are those of `code_version`; the names of foreign code follow, each with its version.
     """
     code = code_version()
-    return {key: code[key] for key in ("version", "tree", "changes")} | foreign_code.code_of(_hashed_part(cfg))
+    return {key: code[key] for key in ("version", "tree", "changes", "files")} | foreign_code.code_of(_hashed_part(cfg))
 
 
 def code_key(cfg: DictConfig) -> str:
     """Return the version of Convline, and of the foreign code that a config names, as one string for its identity."""
     code = code_version()
     foreign = foreign_code.code_of(_hashed_part(cfg))
-    return f"{code['version']} {code['tree']} {code['changes']}" + (f" {json.dumps(foreign)}" if foreign else "")
+    return f"{code['version']} {code['tree'] or code['files']} {code['changes']}" + (
+        f" {json.dumps(foreign)}" if foreign else ""
+    )

@@ -121,12 +121,16 @@ def _unusual_settings(table: ReportTable, row: Configuration, usual: dict[str, s
 def _show_unfinished(terminal: Console, table: ReportTable) -> None:
     if not table.unfinished:
         return
-    grid = Grid.grid(padding=(0, 2))
-    for run in table.unfinished[:MAX_UNFINISHED]:
-        grid.add_row(
-            Text(run.status), Text(run.path_text, overflow="fold"), Text(unfinished_reason(run), overflow="fold")
-        )
     terminal.print(f"{plural(len(table.unfinished), 'run')} not finished:")
-    terminal.print(grid)
+    lines = [(run.status, run.path_text, unfinished_reason(run)) for run in table.unfinished[:MAX_UNFINISHED]]
+    if sum(max(map(len, column)) + 2 for column in zip(*lines, strict=True)) <= terminal.width:
+        grid = Grid.grid(padding=(0, 2))
+        for line in lines:
+            grid.add_row(*map(Text, line))
+        terminal.print(grid)
+    else:
+        for status, path, reason in lines:
+            terminal.print(f"{status}  {path}", soft_wrap=True)  # a path that can be copied
+            terminal.print(Text(f"  {reason}", overflow="fold"))
     if len(table.unfinished) > MAX_UNFINISHED:
         terminal.print(f"… and {len(table.unfinished) - MAX_UNFINISHED:,} more")

@@ -40,8 +40,9 @@ def print_header(run_dir: Path, data: DataModule, summary: NetworkSummary, loade
     if data.input_shape != data.stored_shape:
         print_notice(f"stored as {shape_text(data.stored_shape)}, fitted batch by batch")
     if num_ranks > 1:
-        share = data.batch_size / num_ranks
-        print_notice(f"{num_ranks} ranks, each with {share:g} of the {data.batch_size} images of a batch")
+        share, rest = divmod(data.batch_size, num_ranks)
+        shares = f"{share} or {share + 1}" if rest else f"{share}"
+        print_notice(f"{num_ranks} ranks, each with {shares} of the {data.batch_size} images of a batch")
     for notice in filter(None, [loader_notice, *data.notices]):
         print_notice(notice)
     print_notice(short_text(summary))

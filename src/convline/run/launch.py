@@ -67,7 +67,7 @@ def run_on_ranks(run_dir: Path, num_ranks: int, minutes: float, hint: str) -> No
         log_line_prefix_template="${role_name}",  # which is empty: no prefix
     )
     try:
-        with folder, _environment_of_ranks(num_ranks), _signal_handlers_kept(), _agent_silent():
+        with folder, _environment_of_ranks(num_ranks, is_replaced), _signal_handlers_kept(), _agent_silent():
             # -P: Python would put the current folder first on the path, where a file random.py shadows the module
             elastic_launch(config, sys.executable)("-P", "-m", "convline.run.rank_process", str(run_dir))
     except SignalException as stop:
@@ -90,11 +90,16 @@ def run_on_ranks(run_dir: Path, num_ranks: int, minutes: float, hint: str) -> No
 
 
 @contextmanager
-def _environment_of_ranks(num_ranks: int) -> Iterator[None]:
-    """Set what the ranks inherit: the import path and the id of this process, and a share of the processor cores."""
+def _environment_of_ranks(num_ranks: int, is_replaced: bool) -> Iterator[None]:
+    """Set what the ranks inherit: the import path and the id of this process, and a share of the processor cores.
+
+    Where their output is copied line by line, they must not draw a progress bar, which a notebook's variables ask for.
+    """
     before = dict(os.environ)
     os.environ[PARENT_PID] = str(os.getpid())
     os.environ["PYTHONPATH"] = import_path()
+    for name in ("FORCE_COLOR", "CLICOLOR_FORCE") if is_replaced else ():
+        os.environ.pop(name, None)
     cores = num_cores()
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // num_ranks)))
     try:

@@ -27,7 +27,7 @@ from convline.records.directory import (
     write_initial_files,
 )
 from convline.records.lock import STALE_SECONDS, is_held, locked
-from convline.run.world import World, join, stand_alone
+from convline.run.world import World, check_devices_of_torchrun, join, stand_alone
 from convline.signals import stoppable
 from convline.storage import short_hash
 
@@ -100,6 +100,7 @@ def resume(run_dir: Path, devices: int | None = None, data_root: str | None = No
     """
     cfg = read_config(run_dir)
     if devices is not None:
+        check_devices_of_torchrun(devices)
         cfg.trainer.devices = devices
     with join(cfg, is_resumed=True) as world:
         world.check_same("run directory", run_dir.name)

@@ -33,6 +33,8 @@ POLL_SECONDS = 0.02
 # words of a command line that ask for several ranks; auto may be one
 RANK_SETTINGS = ("trainer=ddp", "trainer.devices=", "trainer.num_nodes=")
 RECORD_SECONDS = 60.0  # in which the first rank closes loggers and records an interruption
+SEEN_SECONDS = 10.0  # in which the other ranks see that the first one has ended its run
+CONNECTION_LOST = "the first rank has ended, and with it the connection of the ranks."
 FAILURE_SECONDS = 2.0  # in which the failure that broke a connection is reported by its rank
 # What torchrun sets for each process that it starts, and this project reads
 TORCHRUN_VARIABLES = (
@@ -99,13 +101,13 @@ class World:
         rank_zero_only.rank = self.rank  # type: ignore[attr-defined]
 
     def launch_id(self) -> str | None:
-        """Name the command of torchrun that has started the first rank; None if torchrun has not.
+        """Name the run of the command of torchrun that has started the first rank; None if torchrun has not.
 
         It stays the same when torchrun starts the ranks again after a failure, as `--max-restarts` allows.
         """
         if self.launcher != "torchrun":
             return None
-        return f"{os.environ['TORCHELASTIC_RUN_ID']} {socket.gethostname()} {os.getppid()}"
+        return f"{os.environ['TORCHELASTIC_RUN_ID']} {socket.gethostname()} {os.getppid()} {_num_joined}"
 
     def is_restarted(self) -> bool:
         """Return whether torchrun has started the ranks again after a failure."""
@@ -153,8 +155,13 @@ class World:
 
     def end(self) -> None:
         """Let the other ranks end: the first rank has tested, drawn and recorded."""
-        if self._store is not None:
-            self._store.set("ended", "")
+        if self._store is None:
+            return
+        self._store.set("ended", "")
+        end = time.monotonic() + SEEN_SECONDS
+        with suppress(OtherRankError):  # the store may end with this process: the others must have seen it
+            for rank in range(1, self.size):
+                self._wait_for(f"end seen/{rank}", end)
 
     def wait_for_end(self) -> None:
         """Wait until the first rank has ended its run.
@@ -163,8 +170,9 @@ class World:
             OtherRankError: it has failed.
         """
         if self._store is not None:
-            with suppress(RuntimeError):  # the first rank kept the store, and has ended with it
-                self._wait_for("ended")
+            self._wait_for("ended")
+            with suppress(RuntimeError):  # it has not waited for this rank
+                self._store.set(f"end seen/{self.rank}", "")
 
     def _wait_for(self, key: str, end: float = math.inf) -> bool:
         """Wait until a rank has set a key, at most until a time of `time.monotonic`; return whether it has.
@@ -172,14 +180,20 @@ class World:
         Raises:
             OtherRankError: another rank has failed.
         """
-        assert self._store is not None
-        while not self._store.check([key]):
+        while not self._has(key):
             if failure := self._failure():
                 raise OtherRankError(failure)
             if time.monotonic() > end:
                 return False
             time.sleep(POLL_SECONDS)
         return True
+
+    def _has(self, key: str) -> bool:
+        assert self._store is not None
+        try:
+            return bool(self._store.check([key]))
+        except RuntimeError as error:
+            raise OtherRankError(CONNECTION_LOST) from error
 
     def fail(self, error: BaseException) -> None:
         """Tell the other ranks that this one has failed, unless another rank has failed before."""
@@ -231,7 +245,7 @@ class World:
                 return None
             rank, host, text = json.loads(self._store.get("failure"))
         except RuntimeError:
-            return "the first rank has ended, and with it the connection of the ranks."
+            return CONNECTION_LOST
         return None if rank == self.rank else f"rank {rank} of {self.size} on {host} failed: {text}"
 
 
@@ -340,6 +354,15 @@ def _started_by_torchrun() -> tuple[int, int]:
             "have as many.\n  Type the same --nproc-per-node on all of them"
         )
     return started
+
+
+def check_devices_of_torchrun(devices: int) -> None:
+    """Raise UserError if a number of devices that the user has typed is not the one that torchrun decides."""
+    if launcher() == "torchrun" and int(os.environ["LOCAL_WORLD_SIZE"]) != devices:
+        raise UserError(
+            f"trainer.devices={devices} has no effect: torchrun has started {os.environ['LOCAL_WORLD_SIZE']} processes "
+            "here.\n  Leave it out, or type another --nproc-per-node"
+        )
 
 
 def _set_torchrun_variables(devices: int, num_nodes: int) -> None:
