@@ -29,7 +29,12 @@ def test_a_run_from_python_is_that_of_the_command(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
-    [("seed=0,1", "this trains one run"), ("model=lenett", "did you mean 'lenet'"), (["optimizer.lr=0"], "above 0")],
+    [
+        ("seed=0,1", "this trains one run"),
+        ("model=lenett", "did you mean 'lenet'"),
+        (["optimizer.lr=0"], "above 0"),
+        (["resume=a\0b"], "cannot be read .embedded null byte"),
+    ],
 )
 def test_wrong_overrides_are_refused(overrides: str | list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):

@@ -50,7 +50,7 @@ def test_a_folder_that_the_user_has_put_into_the_path_keeps_its_place(
 
 
 def test_ranks(folder: Path) -> None:
-    with launch._environment_of_ranks(2):
+    with launch._environment_of_ranks(2, is_replaced=False):
         assert comes_last(os.environ["PYTHONPATH"], folder)
         assert run_probe(["-P", "-m", "probe"], dict(os.environ)) == "True\n"
 

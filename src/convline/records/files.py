@@ -92,7 +92,7 @@ def check_ordinary(path: Path, limit: int | None = None) -> None:
     except OSError as error:  # a link to itself, a path that is too long, a folder that may not be entered
         raise RunFileError(path, f"cannot be read: {error.strerror}") from error
     except ValueError as error:  # a path with a NUL
-        raise RunFileError(Path(repr(str(path))), f"cannot be read: {error}") from error
+        raise RunFileError(Path(str(path).replace("\0", "\\0")), f"cannot be read: {error}") from error
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
         raise RunFileError(path, f"cannot be read: it is {kind} instead of a file")

@@ -84,8 +84,9 @@ class CutMix(Augmentation):
     """
 
     effect = (
-        "with probability `p` pastes a rectangle of another image of the batch, and mixes their labels by area; the"
-        " share follows Beta(`alpha`, `alpha`)"
+        "with probability `p` pastes a rectangle of another image of the batch, and mixes their labels by its"
+        " area. The share that is kept follows Beta(`alpha`, `alpha`) before the rectangle is cut at the borders, as in"
+        " the published code: with `alpha=1` it is about 0.7 on average instead of 0.5"
     )
     source = "Yun et al. 2019"
     mixes = True
