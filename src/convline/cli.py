@@ -188,7 +188,7 @@ class Split(StrEnum):
 @app.command()
 def compare(
     groups: Annotated[
-        list[str], typer.Argument(metavar="A B", help="Two folders, or A1 A2 vs B1 B2, or one and --by.")
+        list[str], typer.Argument(metavar="A B", help="Two folders, or A1 A2 vs B1 B2 vs C, or one and --by.")
     ],
     by: Annotated[
         str | None, typer.Option(metavar="KEY", help="Split by a setting: model, or model=lenet,vgg11")
@@ -196,11 +196,16 @@ def compare(
     on: Annotated[Split, typer.Option(help="The split whose metric is compared.")] = Split.TEST,
     metric: Annotated[str, typer.Option(help="The metric that is compared: acc, loss or another of the runs.")] = "acc",
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write everything as JSON.")] = None,
+    confirm: Annotated[
+        int, typer.Option(metavar="SEEDS", min=0, help="Train each again with so many fresh seeds, and compare those.")
+    ] = 0,
+    trusted: Trust = None,
 ) -> None:
-    """Test whether two groups of runs differ, and estimate how many more seeds would show it."""
-    from convline.reporting.compare import compare as compare_runs
+    """Test whether two groups of runs or more differ, and estimate how many more seeds would show it."""
+    trust(trusted or [])
+    from convline.commands.compare import compare_and_confirm
 
-    compare_runs(groups, by, on.value, metric, json)
+    compare_and_confirm(groups, by, on.value, metric, json, confirm)
 
 
 @app.command()

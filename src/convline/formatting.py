@@ -30,7 +30,7 @@ def typed_command() -> list[str]:
     program, *words = sys.argv
     if Path(program).stem not in ("convline", "__main__"):
         return [Path(sys.executable).name, program, *words]
-    return ["convline", "train", *(words[1:] if words[:1] == ["train"] else words)]
+    return ["convline", *words] if words[:1] in (["train"], ["compare"]) else ["convline", "train", *words]
 
 
 def figures_command(run_dir: Path) -> str:

@@ -1,5 +1,6 @@
 """`convline compare`: its groups, its words, the command."""
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -7,23 +8,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from convline.errors import UserError
 from convline.records import test_log
 from convline.reporting.compare import as_dict
-from convline.reporting.comparison import comparison, two_groups
+from convline.reporting.comparison import find_groups
+from convline.reporting.several_groups import compare_several, letter_display
 from convline.reporting.statistics import seeds_needed
-from convline.reporting.verdict import paragraphs
+from convline.reporting.verdict import paragraphs, paragraphs_of_several
 from support.commands import SMALL, convline, run_dirs, train
-from support.compared import made, predict, two_models
+from support.compared import comparison_of, made, predict, two_models
 from support.made_runs import base_config, make_run
 
 # --- groups ---------------------------------------------------------------------------------------------------------
 
 
 def names(*group: str, by: str | None = None) -> list[tuple[str, list[str]]]:
-    return [(side.name, [run.folder.name for run in side.runs]) for side in two_groups(group, by, "test/acc")]
+    return [(side.name, [run.folder.name for run in side.runs]) for side in find_groups(group, by, "test/acc")]
 
 
 def test_groups_are_folders_lists_or_values_of_a_setting(tmp_path: Path) -> None:
@@ -42,7 +47,7 @@ def test_of_several_configurations_validation_chooses(tmp_path: Path) -> None:
             made(tmp_path / "a" / f"{lr},{seed}", accuracy, lr=lr, seed=seed)
     made(tmp_path / "b", 0.7, "dense")
     made(tmp_path / "a" / "broken", 0.99, status="failed")
-    a, _ = two_groups([str(tmp_path / "a"), str(tmp_path / "b")], None, "test/acc")
+    a, _ = find_groups([str(tmp_path / "a"), str(tmp_path / "b")], None, "test/acc")
     assert [run.folder.name for run in a.runs] == ["0.2,0", "0.2,1"]
     assert a.notes == ["1 run not finished and left out", "the best of 3 configurations by val/acc: lr=0.2"]
 
@@ -53,7 +58,7 @@ def test_of_several_configurations_the_lowest_loss_is_chosen_where_it_is_watched
         config = (run / "config.yaml").read_text().replace("monitor: val/acc", "monitor: val/loss")
         (run / "config.yaml").write_text(config)
     made(tmp_path / "b", 0.7, "dense")
-    a, _ = two_groups([str(tmp_path / "a"), str(tmp_path / "b")], None, "test/acc")
+    a, _ = find_groups([str(tmp_path / "a"), str(tmp_path / "b")], None, "test/acc")
     assert [run.folder.name for run in a.runs] == ["0.2"]
     assert a.notes == ["the best of 2 configurations by val/loss: lr=0.2"]
 
@@ -61,16 +66,15 @@ def test_of_several_configurations_the_lowest_loss_is_chosen_where_it_is_watched
 @pytest.mark.parametrize(
     ("group", "by", "said"),
     [
-        (["A"], None, "compare takes two groups of runs, but got: A"),
+        (["A"], None, "compare takes two groups of runs or more, but got: A"),
         (["A", "B", "A"], None, "convline compare A1 A2 vs B1 B2"),
         (["A", "vs"], None, "compare takes two groups"),
-        (["A", "vs", "B", "vs", "A"], None, "compare takes two groups"),
+        (["A", "vs", "B", "vs", "A"], None, "a run cannot be compared with itself"),
         (["A", "nowhere"], None, "nowhere is not there"),
         (["A", "A"], None, "a run cannot be compared with itself"),
         (["A", "failed"], None, "none of 1 run there is finished and has test/acc"),
-        (["."], "model", "model has 3 values here: .*--by model="),
-        (["."], "model=lenet", "this must give two groups"),
-        (["."], "model=lenet,vgg", "this must give two groups"),
+        (["."], "model=lenet", "this must give at least two groups"),
+        (["."], "model=lenet,vgg", "this must give at least two groups"),
         (["."], "modle", r"no setting of these runs \(did you mean 'model'\?\)"),
         (["."], "_target_", "is one of .*: type it in full"),
     ],
@@ -83,14 +87,14 @@ def test_what_is_no_two_groups_is_one_screen(
         made(Path(name), 0.9, model)
     made(Path("failed"), 0.9, status="failed")
     with pytest.raises(UserError, match=f"(?s){said}"):
-        two_groups(group, by, "test/acc")
+        find_groups(group, by, "test/acc")
 
 
 # --- words ----------------------------------------------------------------------------------------------------------
 
 
 def said(folders: list[str], part: str = "test", figure: str = "acc") -> str:
-    return " ".join(paragraphs(comparison(folders, None, part, figure)))
+    return " ".join(paragraphs(comparison_of(folders, f"{part}/{figure}")))
 
 
 def test_a_clear_difference_is_said(tmp_path: Path) -> None:
@@ -129,7 +133,7 @@ def test_a_side_that_was_chosen_among_several_is_said_to_be(tmp_path: Path) -> N
         make_run(tmp_path / "lenet" / f"other{seed}", base_config(), {"optimizer.lr": 0.5, "seed": seed}, accuracy)
     text = said(folders)
     assert "A was chosen as the best of 2 configurations by val/acc" in text
-    assert "Train the chosen one with other seeds" in text
+    assert "train it with seeds that chose nothing: --confirm 5" in text
     assert "B was chosen" not in text
 
 
@@ -170,6 +174,78 @@ def test_test_set_evaluations_are_told(tmp_path: Path) -> None:
     assert "The test set was evaluated 4 times" in said(folders)
 
 
+def test_few_differing_images_are_no_proof_for_other_images(tmp_path: Path) -> None:
+    folders = two_models(tmp_path, [0.99, 0.98], [0.97, 0.96])
+    for seed in (0, 1):
+        predict(tmp_path / "lenet" / f"seed={seed}", np.arange(400) >= 0)
+        predict(tmp_path / "dense" / f"seed={seed}", np.arange(400) >= 5)
+    text = said(folders)
+    assert "these networks may be alike: only 5 images of 400 tell them apart" in text
+    for seed in (0, 1):
+        predict(tmp_path / "dense" / f"seed={seed}", np.arange(400) >= 6)
+    assert "On other images of the kind, these networks would differ" in said(folders)
+
+
+# --- more than two groups -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("num_groups", "different", "letters"),
+    [
+        (3, [], ["a", "a", "a"]),
+        (3, [(0, 2)], ["a", "ab", "b"]),
+        (3, [(0, 1), (0, 2)], ["a", "b", "b"]),
+        (3, [(0, 1), (0, 2), (1, 2)], ["a", "b", "c"]),
+        (4, [(0, 2), (0, 3), (1, 3)], ["a", "ab", "bc", "c"]),
+        (4, [(0, 1)], ["a", "b", "ab", "ab"]),
+    ],
+)
+def test_letters_by_hand(num_groups: int, different: list[tuple[int, int]], letters: list[str]) -> None:
+    assert letter_display(num_groups, different) == letters
+
+
+@given(st.integers(2, 8).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.tuples(*[st.integers(0, n - 1)] * 2)))))
+def test_two_groups_share_no_letter_exactly_if_they_differ(drawn: tuple[int, set[tuple[int, int]]]) -> None:
+    num_groups, pairs = drawn
+    different = {(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]}
+    letters = letter_display(num_groups, sorted(different))
+    assert all(letters)
+    for i, j in itertools.combinations(range(num_groups), 2):
+        assert (not set(letters[i]) & set(letters[j])) == ((i, j) in different)
+
+
+def three_models(folder: Path, *figures: list[float]) -> None:
+    for model, values in zip(("lenet", "dense", "alexnet"), figures, strict=True):
+        for seed, accuracy in enumerate(values):
+            made(folder / model / f"seed={seed}", accuracy, model, seed)
+
+
+def test_three_groups_are_compared_each_with_each(tmp_path: Path) -> None:
+    three_models(tmp_path, [0.990, 0.992, 0.991], [0.970, 0.971, 0.972], [0.9905, 0.9909, 0.9921])
+    groups = find_groups([str(tmp_path)], "model", "test/acc")
+    result = compare_several(groups, "test/acc")
+    assert [group.name for group in result.groups] == ["model=alexnet", "model=lenet", "model=dense"]
+    assert result.letters == ["a", "a", "b"]
+    p = [stats.ttest_ind(*(result.groups[i].sample("test/acc").values for i in pair), equal_var=False).pvalue
+         for pair in ((0, 1), (0, 2), (1, 2))]  # fmt: skip
+    first, second = sorted(p[1:])
+    assert sorted(pair.adjusted for pair in result.pairs) == pytest.approx(
+        [3 * first, max(3 * first, 2 * second), p[0]]
+    )
+    text = " ".join(paragraphs_of_several(result))
+    assert "Groups without a common letter differ, with 95 % confidence over all 3 comparisons together" in text
+    assert "2 of 3 pairs" in text
+
+
+def test_groups_of_one_seed_are_told_apart_by_nothing(tmp_path: Path) -> None:
+    three_models(tmp_path, [0.99], [0.97], [0.95])
+    result = compare_several(find_groups([str(tmp_path)], "model", "test/acc"), "test/acc")
+    assert result.letters == ["a", "a", "a"]
+    text = " ".join(paragraphs_of_several(result))
+    assert "The data support no difference between any two of them" in text
+    assert "3 pairs could not be tested" in text
+
+
 # --- the command ----------------------------------------------------------------------------------------------------
 
 
@@ -205,7 +281,7 @@ def test_a_sweep_as_it_is_made_is_compared(tmp_path: Path) -> None:
 def test_a_mistake_is_one_screen_and_a_status(tmp_path: Path) -> None:
     done = convline(tmp_path, "compare", "a")
     assert (done.status, done.out) == (1, "")
-    assert done.err.startswith("error: compare takes two groups of runs, but got: a\n")
+    assert done.err.startswith("error: compare takes two groups of runs or more, but got: a\n")
     made(tmp_path / "a", 0.9)
     made(tmp_path / "b", 0.8, "dense")
     done = convline(tmp_path, "compare", "a", "b", "--json", "missing/x.json")
@@ -215,7 +291,7 @@ def test_a_mistake_is_one_screen_and_a_status(tmp_path: Path) -> None:
 
 def written(folders: list[str]) -> dict[str, Any]:
     """What `--json` gives, read again."""
-    content = json.loads(json.dumps(as_dict(comparison(folders, None, "test", "acc")), allow_nan=False))
+    content = json.loads(json.dumps(as_dict(comparison_of(folders)), allow_nan=False))
     assert isinstance(content, dict)
     return content
 
@@ -248,3 +324,37 @@ def test_everything_is_json(tmp_path: Path) -> None:
     assert images["difference"]["value"] == pytest.approx(8 / 400)
     assert "p" not in images["difference"], "the bootstrap has none, and NaN is no JSON"
     assert [(pair["only_a"], pair["only_b"]) for pair in images["pairs"]] == [(8, 0)]
+
+
+def test_more_than_two_groups_on_the_terminal_and_as_json(tmp_path: Path) -> None:
+    three_models(tmp_path / "runs", [0.990, 0.992, 0.991], [0.970, 0.971, 0.972], [0.9905, 0.9909, 0.9921])
+    done = convline(tmp_path, "compare", "runs", "--by", "model", "--json", "x.json")
+    assert done.status == 0, done.err
+    rows = [line.split() for line in done.out.splitlines()]
+    assert ["model=lenet", "99.10", "±", "0.10", "(3)", "3", "a"] in rows
+    assert ["model=dense", "97.10", "±", "0.10", "(3)", "3", "b"] in rows
+    content = json.loads((tmp_path / "x.json").read_text())
+    assert [group["letters"] for group in content["groups"]] == ["a", "a", "b"]
+    assert len(content["pairs"]) == 3
+
+
+@pytest.mark.slow
+def test_a_chosen_configuration_is_confirmed_by_fresh_seeds(tmp_path: Path) -> None:
+    done = train(tmp_path, "-m", *SMALL, "optimizer.lr=0.05,0.001", "data.batch_size=32,64", "seed=0,1")
+    assert done.status == 0, done.err
+    (sweep,) = [path.parent for path in (tmp_path / "runs").glob("*/sweep.json")]
+    command = ("compare", str(sweep), "--by", "lr=0.05,0.001", "--confirm", "2", "--json", "x.json")
+    done = convline(tmp_path, *command)
+    assert done.status == 0, done.err
+    assert "was chosen as the best of 2 configurations" in done.out
+    (folder,) = (tmp_path / "runs").glob("*_confirm")
+    runs = [path.parent for path in folder.glob("*/config.yaml")]
+    assert sorted(yaml.safe_load((run / "config.yaml").read_text())["seed"] for run in runs) == [2, 2, 3, 3]
+    fresh = done.out.split("fresh seeds alone")[1]
+    assert "was chosen" not in fresh
+    content = json.loads((tmp_path / "x.json").read_text())
+    assert (content["a"]["seeds"], content["b"]["seeds"]) == ([2, 3], [2, 3])
+    again = convline(tmp_path, "compare", str(tmp_path / "runs"), *command[2:])
+    assert again.status == 0, again.err
+    assert len(list(folder.glob("*/config.yaml"))) == 4, "nothing was trained twice"
+    assert again.out.split("fresh seeds alone")[1] == fresh

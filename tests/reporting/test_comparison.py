@@ -11,9 +11,17 @@ from scipy import stats
 
 from convline.errors import UserError
 from convline.reporting import paired_tests as predictions
-from convline.reporting.comparison import comparison
-from convline.reporting.statistics import Sample, holm, paired, pooled_correlation, seeds_needed, selection_bias, welch
-from support.compared import LABELS, made, predict, two_models
+from convline.reporting.statistics import (
+    Sample,
+    holm,
+    paired,
+    pooled_correlation,
+    seeds_needed,
+    selection_bias,
+    share_interval,
+    welch,
+)
+from support.compared import LABELS, comparison_of, made, predict, two_models
 
 # --- intervals over seeds -------------------------------------------------------------------------------------------
 
@@ -145,7 +153,7 @@ def test_networks_of_the_same_seed_are_paired(tmp_path: Path) -> None:
     folders = two_models(tmp_path, [0.9, 0.9, 0.9], [0.8, 0.8])
     for number, run in enumerate(sorted(tmp_path.glob("*/seed=*"))):
         predict(run, np.arange(400) >= 10 * number)  # dense 0, 1; lenet 0, 1, 2
-    images = comparison(folders, None, "test", "acc").images
+    images = comparison_of(folders).images
     assert images is not None
     assert images.by_seed
     assert [pair.runs for pair in images.pairs] == [("seed=0", "seed=0"), ("seed=1", "seed=1")]
@@ -160,7 +168,7 @@ def test_other_images_are_refused(tmp_path: Path) -> None:
     predict(a, LABELS >= 0)
     predict(b, LABELS >= 0, LABELS[::-1].copy())
     with pytest.raises(UserError, match="not evaluated on the same test images: their labels differ"):
-        comparison([str(a), str(b)], None, "test", "acc")
+        comparison_of([str(a), str(b)])
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04half", b"not a zip", b"\x93NUMPY\x01\x00"])
@@ -170,16 +178,16 @@ def test_damaged_predictions_are_named(content: bytes, tmp_path: Path) -> None:
     predict(b, LABELS >= 0)
     (b / "predictions" / "test.npz").write_bytes(content)
     with pytest.raises(UserError, match=r"b/predictions/test\.npz is damaged"):
-        comparison([str(a), str(b)], None, "test", "acc")
+        comparison_of([str(a), str(b)])
 
 
 def test_without_predictions_other_data_are_refused(tmp_path: Path) -> None:
     a, b = made(tmp_path / "a", 0.9), made(tmp_path / "b", 0.8, "dense")
-    assert comparison([str(a), str(b)], None, "test", "acc").images is None
+    assert comparison_of([str(a), str(b)]).images is None
     content = json.loads((b / "environment.json").read_text()) | {"data_fingerprint": "other"}
     (b / "environment.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="not on the same data"):
-        comparison([str(a), str(b)], None, "test", "acc")
+        comparison_of([str(a), str(b)])
 
 
 def test_holm_by_hand() -> None:
@@ -187,3 +195,9 @@ def test_holm_by_hand() -> None:
     assert holm([0.5, 0.01, 0.03, 0.02]) == pytest.approx([0.5, 0.04, 0.06, 0.06])
     assert holm([0.4, 0.9]) == pytest.approx([0.8, 0.9])
     assert holm([]) == []
+
+
+@pytest.mark.parametrize("num_correct", [0, 1, 5, 180, 359, 360])
+def test_the_interval_of_an_accuracy_over_images_is_wilsons(num_correct: int) -> None:
+    expected = stats.binomtest(num_correct, 360).proportion_ci(0.95, method="wilson")
+    assert share_interval(num_correct / 360, 360) == pytest.approx((expected.low, expected.high), abs=1e-9)

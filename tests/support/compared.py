@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from convline.reporting.comparison import Comparison, comparison, find_groups
 from support.made_runs import base_config, make_run
 
 CONFIG = base_config()
@@ -32,3 +33,8 @@ def two_models(folder: Path, a: list[float], b: list[float]) -> list[str]:
         for seed, accuracy in enumerate(figures):
             made(folder / model / f"seed={seed}", accuracy, model, seed)
     return [str(folder / "lenet"), str(folder / "dense")]
+
+
+def comparison_of(folders: list[str], metric: str = "test/acc") -> Comparison:
+    first, second = find_groups(folders, None, metric)
+    return comparison(first, second, metric)

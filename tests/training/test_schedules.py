@@ -37,16 +37,16 @@ BY_HAND = {
     "step every epoch": (step(6, 2, every=1, gamma=0.1), [1, 1, 0.1, 0.1, 0.01, 0.01]),
     "step every two epochs": (step(6, 2, every=2, gamma=0.5), [1, 1, 1, 1, 0.5, 0.5]),
     "step after a warm-up": (step(6, 2, every=1, gamma=0.1, warmup=0.34), [0.5, 1, 1, 1, 0.1, 0.1]),
-    "linear": (linear(5, 1), [1, 0.75, 0.5, 0.25, 0]),
-    "linear to a tenth": (linear(4, 1, final=0.1), [1, 0.7, 0.4, 0.1]),
-    "linear after a warm-up": (linear(7, 1, warmup=0.3), [0.5, 1, 1, 0.75, 0.5, 0.25, 0]),
-    "cosine": (cosine(5, 1), [1, (1 + R) / 2, 0.5, (1 - R) / 2, 0]),
-    "cosine to a fifth": (cosine(3, 1, final=0.2), [1, 0.6, 0.2]),
-    "cosine after a warm-up": (cosine(5, 1, warmup=0.4), [0.5, 1, 1, 0.5, 0]),
-    # up in four steps from 0.2 (half-way 0.6), down in four to 0
+    "linear": (linear(4, 1), [1, 0.75, 0.5, 0.25]),
+    "linear to a tenth": (linear(3, 1, final=0.1), [1, 0.7, 0.4]),
+    "linear after a warm-up": (linear(6, 1, warmup=0.33), [0.5, 1, 1, 0.75, 0.5, 0.25]),
+    "cosine": (cosine(4, 1), [1, (1 + R) / 2, 0.5, (1 - R) / 2]),
+    "cosine to a fifth": (cosine(2, 1, final=0.2), [1, 0.6]),
+    "cosine after a warm-up": (cosine(4, 1, warmup=0.5), [0.5, 1, 1, 0.5]),
+    # up in four steps from 0.2 (half-way 0.6), down in four to 0, of which the last is not taken
     "onecycle": (
-        onecycle(9, 3, warmup=5 / 9, initial=0.2, final=0.0),
-        [0.2, 0.6 - 0.4 * R, 0.6, 0.6 + 0.4 * R, 1, (1 + R) / 2, 0.5, (1 - R) / 2, 0],
+        onecycle(8, 3, warmup=5 / 9, initial=0.2, final=0.0),
+        [0.2, 0.6 - 0.4 * R, 0.6, 0.6 + 0.4 * R, 1, (1 + R) / 2, 0.5, (1 - R) / 2],
     ),
 }
 
@@ -76,6 +76,14 @@ def test_factors_lie_between_0_and_1_also_in_the_step_after_the_last(
     assert all(0 <= value <= 1 + 1e-12 for value in factors)
 
 
+@pytest.mark.parametrize("total_steps", [1, 2, 3, 10, 97])
+@pytest.mark.parametrize("name", ["cosine", "linear", "onecycle"])
+def test_the_last_step_trains_and_the_one_after_it_would_have_the_final_factor(name: str, total_steps: int) -> None:
+    factor = MAKERS[name](total_steps, 1, final=0.0)
+    assert factor(total_steps - 1) > 0
+    assert factor(total_steps) == pytest.approx(0, abs=1e-12)
+
+
 @pytest.mark.parametrize("name", ["constant", "step", "cosine", "linear"])
 def test_warmup_rises_in_equal_steps_to_1_and_leaves_the_shape_to_the_rest(name: str) -> None:
     warmed, plain = MAKERS[name](50, 5, warmup=0.2), MAKERS[name](40, 5)
@@ -93,33 +101,37 @@ def test_a_factor_has_no_memory(name: str) -> None:
 # --- torch's --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("reach_final", [False, True])
 @pytest.mark.parametrize("warmup", [0.1, 0.25, 0.3, 0.5, 0.77])
 @pytest.mark.parametrize("total_steps", [20, 101])
 @pytest.mark.parametrize(("initial", "final"), [(0.04, 4e-6), (0.1, 1e-3)])
-def test_onecycle_is_torchs(total_steps: int, warmup: float, initial: float, final: float) -> None:
+def test_onecycle_is_torchs_with_and_without_its_last_step(
+    total_steps: int, warmup: float, initial: float, final: float, reach_final: bool
+) -> None:
     torch_factors = torchs(
         OneCycleLR,
         total_steps,
         max_lr=1.0,
-        total_steps=total_steps,
+        total_steps=total_steps + (not reach_final),
         pct_start=warmup,
         div_factor=1 / initial,
         final_div_factor=initial / final,
         cycle_momentum=False,
     )
-    factors = sequence(onecycle(total_steps, 5, warmup, initial, final), total_steps)
+    factors = sequence(onecycle(total_steps, 5, warmup, initial, final, reach_final), total_steps)
     assert factors == pytest.approx(torch_factors, abs=1e-9)
 
 
 def test_onecycles_defaults_are_torchs() -> None:
-    torch_factors = torchs(OneCycleLR, 40, max_lr=1.0, total_steps=40, cycle_momentum=False)
+    torch_factors = torchs(OneCycleLR, 40, max_lr=1.0, total_steps=41, cycle_momentum=False)
     assert sequence(onecycle(40, 5), 40) == pytest.approx(torch_factors, abs=1e-9)
 
 
+@pytest.mark.parametrize("reach_final", [False, True])
 @pytest.mark.parametrize("final", [0.0, 0.1])
-def test_cosine_is_torchs_ending_in_the_last_step(final: float) -> None:
-    torch_factors = torchs(CosineAnnealingLR, 30, T_max=29, eta_min=final)
-    assert sequence(cosine(30, 5, final=final), 30) == pytest.approx(torch_factors, abs=1e-9)
+def test_cosine_is_torchs(final: float, reach_final: bool) -> None:
+    torch_factors = torchs(CosineAnnealingLR, 30, T_max=30 - reach_final, eta_min=final)
+    assert sequence(cosine(30, 5, final=final, reach_final=reach_final), 30) == pytest.approx(torch_factors, abs=1e-9)
 
 
 @pytest.mark.parametrize(("every", "gamma"), [(1, 0.5), (2, 0.1), (3, 0.9)])
@@ -128,6 +140,8 @@ def test_step_is_torchs_counted_in_epochs(every: int, gamma: float) -> None:
     assert sequence(step(35, 5, every=every, gamma=gamma), 35) == pytest.approx(torch_factors, rel=1e-9)
 
 
-def test_linear_is_torchs() -> None:
-    torch_factors = torchs(torch.optim.lr_scheduler.LinearLR, 30, start_factor=1.0, end_factor=0.2, total_iters=29)
-    assert sequence(linear(30, 5, final=0.2), 30) == pytest.approx(torch_factors, abs=1e-9)
+@pytest.mark.parametrize("reach_final", [False, True])
+def test_linear_is_torchs(reach_final: bool) -> None:
+    steps = 30 - reach_final
+    torch_factors = torchs(torch.optim.lr_scheduler.LinearLR, 30, start_factor=1.0, end_factor=0.2, total_iters=steps)
+    assert sequence(linear(30, 5, final=0.2, reach_final=reach_final), 30) == pytest.approx(torch_factors, abs=1e-9)

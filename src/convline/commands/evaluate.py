@@ -7,6 +7,7 @@ import torch
 
 from convline.config.overrides import moved_data_root
 from convline.records import test_log
+from convline.reporting.metric_text import interval_over_images
 from convline.run import console
 from convline.training.evaluation import Evaluation, evaluate, measure
 from convline.training.loaded_run import LoadedRun
@@ -36,6 +37,9 @@ def reevaluate(run_dir: Path, tta: str | None = None, settings: Sequence[str] = 
     loss = build_loss(cfg)
     for name, value in measure(evaluation, loss, build_metrics_of(cfg, run.data)).items():
         console.print_notice(f"test/{name} {value:.6f}")
+    if not evaluation.is_multilabel:
+        limits = interval_over_images(evaluation.accuracy, len(evaluation.labels))
+        console.print_notice(f"test/acc on other images of the kind: {limits} (95 % interval)")
     if tta is not None:
         augmented = evaluate(network, run.data.eval_loader("test", run.device), cfg.trainer.precision, tta)
         for name, value in measure(augmented, loss).items():

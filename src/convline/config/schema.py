@@ -223,7 +223,8 @@ class Schedule:
 
     _target_: str = MISSING
     _partial_: bool = MISSING
-    warmup: float = within(FRACTION)  # fraction of the run in which the factor rises linearly to 1
+    # fraction of the run in which the factor rises linearly to 1; rounded to whole steps, so that it may be none
+    warmup: float = within(FRACTION)
 
 
 @dataclass
@@ -238,7 +239,8 @@ class StepSchedule(Schedule):
 class DecaySchedule(Schedule):
     """Configure `convline.training.schedules.cosine` and `linear`."""
 
-    final: float = within(between(0, 1))  # last factor
+    final: float = within(between(0, 1))  # factor of the step after the last
+    reach_final: bool = MISSING  # the last step itself has that factor: with 0, it changes no weight
 
 
 @dataclass
@@ -246,7 +248,8 @@ class OneCycleSchedule(Schedule):
     """Configure `convline.training.schedules.onecycle`."""
 
     initial: float = within(SHARE)  # first factor
-    final: float = within(between(0, 1))  # last factor
+    final: float = within(between(0, 1))  # factor of the step after the last
+    reach_final: bool = MISSING  # the last step itself has that factor: with 0, it changes no weight
 
 
 DEVICES = Range(

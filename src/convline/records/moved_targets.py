@@ -22,11 +22,15 @@ MOVED_TARGETS = {
     },
 }
 
+# What a function under its former name did before it became a setting.
+FORMER_SETTINGS = {f"convline.optim.{name}": {"reach_final": True} for name in ("cosine", "linear", "onecycle")}
+
 
 def with_current_targets(node: Any) -> Any:
     """Return a copy of a config, as plain containers, in which every moved `_target_` is the present one."""
     if isinstance(node, Mapping):
-        return {
+        target = node.get("_target_")
+        return (FORMER_SETTINGS.get(target, {}) if isinstance(target, str) else {}) | {
             key: MOVED_TARGETS.get(value, value)
             if key == "_target_" and isinstance(value, str)
             else with_current_targets(value)

@@ -60,6 +60,7 @@ COUNT_OR_NONE = Range(lambda value: value is None or (_is_whole(value) and value
 SECONDS = Range(lambda value: _is_number(value) and 0 <= value < math.inf, "a number of seconds")
 MAPPING = Range(lambda value: isinstance(value, dict), "a mapping")
 NUMBERS = Range(_mapping_of(_is_number), "a mapping of names to numbers")
+COUNTS = Range(_mapping_of(lambda value: _is_whole(value) and value > 0), "a mapping of names to whole numbers above 0")
 NAMES = Range(_mapping_of(_is_text), "a mapping of names to texts")
 CLASS_ACCURACY = Range(
     lambda value: _mapping_of(_mapping_of(_is_number_or_none))(value) and "val" in value,
@@ -72,6 +73,7 @@ SUMMARY: Schema = {
     "status": Range(lambda value: value in STATUSES, f"one of {', '.join(STATUSES)}"),
     "seconds": SECONDS,
     "metrics": NUMBERS,
+    "num_images": COUNTS,  # of val and test, where each image is either correct or incorrect
     "choices": NAMES,
     "error": TEXT_OR_NONE,
     "best_epoch": COUNT_OR_NONE,
@@ -84,6 +86,7 @@ SUMMARY: Schema = {
     "macs": COUNT,
     "pid": COUNT,
     "swept": TEXTS,
+    "confirms": Range(lambda value: isinstance(value, bool), "true or false"),
     "code_folders": TEXTS,
     "changed_code": TEXTS,
     "ranks": Range(_list_of(lambda value: _is_whole(value) and value > 0), "a list of numbers of ranks"),

@@ -1,10 +1,11 @@
-"""Compare two configurations for `convline compare`: print whether they differ, and how many seeds would show it."""
+"""Compare configurations for `convline compare`: print whether they differ, and how many seeds would show it."""
 
 import dataclasses
 import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from string import ascii_letters
 from typing import Any
 
 from rich.table import Table as Grid
@@ -12,10 +13,12 @@ from rich.text import Text
 
 from convline.config.metrics import is_share
 from convline.errors import UserError
+from convline.formatting import UNKNOWN
 from convline.reporting import verdict
-from convline.reporting.comparison import Comparison, comparison
+from convline.reporting.comparison import Comparison, Group, comparison, find_groups
 from convline.reporting.metric_text import mean_and_spread, name_with_unit, signed_text
 from convline.reporting.paired_tests import ImageComparison
+from convline.reporting.several_groups import SeveralGroups, compare_several
 from convline.reporting.statistics import Difference
 from convline.reporting.terminal import console
 
@@ -28,41 +31,43 @@ def compare(
     split: str = "test",
     metric_name: str = "acc",
     json_file: Path | None = None,
-) -> None:
-    """Compare two groups of runs and print whether the data support a difference.
+    without_confirming: bool = False,
+) -> list[Group]:
+    """Compare groups of runs and print whether the data support a difference.
 
     Args:
-        arguments: the folders of the two sides; see `two_groups`.
-        by: setting by whose values the runs of one folder are split into two sides.
+        arguments: the folders of the groups; see `find_groups`.
+        by: setting by whose values the runs of one folder are split into groups.
         split: "test" or "val".
         metric_name: "acc", "loss" or another metric of the runs.
         json_file: file that receives the comparison as JSON; None: no file.
+        without_confirming: leave out runs that an earlier command has trained to confirm a comparison.
+    Returns:
+        The groups.
     Raises:
-        UserError: there are not two groups, or they were evaluated on different images.
+        UserError: there are fewer than two groups, or they were evaluated on different images.
     """
-    result = comparison(arguments, by, split, metric_name)
-    _show(result)
+    metric = f"{split}/{metric_name}"
+    groups = find_groups(arguments, by, metric, without_confirming)
+    if len(groups) == 2:
+        result = comparison(groups[0], groups[1], metric)
+        _show(result)
+        content = as_dict(result)
+    else:
+        several = compare_several(groups, metric)
+        _show_several(several)
+        content = several_as_dict(several)
     if json_file is not None:
         try:
-            json_file.write_text(json.dumps(as_dict(result), indent=2) + "\n")
+            json_file.write_text(json.dumps(content, indent=2) + "\n")
         except OSError as error:
             raise UserError(f"--json {json_file}: it cannot be written: {error.strerror}") from error
+    return groups
 
 
 def as_dict(result: Comparison) -> dict[str, Any]:
     """Convert a comparison, its runs and its verdict to a dict that JSON can hold."""
-    sides = {
-        letter: {
-            "name": group.name,
-            "runs": [str(run.folder) for run in group.runs],
-            "seeds": [run.seed for run in group.runs],
-            "values": list(group.sample(result.metric).values),
-            "mean": group.sample(result.metric).mean,
-            "sd": None if len(group.runs) < 2 else group.sample(result.metric).sd,
-            "notes": group.notes,
-        }
-        for letter, group in (("a", result.a), ("b", result.b))
-    }
+    sides = {letter: _group_as_dict(group, result.metric) for letter, group in (("a", result.a), ("b", result.b))}
     images = dataclasses.asdict(result.images) if result.images else None
     if images:
         del images["difference"]["p"]  # the bootstrap has none
@@ -78,6 +83,34 @@ def as_dict(result: Comparison) -> dict[str, Any]:
     }
 
 
+def several_as_dict(result: SeveralGroups) -> dict[str, Any]:
+    """Convert a comparison of more than two groups to a dict that JSON can hold."""
+    groups = [
+        {**_group_as_dict(group, result.metric), "letters": letters}
+        for group, letters in zip(result.groups, result.letters, strict=True)
+    ]
+    return {
+        "metric": result.metric,
+        "groups": groups,
+        "pairs": [dataclasses.asdict(pair) for pair in result.pairs],
+        "test_set_evaluations": result.num_test_evaluations,
+        "verdict": verdict.paragraphs_of_several(result),
+    }
+
+
+def _group_as_dict(group: Group, metric: str) -> dict[str, Any]:
+    sample = group.sample(metric)
+    return {
+        "name": group.name,
+        "runs": [str(run.folder) for run in group.runs],
+        "seeds": [run.seed for run in group.runs],
+        "values": list(sample.values),
+        "mean": sample.mean,
+        "sd": None if sample.n < 2 else sample.sd,
+        "notes": group.notes,
+    }
+
+
 def _show(result: Comparison) -> None:
     terminal = console()
     terminal.print(f"{result.metric} of the checkpoints that validation chose", style="bold")
@@ -90,9 +123,57 @@ def _show(result: Comparison) -> None:
         terminal.print(_differences(result))
     if result.images and result.images.pairs:
         terminal.print(_pairs(result.images))
+    _print_verdict(verdict.paragraphs(result))
+
+
+def _print_verdict(paragraphs: Sequence[str]) -> None:
+    terminal = console()
     terminal.print()
-    for index, paragraph in enumerate(verdict.paragraphs(result)):
+    for index, paragraph in enumerate(paragraphs):
         terminal.print(paragraph, style="bold" if index == 0 else "")
+
+
+def _show_several(result: SeveralGroups) -> None:
+    terminal = console()
+    terminal.print(f"{result.metric} of the checkpoints that validation chose", style="bold")
+    grid = Grid(box=None, padding=(0, 1), pad_edge=False)
+    for column in ("", name_with_unit(result.metric), "seeds", "letters"):
+        grid.add_column(column, justify="right" if column == "seeds" else "left")
+    for group, letters in zip(result.groups, result.letters, strict=True):
+        sample = group.sample(result.metric)
+        value = mean_and_spread(result.metric, sample)
+        grid.add_row(Text(f"  {group.name}"), value, str(sample.n), " " * _indent(letters) + letters)
+    terminal.print(grid)
+    for group in result.groups:
+        for note in group.notes:
+            terminal.print(f"  {group.name}: {note}")
+    terminal.print()
+    terminal.print(_pairs_of_several(result))
+    _print_verdict(verdict.paragraphs_of_several(result))
+
+
+def _indent(letters: str) -> int:
+    """Return the position of the first letter, so that equal letters stand below each other."""
+    return ascii_letters.find(letters[0])
+
+
+def _pairs_of_several(result: SeveralGroups) -> Grid:
+    """Tabulate the pairs, the least probable to be alike first."""
+    unit = " (points)" if is_share(result.metric) else ""
+    grid = Grid(box=None, padding=(0, 1), pad_edge=False)
+    for column in ("", f"difference{unit}", "Welch's p", "p after Holm"):
+        grid.add_column(column, justify="right" if column else "left")
+    pairs = sorted(result.pairs, key=lambda pair: pair.adjusted)
+    for pair in pairs[:MAX_PAIRS]:
+        names = f"  {result.groups[pair.first].name} − {result.groups[pair.second].name}"
+        if pair.difference is None:
+            grid.add_row(Text(names), UNKNOWN, UNKNOWN, UNKNOWN)
+        else:
+            value = signed_text(result.metric, pair.difference.value)
+            grid.add_row(Text(names), value, f"{pair.difference.p:.2g}", f"{pair.adjusted:.2g}")
+    if len(pairs) > MAX_PAIRS:
+        grid.add_row(f"  … {len(pairs) - MAX_PAIRS} more; --json FILE writes all")
+    return grid
 
 
 def _sides(result: Comparison) -> Grid:

@@ -1,5 +1,6 @@
-"""Select two groups of runs, each one configuration with its seeds, and compute the statistics of their difference."""
+"""Select groups of runs, each one configuration with its seeds, and compute the statistics of a difference of two."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +36,7 @@ AGAINST = "vs"
 
 @dataclass(frozen=True)
 class Group:
-    """Hold the runs on one side of a comparison.
+    """Hold the runs of one side of a comparison.
 
     Args:
         name: the settings that vary between the sides, or the folders.
@@ -65,51 +66,57 @@ class Group:
         return selection_bias(len(self.candidates), pooled_correlation(pairs), sample.sd, sample.n)
 
 
-def two_groups(arguments: Sequence[str], by: str | None, metric: str) -> tuple[Group, Group]:
-    """Find the two groups of runs that the arguments of `convline compare` name.
+def find_groups(arguments: Sequence[str], by: str | None, metric: str, without_confirming: bool = False) -> list[Group]:
+    """Find the groups of runs, at least two, that the arguments of `convline compare` name.
 
     Args:
-        arguments: `A B`; or `A1 A2 vs B1 B2`, folders of each side; or, with `by`, folders of runs to be split.
-        by: a setting: `model`, `lr` or `optimizer.lr`; with two of its values if it has more: `model=lenet,dense`.
+        arguments: `A B`; or `A1 A2 vs B1 B2 vs C`, folders of each group; or, with `by`, folders of runs to be split.
+        by: a setting: `model`, `lr` or `optimizer.lr`; with the values to take if not all: `model=lenet,dense`.
         metric: name of the metric that every run must have.
+        without_confirming: leave out runs that were trained to confirm a comparison.
     Raises:
-        UserError: there are not two groups, or one has no finished run.
+        UserError: there are fewer than two groups, or one has no finished run.
     """
     if by is not None:
         titles, sides = _split(records.find_runs([Path(argument) for argument in arguments]), by)
     else:
-        paths = _two_sides(arguments)
+        paths = _sides(arguments)
         titles = [" ".join(map(str, side)) for side in paths]
         sides = [records.find_runs(side) for side in paths]
-    if shared := {run.folder.resolve() for run in sides[0]} & {run.folder.resolve() for run in sides[1]}:
-        raise UserError(f"both sides hold the run {min(shared)}; a run cannot be compared with itself.")
+    if without_confirming:
+        sides = [[run for run in side if not run.confirms] for side in sides]
+    num_sides_of_run = Counter(run.folder.resolve() for side in sides for run in side)
+    if shared := [folder for folder, count in num_sides_of_run.items() if count > 1]:
+        raise UserError(f"two sides hold the run {min(shared)}; a run cannot be compared with itself.")
     rows = [_one_configuration(title, side, metric) for title, side in zip(titles, sides, strict=True)]
     names = _names([row for row, _, _ in rows], titles)
-    first, second = (
+    return [
         Group(name, row.runs, notes, candidates) for name, (row, notes, candidates) in zip(names, rows, strict=True)
-    )
-    return first, second
+    ]
 
 
-def _two_sides(arguments: Sequence[str]) -> list[list[Path]]:
-    paths = [Path(argument) for argument in arguments]
-    if AGAINST in arguments:
-        index = list(arguments).index(AGAINST)
-        sides = [paths[:index], paths[index + 1 :]]
-        if all(sides) and AGAINST not in arguments[index + 1 :]:
-            return sides
-    elif len(paths) == 2:
-        return [[path] for path in paths]
+def _sides(arguments: Sequence[str]) -> list[list[Path]]:
+    sides: list[list[Path]] = [[]]
+    for argument in arguments:
+        if argument == AGAINST:
+            sides.append([])
+        else:
+            sides[-1].append(Path(argument))
+    if len(sides) > 1 and all(sides):
+        return sides
+    if len(sides) == 1 and len(sides[0]) == 2:
+        return [[path] for path in sides[0]]
     raise UserError(
-        f"compare takes two groups of runs, but got: {' '.join(arguments)}\n"
+        f"compare takes two groups of runs or more, but got: {' '.join(arguments)}\n"
         "  Two folders (runs or sweeps):   convline compare A B\n"
         f"  Several folders on a side:      convline compare A1 A2 {AGAINST} B1 B2\n"
+        f"  More than two sides:            convline compare A {AGAINST} B {AGAINST} C\n"
         "  One sweep, split by a setting:  convline compare SWEEP --by model"
     )
 
 
 def _split(runs: list[RunRecord], by: str) -> tuple[list[str], list[list[RunRecord]]]:
-    """Split runs into two groups by the values of a setting."""
+    """Split runs into groups by the values of a setting."""
     setting, _, values = by.partition("=")
     # `data` is no column of a table, which holds the runs of one data set
     settings = {run.folder: {"data": run.data, **display_settings(run)} for run in runs if run.settings}
@@ -122,14 +129,14 @@ def _split(runs: list[RunRecord], by: str) -> tuple[list[str], list[list[RunReco
     for run in runs:
         if run.folder in settings:
             groups.setdefault(setting_text(settings[run.folder].get(matching[0], ABSENT)), []).append(run)
-    two_values = values.split(",") if values else list(groups)
-    if len(two_values) != 2 or any(value not in groups for value in two_values):
+    chosen = list(dict.fromkeys(values.split(","))) if values else list(groups)
+    if len(chosen) < 2 or any(value not in groups for value in chosen):
         example = ",".join(list(groups)[:2]) if len(groups) > 1 else "A,B"
         raise UserError(
-            f"--by {by}: this must give two groups, but {setting} has {plural(len(groups), 'value')} here: "
-            f"{', '.join(groups)}.\n  Type two of them, such as: --by {setting}={example}"
+            f"--by {by}: this must give at least two groups, but {setting} has {plural(len(groups), 'value')} here: "
+            f"{', '.join(groups)}.\n  Type two of them or more, such as: --by {setting}={example}"
         )
-    return [f"{setting}={value}" for value in two_values], [groups[value] for value in two_values]
+    return [f"{setting}={value}" for value in chosen], [groups[value] for value in chosen]
 
 
 def _one_configuration(
@@ -161,7 +168,7 @@ def _one_configuration(
 
 
 def _names(rows: list[Configuration], titles: list[str]) -> list[str]:
-    """Name the two sides by their varying settings, or by their folders if no setting varies."""
+    """Name the sides by their varying settings, or by their folders if no setting varies."""
     keys = short_names(varying_keys([row.settings for row in rows]))
     if not keys:
         return titles
@@ -194,28 +201,24 @@ class Comparison:
     num_test_evaluations: int
 
 
-def comparison(arguments: Sequence[str], by: str | None, split: str, metric_name: str) -> Comparison:
+def comparison(a: Group, b: Group, metric: str) -> Comparison:
     """Compute the statistics of the difference between two groups of runs.
 
     Args:
-        arguments, by: name the groups; see `two_groups`.
-        split: "test" or "val".
-        metric_name: "acc", "loss" or another metric of the runs.
+        a, b: the groups.
+        metric: name of the metric with its split, such as "test/acc".
     Raises:
-        UserError: there are not two groups, or they were evaluated on different images.
+        UserError: the groups were evaluated on different images.
     """
-    metric = f"{split}/{metric_name}"
-    a, b = two_groups(arguments, by, metric)
+    split, _, metric_name = metric.partition("/")
     # other metrics are no means over images, and other losses than cross-entropy are not computed from saved logits
     losses = {run.settings.get("loss._target_", CROSS_ENTROPY) for run in [*a.runs, *b.runs]}
     is_per_image = metric_name == "acc" or (metric_name == "loss" and losses == {CROSS_ENTROPY})
     images = compare_on_images(a.runs, b.runs, split, metric_name) if is_per_image else None
-    names = {run.data for run in [*a.runs, *b.runs]}
-    if images is None and len({(run.data, run.fingerprint) for run in [*a.runs, *b.runs]}) > 1:
-        raise UserError(f"the runs are not on the same data ({', '.join(sorted(names))}), or not on the same split.")
+    if images is None:
+        check_data([a, b])
     sample_a, sample_b = a.sample(metric), b.sample(metric)
     over_seeds = welch(sample_a, sample_b)
-    runs_dirs = {run.runs_dir for run in [*a.runs, *b.runs]}
     return Comparison(
         metric=metric,
         a=a,
@@ -225,8 +228,27 @@ def comparison(arguments: Sequence[str], by: str | None, split: str, metric_name
         needed=seeds_needed(over_seeds.value, sample_a.sd, sample_b.sd) if over_seeds else None,
         needed_at_most=seeds_needed(over_seeds.largest, sample_a.sd, sample_b.sd) if over_seeds else None,
         images=images,
-        num_test_evaluations=sum(test_log.count(runs_dir, data) for runs_dir in runs_dirs for data in names),
+        num_test_evaluations=count_test_evaluations([a, b]),
     )
+
+
+def check_data(groups: Sequence[Group]) -> None:
+    """Check that the runs of all groups are on the same data and the same split.
+
+    Raises:
+        UserError: they are not.
+    """
+    runs = [run for group in groups for run in group.runs]
+    if len({(run.data, run.fingerprint) for run in runs}) > 1:
+        names = ", ".join(sorted({run.data for run in runs}))
+        raise UserError(f"the runs are not on the same data ({names}), or not on the same split.")
+
+
+def count_test_evaluations(groups: Sequence[Group]) -> int:
+    """Count the evaluations on the test sets of the runs of all groups, as their logs have them."""
+    runs = [run for group in groups for run in group.runs]
+    places = {(run.runs_dir, run.data) for run in runs}
+    return sum(test_log.count(runs_dir, data) for runs_dir, data in places)
 
 
 def _by_seed(a: Group, b: Group, metric: str) -> Difference | None:

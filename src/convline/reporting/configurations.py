@@ -49,6 +49,12 @@ class Configuration:
         """Collect a metric of the finished runs, in the order of their seeds."""
         return Sample(tuple(run.metrics[metric] for run in self.runs if metric in run.metrics))
 
+    def num_images(self, metric: str) -> int | None:
+        """Return the number of images of which an accuracy is a share; None of other metrics, or if not known."""
+        split, _, name = metric.partition("/")
+        counts = {run.num_images.get(split) for run in self.runs if metric in run.metrics}
+        return counts.pop() if name == "acc" and len(counts) == 1 else None
+
     def mean(self, attribute: str) -> float:
         """Average `seconds`, `parameters` or `macs` over the finished runs that have it; nan if none has."""
         known = [value for run in self.runs if not math.isnan(value := getattr(run, attribute))]

@@ -8,18 +8,25 @@ from collections.abc import Sequence
 
 from convline.formatting import csv_text, markdown_text, shortened, visible
 from convline.reporting.configurations import Configuration, ReportTable
+from convline.reporting.statistics import share_interval
 from convline.reporting.table import cells, column_names, remarks, unfinished_reason
+
+OF_IMAGES = (" images", " images low", " images high")  # columns of an accuracy
 
 
 def as_csv(tables: Sequence[ReportTable]) -> str:
     """Write tables as CSV: one line per configuration, in full precision.
 
-    Each metric has its mean, sample standard deviation, number of seeds and 95 % confidence interval of the mean.
+    Each metric has its mean, sample standard deviation, number of seeds and 95 % confidence interval of the mean; an
+    accuracy also its number of images and its interval over other images.
     """
     keys = list(dict.fromkeys(key for table in tables for key in table.columns))
     metrics = sorted({m for table in tables for row in table.rows for run in row.runs for m in run.metrics})
     columns = ["data", "rank", *keys, "seeds"]
-    columns += [f"{metric}{part}" for metric in metrics for part in ("", " sd", " n", " low", " high")]
+    for metric in metrics:
+        columns += [f"{metric}{part}" for part in ("", " sd", " n", " low", " high")]
+        if metric.endswith("/acc"):
+            columns += [f"{metric}{part}" for part in OF_IMAGES]
     columns += ["seconds", "parameters", "macs", "statuses", "runs"]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -41,6 +48,9 @@ def _cells_by_column(row: Configuration, metrics: list[str]) -> dict[str, object
         parts = dict(zip((" sd", " low", " high"), (sample.sd, *sample.interval), strict=True))
         cells_by_column[metric], cells_by_column[f"{metric} n"] = _blank(sample.mean), sample.n
         cells_by_column.update({metric + part: _blank(value) for part, value in parts.items()})
+        if (num_images := row.num_images(metric)) and sample.n:
+            values = (num_images, *share_interval(sample.mean, num_images))
+            cells_by_column.update({metric + part: value for part, value in zip(OF_IMAGES, values, strict=True)})
     cells_by_column.update({name: _blank(row.mean(name)) for name in ("seconds", "parameters", "macs")})
     cells_by_column["statuses"] = " ".join(f"{status}:{count}" for status, count in row.statuses().items())
     cells_by_column["runs"] = " ".join(run.path_text for run in [*row.runs, *row.others])

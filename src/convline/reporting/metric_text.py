@@ -4,7 +4,7 @@ import math
 
 from convline.config.metrics import is_share
 from convline.formatting import UNKNOWN
-from convline.reporting.statistics import Sample
+from convline.reporting.statistics import Sample, share_interval
 
 
 def name_with_unit(metric: str) -> str:
@@ -35,3 +35,9 @@ def signed_text(metric: str, difference: float, unit: bool = False) -> str:
     """Format a difference of two values of a metric: "+0.53"; with `unit`, "+0.53 points" for an accuracy."""
     text = f"{100 * difference:+.2f}" if is_share(metric) else f"{difference:+.4f}"
     return f"{text} points" if unit and is_share(metric) else text
+
+
+def interval_over_images(share: float, num_images: int) -> str:
+    """Format the 95 % interval of an accuracy over other images: "98.66 to 99.08 %"."""
+    low, high = share_interval(share, num_images)
+    return f"{100 * low:.2f} to {100 * high:.2f} %"

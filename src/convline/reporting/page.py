@@ -15,7 +15,7 @@ import jinja2
 
 from convline.formatting import count_text, duration, plural, setting_text, shortened, visible
 from convline.reporting.configurations import Configuration, ReportTable
-from convline.reporting.metric_text import value_text, value_with_unit
+from convline.reporting.metric_text import interval_over_images, value_text, value_with_unit
 from convline.reporting.plots import heatmap, hyperparameters, pareto
 from convline.reporting.plots import learning_curves as curves
 from convline.reporting.plots import parallel_coordinates as parallel
@@ -125,6 +125,9 @@ def _tiles(table: ReportTable) -> list[dict[str, str]]:
         label = table.label(best) if table.columns else "one configuration"
         tiles.append(_tile(f"best {table.metric}", *_value_and_spread(best, table.metric), label))
         note = "of the checkpoints chosen by validation"
+        if num_images := best.num_images(table.test_metric):
+            mean = best.sample(table.test_metric).mean
+            note += f"; 95 % on other images: {interval_over_images(mean, num_images)}"
         tiles.append(_tile(f"its {table.test_metric}", *_value_and_spread(best, table.test_metric), note))
     finished = sum(len(row.runs) for row in table.rows)
     seeds = max((len(row.runs) for row in table.rows), default=0)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NUM_RESAMPLES = 9999
+MIN_DIFFERING = 6  # images, all in favor of one side, for p < 0.05: 2 · 0.5⁶ = 0.03
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class ImageComparison:
         num_images: number of images in the split.
         difference: difference between the mean metrics of the two sides, with a bootstrap interval over images; its p
             is nan.
+        num_differing: number of images on which the mean metrics of the sides are not equal.
         pairs: McNemar's test of each pair of networks.
             None of multi-label images, of which a prediction is not either correct or incorrect.
         by_seed: whether the networks of a pair have the same seed; otherwise they are paired in their order.
@@ -53,8 +55,18 @@ class ImageComparison:
 
     num_images: int
     difference: Difference
+    num_differing: int
     pairs: list[McNemar]
     by_seed: bool
+
+    @property
+    def is_supported(self) -> bool:
+        """Return whether the networks differ on other images too.
+
+        The bootstrap takes the few images that differ for all that there are; an exact test of signs, such as
+        McNemar's, needs `MIN_DIFFERING` of them, and so does this.
+        """
+        return self.difference.is_supported and self.num_differing >= MIN_DIFFERING
 
 
 def compare_on_images(
@@ -87,9 +99,11 @@ def compare_on_images(
             )
     means = [np.mean([_metric_per_image(*loaded[run.folder], metric) for run in side], axis=0) for side in (a, b)]
     pairs, by_seed = _pairs(a, b)
+    differences = means[0] - means[1]
     return ImageComparison(
-        num_images=len(loaded[first_run.folder][1]),
-        difference=bootstrap(means[0] - means[1]),
+        num_images=len(differences),
+        difference=bootstrap(differences),
+        num_differing=int(np.count_nonzero(differences)),
         pairs=[] if loaded[first_run.folder][1].ndim == 2 else [_mcnemar(x, y, loaded) for x, y in pairs],
         by_seed=by_seed,
     )

@@ -40,9 +40,11 @@ class RunRecord:
         choices: chosen option of each config group.
         settings: flat config: `{"optimizer.lr": 0.1, "seed": 0, …}`.
         metrics: final metrics, such as `{"val/acc": 0.9}`; finite numbers only.
+        num_images: number of images of val and test, of which the accuracies are shares; {} if not known.
         seconds: duration of training and test; nan if not known.
         parameters, macs: size of the network; nan if not known.
         started: time of the start in ISO 8601; empty if not known.
+        confirms: whether it was trained to confirm a comparison, with a seed that chose nothing.
         host: name of the machine that trained a run whose directory is not in the folders of the report; else empty.
     """
 
@@ -55,10 +57,12 @@ class RunRecord:
     choices: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    num_images: Mapping[str, int] = field(default_factory=dict)
     seconds: float = math.nan
     parameters: float = math.nan
     macs: float = math.nan
     started: str = ""
+    confirms: bool = False
     host: str = ""
 
     @property
@@ -198,10 +202,12 @@ def _record(
         choices=choices,
         settings={visible(key): value for key, value in flattened(config)},
         metrics=metrics,
+        num_images={split: int(count) for split, count in _numbers(summary.get("num_images")).items() if count >= 1},
         seconds=_number(summary.get("seconds")),
         parameters=_number(summary.get("parameters")),
         macs=_number(summary.get("macs")),
         started=str(summary.get("started") or ""),
+        confirms=summary.get("confirms") is True,
         host=host,
     )
 

@@ -72,6 +72,26 @@ class Difference:
         return max(abs(self.low), abs(self.high))
 
 
+def share_interval(share: float, num_images: int) -> tuple[float, float]:
+    """Compute the 95 % interval of an accuracy over other images of the kind, for one trained network.
+
+    Args:
+        share: accuracy on the images, from 0 to 1.
+        num_images: number of images, each either correct or incorrect.
+
+    Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 1927; it holds near 0
+    and 1 too, where share ± 2 standard errors does not.
+    """
+    from scipy.special import ndtri
+
+    square = float(ndtri(0.5 + CONFIDENCE / 2)) ** 2
+    center = (share + square / (2 * num_images)) / (1 + square / num_images)
+    half = math.sqrt(square * (share * (1 - share) + square / (4 * num_images)) / num_images) / (
+        1 + square / num_images
+    )
+    return max(center - half, 0.0), min(center + half, 1.0)
+
+
 def welch(a: Sample, b: Sample) -> Difference | None:
     """Compare the means of two independent samples by Welch's t test.
 

@@ -7,7 +7,13 @@ from convline.config.metrics import is_share
 from convline.formatting import count_text, duration, plural, setting_text
 from convline.records.directory import UNKNOWN_DATA
 from convline.reporting.configurations import Configuration, ReportTable
-from convline.reporting.metric_text import mean_and_spread, name_with_unit, value_text, value_with_unit
+from convline.reporting.metric_text import (
+    interval_over_images,
+    mean_and_spread,
+    name_with_unit,
+    value_text,
+    value_with_unit,
+)
 from convline.reporting.run_records import RunRecord, seconds_since_written
 
 
@@ -59,6 +65,8 @@ def remarks(table: ReportTable) -> list[str]:
         sentences.append("Mean ± sample standard deviation over seeds (number of seeds); time is that of one run.")
     if len(table.measured_rows) == 1 and table.measured_rows[0].sample(table.metric).n > 1:
         sentences += [_interval(table.measured_rows[0], metric) for metric in (table.metric, table.test_metric)]
+    if table.measured_rows and (sentence := interval_of_images(table.measured_rows[0], table.test_metric)):
+        sentences.append(f"{'Of the first row, ' if len(table.rows) > 1 else ''}{sentence}.")
     if repeats := sum(len(row.repeats) for row in table.rows):
         sentences.append(
             f"Left out: {plural(repeats, 'run')} with the same configuration, code and seed as a newer one."
@@ -76,6 +84,15 @@ def remarks(table: ReportTable) -> list[str]:
     else:
         sentences.append(f"No evaluation on the test set of {table.data} is recorded.")
     return sentences
+
+
+def interval_of_images(row: Configuration, metric: str) -> str:
+    """Write between what limits an accuracy lies on other images of the kind; empty if that is not known."""
+    num_images, sample = row.num_images(metric), row.sample(metric)
+    if num_images is None or not sample.n:
+        return ""
+    limits = interval_over_images(sample.mean, num_images)
+    return f"{metric} on other images of the kind lies, with 95 % confidence, within {limits} ({num_images:,} images)"
 
 
 def _interval(row: Configuration, metric: str) -> str:

@@ -1,9 +1,12 @@
 """Write the verdict of a comparison: whether the data support a difference, and what limits the verdict."""
 
+from collections.abc import Sequence
+
 from convline.config.metrics import lower_is_better
 from convline.formatting import plural, train_command
-from convline.reporting.comparison import Comparison
+from convline.reporting.comparison import Comparison, Group
 from convline.reporting.metric_text import signed_text
+from convline.reporting.several_groups import SeveralGroups
 from convline.reporting.statistics import ALPHA, MAX_SEEDS, POWER, Difference
 
 FEW = 4  # seeds; below this number Welch's test errs with uneven groups (docs/statistics.md)
@@ -21,19 +24,45 @@ def paragraphs(result: Comparison) -> list[str]:
         texts.append(_paired_otherwise(result, result.by_seed))
     if result.over_seeds:
         texts += _few_and_uneven(result)
-    texts += _chosen(result)
+    texts += _chosen([("A", result.a), ("B", result.b)], result.metric)
     texts += _on_images(result)
-    if result.metric.startswith("val/"):
+    return texts + _of_the_split(result.metric, result.num_test_evaluations)
+
+
+def paragraphs_of_several(result: SeveralGroups) -> list[str]:
+    """Write the paragraphs of a verdict on more than two groups: which differ, and warnings."""
+    different = [pair for pair in result.pairs if pair.is_supported]
+    over_all = f"over all {len(result.pairs)} comparisons together"
+    if different:
+        texts = [
+            f"Groups without a common letter differ, with 95 % confidence {over_all} (Welch's test, Holm's "
+            f"correction): {len(different)} of {plural(len(result.pairs), 'pair')}."
+        ]
+    else:
+        texts = [
+            f"The data support no difference between any two of them {over_all} (Welch's test, Holm's correction)."
+        ]
+    if without := sum(pair.difference is None for pair in result.pairs):
         texts.append(
+            f"{plural(without, 'pair')} could not be tested: a group has one seed, or the seeds of both gave the same "
+            "value. Train them with more."
+        )
+    texts += _chosen([(group.name, group) for group in result.groups], result.metric)
+    return texts + _of_the_split(result.metric, result.num_test_evaluations)
+
+
+def _of_the_split(metric: str, num_test_evaluations: int) -> list[str]:
+    if metric.startswith("val/"):
+        return [
             "These are validation metrics, which have chosen the checkpoints: they are too good, and the more was "
             "chosen by them, the better they look."
-        )
-    elif result.num_test_evaluations:
-        texts.append(
-            f"The test set was evaluated {plural(result.num_test_evaluations, 'time')}; every evaluation that led to a "
-            "choice makes its metrics less trustworthy."
-        )
-    return texts
+        ]
+    if not num_test_evaluations:
+        return []
+    return [
+        f"The test set was evaluated {plural(num_test_evaluations, 'time')}; every evaluation that led to a choice "
+        "makes its metrics less trustworthy."
+    ]
 
 
 def _over_seeds(result: Comparison) -> str:
@@ -99,18 +128,17 @@ def _few_and_uneven(result: Comparison) -> list[str]:
     ]
 
 
-def _chosen(result: Comparison) -> list[str]:
-    """Say of each side that was chosen among several what this does to its metric."""
+def _chosen(named: Sequence[tuple[str, Group]], metric: str) -> list[str]:
+    """Say of each group that was chosen among several configurations what this does to its metric."""
     texts = []
-    for letter, group in (("A", result.a), ("B", result.b)):
+    for name, group in named:
         if len(group.candidates) > 1:
-            bias = group.selection_bias(result.metric)
-            text = (
-                f"{letter} was chosen as the best of {len(group.candidates)} configurations by {group.runs[0].monitor}"
-            )
+            bias = group.selection_bias(metric)
+            text = f"{name} was chosen as the best of {len(group.candidates)} configurations by {group.runs[0].monitor}"
             if bias > 0:
-                text += f": if in truth they are alike, its mean is too good by about {_size(result, bias)}"
-            texts.append(f"{text}. Train the chosen one with other seeds, and compare those, to be sure.")
+                size = signed_text(metric, bias, unit=True).removeprefix("+")
+                text += f": if in truth they are alike, its mean is too good by about {size}"
+            texts.append(f"{text}. To be sure, train it with seeds that chose nothing: --confirm 5")
     return texts
 
 
@@ -129,8 +157,14 @@ def _on_images(result: Comparison) -> list[str]:
         ]
     low = signed_text(result.metric, difference.low)
     interval = f"{low} to {signed_text(result.metric, difference.high, unit=True)}"
-    if difference.is_supported:
+    if images.is_supported:
         return [f"On other images of the kind, these networks would differ: the interval is {interval}."]
+    if difference.is_supported:
+        return [
+            "On other images of the kind, these networks may be alike: only "
+            f"{plural(images.num_differing, 'image')} of {images.num_images:,} tell"
+            f"{'s' * (images.num_differing == 1)} them apart, too few to trust the interval, {interval}."
+        ]
     return [f"On other images of the kind, these networks may be alike: the interval, {interval}, includes 0."]
 
 

@@ -13,6 +13,7 @@ from convline.config.metrics import is_share
 from convline.data.datamodule import DataModule
 from convline.formatting import shape_text
 from convline.network.summary import NetworkSummary, short_text
+from convline.reporting.metric_text import interval_over_images
 
 _console = Console(highlight=False, soft_wrap=True)
 
@@ -52,23 +53,34 @@ def print_header(run_dir: Path, data: DataModule, summary: NetworkSummary, loade
 def print_outcome(run_dir: Path, summary: dict[str, Any]) -> None:
     """Print a panel with the accuracies, the time, the run directory and the command that opens the dashboards.
 
+    The interval of an accuracy is that over other images of the kind, not over other seeds.
+
     Args:
         run_dir: the run directory.
         summary: the content of its summary.json, with the metrics of a finished run.
     """
-    metrics = summary.get("metrics", {})
+    metrics, num_images = summary.get("metrics", {}), summary.get("num_images", {})
     grid = Table.grid(padding=(0, 2))
+
+    def add_accuracy(title: str, split: str, style: str = "") -> None:
+        accuracy = metrics[f"{split}/acc"]
+        text = Text.assemble((f"{accuracy:.2%}", style))
+        if count := num_images.get(split):
+            text.append(f" (95 % interval {interval_over_images(accuracy, count)})")
+        grid.add_row(title, text)
+
     if "test/acc" in metrics:
-        grid.add_row("test accuracy", Text(f"{metrics['test/acc']:.2%}", style="bold"))
+        add_accuracy("test accuracy", "test", "bold")
     if "test/acc_tta" in metrics:
         grid.add_row("... averaged over views", f"{metrics['test/acc_tta']:.2%}")
     for key, value in metrics.items():
         name = key.removeprefix("test/")
         if key.startswith("test/") and name not in ("acc", "loss", "acc_tta", "loss_tta"):
             grid.add_row(f"test {name}", f"{value:.2%}" if is_share(key) else f"{value:.4f}")
-    best_epoch = f" (best epoch: {summary['best_epoch']})" if summary.get("best_epoch") else ""
     if "val/acc" in metrics:
-        grid.add_row("validation accuracy", f"{metrics['val/acc']:.2%}{best_epoch}")
+        add_accuracy("validation accuracy", "val")
+    if best_epoch := summary.get("best_epoch"):
+        grid.add_row("best epoch", str(best_epoch))
     grid.add_row("time", f"{summary.get('seconds', 0):.1f} s")
     grid.add_row("run directory", Text(str(run_dir), overflow="fold"))
     grid.add_row("dashboards", Text(f"convline dashboard {shlex.quote(str(run_dir.parent))}", overflow="fold"))

@@ -393,7 +393,7 @@ def _test(
         best_epoch = best["best_epoch"]
         metrics.update({k: v for k, v in best["best_metrics"].items() if k.startswith(("train/", "val/"))})
     classifier.to(device)
-    class_accuracy = {}
+    class_accuracy, num_images = {}, {}
     for split in ("val", "test"):
         evaluation = evaluate(classifier.evaluated_network, data.eval_loader(split, device), cfg.trainer.precision)
         if split == "test":
@@ -408,7 +408,14 @@ def _test(
             measured = measure(augmented, classifier.loss)
             metrics |= {f"{split}/{name}_tta": value for name, value in measured.items()}
         class_accuracy[split] = dict(zip(data.classes, evaluation.class_accuracy(), strict=True))
-    return {"metrics": metrics, "best_epoch": best_epoch, "class_accuracy": class_accuracy}
+        if not evaluation.is_multilabel:
+            num_images[split] = len(evaluation.labels)
+    return {
+        "metrics": metrics,
+        "num_images": num_images,
+        "best_epoch": best_epoch,
+        "class_accuracy": class_accuracy,
+    }
 
 
 def _record_failure(cfg: DictConfig, run_dir: Path, error: BaseException, seconds: float) -> None:

@@ -1,8 +1,10 @@
 """Build learning-rate schedules, each a plain function of the optimizer step.
 
 Each function below takes the length of the run and returns `factor(step)`, for `LambdaLR`: in optimizer step `step` the
-learning rate is `lr * factor(step)`. Steps count from 0 to `total_steps - 1`. The scheduler classes of torch.optim mix
-steps and epochs, and need `SequentialLR` for a warm-up; a function needs no state, and a test can check its values.
+learning rate is `lr * factor(step)`. Steps count from 0 to `total_steps - 1`. A schedule that falls to 0 would reach it
+in the step after the last, as torch's `CosineAnnealingLR(T_max=total_steps)`, so that the last step trains too. The
+scheduler classes of torch.optim mix steps and epochs, and need `SequentialLR` for a warm-up; a function needs no state,
+and a test can check its values.
 """
 
 import inspect
@@ -34,9 +36,9 @@ def _with_warmup(
     return schedule_with_warmup
 
 
-def _progress(step: int, total_steps: int) -> float:
-    """Return the completed fraction of the run: 0 in the first step, 1 in the last."""
-    return min(1.0, step / max(1, total_steps - 1))
+def _progress(step: int, total_steps: int, reach_final: bool) -> float:
+    """Return how far a schedule has come: 0 in the first step, 1 in the one after the last, or in the last one."""
+    return min(1.0, step / max(1, total_steps - reach_final))
 
 
 @_with_warmup
@@ -52,37 +54,49 @@ def step(total_steps: int, steps_per_epoch: int, every: int, gamma: float) -> Fa
 
 
 @_with_warmup
-def cosine(total_steps: int, steps_per_epoch: int, final: float = 0.0) -> Factor:
+def cosine(total_steps: int, steps_per_epoch: int, final: float = 0.0, reach_final: bool = False) -> Factor:
     """Decrease the factor from 1 to `final` along half a cosine.
+
+    Args:
+        total_steps, steps_per_epoch: length of the run.
+        final: the factor of the step after the last.
+        reach_final: the last step itself has the factor `final`: with 0, it changes no weight.
 
     Source: Loshchilov & Hutter, "SGDR", ICLR 2017, eq. 5, without restarts.
     """
-    return lambda step: final + (1 - final) * (1 + math.cos(math.pi * _progress(step, total_steps))) / 2
+    return lambda step: final + (1 - final) * (1 + math.cos(math.pi * _progress(step, total_steps, reach_final))) / 2
 
 
 @_with_warmup
-def linear(total_steps: int, steps_per_epoch: int, final: float = 0.0) -> Factor:
-    """Change the factor linearly from 1 to `final`."""
-    return lambda step: 1 + (final - 1) * _progress(step, total_steps)
+def linear(total_steps: int, steps_per_epoch: int, final: float = 0.0, reach_final: bool = False) -> Factor:
+    """Change the factor linearly from 1 to `final`; see `cosine`."""
+    return lambda step: 1 + (final - 1) * _progress(step, total_steps, reach_final)
 
 
 def onecycle(
-    total_steps: int, steps_per_epoch: int, warmup: float = 0.3, initial: float = 0.04, final: float = 4e-6
+    total_steps: int,
+    steps_per_epoch: int,
+    warmup: float = 0.3,
+    initial: float = 0.04,
+    final: float = 4e-6,
+    reach_final: bool = False,
 ) -> Factor:
     """Raise the factor from `initial` to 1 along half a cosine, then lower it to `final` along another.
 
-    The rise takes the first `warmup` (fraction) of the run. Momentum is not cycled.
+    The rise takes the first `warmup` (fraction) of the run. Momentum is not cycled. For `reach_final` see `cosine`.
 
     Source: Smith & Topin, "Super-Convergence", 2018, in the cosine form of
-    `torch.optim.lr_scheduler.OneCycleLR(cycle_momentum=False)`, whose div_factor is 1 / `initial`.
+    `torch.optim.lr_scheduler.OneCycleLR(cycle_momentum=False)`, whose div_factor is 1 / `initial`. Without
+    `reach_final`, these are the first `total_steps` of its `total_steps + 1` steps.
     """
-    peak_step = warmup * total_steps - 1
+    last_step = total_steps - reach_final
+    peak_step = warmup * (last_step + 1) - 1
 
     def factor(step: int) -> float:
         if step < peak_step:
             lowest, height = initial, step / peak_step
         else:
-            lowest, height = final, 1 - (step - peak_step) / max(1.0, total_steps - 1 - peak_step)
+            lowest, height = final, 1 - (step - peak_step) / max(1.0, last_step - peak_step)
         # height goes from 0 to 1 and back to 0; half a cosine smooths both ways
         return lowest + (1 - lowest) * (1 - math.cos(math.pi * min(1.0, max(0.0, height)))) / 2
 
