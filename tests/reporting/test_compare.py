@@ -331,8 +331,8 @@ def test_more_than_two_groups_on_the_terminal_and_as_json(tmp_path: Path) -> Non
     done = convline(tmp_path, "compare", "runs", "--by", "model", "--json", "x.json")
     assert done.status == 0, done.err
     rows = [line.split() for line in done.out.splitlines()]
-    assert ["model=lenet", "99.10", "±", "0.10", "(3)", "3", "a"] in rows
-    assert ["model=dense", "97.10", "±", "0.10", "(3)", "3", "b"] in rows
+    assert ["2", "model=lenet", "99.10", "±", "0.10", "(3)", "3", "a"] in rows
+    assert ["3", "model=dense", "97.10", "±", "0.10", "(3)", "3", "b"] in rows
     content = json.loads((tmp_path / "x.json").read_text())
     assert [group["letters"] for group in content["groups"]] == ["a", "a", "b"]
     assert len(content["pairs"]) == 3

@@ -137,16 +137,16 @@ def _show_several(result: SeveralGroups) -> None:
     terminal = console()
     terminal.print(f"{result.metric} of the checkpoints that validation chose", style="bold")
     grid = Grid(box=None, padding=(0, 1), pad_edge=False)
-    for column in ("", name_with_unit(result.metric), "seeds", "letters"):
-        grid.add_column(column, justify="right" if column == "seeds" else "left")
-    for group, letters in zip(result.groups, result.letters, strict=True):
+    for column in ("  #", "", name_with_unit(result.metric), "seeds", "letters"):
+        grid.add_column(column, justify="right" if column in ("  #", "seeds") else "left")
+    for number, (group, letters) in enumerate(zip(result.groups, result.letters, strict=True), 1):
         sample = group.sample(result.metric)
         value = mean_and_spread(result.metric, sample)
-        grid.add_row(Text(f"  {group.name}"), value, str(sample.n), " " * _indent(letters) + letters)
+        grid.add_row(str(number), Text(group.name), value, str(sample.n), " " * _indent(letters) + letters)
     terminal.print(grid)
-    for group in result.groups:
+    for number, group in enumerate(result.groups, 1):
         for note in group.notes:
-            terminal.print(f"  {group.name}: {note}")
+            terminal.print(f"  {number}: {note}")
     terminal.print()
     terminal.print(_pairs_of_several(result))
     _print_verdict(verdict.paragraphs_of_several(result))
@@ -165,12 +165,12 @@ def _pairs_of_several(result: SeveralGroups) -> Grid:
         grid.add_column(column, justify="right" if column else "left")
     pairs = sorted(result.pairs, key=lambda pair: pair.adjusted)
     for pair in pairs[:MAX_PAIRS]:
-        names = f"  {result.groups[pair.first].name} − {result.groups[pair.second].name}"
+        names = f"  {pair.first + 1} − {pair.second + 1}"
         if pair.difference is None:
-            grid.add_row(Text(names), UNKNOWN, UNKNOWN, UNKNOWN)
+            grid.add_row(names, UNKNOWN, UNKNOWN, UNKNOWN)
         else:
             value = signed_text(result.metric, pair.difference.value)
-            grid.add_row(Text(names), value, f"{pair.difference.p:.2g}", f"{pair.adjusted:.2g}")
+            grid.add_row(names, value, f"{pair.difference.p:.2g}", f"{pair.adjusted:.2g}")
     if len(pairs) > MAX_PAIRS:
         grid.add_row(f"  … {len(pairs) - MAX_PAIRS} more; --json FILE writes all")
     return grid
