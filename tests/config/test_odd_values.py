@@ -3,7 +3,7 @@
 import shlex
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from convline.config import load, load_config
 from convline.config.compose import compose_config
@@ -153,3 +153,26 @@ def test_samplers_and_pruners_are_checked_before_they_are_made(words: list[str],
     pytest.importorskip("optuna")
     with pytest.raises(UserError, match=expected):
         check_settings(compose_config(tuple(words))[0].sweep)
+
+
+@pytest.mark.parametrize("options", [(), ("data=cifar10",), ("data=folder", "model=pattern")])
+def test_a_reference_to_nothing_is_refused_in_every_setting(options: tuple[str, ...]) -> None:
+    composed, choices = compose_config(options)
+    for key in _leaves(composed):
+        cfg = composed.copy()
+        OmegaConf.update(cfg, key, "${nope}")
+        with pytest.raises(UserError):  # as main calls it, where no other function turns errors into words
+            load.finish_config(cfg, choices, [*options, f"{key}=${{nope}}"])
+
+
+def _leaves(cfg: DictConfig, prefix: str = "") -> list[str]:
+    content = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(content, dict)
+    keys = []
+    for key, value in content.items():
+        inner = cfg._get_node(key)
+        if isinstance(value, dict) and value:
+            keys += _leaves(inner, f"{prefix}{key}.")
+        elif not isinstance(value, dict):
+            keys.append(f"{prefix}{key}")
+    return keys

@@ -82,8 +82,8 @@ def finish_config(
     Raises:
         UserError: an argument of a target is wrong, or a value is out of range.
     """
-    expand_home(cfg)
     try:
+        expand_home(cfg)
         cfg, named, notices = fit_targets(cfg, choices, overrides)
         validate.check(cfg)
         validate.check_truths(cfg, overrides)
