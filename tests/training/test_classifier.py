@@ -61,7 +61,7 @@ def test_training_is_the_plain_loop(steps_per_execution: int, tmp_path: Path) ->
     for epoch in range(2):
         losses, hits = 0.0, 0
         for images, labels in batches_by_hand(data, epoch):
-            optimizer.param_groups[0]["lr"] = 0.5 * (1 - step / 11)
+            optimizer.param_groups[0]["lr"] = 0.5 * (1 - step / 12)
             logits = plain(images)
             loss = smoothed_loss(logits, labels, 0.1)
             optimizer.zero_grad()
