@@ -75,7 +75,7 @@ def test_training_is_the_plain_loop(steps_per_execution: int, tmp_path: Path) ->
     measured = metrics(classifier)
     assert measured["train/loss"] == pytest.approx(losses / 48, rel=1e-4)
     assert measured["train/acc"] == pytest.approx(hits / 48)
-    assert measured["lr"] == 0  # of the step after the last
+    assert measured["lr"] == pytest.approx(0.5 / 12)  # of the last step
 
 
 def test_validation_loss_is_the_cross_entropy_without_smoothing_per_image(tmp_path: Path) -> None:
