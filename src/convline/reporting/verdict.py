@@ -9,7 +9,7 @@ from convline.reporting.metric_text import signed_text
 from convline.reporting.several_groups import SeveralGroups
 from convline.reporting.statistics import ALPHA, MAX_SEEDS, POWER, Difference
 
-FEW = 4  # seeds; below this number Welch's test errs with uneven groups (docs/statistics.md)
+FEW = 4  # seeds; of so many or fewer on one side, Welch's test errs if the other has more (docs/statistics.md)
 _NO_SPREAD = (
     "No verdict on the configurations: the seeds of each side gave the same value, so that nothing tells how far "
     "other seeds would be from it. Train both with more, or compare losses: --metric loss"
@@ -120,11 +120,12 @@ def _paired_otherwise(result: Comparison, pairs: Difference) -> str:
 
 def _few_and_uneven(result: Comparison) -> list[str]:
     few, many = sorted((len(result.a.runs), len(result.b.runs)))
-    if few > FEW or many < 2 * few:
+    if few > FEW or many < (2 * few if few == FEW else few + 1):
         return []
     return [
-        f"One side has {few} seeds and the other {many}: with so few and uneven seeds such an interval misses the "
-        "truth more often than in 5 % of cases. Train the smaller side with more seeds."
+        f"One side has {few} seeds and the other {many}: with so few and uneven seeds such an interval may miss the "
+        "truth more often than in 5 % of cases, above all if the smaller side varies more. Train the smaller side "
+        "with more seeds."
     ]
 
 
