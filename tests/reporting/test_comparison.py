@@ -197,7 +197,36 @@ def test_holm_by_hand() -> None:
     assert holm([]) == []
 
 
-@pytest.mark.parametrize("num_correct", [0, 1, 5, 180, 359, 360])
+@pytest.mark.parametrize("num_correct", [0, 5, 180, 356, 360])
 def test_the_interval_of_an_accuracy_over_images_is_wilsons(num_correct: int) -> None:
     expected = stats.binomtest(num_correct, 360).proportion_ci(0.95, method="wilson")
     assert share_interval(num_correct / 360, 360) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_interval_of_few_images_is_that_of_the_poisson_distribution(count: int) -> None:
+    # the mean of a Poisson distribution that gives fewer than `count` with 95 % probability: χ² / 2 (Brown et al. 2001)
+    limit = stats.chi2.ppf(0.05, 2 * count) / 2 / 360
+    wilson = stats.binomtest(count, 360).proportion_ci(0.95, method="wilson")
+    assert share_interval(count / 360, 360) == pytest.approx((limit, wilson.high))
+    assert share_interval(1 - count / 360, 360) == pytest.approx((1 - wilson.high, 1 - limit))
+
+
+@pytest.mark.parametrize("num_images", [50, 355])
+def test_the_interval_over_images_holds_near_100_per_cent(num_images: int) -> None:
+    counts = np.arange(num_images + 1)
+    limits = np.array([share_interval(count / num_images, num_images) for count in counts])
+    for num_incorrect in np.geomspace(0.02, 10, 200):  # expected number
+        truth = 1 - num_incorrect / num_images
+        covered = (limits[:, 0] <= truth) & (truth <= limits[:, 1])
+        assert stats.binom.pmf(counts, num_images, truth)[covered].sum() > 0.925  # Wilson's alone: 0.838
+
+
+@pytest.mark.parametrize(("num_a", "num_b"), [(2, 2), (3, 5), (10, 4)])
+def test_intervals_over_seeds_are_scipys(num_a: int, num_b: int) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.97, 0.01, num_a), rng.normal(0.95, 0.002, num_b)
+    found, expected = welch(Sample(tuple(a)), Sample(tuple(b))), stats.ttest_ind(a, b, equal_var=False)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert found.p == pytest.approx(expected.pvalue)

@@ -7,6 +7,7 @@ from functools import cached_property
 
 CONFIDENCE, ALPHA, POWER = 0.95, 0.05, 0.80
 MAX_SEEDS = 1000  # more are not worth counting
+FEW_IMAGES = 3.5  # a mean over seeds may be no whole number of images
 ROUNDING = 1e-12  # a spread or a difference below this is 0 but for rounding
 
 
@@ -79,17 +80,25 @@ def share_interval(share: float, num_images: int) -> tuple[float, float]:
         share: accuracy on the images, from 0 to 1.
         num_images: number of images, each either correct or incorrect.
 
-    Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 1927; it holds near 0
-    and 1 too, where share ± 2 standard errors does not.
+    Sources: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 1927. With one to
+    three images on one side, it alone misses the truth in up to 16 % of cases; there the limit is that of the Poisson
+    distribution: Brown, Cai & DasGupta, "Interval Estimation for a Binomial Proportion", Statistical Science 2001,
+    section 4.1.
     """
-    from scipy.special import ndtri
+    from scipy.special import gammaincinv, ndtri
 
     square = float(ndtri(0.5 + CONFIDENCE / 2)) ** 2
     center = (share + square / (2 * num_images)) / (1 + square / num_images)
     half = math.sqrt(square * (share * (1 - share) + square / (4 * num_images)) / num_images) / (
         1 + square / num_images
     )
-    return max(center - half, 0.0), min(center + half, 1.0)
+    low, high = max(center - half, 0.0), min(center + half, 1.0)
+    num_correct, num_incorrect = share * num_images, (1 - share) * num_images
+    if num_correct < FEW_IMAGES:
+        low = min(low, float(gammaincinv(num_correct, ALPHA)) / num_images) if num_correct else 0.0
+    if num_incorrect < FEW_IMAGES:
+        high = max(high, 1 - float(gammaincinv(num_incorrect, ALPHA)) / num_images) if num_incorrect else 1.0
+    return low, high
 
 
 def welch(a: Sample, b: Sample) -> Difference | None:
@@ -107,11 +116,22 @@ def welch(a: Sample, b: Sample) -> Difference | None:
         return None
     if max(a.sd, b.sd) < ROUNDING:
         return None
-    from scipy import stats
+    difference = a.mean - b.mean
+    variance_a, variance_b = a.sd**2 / a.n, b.sd**2 / b.n  # of the means
+    freedom = (variance_a + variance_b) ** 2 / (variance_a**2 / (a.n - 1) + variance_b**2 / (b.n - 1))
+    return _by_t(difference, math.sqrt(variance_a + variance_b), freedom, a.n)
 
-    test = stats.ttest_ind(a.values, b.values, equal_var=False)
-    low, high = test.confidence_interval(CONFIDENCE)
-    return Difference(a.mean - b.mean, float(low), float(high), float(test.pvalue), a.n)
+
+def _by_t(difference: float, standard_error: float, freedom: float, n: int) -> Difference:
+    """Compute interval and p-value by Student's t.
+
+    Not by scipy.stats, which takes 80 times as long: 50 groups have 1,225 pairs.
+    """
+    from scipy.special import stdtr, stdtrit
+
+    half = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * standard_error
+    p = 2 * float(stdtr(freedom, -abs(difference) / standard_error))
+    return Difference(difference, difference - half, difference + half, p, n)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -137,10 +157,7 @@ def paired(a: Sample, b: Sample) -> Difference | None:
     differences = Sample(tuple(x - y for x, y in zip(a.values, b.values, strict=True)))
     if differences.sd < ROUNDING:
         return None
-    from scipy import stats
-
-    low, high = differences.interval
-    return Difference(differences.mean, low, high, float(stats.ttest_rel(a.values, b.values).pvalue), a.n)
+    return _by_t(differences.mean, differences.sd / math.sqrt(a.n), a.n - 1, a.n)
 
 
 def selection_bias(num_candidates: int, correlation: float, sd: float, n: int) -> float:
