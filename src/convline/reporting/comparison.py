@@ -88,7 +88,7 @@ def find_groups(arguments: Sequence[str], by: str | None, metric: str, without_c
     num_sides_of_run = Counter(run.folder.resolve() for side in sides for run in side)
     if shared := [folder for folder, count in num_sides_of_run.items() if count > 1]:
         raise UserError(f"two sides hold the run {min(shared)}; a run cannot be compared with itself.")
-    rows = [_one_configuration(title, side, metric) for title, side in zip(titles, sides, strict=True)]
+    rows = [chosen_configuration(title, side, metric) for title, side in zip(titles, sides, strict=True)]
     names = _names([row for row, _, _ in rows], titles)
     return [
         Group(name, row.runs, notes, candidates) for name, (row, notes, candidates) in zip(names, rows, strict=True)
@@ -139,10 +139,20 @@ def _split(runs: list[RunRecord], by: str) -> tuple[list[str], list[list[RunReco
     return [f"{setting}={value}" for value in chosen], [groups[value] for value in chosen]
 
 
-def _one_configuration(
+def chosen_configuration(
     title: str, side: list[RunRecord], metric: str
 ) -> tuple[Configuration, list[str], list[Configuration]]:
-    """Select the configuration of a side, of several the best by validation; return it, notes and all of them."""
+    """Select the configuration of a side, of several the best by validation.
+
+    Args:
+        title: name of the side, for messages.
+        side: its runs.
+        metric: name of the metric that will be compared.
+    Returns:
+        The configuration, notes, and all configurations of the side.
+    Raises:
+        UserError: no run is finished and has the metric, or the runs are on different data sets.
+    """
     finished = [run for run in side if run.is_finished and metric in run.metrics]
     if not finished:
         raise UserError(f"{title}: none of {plural(len(side), 'run')} there is finished and has {metric}.")
