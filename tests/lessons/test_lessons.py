@@ -72,6 +72,8 @@ class TestPublishedMetric:
             PublishedMetric("x", "one", "test/acc", 0.5).check(RESULTS).verdict == "one run says nothing of the spread"
         )
         assert PublishedMetric("x", "missing", "test/acc", 0.5).check(RESULTS).verdict == "not run"
+        equal = Results("x", {"a": configuration("a", 0.9, 0.9, 0.9)})
+        assert PublishedMetric("x", "a", "test/acc", 0.9).check(equal).verdict == "equal runs say nothing of the spread"
 
     def test_may_be_that_of_an_epoch(self) -> None:
         found = PublishedMetric("loss", "b", "val/loss@2", 0.7).check(RESULTS)

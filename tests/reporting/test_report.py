@@ -115,6 +115,22 @@ def test_one_configuration_is_given_with_its_interval(tmp_path: Path) -> None:
     assert said in remarks(only(tmp_path))
 
 
+def test_equal_seeds_have_no_interval(tmp_path: Path) -> None:
+    for seed in range(3):
+        made(tmp_path / f"a{seed}", 0.9, seed=seed)
+    text = " ".join(remarks(only(tmp_path)))
+    assert "val/acc is 90.00 % with every seed, so that nothing tells how far the mean over many seeds is" in text
+    assert "with 95 % confidence, between" not in text
+
+
+def test_an_interval_near_100_per_cent_is_said_to_hold_less_often(tmp_path: Path) -> None:
+    for folder, accuracies in (("near", (0.99, 0.995, 0.999)), ("far", (0.97, 0.975, 0.979))):
+        for seed, accuracy in enumerate(accuracies):
+            made(tmp_path / folder / f"a{seed}", accuracy, seed=seed)
+    assert "holds in about 9 of 10 cases only" in " ".join(remarks(only(tmp_path / "near")))
+    assert "holds in about" not in " ".join(remarks(only(tmp_path / "far")))
+
+
 def test_many_settings_are_told_by_what_is_unusual(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

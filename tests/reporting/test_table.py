@@ -33,6 +33,7 @@ def test_mean_standard_deviation_and_interval_by_hand() -> None:
 
 def test_one_seed_has_no_spread() -> None:
     assert math.isnan(Sample((0.5,)).sd)
+    assert all(map(math.isnan, Sample((0.98, 0.98, 0.98)).interval)), "equal seeds are no estimate of the spread"
     assert math.isnan(Sample(()).mean)
     assert mean_and_spread("val/acc", Sample((0.98765,))) == "98.77"
     assert mean_and_spread("val/acc", Sample((0.98, 0.99))) == "98.50 ± 0.71 (2)"

@@ -74,7 +74,8 @@ class PublishedMetric:
         if not sample.n:
             verdict = "not run"
         elif math.isnan(low):
-            verdict = "one run says nothing of the spread"
+            runs = "one run says" if sample.n == 1 else "equal runs say"
+            verdict = f"{runs} nothing of the spread"
         elif low <= self.published <= high:
             tolerance = TOLERANCE if is_share(name) else LOSS_TOLERANCE
             is_narrow = sample.n >= MIN_SEEDS and (high - low) / 2 <= tolerance
@@ -89,13 +90,13 @@ class PublishedMetric:
 
 
 def prediction_interval(sample: Sample) -> tuple[float, float]:
-    """Compute the interval that holds one further value with 95 % probability; nan for fewer than two values.
+    """Compute the interval that holds one further value with 95 % probability; nan without a spread.
 
     Source: Hahn & Meeker, "Statistical Intervals", 1991, section 4.7.
     """
     from scipy.special import stdtrit  # imported late because importing is slow
 
-    if sample.n < 2:
+    if not sample.has_spread:
         return math.nan, math.nan
     # 1 + 1/n: the variance of the further value itself, and that of the mean which predicts it
     half = float(stdtrit(sample.n - 1, 0.5 + CONFIDENCE / 2)) * sample.sd * math.sqrt(1 + 1 / sample.n)

@@ -65,7 +65,8 @@ def compare_several(groups: Sequence[Group], metric: str) -> SeveralGroups:
     sign = 1 if lower_is_better(metric) else -1
     ordered = sorted(groups, key=lambda group: sign * group.sample(metric).mean)
     indices = list(itertools.combinations(range(len(ordered)), 2))
-    differences = [welch(ordered[i].sample(metric), ordered[j].sample(metric)) for i, j in indices]
+    samples = [group.sample(metric) for group in ordered]
+    differences = [welch(samples[i], samples[j]) for i, j in indices]
     adjusted = iter(holm([difference.p for difference in differences if difference]))
     pairs = [
         Pair(i, j, difference, next(adjusted) if difference else 1.0)

@@ -34,12 +34,20 @@ class Sample:
             return math.nan
         return math.sqrt(math.fsum((value - self.mean) ** 2 for value in self.values) / (self.n - 1))
 
+    @property
+    def has_spread(self) -> bool:
+        """Return whether there are several values that are not all equal."""
+        return self.n > 1 and self.sd >= ROUNDING
+
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """Compute the 95 % confidence interval of the mean by Student's t; nan for fewer than two values."""
+        """Compute the 95 % confidence interval of the mean by Student's t; nan without a spread.
+
+        Equal values, which accuracies of a few seeds can be by coincidence, are no estimate of the spread.
+        """
         from scipy.special import stdtrit
 
-        if self.n < 2:
+        if not self.has_spread:
             return math.nan, math.nan
         half = float(stdtrit(self.n - 1, 0.5 + CONFIDENCE / 2)) * self.sd / math.sqrt(self.n)
         return self.mean - half, self.mean + half
@@ -114,7 +122,7 @@ def welch(a: Sample, b: Sample) -> Difference | None:
     """
     if min(a.n, b.n) < 2:
         return None
-    if max(a.sd, b.sd) < ROUNDING:
+    if not (a.has_spread or b.has_spread):
         return None
     difference = a.mean - b.mean
     variance_a, variance_b = a.sd**2 / a.n, b.sd**2 / b.n  # of the means
@@ -155,7 +163,7 @@ def paired(a: Sample, b: Sample) -> Difference | None:
     if a.n < 2:
         return None
     differences = Sample(tuple(x - y for x, y in zip(a.values, b.values, strict=True)))
-    if differences.sd < ROUNDING:
+    if not differences.has_spread:
         return None
     return _by_t(differences.mean, differences.sd / math.sqrt(a.n), a.n - 1, a.n)
 

@@ -15,6 +15,9 @@ from convline.reporting.metric_text import (
     value_with_unit,
 )
 from convline.reporting.run_records import RunRecord, seconds_since_written
+from convline.reporting.statistics import Sample
+
+SKEWED = 1 / 3  # of the distance to 0 or 100 %; with a larger spread, Student's interval errs (docs/statistics.md)
 
 
 def column_names(table: ReportTable) -> list[str]:
@@ -64,7 +67,9 @@ def remarks(table: ReportTable) -> list[str]:
     if any(row.sample(table.metric).n > 1 for row in table.rows):
         sentences.append("Mean ± sample standard deviation over seeds (number of seeds); time is that of one run.")
     if len(table.measured_rows) == 1 and table.measured_rows[0].sample(table.metric).n > 1:
-        sentences += [_interval(table.measured_rows[0], metric) for metric in (table.metric, table.test_metric)]
+        row = table.measured_rows[0]
+        both = (table.metric, table.test_metric)
+        sentences += [_interval(metric, row.sample(metric)) for metric in both if row.sample(metric).n > 1]
     if table.measured_rows and (sentence := interval_of_images(table.measured_rows[0], table.test_metric)):
         sentences.append(f"{'Of the first row, ' if len(table.rows) > 1 else ''}{sentence}.")
     if repeats := sum(len(row.repeats) for row in table.rows):
@@ -95,10 +100,15 @@ def interval_of_images(row: Configuration, metric: str) -> str:
     return f"{metric} on other images of the kind lies, with 95 % confidence, within {limits} ({num_images:,} images)"
 
 
-def _interval(row: Configuration, metric: str) -> str:
-    low, high = row.sample(metric).interval
+def _interval(metric: str, sample: Sample) -> str:
+    mean = value_with_unit(metric, sample.mean)
+    if not sample.has_spread:
+        return f"{metric} is {mean} with every seed, so that nothing tells how far the mean over many seeds is from it."
+    low, high = sample.interval
+    note = ""
     if is_share(metric):  # the interval of few seeds is wide, but no accuracy lies outside of these
         low, high = max(low, 0.0), min(high, 1.0)
-    mean = value_with_unit(metric, row.sample(metric).mean)
+        if sample.sd > SKEWED * min(sample.mean, 1 - sample.mean):
+            note = " So near the end of the scale, seeds scatter unevenly, and this holds in about 9 of 10 cases only."
     between = f"between {value_text(metric, low)} and {value_with_unit(metric, high)}"
-    return f"{metric} is {mean}; the mean over many seeds lies, with 95 % confidence, {between}."
+    return f"{metric} is {mean}; the mean over many seeds lies, with 95 % confidence, {between}.{note}"
