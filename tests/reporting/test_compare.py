@@ -241,6 +241,16 @@ def test_three_groups_are_compared_each_with_each(tmp_path: Path) -> None:
     assert "2 of 3 pairs" in text
 
 
+def test_groups_of_few_and_uneven_seeds_are_warned_of(tmp_path: Path) -> None:
+    # eight groups of 2 and of 10 seeds that are alike: some pair seems to differ in up to 24 % of cases
+    three_models(tmp_path / "uneven", [0.99, 0.98], [0.97, 0.972, 0.971], [0.95])
+    result = compare_several(find_groups([str(tmp_path / "uneven")], "model", "test/acc"), "test/acc")
+    assert "One group has 2 seeds and another 3: " in " ".join(paragraphs_of_several(result))
+    three_models(tmp_path / "even", [0.99, 0.98], [0.97, 0.972], [0.95])
+    result = compare_several(find_groups([str(tmp_path / "even")], "model", "test/acc"), "test/acc")
+    assert "One group" not in " ".join(paragraphs_of_several(result))
+
+
 def test_groups_of_one_seed_are_told_apart_by_nothing(tmp_path: Path) -> None:
     three_models(tmp_path, [0.99], [0.97], [0.95])
     result = compare_several(find_groups([str(tmp_path)], "model", "test/acc"), "test/acc")

@@ -23,7 +23,7 @@ def paragraphs(result: Comparison) -> list[str]:
     if result.over_seeds and result.by_seed and result.by_seed.is_supported != result.over_seeds.is_supported:
         texts.append(_paired_otherwise(result, result.by_seed))
     if result.over_seeds:
-        texts += _few_and_uneven(result)
+        texts += _few_and_uneven("side", [len(result.a.runs), len(result.b.runs)])
     texts += _chosen([("A", result.a), ("B", result.b)], result.metric)
     texts += _on_images(result)
     return texts + _of_the_split(result.metric, result.num_test_evaluations)
@@ -47,6 +47,9 @@ def paragraphs_of_several(result: SeveralGroups) -> list[str]:
             f"{plural(without, 'pair')} could not be tested: a group has one seed, or the seeds of both gave the same "
             "value. Train them with more."
         )
+    tested = [len(group.runs) for group in result.groups if len(group.runs) > 1]
+    if len(tested) > 1:
+        texts += _few_and_uneven("group", tested)
     texts += _chosen([(group.name, group) for group in result.groups], result.metric)
     return texts + _of_the_split(result.metric, result.num_test_evaluations)
 
@@ -118,14 +121,15 @@ def _paired_otherwise(result: Comparison, pairs: Difference) -> str:
     )
 
 
-def _few_and_uneven(result: Comparison) -> list[str]:
-    few, many = sorted((len(result.a.runs), len(result.b.runs)))
+def _few_and_uneven(kind: str, num_seeds: Sequence[int]) -> list[str]:
+    """Warn of numbers of seeds with which Welch's test errs, of sides or of groups."""
+    few, many = min(num_seeds), max(num_seeds)
     if few > FEW or many < (2 * few if few == FEW else few + 1):
         return []
     return [
-        f"One side has {few} seeds and the other {many}: with so few and uneven seeds such an interval may miss the "
-        "truth more often than in 5 % of cases, above all if the smaller side varies more. Train the smaller side "
-        "with more seeds."
+        f"One {kind} has {few} seeds and {'the other' if kind == 'side' else 'another'} {many}: with so few and uneven "
+        "seeds such a comparison may err more often than in 5 % of cases, above all if the smaller "
+        f"{kind} varies more. Train the smaller {kind} with more seeds."
     ]
 
 
