@@ -1,6 +1,5 @@
-"""`convline compare`: its groups, its words, the command."""
+"""`convline compare`: its groups and the command."""
 
-import itertools
 import json
 import math
 from pathlib import Path
@@ -9,20 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 from convline.errors import UserError
-from convline.records import test_log
 from convline.reporting.compare import as_dict
 from convline.reporting.comparison import find_groups
-from convline.reporting.several_groups import compare_several, letter_display
 from convline.reporting.statistics import seeds_needed
-from convline.reporting.verdict import paragraphs, paragraphs_of_several
 from support.commands import SMALL, convline, run_dirs, train
-from support.compared import comparison_of, made, predict, two_models
-from support.made_runs import base_config, make_run
+from support.compared import comparison_of, made, predict, three_models, two_models
 
 # --- groups ---------------------------------------------------------------------------------------------------------
 
@@ -88,176 +81,6 @@ def test_what_is_no_two_groups_is_one_screen(
     made(Path("failed"), 0.9, status="failed")
     with pytest.raises(UserError, match=f"(?s){said}"):
         find_groups(group, by, "test/acc")
-
-
-# --- words ----------------------------------------------------------------------------------------------------------
-
-
-def said(folders: list[str], part: str = "test", figure: str = "acc") -> str:
-    return " ".join(paragraphs(comparison_of(folders, f"{part}/{figure}")))
-
-
-def test_a_clear_difference_is_said(tmp_path: Path) -> None:
-    text = said(two_models(tmp_path, [0.990, 0.991, 0.992], [0.970, 0.971, 0.972]))
-    assert text.startswith(
-        "The data support a difference: model=lenet is better than model=dense in test/acc, by 2.00 points"
-    )
-    assert "with 95 % confidence between 1.77 and 2.23 points." in text  # 2 ± 2.776 × 0.1 × sqrt(2/3)
-
-
-def test_the_better_one_is_named_for_a_loss_too(tmp_path: Path) -> None:
-    text = said(two_models(tmp_path, [0.990, 0.991, 0.992], [0.970, 0.971, 0.972]), figure="loss")
-    assert "model=lenet is better than model=dense in test/loss, by 0.0400" in text
-
-
-def test_no_difference_says_how_many_seeds_would_settle_it(tmp_path: Path) -> None:
-    folders = two_models(tmp_path, [0.980, 0.982, 0.984], [0.979001, 0.980999, 0.983])  # 0.1 points, deviation 0.2
-    needed = seeds_needed(0.001, 0.002, 0.002)
-    text = said(folders)
-    assert text.startswith(
-        "The data do not support a difference: the 95 % interval of A − B over seeds, -0.35 to +0.55"
-    )
-    assert f"roughly {needed} seeds of each, {needed - 3} more, would confirm it" in text  # type: ignore[operator]
-    at_most = seeds_needed(0.001 + 2.776445 * 0.002 * math.sqrt(2 / 3), 0.002, 0.002)
-    assert f"; {at_most} if the difference is as large as the interval allows" in text
-    assert "Paired by seed (3 pairs), the interval is +0.10 to +0.10 points, which excludes 0." in text
-    nearly = said(two_models(tmp_path / "nearly", [0.98, 0.99], [0.98001, 0.99001]))
-    assert "more than 1,000 seeds of each would be needed" in nearly
-    equal = said(two_models(tmp_path / "equal", [0.98, 0.99], [0.99, 0.98]))
-    assert "The means are equal; the true difference may be as large as 3.04 points." in equal  # 4.303 × 1 / sqrt(2)
-
-
-def test_a_side_that_was_chosen_among_several_is_said_to_be(tmp_path: Path) -> None:
-    folders = two_models(tmp_path, [0.990, 0.991, 0.992], [0.970, 0.971, 0.972])
-    for seed, accuracy in enumerate([0.981, 0.980, 0.982]):
-        make_run(tmp_path / "lenet" / f"other{seed}", base_config(), {"optimizer.lr": 0.5, "seed": seed}, accuracy)
-    text = said(folders)
-    assert "A was chosen as the best of 2 configurations by val/acc" in text
-    assert "train it with seeds that chose nothing: --confirm 5" in text
-    assert "B was chosen" not in text
-
-
-@pytest.mark.parametrize(
-    ("few", "many", "is_warned_of"),
-    [(2, 2, False), (2, 3, True), (3, 3, False), (3, 4, True), (4, 7, False), (4, 8, True), (5, 10, False)],
-)
-def test_few_and_uneven_seeds_are_warned_of(few: int, many: int, is_warned_of: bool, tmp_path: Path) -> None:
-    # without the warning, such an interval misses the truth in at most 6 % of cases: docs/statistics.md
-    text = said(two_models(tmp_path, [0.99 - 0.001 * i for i in range(few)], [0.97 + 0.001 * i for i in range(many)]))
-    assert (f"One side has {few} seeds and the other {many}" in text) == is_warned_of
-
-
-def test_seeds_that_agree_give_no_verdict(tmp_path: Path) -> None:
-    text = said(two_models(tmp_path, [0.99, 0.99], [0.97, 0.97]))
-    assert text.startswith("No verdict on the configurations: the seeds of each side gave the same value")
-    assert "support a difference" not in text
-
-
-def test_one_seed_gives_no_verdict_but_mcnemar(tmp_path: Path) -> None:
-    folders = two_models(tmp_path, [0.99], [0.97])
-    text = said(folders)
-    assert text.startswith("No verdict on the configurations: there is one seed of A and B")
-    assert "no saved logits" in text
-    predict(tmp_path / "lenet" / "seed=0", np.arange(400) >= 4)
-    predict(tmp_path / "dense" / "seed=0", np.arange(400) < 380)
-    text = said(folders)
-    assert "of 400 test images A alone has 20 correct and B alone 4; the data support a difference in accuracy" in text
-    assert "there is one seed of B" in said(two_models(tmp_path / "more", [0.99, 0.98], [0.97]))
-
-
-def test_validation_figures_come_with_a_warning(tmp_path: Path) -> None:
-    folders = two_models(tmp_path, [0.99, 0.98], [0.97, 0.96])
-    assert "These are validation metrics, which have chosen the checkpoints" in said(folders, part="val")
-    assert "validation metrics" not in said(folders)
-
-
-def test_test_set_evaluations_are_told(tmp_path: Path) -> None:
-    folders = two_models(tmp_path / "runs", [0.99, 0.98], [0.97, 0.96])
-    for run in (tmp_path / "runs").glob("*/*"):
-        test_log.record(run, "train", "f")
-    assert "The test set was evaluated 4 times" in said(folders)
-
-
-def test_few_differing_images_are_no_proof_for_other_images(tmp_path: Path) -> None:
-    folders = two_models(tmp_path, [0.99, 0.98], [0.97, 0.96])
-    for seed in (0, 1):
-        predict(tmp_path / "lenet" / f"seed={seed}", np.arange(400) >= 0)
-        predict(tmp_path / "dense" / f"seed={seed}", np.arange(400) >= 5)
-    text = said(folders)
-    assert "these networks may be alike: only 5 images of 400 tell them apart" in text
-    for seed in (0, 1):
-        predict(tmp_path / "dense" / f"seed={seed}", np.arange(400) >= 6)
-    assert "On other images of the kind, these networks would differ" in said(folders)
-
-
-# --- more than two groups -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("num_groups", "different", "letters"),
-    [
-        (3, [], ["a", "a", "a"]),
-        (3, [(0, 2)], ["a", "ab", "b"]),
-        (3, [(0, 1), (0, 2)], ["a", "b", "b"]),
-        (3, [(0, 1), (0, 2), (1, 2)], ["a", "b", "c"]),
-        (4, [(0, 2), (0, 3), (1, 3)], ["a", "ab", "bc", "c"]),
-        (4, [(0, 1)], ["a", "b", "ab", "ab"]),
-    ],
-)
-def test_letters_by_hand(num_groups: int, different: list[tuple[int, int]], letters: list[str]) -> None:
-    assert letter_display(num_groups, different) == letters
-
-
-@given(st.integers(2, 8).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.tuples(*[st.integers(0, n - 1)] * 2)))))
-def test_two_groups_share_no_letter_exactly_if_they_differ(drawn: tuple[int, set[tuple[int, int]]]) -> None:
-    num_groups, pairs = drawn
-    different = {(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]}
-    letters = letter_display(num_groups, sorted(different))
-    assert all(letters)
-    for i, j in itertools.combinations(range(num_groups), 2):
-        assert (not set(letters[i]) & set(letters[j])) == ((i, j) in different)
-
-
-def three_models(folder: Path, *figures: list[float]) -> None:
-    for model, values in zip(("lenet", "dense", "alexnet"), figures, strict=True):
-        for seed, accuracy in enumerate(values):
-            made(folder / model / f"seed={seed}", accuracy, model, seed)
-
-
-def test_three_groups_are_compared_each_with_each(tmp_path: Path) -> None:
-    three_models(tmp_path, [0.990, 0.992, 0.991], [0.970, 0.971, 0.972], [0.9905, 0.9909, 0.9921])
-    groups = find_groups([str(tmp_path)], "model", "test/acc")
-    result = compare_several(groups, "test/acc")
-    assert [group.name for group in result.groups] == ["model=alexnet", "model=lenet", "model=dense"]
-    assert result.letters == ["a", "a", "b"]
-    p = [stats.ttest_ind(*(result.groups[i].sample("test/acc").values for i in pair), equal_var=False).pvalue
-         for pair in ((0, 1), (0, 2), (1, 2))]  # fmt: skip
-    first, second = sorted(p[1:])
-    assert sorted(pair.adjusted for pair in result.pairs) == pytest.approx(
-        [3 * first, max(3 * first, 2 * second), p[0]]
-    )
-    text = " ".join(paragraphs_of_several(result))
-    assert "Groups without a common letter differ, with 95 % confidence over all 3 comparisons together" in text
-    assert "2 of 3 pairs" in text
-
-
-def test_groups_of_few_and_uneven_seeds_are_warned_of(tmp_path: Path) -> None:
-    # eight groups of 2 and of 10 seeds that are alike: some pair seems to differ in up to 24 % of cases
-    three_models(tmp_path / "uneven", [0.99, 0.98], [0.97, 0.972, 0.971], [0.95])
-    result = compare_several(find_groups([str(tmp_path / "uneven")], "model", "test/acc"), "test/acc")
-    assert "One group has 2 seeds and another 3: " in " ".join(paragraphs_of_several(result))
-    three_models(tmp_path / "even", [0.99, 0.98], [0.97, 0.972], [0.95])
-    result = compare_several(find_groups([str(tmp_path / "even")], "model", "test/acc"), "test/acc")
-    assert "One group" not in " ".join(paragraphs_of_several(result))
-
-
-def test_groups_of_one_seed_are_told_apart_by_nothing(tmp_path: Path) -> None:
-    three_models(tmp_path, [0.99], [0.97], [0.95])
-    result = compare_several(find_groups([str(tmp_path)], "model", "test/acc"), "test/acc")
-    assert result.letters == ["a", "a", "a"]
-    text = " ".join(paragraphs_of_several(result))
-    assert "The data support no difference between any two of them" in text
-    assert "3 pairs could not be tested" in text
 
 
 # --- the command ----------------------------------------------------------------------------------------------------

@@ -38,3 +38,9 @@ def two_models(folder: Path, a: list[float], b: list[float]) -> list[str]:
 def comparison_of(folders: list[str], metric: str = "test/acc") -> Comparison:
     first, second = find_groups(folders, None, metric)
     return comparison(first, second, metric)
+
+
+def three_models(folder: Path, *figures: list[float]) -> None:
+    for model, values in zip(("lenet", "dense", "alexnet"), figures, strict=True):
+        for seed, accuracy in enumerate(values):
+            made(folder / model / f"seed={seed}", accuracy, model, seed)

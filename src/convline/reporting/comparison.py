@@ -63,7 +63,9 @@ class Group:
         monitor = self.runs[0].monitor
         pairs = [(row.sample(monitor), row.sample(metric)) for row in self.candidates if row.runs]
         sample = self.sample(metric)
-        return selection_bias(len(self.candidates), pooled_correlation(pairs), sample.sd, sample.n)
+        # of a choice by accuracy, a loss is too good if the two are correlated negatively
+        sign = 1 if lower_is_better(monitor) == lower_is_better(metric) else -1
+        return selection_bias(len(self.candidates), sign * pooled_correlation(pairs), sample.sd, sample.n)
 
 
 def find_groups(arguments: Sequence[str], by: str | None, metric: str, without_confirming: bool = False) -> list[Group]:

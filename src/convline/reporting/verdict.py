@@ -1,8 +1,9 @@
 """Write the verdict of a comparison: whether the data support a difference, and what limits the verdict."""
 
+import math
 from collections.abc import Sequence
 
-from convline.config.metrics import lower_is_better
+from convline.config.metrics import is_share, lower_is_better
 from convline.formatting import plural, train_command
 from convline.reporting.comparison import Comparison, Group
 from convline.reporting.metric_text import signed_text
@@ -10,6 +11,8 @@ from convline.reporting.several_groups import SeveralGroups
 from convline.reporting.statistics import ALPHA, MAX_SEEDS, POWER, Difference
 
 FEW = 4  # seeds; of so many or fewer on one side, Welch's test errs if the other has more (docs/statistics.md)
+FEW_IMAGES = 100  # below this number the bootstrap of losses is too narrow (docs/statistics.md)
+NOTABLE_BIAS = 0.5  # standard errors of the mean; a larger bias of a choice leads to more than 6 % of false positives
 _NO_SPREAD = (
     "No verdict on the configurations: the seeds of each side gave the same value, so that nothing tells how far "
     "other seeds would be from it. Train both with more, or compare losses: --metric loss"
@@ -138,11 +141,13 @@ def _chosen(named: Sequence[tuple[str, Group]], metric: str) -> list[str]:
     texts = []
     for name, group in named:
         if len(group.candidates) > 1:
-            bias = group.selection_bias(metric)
+            bias, sample = group.selection_bias(metric), group.sample(metric)
             text = f"{name} was chosen as the best of {len(group.candidates)} configurations by {group.runs[0].monitor}"
             if bias > 0:
                 size = signed_text(metric, bias, unit=True).removeprefix("+")
                 text += f": if in truth they are alike, its mean is too good by about {size}"
+                if bias > NOTABLE_BIAS * sample.sd / math.sqrt(sample.n):
+                    text += ", and 95 % confidence is not reached"
             texts.append(f"{text}. To be sure, train it with seeds that chose nothing: --confirm 5")
     return texts
 
@@ -162,15 +167,17 @@ def _on_images(result: Comparison) -> list[str]:
         ]
     low = signed_text(result.metric, difference.low)
     interval = f"{low} to {signed_text(result.metric, difference.high, unit=True)}"
+    is_narrow = images.num_images < FEW_IMAGES and not is_share(result.metric)
+    note = " Of so few images, such an interval of losses is somewhat too narrow." * is_narrow
     if images.is_supported:
-        return [f"On other images of the kind, these networks would differ: the interval is {interval}."]
+        return [f"On other images of the kind, these networks would differ: the interval is {interval}.{note}"]
     if difference.is_supported:
         return [
             "On other images of the kind, these networks may be alike: only "
             f"{plural(images.num_differing, 'image')} of {images.num_images:,} tell"
             f"{'s' * (images.num_differing == 1)} them apart, too few to trust the interval, {interval}."
         ]
-    return [f"On other images of the kind, these networks may be alike: the interval, {interval}, includes 0."]
+    return [f"On other images of the kind, these networks may be alike: the interval, {interval}, includes 0.{note}"]
 
 
 def _better(result: Comparison, value: float) -> str:
